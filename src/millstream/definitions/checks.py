@@ -1,0 +1,111 @@
+"""What must hold of a table. A contract is a table's schema and its checks.
+
+Severity: ``note`` is written down, ``warn`` raises an alarm, ``stop`` keeps everything downstream from using the
+version. Row-level checks (``between``, ``holds``, ``unique``, ``references``) put the rows that fail them in
+quarantine, a mask by key: trusted reads leave them out, nothing is dropped or copied. ``note`` never quarantines.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Severity: TypeAlias = Literal["note", "warn", "stop"]
+
+
+class Unique(msgspec.Struct, frozen=True, tag="unique"):
+    """No two rows of a version share these columns (a later correction of a key is not a duplicate)."""
+
+    columns: tuple[str, ...]
+    severity: Severity
+
+
+class Between(msgspec.Struct, frozen=True, tag="between"):
+    """Values lie in a closed range; NULL passes."""
+
+    column: str
+    low: float
+    high: float
+    severity: Severity
+
+
+class Nulls(msgspec.Struct, frozen=True, tag="nulls"):
+    """At most a share of the rows of a batch is NULL."""
+
+    column: str
+    at_most: float
+    severity: Severity
+
+
+class Holds(msgspec.Struct, frozen=True, tag="holds"):
+    """A row expression is not false; NULL passes."""
+
+    expression: str
+    severity: Severity
+
+
+class References(msgspec.Struct, frozen=True, tag="references"):
+    """Every value is found in a column of another table; NULL passes."""
+
+    column: str
+    to: str
+    severity: Severity
+
+
+class Fresh(msgspec.Struct, frozen=True, tag="fresh"):
+    """The newest event is not older than a length of time."""
+
+    within: str
+    severity: Severity
+
+
+class Complete(msgspec.Struct, frozen=True, tag="complete"):
+    """Every key that another table says should exist by now does.
+
+    ``at_least`` is the share of expected keys, per day of event time, below which a batch is incomplete. It is
+    compared with the day's own habit: natural shortfalls (cancellations) are learnt from the days before.
+    """
+
+    against: str
+    key: str
+    at_least: float
+    severity: Severity
+
+
+Check: TypeAlias = Unique | Between | Nulls | Holds | References | Fresh | Complete
+
+
+def unique(*columns: str, severity: Severity = "stop") -> Unique:
+    """Require that no two rows share these columns."""
+    return Unique(columns=columns, severity=severity)
+
+
+def between(column: str, low: float, high: float, *, severity: Severity = "warn") -> Between:
+    """Require ``low <= column <= high``."""
+    return Between(column=column, low=low, high=high, severity=severity)
+
+
+def nulls(column: str, *, at_most: float = 0.0, severity: Severity = "warn") -> Nulls:
+    """Allow at most a share (0 to 1) of NULLs in each batch."""
+    return Nulls(column=column, at_most=at_most, severity=severity)
+
+
+def holds(expression: str, *, severity: Severity = "warn") -> Holds:
+    """Require that a row expression is not false."""
+    return Holds(expression=expression, severity=severity)
+
+
+def references(column: str, to: str, *, severity: Severity = "warn") -> References:
+    """Require that every value is found in ``to``, written ``table.column``."""
+    return References(column=column, to=to, severity=severity)
+
+
+def fresh(*, within: str, severity: Severity = "warn") -> Fresh:
+    """Require that the newest event is at most ``within`` old, for instance ``"36h"``."""
+    return Fresh(within=within, severity=severity)
+
+
+def complete(*, against: str, key: str, at_least: float = 0.9, severity: Severity = "warn") -> Complete:
+    """Require that the keys another table expects by now are there (per day, against the days' own habit)."""
+    return Complete(against=against, key=key, at_least=at_least, severity=severity)

@@ -1,0 +1,115 @@
+"""Run a project's definition files and write down what they say.
+
+This runs user code, so it is the main program of a short-lived worker: ``python -m millstream.definitions.load
+FOLDER`` prints the manifest as JSON. Everybody else reads the manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import runpy
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+
+import msgspec
+
+from millstream.definitions.manifest import Manifest, gather
+from millstream.errors import DefinitionError, MillstreamError
+
+_SKIPPED = {"conftest.py", "setup.py"}
+
+
+def definition_files(folder: Path) -> list[Path]:
+    """List the definition files of a project: the Python files at its top level and in ``definitions/``."""
+    found = [*sorted(folder.glob("*.py")), *sorted((folder / "definitions").glob("*.py"))]
+    return [each for each in found if each.name not in _SKIPPED and not each.name.startswith(("_", "test_"))]
+
+
+def files_digest(folder: Path) -> str:
+    """Hash the names and bytes of the definition files."""
+    digest = hashlib.sha256()
+    for each in definition_files(folder):
+        body = each.read_bytes()
+        digest.update(f"{each.relative_to(folder)}\0{len(body)}\0".encode() + body)
+    return digest.hexdigest()
+
+
+def load(folder: Path, *, cache: Path, timeout_s: float = 120.0) -> Manifest:
+    """Return the manifest of a project, running its files in a worker only if they changed.
+
+    Parameters
+    ----------
+    folder
+        The project.
+    cache
+        Where manifests are kept, by the hash of the files they came from.
+    timeout_s
+        How long definition files may take.
+
+    Raises
+    ------
+    DefinitionError
+        When a file fails; the message names file, line and the text there.
+    """
+    kept = cache / f"{files_digest(folder)}.json"
+    if kept.exists():
+        return Manifest.decode(kept.read_bytes())
+    if not definition_files(folder):
+        raise DefinitionError(
+            f"{folder} has no definition files",
+            expected="at least one .py file",
+            do="millstream init DIR --example flights",
+        )
+    command = [sys.executable, "-m", "millstream.definitions.load", str(folder)]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired:
+        raise DefinitionError(
+            f"the definition files did not finish in {timeout_s:.0f} s",
+            expected="definitions only, no work at import",
+        ) from None
+    lines = done.stdout.splitlines()
+    answer = msgspec.json.decode(lines[-1]) if lines and lines[-1].startswith(b"{") else None
+    if answer is None:
+        raise DefinitionError(f"the definition files ended the worker: {done.stderr.decode(errors='replace')[-2000:]}")
+    if "error" in answer:
+        raise DefinitionError(answer["error"], expected=answer["expected"], do=answer["do"])
+    manifest = msgspec.convert(answer["manifest"], Manifest)
+    cache.mkdir(parents=True, exist_ok=True)
+    scratch = kept.with_suffix(".new")
+    scratch.write_bytes(manifest.encode())
+    scratch.replace(kept)
+    return manifest
+
+
+def run_files(folder: Path) -> Manifest:
+    """Run the definition files in this process and gather what they define."""
+    sys.path.insert(0, str(folder))
+    found: list[object] = []
+    for each in definition_files(folder):
+        try:
+            found.extend(runpy.run_path(str(each)).values())
+        except SyntaxError as wrong:
+            caret = f"\n    {(wrong.text or '').rstrip()}\n    {' ' * ((wrong.offset or 1) - 1)}^"
+            raise DefinitionError(f"{each.name}, line {wrong.lineno}: {wrong.msg}{caret}") from None
+        except Exception as wrong:  # noqa: BLE001 - a border: user code may raise anything
+            own = [frame for frame in traceback.extract_tb(wrong.__traceback__) if frame.filename == str(each)]
+            where = f"{each.name}, line {own[-1].lineno}: {own[-1].line}\n" if own else f"{each.name}: "
+            said = str(wrong) if isinstance(wrong, MillstreamError) else f"{type(wrong).__name__}: {wrong}"
+            raise DefinitionError(f"{where}{said}") from None
+    return gather(found)
+
+
+def _main() -> int:
+    try:
+        answer: dict[str, object] = {"manifest": msgspec.to_builtins(run_files(Path(sys.argv[1]).resolve()))}
+    except MillstreamError as wrong:
+        answer = {"error": wrong.happened, "expected": wrong.expected, "do": wrong.do}
+    sys.stdout.write("\n" + msgspec.json.encode(answer).decode() + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

@@ -1,0 +1,140 @@
+"""A model: what it predicts for, from what, with what, how it ships and how it stays honest."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from millstream.definitions.features import Window
+from millstream.definitions.loop import Every
+from millstream.definitions.monitors import Classic
+from millstream.definitions.rows import Each
+from millstream.definitions.splits import Time
+from millstream.definitions.tasks import Task
+from millstream.definitions.traffic import Champion
+from millstream.definitions.view import FeatureView, Role
+from millstream.errors import DefinitionError
+
+
+class Estimator(msgspec.Struct, frozen=True):
+    """An estimator as plain data: where its class is imported from, and its parameters."""
+
+    path: str
+    params: dict[str, Any]
+
+    @classmethod
+    def of(cls, estimator: Any) -> Estimator:
+        """Describe a scikit-learn style object (``get_params``) whose parameters are plain values."""
+        if isinstance(estimator, Estimator):
+            return estimator
+        kind = type(estimator)
+        if not hasattr(estimator, "get_params") or not hasattr(estimator, "fit"):
+            raise DefinitionError(
+                f"estimator {estimator!r} has no fit and get_params",
+                expected="an object such as LGBMClassifier(n_estimators=300)",
+            )
+        params = {name: value for name, value in estimator.get_params(deep=False).items() if value is not None}
+        try:
+            msgspec.json.encode(params)
+        except TypeError as wrong:
+            raise DefinitionError(
+                f"a parameter of {kind.__name__} is not plain data: {wrong}",
+                expected="numbers, texts, booleans and lists",
+            ) from None
+        return cls(path=f"{kind.__module__}:{kind.__qualname__}", params=params)
+
+
+@dataclass(frozen=True, init=False)
+class Model:
+    """A model definition.
+
+    Parameters
+    ----------
+    name
+        Its name in the registry, the URL and on the page.
+    rows
+        What it predicts for.
+    label
+        Expression over the rows' table. NULL is unlabelled: kept, counted, not fitted.
+    features
+        Feature views, or roles of them, in the order the model sees them.
+    estimator
+        An object with ``fit`` and ``predict``.
+    metrics, goal
+        Metrics reported, and the one that decides.
+    task
+        Follows the label's type when left out (boolean gives Binary, number gives Regression).
+    split, traffic, retrain, monitor
+        Options; the defaults work.
+    seed
+        Seed of everything random.
+    """
+
+    name: str
+    rows: Each
+    label: str | Window
+    features: tuple[Role, ...]
+    estimator: Estimator
+    metrics: tuple[str, ...]
+    goal: str
+    task: Task | None
+    split: Time
+    traffic: Champion
+    retrain: Every | None
+    monitor: Classic
+    seed: int
+
+    def __init__(  # noqa: PLR0913 - a definition record: its words are its parameters
+        self,
+        name: str,
+        *,
+        rows: Each,
+        label: str | Window,
+        features: Iterable[FeatureView | Role],
+        estimator: Any,
+        metrics: Iterable[str] = (),
+        goal: str,
+        task: Task | None = None,
+        split: Time | None = None,
+        traffic: Champion | None = None,
+        retrain: Every | None = None,
+        monitor: Classic | None = None,
+        seed: int = 7,
+    ) -> None:
+        named = tuple(dict.fromkeys((*metrics, goal)))
+        fields: dict[str, object] = {
+            "name": name,
+            "rows": rows,
+            "label": label,
+            "features": tuple(each if isinstance(each, Role) else each.on({}, name=each.name) for each in features),
+            "estimator": Estimator.of(estimator),
+            "metrics": named,
+            "goal": goal,
+            "task": task,
+            "split": split or Time(),
+            "traffic": traffic or Champion(),
+            "retrain": retrain,
+            "monitor": monitor or Classic(),
+            "seed": seed,
+        }
+        for field, value in fields.items():
+            object.__setattr__(self, field, value)
+        used = [each.name for each in self.features]
+        twice = sorted({each for each in used if used.count(each) > 1})
+        if twice:
+            raise DefinitionError(
+                f"model {name!r} uses {', '.join(twice)} twice",
+                expected="a role with a name of its own: view.on({...}, name=...)",
+            )
+
+    def but(self, **changes: Any) -> Model:
+        """Return a copy with some words changed: ``late.but(estimator=...)``."""
+        said: dict[str, Any] = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        unknown = sorted(set(changes) - set(said))
+        if unknown:
+            raise DefinitionError(f"a model has no {', '.join(unknown)}", expected=", ".join(sorted(said)))
+        return Model(**(said | changes))

@@ -1,0 +1,121 @@
+"""A lake table, and what is true of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from millstream.definitions.checks import Check
+from millstream.definitions.sources import Source
+from millstream.errors import DefinitionError
+from millstream.types import parse_duration
+
+
+@dataclass(frozen=True, init=False)
+class Table:
+    """A table of production data, or one computed from others.
+
+    Parameters
+    ----------
+    name
+        Its name in the catalog, SQL, pages and pins.
+    source
+        Where it comes from; left out for a derived table.
+    of
+        The tables a derived table is computed from.
+    sql
+        The query of a derived table, in DuckDB's dialect, over the names in ``of``.
+    key
+        The column or columns that name a row. A later row of the same key (by known-at) corrects the earlier.
+    event_time
+        Column that says when a row's fact happened; without it the table is static.
+    known_at
+        When each column became known, as expressions: one for all, or ``{"*": ..., "column": ...}``. Left out it
+        is the event time, an assumption that is printed. A NULL known-at is never known.
+    lag
+        How much later than known-at a fact is here to be used, at worst (``"1d"``). Training and serving both
+        wait for it; a measured lag beyond it is an alarm.
+    timezone
+        Zone of naive times, required where there are any.
+    columns
+        Columns computed from the row, name to expression; later ones may use earlier ones.
+    checks
+        What must hold.
+    owner, description
+        For the catalog.
+    """
+
+    name: str
+    source: Source | None
+    of: tuple[str, ...]
+    sql: str | None
+    key: tuple[str, ...]
+    event_time: str | None
+    known_at: dict[str, str]
+    lag: str
+    timezone: str | None
+    columns: dict[str, str]
+    checks: tuple[Check, ...]
+    owner: str
+    description: str
+
+    def __init__(  # noqa: PLR0913 - a definition record: its words are its parameters
+        self,
+        name: str,
+        *,
+        source: Source | None = None,
+        of: Table | str | Iterable[Table | str] = (),
+        sql: str | None = None,
+        key: str | Iterable[str] = (),
+        event_time: str | None = None,
+        known_at: str | Mapping[str, str] | None = None,
+        lag: str = "0s",
+        timezone: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        checks: Iterable[Check] = (),
+        owner: str = "",
+        description: str = "",
+    ) -> None:
+        inputs = (of,) if isinstance(of, Table | str) else tuple(of)
+        known = {"*": known_at} if isinstance(known_at, str) else dict(known_at or {})
+        fields: dict[str, object] = {
+            "name": name,
+            "source": source,
+            "of": tuple(each if isinstance(each, str) else each.name for each in inputs),
+            "sql": sql,
+            "key": (key,) if isinstance(key, str) else tuple(key),
+            "event_time": event_time,
+            "known_at": known,
+            "lag": lag,
+            "timezone": timezone,
+            "columns": dict(columns or {}),
+            "checks": tuple(checks),
+            "owner": owner,
+            "description": description,
+        }
+        for field, value in fields.items():
+            object.__setattr__(self, field, value)
+        self._refuse_contradictions()
+
+    def _refuse_contradictions(self) -> None:
+        if not self.name.isidentifier():
+            raise DefinitionError(
+                f"table name {self.name!r} is not a name",
+                expected="letters, digits and _, not starting with a digit",
+            )
+        if (self.source is None) == (not self.of):
+            raise DefinitionError(
+                f"table {self.name!r} has {'both a source and inputs' if self.source else 'neither a source nor inputs'}",
+                expected="source=... for production data, or of=[...] with sql=... for a derived table",
+            )
+        if self.of and not self.sql:
+            raise DefinitionError(f"derived table {self.name!r} has no sql", expected="sql='select ... from ...'")
+        try:
+            parse_duration(self.lag)
+        except ValueError as wrong:
+            raise DefinitionError(f"table {self.name!r}: lag {wrong}") from None
+
+    @property
+    def derived(self) -> bool:
+        """Whether the table is computed from other tables."""
+        return bool(self.of)

@@ -1,0 +1,164 @@
+"""Appending to the chain, reading it and verifying it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from millstream.state import State, Transaction
+from millstream.types import Clock, canonical_json
+
+GENESIS = "0" * 64
+
+
+class LedgerRow(msgspec.Struct, frozen=True):
+    """One act.
+
+    Parameters
+    ----------
+    sequence
+        Position, from 1, without gaps.
+    at
+        Instant by the project's clock.
+    recorded_at
+        Instant by the machine's clock (differs under a replay clock).
+    actor
+        Who did it, as asserted (``ann``, ``system:loop``).
+    act
+        What was done, ``noun.verb`` (``release.build``, ``pointer.swap``, ``table.read``).
+    subject
+        To what (``late@3``, ``flights@12``).
+    detail
+        Everything else worth proving, as plain data.
+    hash
+        SHA-256 of the previous hash, the sequence and the stored bytes.
+    """
+
+    sequence: int
+    at: str
+    recorded_at: str
+    actor: str
+    act: str
+    subject: str
+    detail: dict[str, Any]
+    hash: str
+
+
+class Anchor(msgspec.Struct, frozen=True):
+    """The head of the chain, to be kept somewhere else."""
+
+    sequence: int
+    hash: str
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """What reading the whole chain found."""
+
+    ok: bool
+    rows: int
+    head: str
+    first_bad: int | None
+    says: str
+
+
+class Ledger:
+    """The one appender and reader of the ledger."""
+
+    def __init__(self, state: State, clock: Clock) -> None:
+        self._state = state
+        self._clock = clock
+
+    def append(
+        self, tx: Transaction, *, actor: str, act: str, subject: str, detail: Mapping[str, Any] | None = None
+    ) -> int:
+        """Append a row inside a transaction that changes state; return its sequence."""
+        last = tx.query("SELECT sequence, hash FROM ledger ORDER BY sequence DESC LIMIT 1")
+        sequence, previous = (last[0]["sequence"] + 1, last[0]["hash"]) if last else (1, GENESIS)
+        at = self._clock.now().isoformat()
+        body = canonical_json(
+            {
+                "actor": actor,
+                "act": act,
+                "subject": subject,
+                "detail": dict(detail or {}),
+                "recorded_at": _machine_now(),
+            }
+        )
+        tx.execute(
+            "INSERT INTO ledger (sequence, at, body, previous, hash) VALUES (?, ?, ?, ?, ?)",
+            (sequence, at, body, previous, row_hash(previous, sequence, at, body)),
+        )
+        return sequence
+
+    def record(self, *, actor: str, act: str, subject: str, detail: Mapping[str, Any] | None = None) -> int:
+        """Append a row for an act that changes no other state, such as a read of data by a person."""
+        with self._state.transact() as tx:
+            return self.append(tx, actor=actor, act=act, subject=subject, detail=detail)
+
+    def rows(
+        self, *, act: str | None = None, subject: str | None = None, limit: int = 1000, newest: bool = True
+    ) -> list[LedgerRow]:
+        """Read rows, newest first unless said; ``act`` and ``subject`` match a prefix."""
+        order = "DESC" if newest else "ASC"
+        found: list[LedgerRow] = []
+        for stored in self._state.query(f"SELECT sequence, at, body, hash FROM ledger ORDER BY sequence {order}"):
+            body = msgspec.json.decode(stored["body"])
+            if act and not body["act"].startswith(act):
+                continue
+            if subject and not body["subject"].startswith(subject):
+                continue
+            found.append(LedgerRow(sequence=stored["sequence"], at=stored["at"], hash=stored["hash"], **body))
+            if len(found) == limit:
+                break
+        return found
+
+    def head(self) -> Anchor:
+        """Return the head of the chain, to be kept elsewhere."""
+        last = self._state.query("SELECT sequence, hash FROM ledger ORDER BY sequence DESC LIMIT 1")
+        return Anchor(last[0]["sequence"], last[0]["hash"]) if last else Anchor(0, GENESIS)
+
+    def verify(self, anchor: Anchor | None = None) -> Verification:
+        """Recompute the whole chain, and compare it with a head kept elsewhere.
+
+        Without an anchor a cut tail cannot be noticed; with one it is.
+        """
+        previous, expected = GENESIS, 1
+        anchored = anchor is None or anchor.sequence == 0
+        for stored in self._state.query("SELECT sequence, at, body, previous, hash FROM ledger ORDER BY sequence"):
+            sequence = stored["sequence"]
+            if sequence != expected:
+                return _bad(expected, previous, f"row {expected} is missing")
+            if stored["previous"] != previous:
+                return _bad(sequence, previous, f"row {sequence} does not follow row {sequence - 1}")
+            if stored["hash"] != row_hash(previous, sequence, stored["at"], stored["body"]):
+                return _bad(sequence, previous, f"row {sequence} was changed")
+            if anchor is not None and sequence == anchor.sequence:
+                if stored["hash"] != anchor.hash:
+                    return _bad(sequence, previous, f"row {sequence} is not the one whose hash was kept elsewhere")
+                anchored = True
+            previous, expected = stored["hash"], sequence + 1
+        rows = expected - 1
+        if not anchored and anchor is not None:
+            return _bad(
+                expected,
+                previous,
+                f"the chain ends at row {rows}, but row {anchor.sequence} was kept elsewhere: its tail was cut",
+            )
+        return Verification(ok=True, rows=rows, head=previous, first_bad=None, says=f"{rows} rows, unbroken")
+
+
+def row_hash(previous: str, sequence: int, at: str, body: bytes) -> str:
+    """Hash one stored row together with the hash before it."""
+    return hashlib.sha256(f"{previous}\n{sequence}\n{at}\n".encode() + body).hexdigest()
+
+
+def _machine_now() -> str:
+    return datetime.now().astimezone().isoformat()
+
+
+def _bad(sequence: int, head: str, says: str) -> Verification:
+    return Verification(ok=False, rows=sequence - 1, head=head, first_bad=sequence, says=says)

@@ -1,0 +1,173 @@
+"""The state database: opening, transactions and reads."""
+
+from __future__ import annotations
+
+import importlib
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from millstream.errors import Conflict, IntegrityError, Refused, StorageFull
+
+_OWNERS = (
+    "ledger",
+    "versions",
+    "quarantine",
+    "releases",
+    "pointer",
+    "leases",
+    "outbox",
+    "decisions",
+    "segments",
+    "alarms",
+    "observations",
+    "jobs",
+)
+"""Files of this room that own tables; each has a ``SCHEMA``."""
+
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", "glusterfs", "afs", "lustre"}
+_BUSY_TIMEOUT_S = 20.0
+
+
+class Transaction:
+    """Writes that become true together or not at all."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> int:
+        """Run one statement; return how many rows it changed."""
+        return self._connection.execute(sql, parameters).rowcount
+
+    def insert(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> int:
+        """Run one INSERT; return the row's id."""
+        return self._connection.execute(sql, parameters).lastrowid or 0
+
+    def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run one statement for many rows."""
+        self._connection.executemany(sql, rows)
+
+    def query(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[sqlite3.Row]:
+        """Read inside the transaction."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+
+class State:
+    """An open state database; safe to share between threads of one process, opened once by each process.
+
+    Parameters
+    ----------
+    path
+        The file; made with its folder when missing.
+
+    Raises
+    ------
+    Refused
+        On a network file system, where SQLite's locks do not hold.
+    IntegrityError
+        When the file is not an intact database.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_network(path)
+        self.path = path
+        self._local = threading.local()
+        self._writing = threading.Lock()
+        self._open: list[sqlite3.Connection] = []
+        connection = self._connection
+        for owner in _OWNERS:
+            module = importlib.import_module(f"millstream.state.{owner}")
+            connection.executescript(module.SCHEMA)
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        kept: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if kept is None:
+            kept = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+            kept.row_factory = sqlite3.Row
+            try:
+                kept.execute("PRAGMA journal_mode=WAL")
+                kept.execute("PRAGMA synchronous=FULL")
+                kept.execute("PRAGMA foreign_keys=ON")
+            except sqlite3.DatabaseError as wrong:
+                kept.close()
+                raise IntegrityError(
+                    f"{self.path} is not an intact database: {wrong}",
+                    do="millstream restore, or move the file away to look at it",
+                ) from None
+            self._local.connection = kept
+            self._open.append(kept)
+        return kept
+
+    @contextmanager
+    def transact(self) -> Iterator[Transaction]:
+        """Open a write transaction; it commits, synced, when the block ends, and rolls back when it raises.
+
+        Raises
+        ------
+        StorageFull
+            When the disk refuses the write.
+        Conflict
+            When another process keeps the database locked.
+        """
+        connection = self._connection
+        with self._writing:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield Transaction(connection)
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+            except sqlite3.OperationalError as wrong:
+                raise _storage_error(self.path, wrong) from wrong
+
+    def query(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[sqlite3.Row]:
+        """Read rows of the last committed state."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def data_version(self) -> int:
+        """Return a number that changes when another process committed (cheap: no table is read)."""
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def close(self) -> None:
+        """Close every connection."""
+        for each in self._open:
+            each.close()
+        self._open.clear()
+        self._local = threading.local()
+
+
+def _storage_error(path: Path, wrong: sqlite3.OperationalError) -> Exception:
+    said = str(wrong)
+    if "full" in said or "disk I/O" in said:
+        return StorageFull(
+            f"{path} could not be written: {said}", expected="free space", do="free some space and try again"
+        )
+    if "locked" in said or "busy" in said:
+        return Conflict(f"{path} was locked by another process for {_BUSY_TIMEOUT_S:.0f} s", do="millstream status")
+    return wrong
+
+
+def _refuse_network(path: Path) -> None:
+    mounts = Path("/proc/mounts")
+    if not mounts.exists():
+        return
+    here = str(path.parent.resolve())
+    best, kind = "", ""
+    for line in mounts.read_text().splitlines():
+        _, mount, filesystem, *_ = line.split(" ")
+        if (here == mount or here.startswith(mount.rstrip("/") + "/")) and len(mount) >= len(best):
+            best, kind = mount, filesystem
+    if kind in _NETWORK:
+        raise Refused(
+            f"{path} is on a network file system ({kind} at {best}), where SQLite's locks do not hold",
+            expected="a local disk, or PostgreSQL",
+            do="set addresses.state in millstream.toml to a local folder",
+        )
