@@ -1,0 +1,1 @@
+"""The command line: every command calls the same function as the notebook, and prints its record."""

@@ -1,0 +1,81 @@
+"""How a command reaches the project: through the running control plane, else alone under the project's lock."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from millstream.errors import MillstreamError, NotFound
+from millstream.settings import FILE
+
+
+def find_root(start: Path | None) -> Path:
+    """Find the project: the folder given, else the nearest one upward that has a ``millstream.toml``."""
+    if start is not None:
+        return start.resolve()
+    here = Path.cwd()
+    for each in (here, *here.parents):
+        if (each / FILE).exists():
+            return each
+    raise NotFound(
+        f"no {FILE} in {here} or above it",
+        expected="a Millstream project",
+        do="millstream init DIR --example flights, or --project DIR",
+    )
+
+
+def whoami() -> str:
+    """Return who acts, as asserted: MILLSTREAM_USER, else the login name."""
+    with contextlib.suppress(OSError, KeyError):
+        return os.environ.get("MILLSTREAM_USER") or getpass.getuser()
+    return "somebody"
+
+
+def call(root: Path, command: str, arguments: dict[str, Any]) -> Any:
+    """Run a command of the project and return its record as plain data.
+
+    The running control plane does it when there is one; else this process takes the project's lock.
+    """
+    from millstream.server.client import running
+
+    control = running(root)
+    arguments = {"actor": whoami(), **arguments}
+    if control is not None:
+        return control.command(command, arguments)
+    from millstream.project import Project
+
+    with Project(root, lock=True) as project:
+        return project.run(command, arguments)
+
+
+@contextlib.contextmanager
+def told(*, as_json: bool) -> Iterator[None]:
+    """Turn errors into words and an exit code; never show a traceback for a user's mistake."""
+    try:
+        yield
+    except MillstreamError as wrong:
+        if as_json:
+            sys.stdout.write(json.dumps(wrong.problem(), indent=1) + "\n")
+        sys.stderr.write(f"millstream: {wrong}\n")
+        sys.exit(wrong.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nmillstream: stopped; what was acknowledged is kept, nothing is half done\n")
+        sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def show(record: Any, render: Callable[[Any], None], *, as_json: bool) -> None:
+    """Print a record: as JSON, or for a person."""
+    if as_json:
+        sys.stdout.write(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    else:
+        render(record)

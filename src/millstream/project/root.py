@@ -1,0 +1,160 @@
+"""A project and its rooms."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from millstream import settings as settings_
+from millstream.definitions.load import load
+from millstream.definitions.manifest import Manifest
+from millstream.errors import NotFound, UserError, near
+from millstream.ledger import Ledger
+from millstream.state import State
+from millstream.state.lock import ProjectLock
+
+if TYPE_CHECKING:
+    from millstream.features.online import LmdbOnline
+    from millstream.lake import Lake
+    from millstream.tracking import Tracking
+
+COMMANDS = {
+    "ingest": "data:refresh",
+    "refresh": "data:refresh",
+    "check": "data:check",
+    "sql": "data:sql",
+    "train": "learn:train",
+    "backtest": "learn:backtest",
+    "reproduce": "learn:reproduce",
+    "release": "ship:release",
+    "approve": "ship:approve",
+    "reject": "ship:reject",
+    "rollback": "ship:rollback",
+    "score": "answer:score",
+    "why": "answer:why",
+    "monitor": "watch:monitor",
+    "retrain": "watch:retrain",
+    "status": "prove:status",
+    "audit": "prove:audit",
+    "verify": "prove:verify",
+}
+"""Command to the function that carries it out, ``file:function`` of this room."""
+
+USER_CODE = frozenset({"train", "backtest", "reproduce"})
+"""Commands that import an estimator, and so run in a worker wherever a control plane is up."""
+
+
+class Project:
+    """A project: a git folder with ``millstream.toml`` and definitions.
+
+    Parameters
+    ----------
+    root
+        Its folder.
+    lock
+        Take the project's lock, as a command does that works without a control plane.
+    holder
+        Who holds the lock, for the message others get.
+
+    Raises
+    ------
+    NotFound
+        When the folder is not a project.
+    Conflict
+        When another process holds the lock.
+    """
+
+    def __init__(self, root: str | Path, *, lock: bool = False, holder: str = "a command") -> None:
+        self.root = Path(root).resolve()
+        self.settings = settings_.read(self.root)
+        self.places = settings_.places(self.root, self.settings)
+        self.clock = settings_.clock(self.settings, self.places)
+        self._lock = ProjectLock(self.places.run, holder=holder) if lock else None
+
+    @cached_property
+    def state(self) -> State:
+        """The state database."""
+        return State(self.places.state_db)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Who did what."""
+        return Ledger(self.state, self.clock)
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """What the definitions say."""
+        return load(self.root, cache=self.places.manifests)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Tables and their versions."""
+        from millstream.lake import Lake
+
+        return Lake(self.manifest, self.places, state=self.state, ledger=self.ledger, clock=self.clock)
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """Runs and registered models: the only door to MLflow."""
+        from millstream.tracking import Tracking
+
+        return Tracking(self.places)
+
+    @cached_property
+    def online(self) -> LmdbOnline:
+        """Served features; this process is their one writer."""
+        from millstream.features.online import LmdbOnline
+
+        return LmdbOnline(self.places.online)
+
+    def run(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        """Carry out a command by name and return its record as plain data.
+
+        Raises
+        ------
+        NotFound
+            For a command that does not exist.
+        UserError
+            For an argument the command does not take.
+        """
+        if command not in COMMANDS:
+            raise NotFound(f"there is no command {command!r}", do=near(command, COMMANDS))
+        file, _, name = COMMANDS[command].partition(":")
+        function = getattr(importlib.import_module(f"millstream.project.{file}"), name)
+        known = function.__code__.co_varnames[1 : function.__code__.co_argcount + function.__code__.co_kwonlyargcount]
+        unknown = sorted(set(arguments or {}) - set(known))
+        if unknown:
+            raise UserError(f"{command} takes no {', '.join(unknown)}", expected=", ".join(known))
+        return msgspec.to_builtins(function(self, **(arguments or {})))
+
+    def close(self) -> None:
+        """Let go of everything held open."""
+        for room in ("online", "state"):
+            if room in self.__dict__:
+                self.__dict__.pop(room).close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open(root: str | Path = ".") -> Project:  # noqa: A001 - the field's own word
+    """Open a project for reading, training and scoring from a notebook or script.
+
+    >>> import millstream
+    >>> millstream.open("nowhere")
+    Traceback (most recent call last):
+    ...
+    millstream.errors.NotFound: ...
+    """
+    return Project(root)

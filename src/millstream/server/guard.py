@@ -1,0 +1,81 @@
+"""Who may talk to the control plane: its own Host, its own Origin, and whoever holds the printed token."""
+
+from __future__ import annotations
+
+import hmac
+from http.cookies import SimpleCookie
+from urllib.parse import parse_qs
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from millstream.errors import MillstreamError, Refused, UserError
+
+COOKIE = "millstream"
+_SAFE = {"GET", "HEAD", "OPTIONS"}
+_OPEN = {"/health"}
+
+
+class Unauthenticated(UserError):
+    """No token, or not this project's."""
+
+    http_status = 401
+
+
+class Guard:
+    """ASGI middleware that lets a request through only when Host, Origin and token are right.
+
+    Parameters
+    ----------
+    app
+        What is guarded.
+    token
+        The token, printed once when the server starts; a browser that opens ``/?token=...`` keeps it as a cookie.
+    hosts
+        Values of Host that name this server; a page from elsewhere, or a name rebound to loopback, is refused.
+    """
+
+    def __init__(self, app: ASGIApp, *, token: str, hosts: frozenset[str]) -> None:
+        self._app = app
+        self._token = token
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Judge one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        refused = self._judge(scope, headers)
+        if refused is not None:
+            from millstream.server.problems import problem_response
+
+            await problem_response(refused)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _judge(self, scope: Scope, headers: dict[str, str]) -> MillstreamError | None:
+        host = headers.get("host", "")
+        if host not in self._hosts:
+            return UserError(f"this server is not {host!r}", expected=" or ".join(sorted(self._hosts)))
+        origin = headers.get("origin")
+        if scope["method"] not in _SAFE and origin is not None and origin not in {f"http://{each}" for each in self._hosts}:
+            return Refused(f"a page of {origin!r} may not act here", expected="a request from this server's own page")
+        if scope["path"] in _OPEN or scope["path"].startswith("/static/"):
+            return None
+        if not any(hmac.compare_digest(self._token.encode(), each.encode()) for each in _tokens(scope, headers)):
+            return Unauthenticated(
+                "no valid token came with this request",
+                expected="the address that `millstream up` printed, with its token",
+                do="millstream status prints the address again",
+            )
+        return None
+
+
+def _tokens(scope: Scope, headers: dict[str, str]) -> list[str]:
+    found = [headers.get("authorization", "").removeprefix("Bearer ")]
+    cookie = SimpleCookie(headers.get("cookie", ""))
+    if COOKIE in cookie:
+        found.append(cookie[COOKIE].value)
+    if scope["method"] == "GET":
+        found += parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [])
+    return found
