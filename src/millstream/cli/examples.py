@@ -1,0 +1,79 @@
+"""Example projects, written as ordinary projects with a git repository of their own."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from millstream.errors import Conflict, NotFound, near
+
+IDENTITY = ("-c", "user.name=Millstream demo", "-c", "user.email=demo@millstream.invalid", "-c", "commit.gpgsign=false")
+
+
+def source(example: str) -> Path:
+    """Find an example's files: in the installed package, else in the source tree."""
+    packaged = Path(str(files("millstream"))) / "_examples"
+    shelf = packaged if packaged.is_dir() else Path(__file__).parents[3] / "examples"
+    known = sorted(each.name for each in shelf.iterdir() if (each / "millstream.toml").exists()) if shelf.is_dir() else []
+    if example not in known:
+        raise NotFound(f"there is no example {example!r}", do=near(example, known))
+    return shelf / example
+
+
+def write(example: str, folder: Path) -> dict[str, Any]:
+    """Write an example into an empty or missing folder.
+
+    Raises
+    ------
+    NotFound
+        For an example that does not exist.
+    Conflict
+        When the folder holds something already.
+    """
+    origin = source(example)
+    if folder.exists() and any(folder.iterdir()):
+        raise Conflict(f"{folder} is not empty", expected="a new folder", do="choose another, or remove it")
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in sorted(origin.iterdir()):
+        if each.is_file() and each.suffix != ".pyc":
+            shutil.copy(each, folder / each.name)
+    standin = load_standin(folder)
+    standin.Airline(folder / "ops").prepare(standin.planted())
+    standin.copy_files(folder / "files")
+    airline = standin.Airline(folder / "ops")
+    airline.publish_until(standin.HISTORY_ENDS)
+    return {"folder": str(folder.resolve()), "example": example, "git": commit(folder, f"Start from the example {example}")}
+
+
+def load_standin(folder: Path) -> Any:
+    """Load the stand-in for the company's own systems that an example brings."""
+    spec = importlib.util.spec_from_file_location("standin", folder / "_standin.py")
+    if spec is None or spec.loader is None:
+        raise NotFound(f"{folder} has no _standin.py", expected="a project made by `millstream init --example flights`")
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules["standin"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def commit(folder: Path, message: str) -> str | None:
+    """Commit everything in a folder to its own git repository; None where there is no git."""
+    if shutil.which("git") is None:
+        return None
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *IDENTITY, *words], cwd=folder, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    if not (folder / ".git").exists():
+        git("init", "-q", "-b", "main")
+    git("add", "-A")
+    if git("status", "--porcelain"):
+        git("commit", "-q", "-m", message)
+    return git("rev-parse", "HEAD")
