@@ -24,9 +24,12 @@ app = typer.Typer(
 )
 
 ProjectOption = Annotated[
-    Path | None, typer.Option("--project", "-p", help="Folder of the project; else the nearest one upward.", show_default=False)
+    Path | None,
+    typer.Option("--project", "-p", help="Folder of the project; else the nearest one upward.", show_default=False),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the record as JSON, and nothing else, on standard output.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print the record as JSON, and nothing else, on standard output.")
+]
 ModelArgument = Annotated[str, typer.Argument(help="Name of a model.")]
 ReasonOption = Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the ledger.")]
 
@@ -75,7 +78,9 @@ def init(
 def demo(
     folder: Annotated[Path, typer.Option("--dir", help="Folder of the demo's project.")] = Path("millstream-demo"),
     exit_: Annotated[bool, typer.Option("--exit", help="End when the story ends; leave nothing running.")] = False,
-    ask: Annotated[bool, typer.Option("--ask", help="Wait for a person to approve, on the page or at the prompt.")] = False,
+    ask: Annotated[
+        bool, typer.Option("--ask", help="Wait for a person to approve, on the page or at the prompt.")
+    ] = False,
     full: Annotated[bool, typer.Option("--full", help="Replay every flight, not one in four.")] = False,
     until: Annotated[str, typer.Option("--until", help="Last day to replay.")] = "2013-12-31",
     as_json: JsonOption = False,
@@ -154,7 +159,9 @@ def retrain(
 def release(
     model: ModelArgument,
     version: Annotated[int | None, typer.Option("--version", help="Model version; the newest when left out.")] = None,
-    dirty: Annotated[bool, typer.Option("--dirty", help="Release with uncommitted definitions; the patch is kept.")] = False,
+    dirty: Annotated[
+        bool, typer.Option("--dirty", help="Release with uncommitted definitions; the patch is kept.")
+    ] = False,
     note: Annotated[str, typer.Option("--note", help="Kept with the release.")] = "",
     project: ProjectOption = None,
     as_json: JsonOption = False,

@@ -18,7 +18,9 @@ def source(example: str) -> Path:
     """Find an example's files: in the installed package, else in the source tree."""
     packaged = Path(str(files("millstream"))) / "_examples"
     shelf = packaged if packaged.is_dir() else Path(__file__).parents[3] / "examples"
-    known = sorted(each.name for each in shelf.iterdir() if (each / "millstream.toml").exists()) if shelf.is_dir() else []
+    known = (
+        sorted(each.name for each in shelf.iterdir() if (each / "millstream.toml").exists()) if shelf.is_dir() else []
+    )
     if example not in known:
         raise NotFound(f"there is no example {example!r}", do=near(example, known))
     return shelf / example
@@ -46,7 +48,11 @@ def write(example: str, folder: Path) -> dict[str, Any]:
     standin.copy_files(folder / "files")
     airline = standin.Airline(folder / "ops")
     airline.publish_until(standin.HISTORY_ENDS)
-    return {"folder": str(folder.resolve()), "example": example, "git": commit(folder, f"Start from the example {example}")}
+    return {
+        "folder": str(folder.resolve()),
+        "example": example,
+        "git": commit(folder, f"Start from the example {example}"),
+    }
 
 
 def load_standin(folder: Path) -> Any:

@@ -148,7 +148,7 @@ class Project:
         self.close()
 
 
-def open(root: str | Path = ".") -> Project:  # noqa: A001 - the field's own word
+def open(root: str | Path = ".") -> Project:
     """Open a project for reading, training and scoring from a notebook or script.
 
     >>> import millstream

@@ -43,7 +43,9 @@ def main() -> int:
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=3)
         server = uvicorn.Server(config)
         address = Address(url=f"http://{host}:{port}", token=token, pid=os.getpid())
-        publish = threading.Thread(target=_publish, args=(server, project.places.run / "control.json", address), daemon=True)
+        publish = threading.Thread(
+            target=_publish, args=(server, project.places.run / "control.json", address), daemon=True
+        )
         publish.start()
         conductor.start()
         try:

@@ -58,7 +58,11 @@ class Guard:
         if host not in self._hosts:
             return UserError(f"this server is not {host!r}", expected=" or ".join(sorted(self._hosts)))
         origin = headers.get("origin")
-        if scope["method"] not in _SAFE and origin is not None and origin not in {f"http://{each}" for each in self._hosts}:
+        if (
+            scope["method"] not in _SAFE
+            and origin is not None
+            and origin not in {f"http://{each}" for each in self._hosts}
+        ):
             return Refused(f"a page of {origin!r} may not act here", expected="a request from this server's own page")
         if scope["path"] in _OPEN or scope["path"].startswith("/static/"):
             return None

@@ -84,7 +84,10 @@ class Supervisor:
             "control", ["millstream.server.control", *project], listening=self._control, log=self._run / "control.log"
         )
         self.scoring = Child(
-            "scoring", ["millstream.serving.server", *project, *replay], listening=self._scoring, log=self._run / "scoring.log"
+            "scoring",
+            ["millstream.serving.server", *project, *replay],
+            listening=self._scoring,
+            log=self._run / "scoring.log",
         )
         self._stopping = threading.Event()
         self._watching = threading.Thread(target=self._watch, name="supervisor", daemon=True)
@@ -109,7 +112,9 @@ class Supervisor:
             if found is not None:
                 return found
             self._stopping.wait(0.02)
-        raise Unavailable(f"the control plane did not come up in {_READY_S:.0f} s", do=f"look at {self._run / 'control.log'}")
+        raise Unavailable(
+            f"the control plane did not come up in {_READY_S:.0f} s", do=f"look at {self._run / 'control.log'}"
+        )
 
     def stop(self) -> None:
         """Stop every process and let the ports go."""
