@@ -1,0 +1,196 @@
+"""Models a scoring process may hold: kinds that are plain data, parsed from safe formats, bounded in time.
+
+Everything that runs code of its own (pickles, pipelines) belongs in a worker process, not here.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
+
+import msgspec
+
+from millstream.errors import IntegrityError
+from millstream.serving.lightgbm import Booster
+
+_NAN = math.nan
+_LARGEST_EXPONENT = 700.0
+
+
+class Predictor(Protocol):
+    """A model that turns float64 features into one number a row."""
+
+    width: int
+
+    def predict_one(self, features: array[float]) -> float:
+        """Predict one row."""
+        ...
+
+    def predict_many(self, features: array[float], rows: int) -> list[float]:
+        """Predict rows that lie one after another; the same numbers as row by row."""
+        ...
+
+    def close(self) -> None:
+        """Free what the model holds."""
+        ...
+
+
+class LightGbmFile(msgspec.Struct, frozen=True, tag_field="kind", tag="lightgbm"):
+    """A LightGBM model: its text lies beside."""
+
+    task: Literal["binary", "regression"]
+    features: tuple[str, ...]
+    file: str = "model.txt"
+    categories: dict[str, list[str]] = {}
+
+
+class ConstantFile(msgspec.Struct, frozen=True, tag_field="kind", tag="constant"):
+    """A model that always says the same."""
+
+    task: Literal["binary", "regression"]
+    features: tuple[str, ...]
+    value: float
+    categories: dict[str, list[str]] = {}
+
+
+class LinearFile(msgspec.Struct, frozen=True, tag_field="kind", tag="linear"):
+    """A linear model; ``fill`` stands in for a missing feature. Binary passes the sum through the logistic function."""
+
+    task: Literal["binary", "regression"]
+    features: tuple[str, ...]
+    intercept: float
+    coefficients: tuple[float, ...]
+    fill: tuple[float, ...] = ()
+    categories: dict[str, list[str]] = {}
+
+
+ModelFile: TypeAlias = LightGbmFile | ConstantFile | LinearFile
+
+
+class BaselineFile(msgspec.Struct, frozen=True):
+    """The simple answer that stands in last; ``baseline.json``."""
+
+    kind: str
+    value: float
+
+
+class _Constant:
+    def __init__(self, said: ConstantFile) -> None:
+        self.width = len(said.features)
+        self._value = said.value
+
+    def predict_one(self, features: array[float]) -> float:
+        return self._value
+
+    def predict_many(self, features: array[float], rows: int) -> list[float]:
+        return [self._value] * rows
+
+    def close(self) -> None:
+        pass
+
+
+class _Linear:
+    def __init__(self, said: LinearFile) -> None:
+        self.width = len(said.features)
+        self._fill = said.fill or (_NAN,) * self.width
+        self._said = said
+        if len(said.coefficients) != self.width or len(self._fill) != self.width:
+            raise IntegrityError(
+                f"model.json has {len(said.coefficients)} coefficients and {len(said.fill)} fill values",
+                expected=f"{self.width} of each, one a feature",
+            )
+
+    def predict_one(self, features: array[float]) -> float:
+        total = self._said.intercept
+        for weight, value, stand_in in zip(self._said.coefficients, features, self._fill, strict=True):
+            total += weight * (stand_in if value != value else value)
+        return _logistic(total) if self._said.task == "binary" else total
+
+    def predict_many(self, features: array[float], rows: int) -> list[float]:
+        width = self.width
+        return [self.predict_one(features[row * width : (row + 1) * width]) for row in range(rows)]
+
+    def close(self) -> None:
+        pass
+
+
+def read_model(folder: Path) -> ModelFile:
+    """Read ``model.json`` of an artifact or release.
+
+    Raises
+    ------
+    IntegrityError
+        When it is missing or is not a model a scoring process can hold.
+    """
+    return read_file(folder / "model.json", ModelFile)
+
+
+def read_baseline(folder: Path) -> float:
+    """Read the value of ``baseline.json``, which must be a finite number."""
+    value = read_file(folder / "baseline.json", BaselineFile).value
+    if not math.isfinite(value):
+        raise IntegrityError(f"{folder / 'baseline.json'} says {value}", expected="a finite number")
+    return value
+
+
+def load(said: ModelFile, folder: Path) -> Predictor:
+    """Make a model ready to predict; a LightGBM text of 1 MB takes about 10 ms."""
+    if isinstance(said, LightGbmFile):
+        path = folder / said.file
+        if path.parent != folder:
+            raise IntegrityError(f"model.json names {said.file!r}", expected="a file of its own folder")
+        try:
+            return Booster(path.read_text(encoding="utf-8"), width=len(said.features))
+        except (OSError, UnicodeDecodeError) as wrong:
+            raise IntegrityError(f"{path} cannot be read: {wrong}") from None
+    return _Constant(said) if isinstance(said, ConstantFile) else _Linear(said)
+
+
+class Encoder:
+    """Turns feature values into the float64 a model was trained on.
+
+    Booleans become 0 and 1, texts the code of their category, NULL and categories never seen in training NaN.
+
+    >>> Encoder(["late", "carrier"], {"carrier": ["AA", "UA"]}).encode([True, "UA"]).tolist()
+    [1.0, 1.0]
+    """
+
+    def __init__(self, features: Sequence[str], categories: Mapping[str, Sequence[str]]) -> None:
+        self.features = tuple(features)
+        self._codes = [
+            {category: float(code) for code, category in enumerate(categories[name])} if name in categories else None
+            for name in features
+        ]
+        self._plain = not any(codes is not None for codes in self._codes)
+
+    def encode(self, values: Sequence[Any]) -> array[float]:
+        """Encode one row of feature values, in the order of the features."""
+        if self._plain:
+            return array("d", [_NAN if value is None else value for value in values])
+        return array(
+            "d",
+            [
+                _NAN if value is None else codes.get(value, _NAN) if codes is not None else value
+                for value, codes in zip(values, self._codes, strict=True)
+            ],
+        )
+
+
+def read_file(path: Path, kind: Any) -> Any:
+    """Decode a JSON file of a release as one kind of record."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError) as wrong:
+        raise IntegrityError(
+            f"{path} cannot be used: {wrong}", expected="a file written by training", do="rebuild the release"
+        ) from None
+
+
+def _logistic(score: float) -> float:
+    if score >= 0:
+        return 1.0 / (1.0 + math.exp(-min(score, _LARGEST_EXPONENT)))
+    power = math.exp(max(score, -_LARGEST_EXPONENT))
+    return power / (1.0 + power)

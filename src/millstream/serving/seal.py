@@ -1,0 +1,116 @@
+"""Sealing segments: what the control plane does with the log of a writer that ended, and following a live one.
+
+A sealed segment becomes one lake commit that carries its name and last sequence, and is deleted after that.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from millstream.errors import Conflict
+from millstream.serving.log import sync_folder
+from millstream.serving.records import Logged, hint_file, parse_segment, read, segments, whole_frame
+
+
+class Seal(NamedTuple):
+    """What a sealed segment holds, for the state database and the ledger.
+
+    ``first`` and ``last`` are sequences; both are 0 for an empty segment.
+    """
+
+    path: Path
+    incarnation: str
+    first: int
+    last: int
+    records: int
+    sha256: str
+    bytes: int
+
+
+def seal(path: Path) -> Seal:
+    """Cut a segment's torn tail, sync it and return its hash; doing it twice gives the same.
+
+    Raises
+    ------
+    Conflict
+        While its writer lives and has it open.
+    """
+    incarnation, _ = parse_segment(path)
+    with path.open("r+b") as file:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(
+                f"{path.name} is still being written", expected="a segment whose writer ended it", do="try again later"
+            ) from None
+        data = file.read()
+        at = records = first = last = 0
+        while True:
+            payload, sequence, after = whole_frame(data, at)
+            if payload is None:
+                break
+            first, last = first or sequence, sequence
+            records += 1
+            at = after
+        if at < len(data):
+            file.truncate(at)
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+    return Seal(path, incarnation, first, last, records, hashlib.sha256(data[:at]).hexdigest(), at)
+
+
+def ended(*folders: Path) -> list[Path]:
+    """List the segments that no living process writes."""
+    return [path for path in segments(*folders) if _is_free(path)]
+
+
+def discard(path: Path) -> None:
+    """Delete a segment whose records are committed in the lake."""
+    hint_file(path).unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+class Tail:
+    """Follows the log as it grows, across segments and processes.
+
+    Parameters
+    ----------
+    folders
+        Where segments lie.
+    offsets
+        Where an earlier tail stopped: segment name to byte offset.
+    """
+
+    def __init__(self, *folders: Path, offsets: dict[str, int] | None = None) -> None:
+        self._folders = folders
+        self.offsets = dict(offsets or {})
+
+    def poll(self) -> list[Logged]:
+        """Return the records written since the last call, in order within each process."""
+        found: list[Logged] = []
+        present = segments(*self._folders)
+        for path in present:
+            offset = self.offsets.get(path.name, 0)
+            try:
+                if path.stat().st_size > offset:
+                    records, self.offsets[path.name] = read(path, offset)
+                    found += records
+            except FileNotFoundError:
+                continue
+        names = {path.name for path in present}
+        self.offsets = {name: offset for name, offset in self.offsets.items() if name in names}
+        return found
+
+
+def _is_free(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    return True
