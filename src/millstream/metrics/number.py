@@ -1,0 +1,80 @@
+"""How good predicted numbers are (and, for ``bias``, predicted shares)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from millstream.metrics.arrays import Array, mean, pair
+
+
+def squared_errors(label: npt.ArrayLike, prediction: npt.ArrayLike) -> Array:
+    """Return each row's squared error."""
+    truth, guess = pair(label, prediction)
+    return np.square(guess - truth)
+
+
+def rmse(label: npt.ArrayLike, prediction: npt.ArrayLike) -> float:
+    """Measure the root of the mean squared error, in the label's unit. ``nan`` for no rows.
+
+    Its best constant is the mean: Gneiting, J. Am. Statist. Assoc. 106 (2011).
+
+    >>> rmse([1.0, 2.0], [1.0, 4.0])
+    1.4142135623730951
+    """
+    return math.sqrt(mean(squared_errors(label, prediction)))
+
+
+def absolute_errors(label: npt.ArrayLike, prediction: npt.ArrayLike) -> Array:
+    """Return each row's absolute error."""
+    truth, guess = pair(label, prediction)
+    return np.abs(guess - truth)
+
+
+def mae(label: npt.ArrayLike, prediction: npt.ArrayLike) -> float:
+    """Measure the mean absolute error, in the label's unit. ``nan`` for no rows.
+
+    Its best constant is the median: Gneiting, J. Am. Statist. Assoc. 106 (2011).
+
+    >>> mae([1.0, 2.0], [1.0, 4.0])
+    1.0
+    """
+    return mean(absolute_errors(label, prediction))
+
+
+def percentage_errors(label: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Array, Array]:
+    """Return each row's absolute error as a share of its label, and 1; or 0 and 0 where that is no finite number."""
+    truth, guess = pair(label, prediction)
+    with np.errstate(over="ignore"):
+        errors = np.abs(guess - truth) / np.where(truth != 0, np.abs(truth), 1.0)
+    usable = (truth != 0) & np.isfinite(errors)
+    return np.where(usable, errors, 0.0), usable.astype(np.float64)
+
+
+def mape(label: npt.ArrayLike, prediction: npt.ArrayLike) -> float:
+    """Measure the mean absolute error as a share of the label (0.14 is 14 %).
+
+    Rows whose label is 0 have no percentage and are left out, as Hyndman and Koehler, Int. J. Forecasting 22 (2006),
+    describe; scikit-learn instead divides by a tiny number. ``nan`` where no row is left.
+
+    >>> round(mape([100.0, 0.0, 50.0], [120.0, 3.0, 45.0]), 6)
+    0.15
+    """
+    errors, usable = percentage_errors(label, prediction)
+    counted = float(usable.sum())
+    return float(errors.sum()) / counted if counted else float("nan")
+
+
+def bias(label: npt.ArrayLike, prediction: npt.ArrayLike) -> float:
+    """Measure how far the mean prediction is from the mean label, relative to the latter (+0.05: 5 % too high).
+
+    Calibration in the large, as a ratio: Cox, Biometrika 45 (1958). ``nan`` where the mean label is 0, or no rows.
+
+    >>> bias([0, 1, 0, 1], [0.5, 0.5, 0.5, 0.6])
+    0.050000000000000044
+    """
+    truth, guess = pair(label, prediction)
+    total = float(truth.sum())
+    return float(guess.sum() - total) / abs(total) if total else float("nan")
