@@ -1,0 +1,325 @@
+"""Records as a person reads them in a terminal; one function a command."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+console = Console(highlight=False, soft_wrap=False)
+_BARS = "▁▂▃▄▅▆▇█"
+_SLOW = {
+    "train": "training beside the baseline",
+    "backtest": "replaying the recipe",
+    "retrain": "training a candidate and judging it",
+    "reproduce": "training again from the pins",
+    "release": "bundling, signing, rehearsing the rollback",
+    "verify": "reading ledger, tables and releases",
+    "check": "checking what arrived",
+    "score": "scoring",
+    "monitor": "judging",
+}
+
+
+@contextlib.contextmanager
+def working(command: str, *, quiet: bool) -> Iterator[None]:
+    """Show that long work goes on."""
+    if quiet or command not in _SLOW or not console.is_terminal:
+        yield
+        return
+    with console.status(f"[dim]{_SLOW[command]} ...[/]", spinner="dots"):
+        yield
+
+
+def spark(values: Sequence[float | None], *, width: int = 40) -> str:
+    """Draw a line of numbers as one line of text, scaled to its own range; gaps stay gaps.
+
+    >>> spark([0.0, 0.5, 1.0])
+    '▁▅█'
+    """
+    if len(values) > width:
+        step = len(values) / width
+        values = [values[int(each * step)] for each in range(width)]
+    present = [each for each in values if each is not None]
+    if not present:
+        return ""
+    low, spread = min(present), (max(present) - min(present)) or 1.0
+    return "".join(" " if each is None else _BARS[min(7, int((each - low) / spread * 7.999))] for each in values)
+
+
+def table(*columns: str, rows: Sequence[Sequence[Any]], right: frozenset[int] | set[int] = frozenset()) -> None:
+    """Print a small table; NULL is a dot."""
+    grid = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    for number, name in enumerate(columns):
+        grid.add_column(name, justify="right" if number in right else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*("[dim]·[/]" if each is None else str(each) for each in row))
+    console.print(grid)
+
+
+def say(text: str, *, tone: str = "") -> None:
+    """Print one line; ``tone`` is good, bad, warn or empty."""
+    mark = {"good": "[green]✓[/] ", "bad": "[red]✗[/] ", "warn": "[yellow]![/] "}.get(tone, "")
+    console.print(f"{mark}{text}")
+
+
+def number(value: float | None, *, digits: int = 4) -> str:
+    """Write a figure; NULL is a dot."""
+    return "·" if value is None else f"{value:,.{digits}f}" if isinstance(value, float) else f"{value:,}"
+
+
+def init(record: dict[str, Any]) -> None:
+    """Show what ``init`` wrote."""
+    say(f"wrote [bold]{escape(record['folder'])}[/] from the example {record['example']}", tone="good")
+    if record["git"] is None:
+        say("there is no git here: a content-hashed snapshot stands in for commits", tone="warn")
+    console.print(f"\nnext:\n  cd {escape(record['folder'])}\n  millstream check\n  millstream train late")
+
+
+def ingest(record: dict[str, Any]) -> None:
+    """Show which tables moved."""
+    if not record["versions"]:
+        say("nothing new")
+    else:
+        table(
+            "table",
+            "version",
+            "rows",
+            "how",
+            "bytes copied",
+            rows=[
+                (each["table"], each["version"], number(each["rows"]), each["kind"], number(each["bytes_copied"]))
+                for each in record["versions"]
+            ],
+            right={1, 2, 4},
+        )
+    for each in record["assumptions"]:
+        say(f"[dim]assumed: {escape(each)}[/]")
+
+
+refresh = ingest
+
+
+def check(record: dict[str, Any]) -> None:
+    """Show each contract, and what failed."""
+    for report in record["reports"]:
+        failed = [each for each in report["results"] if not each["ok"]]
+        tone = "bad" if any(each["severity"] == "stop" for each in failed) else "warn" if failed else "good"
+        say(
+            f"[bold]{report['table']}[/]@{report['version']}  {len(report['results'])} checks on "
+            f"{number(report['rows'])} rows, {number(report['quarantined'])} in quarantine",
+            tone=tone,
+        )
+        for each in failed:
+            console.print(f"    {each['severity']}: {escape(each['says'])}")
+    if not record["reports"]:
+        say("nothing arrived since the checks last ran", tone="good")
+
+
+def train(record: dict[str, Any]) -> None:
+    """Show the model beside its baseline."""
+    say(f"[bold]{record['model']}[/] version {record['version']} trained in {record['seconds']:.1f} s", tone="good")
+    metrics = record["metrics"]
+    table(
+        "metric",
+        "model",
+        "baseline",
+        rows=[(name, number(value), number(metrics["baseline"].get(name))) for name, value in metrics["model"].items()],
+        right={1, 2},
+    )
+    counts = "  ".join(f"{name} {number(value)}" for name, value in record["counts"].items())
+    console.print(f"rows: {counts}\ndata: {_pins(record['pins'])}\nrun:  {record['run_id']}  [dim]in MLflow[/]")
+    console.print(f"\nnext: millstream backtest {record['model']}, or millstream release {record['model']}")
+
+
+def backtest(record: dict[str, Any]) -> None:
+    """Show the verdict and the folds behind it."""
+    say(escape(record["verdict"]["says"]), tone="good" if record["verdict"]["passed"] else "bad")
+    folds = record["folds"]
+    if folds:
+        sides = list(folds[0]["metrics"])
+        goal = record["goal"]
+        table(
+            "from",
+            "rows",
+            *sides,
+            rows=[
+                (each["cut"][:10], number(each["tested"]), *(number(each["metrics"][side].get(goal)) for side in sides))
+                for each in folds
+            ],
+            right=set(range(1, 2 + len(sides))),
+        )
+
+
+def retrain(record: dict[str, Any]) -> None:
+    """Show where a retraining stands."""
+    tone = {"waiting": "warn", "live": "good", "failed": "bad", "rejected": "bad"}.get(record["status"], "")
+    say(escape(record["says"]), tone=tone)
+    if record.get("decision"):
+        console.print(f"\nnext: millstream approve {record['decision']} -m REASON")
+
+
+def release(record: dict[str, Any]) -> None:
+    """Show a release and what it waits for."""
+    say(f"release [bold]{record['model']}@{record['version']}[/] signed: {record['release'][:16]}", tone="good")
+    say(escape(record["rehearsal"]), tone="good")
+    say(f"waits for approval: decision [bold]{record['decision']}[/] (asked by {escape(record['by'])})", tone="warn")
+    console.print(f"\nnext: MILLSTREAM_USER=somebody-else millstream approve {record['decision']} -m REASON")
+
+
+def approve(record: dict[str, Any]) -> None:
+    """Show a decision taken."""
+    say(escape(record["says"]), tone="good" if record["status"] == "approved" else "warn")
+
+
+reject = approve
+rollback = approve
+
+
+def score(record: dict[str, Any]) -> None:
+    """Show a batch of scores."""
+    say(
+        f"{number(record['rows'])} rows scored by {record['model']}@{record['version']} in {record['seconds']:.1f} s",
+        tone="good",
+    )
+    if record.get("out"):
+        console.print(f"written to {escape(record['out'])}")
+    elif record["sample"]:
+        names = list(record["sample"][0])
+        table(*names, rows=[[each[name] for name in names] for each in record["sample"]])
+
+
+def monitor(record: dict[str, Any]) -> None:
+    """Show what was judged, and the open alarms."""
+    say(
+        f"{number(record['days'])} days judged, {len(record['alarms'])} alarms open",
+        tone="warn" if record["alarms"] else "good",
+    )
+    alarms(record["alarms"])
+
+
+def alarms(found: Sequence[dict[str, Any]]) -> None:
+    """Show alarms: what, since when, how bad, what next."""
+    for each in found:
+        say(
+            f"[bold]{each['kind']}[/] {escape(each['subject'])} since {each['since'][:10]}: {escape(each['says'])}",
+            tone="warn",
+        )
+        console.print(f"    next: {escape(each['next'])}")
+
+
+def status(record: dict[str, Any]) -> None:
+    """Show where everything stands."""
+    console.print(f"[bold]{escape(record['project'])}[/]  {record['now'][:16]}  [dim]{escape(record['clock'])}[/]")
+    table(
+        "table",
+        "version",
+        "rows",
+        "quarantined",
+        "copied",
+        "hops",
+        "age",
+        "contract",
+        rows=[
+            (
+                each["name"],
+                each["version"],
+                number(each["rows"]),
+                number(each["quarantined"]),
+                number(each["copied_bytes"]),
+                each["hops"],
+                age(each["seconds_behind"]),
+                each["contract"],
+            )
+            for each in record["tables"]
+        ],
+        right={1, 2, 3, 4, 5, 6},
+    )
+    for each in record["models"]:
+        live = each["live"]
+        if live is None:
+            say(f"[bold]{each['name']}[/] has no live release", tone="warn")
+        else:
+            say(
+                f"[bold]{each['name']}@{live['version']}[/] live since {live['since'][:16]}, {each['goal']} {number(live['value'])} "
+                f"(baseline {number(live['baseline'])})",
+                tone="good",
+            )
+    alarms(record["alarms"])
+    for each in record["decisions"]:
+        say(f"decision [bold]{each['id']}[/] waits: {each['model']}, asked {each['asked_at'][:16]}", tone="warn")
+    for each in record["servers"]:
+        say(f"server {each['url']} serves {each['generations']}", tone="good")
+
+
+def why(record: dict[str, Any]) -> None:
+    """Show how one answer came about."""
+    console.print(
+        f"[bold]{record['id']}[/]  {record['model']}@{record['version']} answered [bold]{number(record['value'])}[/] at "
+        f"{record['at'][:19]}, by {record['answered_by']}{' (degraded)' if record['degraded'] else ''}"
+    )
+    table("feature", "value", rows=[(name, number(value)) for name, value in record["features"].items()], right={1})
+    console.print(f"data: {_pins(record['tables'])}\nrelease: {record['release']}")
+    if record.get("recomputed") is not None:
+        say(escape(record["recomputed"]["says"]), tone="good" if record["recomputed"]["equal"] else "bad")
+    if record.get("outcome") is not None:
+        say(f"what happened: {record['outcome']['label']}, known {record['outcome']['known_at'][:16]}")
+
+
+def audit(record: dict[str, Any]) -> None:
+    """Show how a version came about."""
+    console.print(f"[bold]{record['subject']}[/]  release {record['release'][:16]}")
+    table("question", "answer", rows=[(each["question"], escape(str(each["answer"]))) for each in record["answers"]])
+    table(
+        "when",
+        "who",
+        "what",
+        rows=[(each["at"][:16], escape(each["actor"]), each["act"]) for each in record["history"]],
+    )
+
+
+def reproduce(record: dict[str, Any]) -> None:
+    """Show whether the bytes came out the same."""
+    say(escape(record["says"]), tone="good" if record["equal"] else "bad")
+
+
+def verify(record: dict[str, Any]) -> None:
+    """Show what holds and the first thing that does not."""
+    for each in record["findings"]:
+        say(f"{each['subject']}: {escape(each['says'])}", tone="good" if each["ok"] else "bad")
+
+
+def sql(record: dict[str, Any]) -> None:
+    """Show the rows of a query."""
+    table(*record["columns"], rows=record["rows"])
+    console.print(f"[dim]{number(record['count'])} rows from {_pins(record['pins'])}[/]")
+
+
+def up(address: Any, scoring_url: str) -> None:
+    """Show where everything listens."""
+    say(f"page     [bold]{address.url}/?token={address.token}[/]", tone="good")
+    say(f"scoring  [bold]{scoring_url}[/]", tone="good")
+    console.print("[dim]Ctrl-C stops all of it[/]")
+
+
+def age(seconds: float | None) -> str:
+    """Write a length of time as people say it.
+
+    >>> age(90), age(86400 * 3), age(None)
+    ('2 min', '3 d', '·')
+    """
+    if seconds is None:
+        return "·"
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _pins(pins: dict[str, int]) -> str:
+    return " ".join(f"{name}@{version}" for name, version in pins.items())
