@@ -1,0 +1,83 @@
+"""What goes into tracking, and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+
+class StoredModel(msgspec.Struct, frozen=True):
+    """A model as stock MLflow needs it to load one.
+
+    Parameters
+    ----------
+    kind
+        ``lightgbm`` loads through MLflow's own flavor; ``linear`` and ``constant`` bring a small loader with them.
+    features
+        Names of the columns, in order; every one is a double.
+    files
+        Name to content. A LightGBM model is ``model.txt``, the others ``model.json``.
+    """
+
+    kind: Literal["lightgbm", "linear", "constant"]
+    features: tuple[str, ...]
+    files: dict[str, bytes]
+
+
+class RunRecord(msgspec.Struct, frozen=True):
+    """One training, ready to be logged.
+
+    Parameters
+    ----------
+    model
+        Name of the model; its runs are one MLflow experiment.
+    params
+        What it was made with.
+    metrics
+        Name to value; names may have slashes (``baseline/roc_auc``). None is left out: MLflow knows no missing value.
+    series
+        Name to one value a step (``fold/roc_auc``), None where it cannot be had.
+    pins
+        Table to version. Each is a dataset input with the digest ``table@version``.
+    tags
+        Free texts, such as the git commit.
+    started_at, ended_at
+        Seconds since the epoch.
+    note
+        Why the run was made; shown as its description.
+    """
+
+    model: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float | None]
+    pins: Mapping[str, int]
+    started_at: float
+    ended_at: float
+    series: Mapping[str, tuple[float | None, ...]] = {}
+    tags: Mapping[str, str] = {}
+    note: str = ""
+
+
+class TrackedRun(msgspec.Struct, frozen=True):
+    """One run as MLflow has it; ``started_at`` is ISO 8601, UTC."""
+
+    run_id: str
+    model: str
+    status: str
+    started_at: str
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    datasets: tuple[str, ...]
+
+
+class TrackedVersion(msgspec.Struct, frozen=True):
+    """One registered model version as MLflow has it."""
+
+    name: str
+    version: int
+    run_id: str
+    aliases: tuple[str, ...]
+    tags: dict[str, str]
