@@ -106,15 +106,18 @@ def begin_step(tx: Transaction, job: str, name: str, *, at: str) -> None:
 
 
 def wait_step(tx: Transaction, job: str, name: str, *, at: str) -> bool:
-    """Write down that a job waits for a person; return False when that was written before."""
-    before = tx.query("SELECT 1 FROM job_steps WHERE job = ? AND name = ?", (job, name))
-    tx.execute(
+    """Write down that a job waits for a person; return False, and change nothing, when that was written before."""
+    news = tx.execute(
         f"INSERT INTO job_steps ({_STEP}) VALUES (?, ?, 'waiting', ?, NULL, 1, NULL)"
         " ON CONFLICT (job, name) DO NOTHING",
         (job, name, at),
     )
-    tx.execute("UPDATE jobs SET status = 'waiting', step = ? WHERE id = ? AND ended_at IS NULL", (name, job))
-    return not before
+    if news:
+        tx.execute(
+            "UPDATE jobs SET status = 'waiting', step = ? WHERE id = ? AND ended_at IS NULL",
+            (name, job),
+        )
+    return bool(news)
 
 
 def end_step(

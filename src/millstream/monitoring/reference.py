@@ -1,0 +1,76 @@
+"""What a release promised: the numbers later days are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from millstream.metrics.profile import Profile
+
+
+class NullHabit(msgspec.Struct, frozen=True):
+    """How often a source column was NULL when the release was trained.
+
+    Parameters
+    ----------
+    share
+        Over all rows.
+    high
+        On the worst of the days: sensors that often fail for hours must not cry every day.
+    """
+
+    share: float
+    high: float
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """What a release was when it was approved.
+
+    Parameters
+    ----------
+    release
+        How people write it: ``late@3``.
+    version
+        Its number, by which its answers are found.
+    goal
+        Name of the metric that decides.
+    goal_value
+        Its value on the release's own hold-out or backtest.
+    baseline
+        The constant the simple rule answers (the prior or the median).
+    profile
+        Of the training features.
+    nulls
+        By ``table.column``, of the columns that features read.
+    """
+
+    release: str
+    version: int
+    goal: str
+    goal_value: float
+    baseline: float
+    profile: Profile
+    nulls: dict[str, NullHabit] = {}
+
+
+def null_habits(days: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, NullHabit]:
+    """Learn how often columns are NULL from the days before training.
+
+    Parameters
+    ----------
+    days
+        For each day ``table.column`` to (rows, nulls).
+
+    >>> null_habits([{"weather.pressure": (72, 9)}, {"weather.pressure": (72, 36)}])["weather.pressure"].high
+    0.5
+    """
+    rows: dict[str, int] = {}
+    nulls: dict[str, int] = {}
+    high: dict[str, float] = {}
+    for day in days:
+        for column, (count, missing) in day.items():
+            if count:
+                rows[column] = rows.get(column, 0) + count
+                nulls[column] = nulls.get(column, 0) + missing
+                high[column] = max(high.get(column, 0.0), missing / count)
+    return {column: NullHabit(share=nulls[column] / rows[column], high=high[column]) for column in rows}
