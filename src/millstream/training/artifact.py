@@ -1,0 +1,98 @@
+"""The artifact folder: everything of a trained model, as plain files that a release bundles."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from millstream.definitions.manifest import Manifest
+from millstream.errors import IntegrityError
+from millstream.features.plan import FeaturePlan
+from millstream.metrics.profile import Profile, profile
+from millstream.training.backtest import BacktestReport
+from millstream.training.gate import Verdict
+from millstream.training.matrix import Array
+from millstream.training.sets import TrainingSet
+from millstream.training.splits import Rows
+
+SAMPLE_ROWS = 200
+PREDICTION = "prediction"
+"""Column of the reference profile that holds the predictions on the hold-out."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What ``report.json`` holds: a backtest, and the gate's verdict on it."""
+
+    backtest: BacktestReport
+    verdict: Verdict | None = None
+
+
+def reference(columns: tuple[str, ...], features: Array, predicted: Array) -> Profile:
+    """Take the picture that live features and predictions are compared with.
+
+    Features are those the model was fitted on, as it sees them (texts as codes); predictions are those on the
+    hold-out, because a model is too sure of rows it has learnt from.
+    """
+    seen = profile({name: features[:, place] for place, name in enumerate(columns)})
+    said = profile({PREDICTION: predicted})
+    return Profile(seen.rows, {**seen.columns, **said.columns})
+
+
+def sample(training: TrainingSet, rows: Rows, features: Array, values: Array) -> dict[str, Any]:
+    """Return up to 200 requests, evenly spread, with the features and the answer each must give again."""
+    picked = np.unique(np.linspace(0, len(rows) - 1, min(SAMPLE_ROWS, len(rows))).astype(np.intp))
+    shown = training.frame[rows[picked]].select(*training.plan.request_columns, "decided_at")
+    return {
+        "rows": shown.to_dicts(),
+        "features": [[None if math.isnan(each) else each for each in features[row]] for row in picked.tolist()],
+        "values": [float(each) for each in values[picked]],
+    }
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
+    """Write files into a new folder.
+
+    Raises
+    ------
+    FileExistsError
+        When the folder holds something already.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty")
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+def as_json(value: Any) -> bytes:
+    """Encode a record so that people can read it and equal records give equal bytes."""
+    return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=1)
+
+
+def read_plan(folder: Path) -> FeaturePlan:
+    """Read ``plan.json``."""
+    return _read(folder / "plan.json", FeaturePlan)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read ``manifest.json``."""
+    return _read(folder / "manifest.json", Manifest)
+
+
+def read_report(folder: Path) -> Report | None:
+    """Read ``report.json``, None where no backtest was run."""
+    path = folder / "report.json"
+    return _read(path, Report) if path.exists() else None
+
+
+def _read(path: Path, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError) as wrong:
+        raise IntegrityError(
+            f"{path} cannot be read: {wrong}", expected="a file as training writes it", do="train again, or restore it"
+        ) from None

@@ -1,0 +1,182 @@
+"""Rolling-origin replay of a recipe: how good it would have been, had it been trained again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from millstream.definitions.model import Model
+from millstream.training.champion import Champion, champion_predicts
+from millstream.training.estimators import default_threads
+from millstream.training.folds import Fold, chosen_metrics, measure, origins, run_fold, task_of
+from millstream.training.matrix import Array
+from millstream.training.predictors import TaskName
+from millstream.training.record import Scores
+from millstream.training.sets import TrainingSet
+from millstream.training.splits import Rows, SplitCounts
+from millstream.types import from_micros
+
+
+class FoldReport(msgspec.Struct, frozen=True):
+    """One origin: its cut, what was counted, and how everyone did on the span after it.
+
+    ``champion`` is None where it was trained on rows of the span (nothing could be learnt from that comparison).
+    """
+
+    cut: str
+    end: str
+    counts: SplitCounts
+    candidate: Scores
+    baseline: Scores
+    champion: Scores | None
+
+
+class BacktestReport(msgspec.Struct, frozen=True):
+    """A backtest: its folds, and everyone's metrics over all their rows together.
+
+    Parameters
+    ----------
+    model, task, goal, metrics
+        What was judged, and by what.
+    folds
+        Oldest first; the last is the hold-out of a training.
+    pooled
+        ``candidate`` and ``baseline`` over all test rows; ``champion`` over those decided after it was trained, with
+        ``candidate_beside_champion`` on the same rows.
+    rows, days
+        Test rows in all, and days they were decided on.
+    champion
+        Name of the champion compared with, empty for none.
+    pins
+        Table versions that were read.
+    """
+
+    model: str
+    task: str
+    goal: str
+    metrics: tuple[str, ...]
+    folds: tuple[FoldReport, ...]
+    pooled: dict[str, dict[str, float | None]]
+    rows: int
+    days: int
+    champion: str
+    pins: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """A backtest's report, with the out-of-fold predictions it was made of.
+
+    Parameters
+    ----------
+    report
+        Plain data.
+    folds
+        What was fitted; the last can be given to ``train`` so that it is not fitted again.
+    label, candidate, baseline, days
+        Of all test rows.
+    champion
+        The champion's predictions, NaN for rows it cannot be compared on; None without a champion.
+    """
+
+    report: BacktestReport
+    folds: tuple[Fold, ...]
+    label: Array
+    candidate: Array
+    baseline: Array
+    days: Rows
+    champion: Array | None
+
+
+def backtest(
+    model: Model,
+    training: TrainingSet,
+    *,
+    champion: Champion | None = None,
+    threads: int | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Backtest:
+    """Fit and judge a model at each rolling origin of its split.
+
+    Parameters
+    ----------
+    model
+        The recipe.
+    training
+        Rows to learn from and to judge on.
+    champion
+        Scored on the same test rows, as far as it cannot have learnt from them.
+    threads
+        Of the estimator; half the cores when left out.
+    tell
+        Called with one line a fold.
+
+    Raises
+    ------
+    BadData
+        When there is nothing to fit or to judge.
+    Conflict
+        When the champion reads features the model no longer has.
+
+    Notes
+    -----
+    Costs one fit a fold.
+    """
+    task = task_of(model, training)
+    metrics = chosen_metrics(model, task)
+    used = threads or default_threads()
+    folds: list[Fold] = []
+    reports: list[FoldReport] = []
+    champions: list[Array] = []
+    for split in origins(model, training):
+        fold = run_fold(model, training, split, task=task, threads=used)
+        folds.append(fold)
+        champions.append(champion_predicts(champion, training, split.test))
+        usable = ~np.isnan(champions[-1])
+        report = FoldReport(
+            cut=from_micros(split.cut).isoformat(),
+            end=from_micros(split.end).isoformat(),
+            counts=split.counts,
+            candidate=Scores(measure(metrics, fold.label, fold.predicted), fold.model.train_s),
+            baseline=Scores(measure(metrics, fold.label, fold.baseline_predicted), fold.baseline.train_s),
+            champion=Scores(measure(metrics, fold.label, champions[-1])) if usable.all() else None,
+        )
+        reports.append(report)
+        if tell is not None:
+            value = report.candidate.metrics[model.goal]
+            shown = "not to be had" if value is None else f"{value:.4f}"
+            tell(f"fold at {from_micros(split.cut):%Y-%m-%d}: {model.goal} {shown} on {split.counts.tested:,} rows")
+    return _pool(model, training, folds, reports=reports, champions=champions, champion=champion, task=task)
+
+
+def _pool(
+    model: Model, training: TrainingSet, folds: list[Fold], *, reports: list[FoldReport], champions: list[Array],
+    champion: Champion | None, task: TaskName,
+) -> Backtest:  # fmt: skip
+    metrics = chosen_metrics(model, task)
+    label = np.concatenate([each.label for each in folds])
+    candidate = np.concatenate([each.predicted for each in folds])
+    simple = np.concatenate([each.baseline_predicted for each in folds])
+    days = np.concatenate([each.days for each in folds])
+    theirs = np.concatenate(champions)
+    pooled = {"candidate": measure(metrics, label, candidate), "baseline": measure(metrics, label, simple)}
+    fresh = ~np.isnan(theirs)
+    if fresh.any():
+        pooled["champion"] = measure(metrics, label[fresh], theirs[fresh])
+        pooled["candidate_beside_champion"] = measure(metrics, label[fresh], candidate[fresh])
+    report = BacktestReport(
+        model=model.name,
+        task=task,
+        goal=model.goal,
+        metrics=model.metrics,
+        folds=tuple(reports),
+        pooled=pooled,
+        rows=int(label.size),
+        days=int(np.unique(days).size),
+        champion=champion.name if champion else "",
+        pins=dict(training.pins),
+    )
+    return Backtest(report, tuple(folds), label, candidate, simple, days, theirs if champion else None)

@@ -1,0 +1,185 @@
+"""Fitting an estimator so that equal data gives an equal model, and taking out of it what ships."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from millstream.definitions.model import Estimator
+from millstream.errors import BadData, DefinitionError, NotYet
+from millstream.features.plan import FeatureColumn
+from millstream.training.matrix import Array
+from millstream.training.predictors import Constant, Fitted, LightGbm, Linear, TaskName
+
+_PARAMETERS = re.compile(r"\nparameters:.*?end of parameters\n", re.DOTALL)
+_LINEAR = ("LogisticRegression", "LinearRegression", "Ridge", "Lasso", "ElasticNet")
+_SUPPORTED = f"a LightGBM estimator, or scikit-learn's {', '.join(_LINEAR)}, DummyClassifier or DummyRegressor"
+
+
+class Fit(msgspec.Struct, frozen=True):
+    """A fitted model, the parameters it was fitted with and the seconds it took."""
+
+    fitted: Any
+    params: dict[str, Any]
+    train_s: float
+
+    def predict(self, matrix: Array) -> Array:
+        """Predict one number a row."""
+        predicted: Array = self.fitted.predict(matrix)
+        return predicted
+
+
+def default_threads() -> int:
+    """Return how many threads a training uses unless told: half the cores, at most 4; recorded and reproduced with.
+
+    LightGBM's threads wait for each other by spinning: where they share their cores with a scoring server, two threads
+    were measured a hundred times slower than one.
+    """
+    return max(1, min((os.cpu_count() or 1) // 2, 4))
+
+
+def fit(
+    said: Estimator, matrix: Array, label: Array, *, task: TaskName, columns: Sequence[FeatureColumn], seed: int,
+    threads: int,
+) -> Fit:  # fmt: skip
+    """Fit an estimator.
+
+    Parameters
+    ----------
+    said
+        Its import path and parameters.
+    matrix
+        Features, shape (rows, features), NaN for missing.
+    label
+        Shape (rows,), without NaN; 0 or 1 for a binary task.
+    task
+        ``binary`` or ``regression``.
+    columns
+        What the features are; texts are category codes, which LightGBM is told.
+    seed, threads
+        Fixed where the estimator takes them; a seed that the definition gives stays.
+
+    Raises
+    ------
+    DefinitionError
+        When the estimator cannot be imported, is not made for the task, or fails; it is named with what it said.
+    NotYet
+        For an estimator that cannot be shipped.
+    BadData
+        When a binary task has one class only.
+    """
+    kind = _kind(said)
+    _refuse_misfit(said, kind, task=task)
+    if task == "binary" and len(np.unique(label)) < 2:
+        raise BadData(
+            f"all {len(label)} labels that could be learnt from are {'true' if label[0] else 'false'}",
+            expected="some of both",
+            do="train on a longer span, or look at the label",
+        )
+    params = _fixed(said, kind, seed=seed, threads=threads)
+    began = time.perf_counter()
+
+    def work() -> Fitted:
+        made = kind(**params)
+        if kind.__module__.startswith("lightgbm"):
+            texts = [place for place, each in enumerate(columns) if each.dtype == "varchar"]
+            named = {"feature_name": [each.name for each in columns], "categorical_feature": texts}
+            made.fit(matrix, label, **named)
+            return LightGbm(bare_text(made.booster_.model_to_string()))
+        return _from_scikit(made, matrix, label, task=task)
+
+    fitted = _carefully(said, work)
+    return Fit(fitted, params, time.perf_counter() - began)
+
+
+def bare_text(text: str) -> str:
+    """Take out of a LightGBM text what differs between equal models: its parameters section."""
+    return _PARAMETERS.sub("\n", text)
+
+
+def baseline(label: Array, *, task: TaskName) -> Fit:
+    """Fit the simple thing to beat: the share of true labels, or the median."""
+    began = time.perf_counter()
+    value = float(np.mean(label)) if task == "binary" else float(np.median(label))
+    return Fit(Constant(value), {}, time.perf_counter() - began)
+
+
+def _kind(said: Estimator) -> Any:
+    module, _, name = said.path.partition(":")
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except ImportError as wrong:
+        package = module.partition(".")[0]
+        extra = "millstream[lightgbm]" if package in ("lightgbm", "sklearn") else package
+        raise DefinitionError(
+            f"estimator {said.path} cannot be imported: {wrong}", expected="an installed package",
+            do=f"pip install '{extra}'",
+        ) from None  # fmt: skip
+    except AttributeError:
+        raise DefinitionError(f"estimator {said.path}: module {module!r} has no {name!r}") from None
+    if not callable(getattr(kind, "fit", None)) or not callable(getattr(kind, "predict", None)):
+        raise DefinitionError(f"estimator {said.path} has no fit and predict", expected=_SUPPORTED)
+    package = kind.__module__.partition(".")[0]
+    shippable = name.startswith("LGBM") if package == "lightgbm" else name in (*_LINEAR, "DummyClassifier",
+                                                                                "DummyRegressor")  # fmt: skip
+    if package not in ("lightgbm", "sklearn") or not shippable or name == "LGBMRanker":
+        raise NotYet(f"estimator {said.path} cannot be shipped in this version", expected=_SUPPORTED)
+    return kind
+
+
+def _refuse_misfit(said: Estimator, kind: Any, *, task: TaskName) -> None:
+    classifies = hasattr(kind, "predict_proba")
+    if classifies != (task == "binary"):
+        wanted = "gives probabilities (a classifier)" if task == "binary" else "gives numbers (a regressor)"
+        raise DefinitionError(
+            f"estimator {said.path} {'is a classifier' if classifies else 'is a regressor'}, the task is {task}",
+            expected=f"an estimator that {wanted}",
+        )
+
+
+def _fixed(said: Estimator, kind: Any, *, seed: int, threads: int) -> dict[str, Any]:
+    """Return the definition's parameters with what sameness needs."""
+    params = dict(said.params)
+    if kind.__module__.startswith("lightgbm"):
+        for each in ("nthread", "nthreads", "num_thread", "num_threads", "force_col_wise"):
+            params.pop(each, None)
+        return {
+            "random_state": seed, "verbosity": -1, **params,
+            "deterministic": True, "force_row_wise": True, "n_jobs": threads,
+        }  # fmt: skip
+    if "random_state" in kind().get_params():
+        params.setdefault("random_state", seed)
+    return params
+
+
+def _from_scikit(made: Any, matrix: Array, label: Array, *, task: TaskName) -> Fitted:
+    seen = ~np.isnan(matrix)
+    fill = np.where(seen, matrix, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+    filled = np.where(seen, matrix, fill)
+    made.fit(filled, label)
+    if type(made).__name__.startswith("Dummy"):
+        answers = made.predict_proba(filled[:1])[:, 1] if task == "binary" else made.predict(filled[:1])
+        return Constant(float(np.ravel(answers)[0]))
+    return Linear(np.ravel(made.coef_).astype(np.float64), float(np.ravel(made.intercept_)[0]), fill=fill, task=task)
+
+
+def _carefully(said: Estimator, work: Callable[[], Fitted]) -> Fitted:
+    """Run an estimator; whatever it raises names it (its code is a plug-in)."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return work()
+    except Exception as wrong:  # a border: an estimator may raise anything
+        raise DefinitionError(
+            f"estimator {said.path} failed: {type(wrong).__name__}: {wrong}",
+            expected="an estimator that can be fitted on these features and labels",
+            do="look at its parameters",
+        ) from wrong

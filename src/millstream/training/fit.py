@@ -1,0 +1,165 @@
+"""Training a model: judged on the hold-out, then fitted again on everything known, and written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from millstream.definitions.manifest import Manifest
+from millstream.definitions.model import Model
+from millstream.training import artifact
+from millstream.training.backtest import Backtest
+from millstream.training.estimators import default_threads
+from millstream.training.folds import Fold, chosen_metrics, fit_rows, measure, origins, refuse_absurd, run_fold, task_of
+from millstream.training.gate import Verdict
+from millstream.training.matrix import matrix
+from millstream.training.predictors import Predictor, TaskName, hash_files, model_files
+from millstream.training.record import TrainingRecord
+from millstream.training.sets import TrainingSet
+from millstream.training.splits import NEVER
+from millstream.types import content_hash, from_micros
+
+
+def train(
+    manifest: Manifest,
+    training: TrainingSet,
+    *,
+    folder: Path,
+    tested: Backtest | None = None,
+    verdict: Verdict | None = None,
+    threads: int | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> TrainingRecord:
+    """Train the model of a training set and write its artifact folder.
+
+    The metrics are those of a model fitted on what was known at the hold-out's cut; the model that ships is the same
+    recipe fitted on every row whose label was known at the set's ``until``. The record says so.
+
+    Parameters
+    ----------
+    manifest
+        The definitions; the plan names the model.
+    training
+        Rows to learn from.
+    folder
+        Where the artifact is written; must be empty or missing.
+    tested
+        A backtest of the same model and set: its last fold is the hold-out and is not fitted again.
+    verdict
+        The gate's answer on it, kept beside.
+    threads
+        Of the estimator; half the cores when left out. Recorded.
+    tell
+        Called with one line a stage.
+
+    Raises
+    ------
+    BadData
+        When there is nothing to fit or to judge, all labels are alike, or predictions are absurd.
+    DefinitionError
+        When estimator, metrics or task do not fit; the estimator is named with what it said.
+    NotYet
+        For an estimator that cannot be shipped.
+    """
+    began = datetime.now(UTC)
+    model = manifest.model(training.plan.model)
+    task = task_of(model, training)
+    used = threads or default_threads()
+    fold = (
+        tested.folds[-1] if tested else run_fold(model, training, origins(model, training)[-1], task=task, threads=used)
+    )
+    _tell_fold(tell, model, fold)
+    shipped, seconds, params = _ship(model, training, task=task, threads=used)
+    rows = np.flatnonzero(training.known != NEVER)
+    columns = training.plan.columns
+    learnt = matrix(training.frame[rows], columns, shipped.categories)
+    held = matrix(training.frame[fold.split.test], columns, shipped.categories)
+    values = shipped.predict(held)
+    refuse_absurd(values, task=task, name=model.estimator.path)
+    record = _record(manifest, training, fold, shipped=shipped, params=params, threads=used, began=began)
+    record = msgspec.structs.replace(record, train_s={**record.train_s, "shipped": seconds})
+    files = {
+        **shipped.files,
+        "plan.json": training.plan.encode(),
+        "baseline.json": artifact.as_json(_baseline(fold, task)),
+        "training.json": artifact.as_json(record),
+        "reference.json": artifact.as_json(artifact.reference(training.plan.names, learnt, fold.predicted)),
+        "sample.json": artifact.as_json(artifact.sample(training, fold.split.test, held, values)),
+        "manifest.json": manifest.encode(),
+    }
+    if tested is not None:
+        files["report.json"] = artifact.as_json(artifact.Report(tested.report, verdict))
+    artifact.write_files(folder, files)
+    return record
+
+
+def refit(model: Model, training: TrainingSet, *, threads: int) -> Predictor:
+    """Fit a model on every row whose label is known: what ships, and what a reproduction makes again."""
+    return _ship(model, training, task=task_of(model, training), threads=threads)[0]
+
+
+def _ship(
+    model: Model, training: TrainingSet, *, task: TaskName, threads: int
+) -> tuple[Predictor, float, dict[str, object]]:
+    rows = np.flatnonzero(training.known != NEVER)
+    fitted, known = fit_rows(model, training, rows, task=task, threads=threads)
+    names = training.plan.names
+    files = model_files(fitted.fitted, task=task, features=names, known=known)
+    return Predictor(fitted.fitted, task, names, known, files), fitted.train_s, fitted.params
+
+
+def _record(
+    manifest: Manifest, training: TrainingSet, fold: Fold, *, shipped: Predictor, params: dict[str, object],
+    threads: int, began: datetime,
+) -> TrainingRecord:  # fmt: skip
+    model = manifest.model(training.plan.model)
+    metrics = chosen_metrics(model, shipped.task)
+    labelled = training.known != NEVER
+    rows = int(labelled.sum())
+    cut, end = from_micros(fold.split.cut).isoformat(), from_micros(fold.split.end).isoformat()
+    counts = fold.split.counts
+    return TrainingRecord(
+        model=model.name,
+        task=shipped.task,
+        goal=model.goal,
+        estimator=model.estimator.path,
+        params=params,
+        features=shipped.features,
+        pins=dict(training.pins),
+        since=training.since.isoformat() if training.since else None,
+        until=training.until.isoformat() if training.until else None,
+        static_at=training.static_at.isoformat() if training.static_at else None,
+        manifest_digest=manifest.digest,
+        plan_digest=content_hash(msgspec.to_builtins(training.plan)),
+        counts=counts,
+        cut=cut,
+        test_end=end,
+        metrics={
+            "model": measure(metrics, fold.label, fold.predicted),
+            "baseline": measure(metrics, fold.label, fold.baseline_predicted),
+        },
+        train_s={"model": fold.model.train_s, "baseline": fold.baseline.train_s},
+        learnt_to=from_micros(int(training.decided[labelled].max())).isoformat(),
+        shipped_rows=rows,
+        says=f"Judged by a model fitted on {counts.fitted:,} rows known at {cut} and tested on {counts.tested:,} "
+        f"decided until {end}; shipped is the same recipe fitted on all {rows:,} labelled rows.",
+        seed=model.seed,
+        threads=threads,
+        content_hash=hash_files(shipped.files),
+        started_at=began.isoformat(),
+        ended_at=datetime.now(UTC).isoformat(),
+    )
+
+
+def _baseline(fold: Fold, task: TaskName) -> dict[str, object]:
+    value = fold.baseline.fitted.described()["value"]
+    return {"kind": "prior" if task == "binary" else "median", "value": value}
+
+
+def _tell_fold(tell: Callable[[str], None] | None, model: Model, fold: Fold) -> None:
+    if tell is not None:
+        tell(f"fitted {model.name} on {fold.split.counts.fitted:,} rows in {fold.model.train_s:.1f} s")

@@ -1,0 +1,193 @@
+"""May a candidate go on? The verdict on a backtest, in words, with how sure it is."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from millstream.metrics.registry import Metric, metric
+from millstream.metrics.uncertainty import Difference, difference
+from millstream.training.backtest import Backtest
+from millstream.training.matrix import Array
+from millstream.training.splits import Rows
+
+FEW_DAYS = 10
+"""Under so many days an interval is known to be too narrow, and the verdict says so."""
+
+_WORDS = {
+    "roc_auc": "ranking (roc_auc)",
+    "log_loss": "log loss",
+    "brier": "squared error of probabilities (brier)",
+    "rmse": "typical error (rmse)",
+    "mae": "mean error (mae)",
+    "mape": "mean percentage error (mape)",
+    "accuracy": "share of right answers (accuracy)",
+}
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """The candidate against one other, on the goal metric.
+
+    Parameters
+    ----------
+    against
+        ``baseline``, or the champion's name.
+    candidate, other
+        Values on the same rows.
+    gain, low, high
+        How much better the candidate is (negative is worse), with a 95 % interval from drawing whole days.
+    probability_worse
+        Share of the draws in which the candidate is worse.
+    rows, days
+        What was compared on.
+    passed
+        Whether this comparison lets the candidate pass.
+    says
+        In words.
+    """
+
+    against: str
+    candidate: float | None
+    other: float | None
+    gain: float | None
+    low: float | None
+    high: float | None
+    probability_worse: float | None
+    rows: int
+    days: int
+    passed: bool
+    says: str
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """The gate's answer.
+
+    Parameters
+    ----------
+    passed
+        Whether the candidate may be released.
+    says
+        The reason, for somebody who runs the business.
+    goal, goal_value
+        Metric that decides, and the candidate's value.
+    comparisons
+        With the baseline, and with the champion where there is one.
+    """
+
+    passed: bool
+    says: str
+    model: str
+    goal: str
+    goal_value: float | None
+    comparisons: tuple[Comparison, ...]
+
+
+def judge(tested: Backtest, *, tolerance: float = 0.01, seed: int = 7) -> Verdict:
+    """Decide whether a candidate may go on.
+
+    It must beat the baseline for sure (the whole 95 % interval of the gain above 0), and must not be worse than the
+    champion: not surely worse, and not worse by more than the tolerance.
+
+    Parameters
+    ----------
+    tested
+        A backtest, with the champion's predictions where there is one.
+    tolerance
+        Loss against the champion that is let pass, relative to the champion's value (0.01 is 1 %).
+    seed
+        Of the draws; equal seeds give equal verdicts.
+    """
+    goal = metric(tested.report.goal)
+    value = tested.report.pooled["candidate"][goal.name]
+    compared = [_beside_baseline(goal, tested, seed=seed)]
+    if tested.champion is not None:
+        compared.append(_beside_champion(goal, tested, tested.champion, tolerance=tolerance, seed=seed))
+    passed = all(each.passed for each in compared)
+    opening = "The candidate may go live." if passed else "The candidate should not go live."
+    says = " ".join([opening, *(each.says for each in compared), *_caveats(tested)])
+    return Verdict(passed, says, tested.report.model, goal.name, value, tuple(compared))
+
+
+def _beside_baseline(goal: Metric, tested: Backtest, *, seed: int) -> Comparison:
+    every = np.ones(tested.label.size, dtype=bool)
+    found = _difference(goal, tested, tested.baseline, every, seed=seed)
+    gain, low, high = _gain(goal, found)
+    ours, simple = (tested.report.pooled[each][goal.name] for each in ("candidate", "baseline"))
+    passed = gain is not None and low is not None and low > 0
+    if gain is None:
+        says = f"Its {_words(goal)} cannot be computed: the {tested.label.size:,} rows judged on are all alike."
+    elif low is None:
+        says = "All rows judged on were decided on one day, so chance cannot be told from skill."
+    elif passed:
+        says = f"It beats the simple guess for sure: {_words(goal)} {ours:.4f} against {simple:.4f}{_range(low, high)}."
+    else:
+        worse = "is worse than" if gain <= 0 else "is not surely better than"
+        says = f"It {worse} the simple guess: {_words(goal)} {ours:.4f} against {simple:.4f}{_range(low, high)}."
+    return _comparison("baseline", (ours, simple), (gain, low, high), found, int(every.sum()), passed, says)
+
+
+def _beside_champion(goal: Metric, tested: Backtest, champion: Array, *, tolerance: float, seed: int) -> Comparison:
+    name = tested.report.champion
+    fresh = ~np.isnan(champion)
+    if not fresh.any():
+        says = f"{name} has learnt from every row judged on, so the two cannot be compared fairly."
+        nothing = Difference(None, None, None, None, 0, 0)
+        return _comparison(name, (None, None), (None, None, None), nothing, 0, True, says)
+    found = _difference(goal, tested, champion, fresh, seed=seed)
+    gain, low, high = _gain(goal, found)
+    ours, theirs = (tested.report.pooled[each][goal.name] for each in ("candidate_beside_champion", "champion"))
+    rows = int(fresh.sum())
+    if gain is None or ours is None or theirs is None:
+        says = f"The {_words(goal)} of {name} cannot be computed on {rows:,} rows, so the two are not compared."
+        return _comparison(name, (ours, theirs), (gain, low, high), found, rows, True, says)
+    lost = goal.relative_loss(ours, theirs)
+    surely_worse = high is not None and high < 0
+    beyond = lost is not None and lost > tolerance
+    if surely_worse or beyond:
+        says = f"It is {'surely ' if surely_worse else ''}worse than {name}"
+    elif low is not None and low > 0:
+        says = f"It is surely better than {name}"
+    else:
+        says = f"It is about as good as {name}"
+    says += f": {ours:.4f} against {theirs:.4f} on the same {rows:,} rows{_range(low, high)}."
+    passed = not (surely_worse or beyond)
+    return _comparison(name, (ours, theirs), (gain, low, high), found, rows, passed, says)
+
+
+def _difference(goal: Metric, tested: Backtest, other: Array, rows: Rows, *, seed: int) -> Difference:
+    return difference(
+        goal, tested.label[rows], tested.candidate[rows], other[rows], blocks=tested.days[rows], seed=seed
+    )
+
+
+def _gain(goal: Metric, found: Difference) -> tuple[float | None, float | None, float | None]:
+    """Turn a difference into how much better the candidate is, whichever way is good."""
+    if goal.greater_is_better:
+        return found.estimate, found.low, found.high
+    flipped = [None if each is None else -each for each in (found.estimate, found.high, found.low)]
+    return flipped[0], flipped[1], flipped[2]
+
+
+def _comparison(
+    against: str, values: tuple[float | None, float | None], gain: tuple[float | None, float | None, float | None],
+    found: Difference, rows: int, passed: bool, says: str,
+) -> Comparison:  # fmt: skip
+    return Comparison(
+        against, *values, *gain, probability_worse=found.probability_worse, rows=rows, days=found.blocks,
+        passed=passed, says=says,
+    )  # fmt: skip
+
+
+def _caveats(tested: Backtest) -> list[str]:
+    days = tested.report.days
+    if 1 < days < FEW_DAYS:
+        return [f"Judged on {days} days only, so take the range as a rough one."]
+    return []
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" (gain {low:+.4f} to {high:+.4f}, 95 % of the time)"
+
+
+def _words(goal: Metric) -> str:
+    return _WORDS.get(goal.name, goal.name)

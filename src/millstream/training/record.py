@@ -1,0 +1,106 @@
+"""What a training leaves behind, as plain data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from millstream.errors import IntegrityError
+from millstream.training.splits import SplitCounts
+
+
+class Scores(msgspec.Struct, frozen=True):
+    """Metrics of one predictor on one set of rows; None where a metric cannot be had."""
+
+    metrics: dict[str, float | None]
+    train_s: float = 0.0
+
+
+class TrainingRecord(msgspec.Struct, frozen=True):
+    """One training, as ``training.json`` keeps it.
+
+    Parameters
+    ----------
+    model, task, goal
+        What was trained, for which kind of answer, judged by which metric.
+    estimator, params
+        Import path, and the parameters as used: the definition's and those fixed for sameness.
+    pins
+        Table to the version that was read.
+    since, until
+        Rows decided from and before these instants (ISO 8601) were used; None is without bound.
+    static_at
+        Instant at which rows of a table without event time were decided.
+    manifest_digest, plan_digest
+        Hash of the definitions and of the feature plan.
+    counts
+        Rows at the hold-out's cut.
+    cut, test_end
+        The hold-out's span.
+    metrics
+        ``model`` and ``baseline`` on the hold-out, both fitted on what was known at the cut.
+    train_s
+        Seconds each took to fit.
+    learnt_to
+        Latest decision among the rows the shipped model was fitted on.
+    shipped_rows
+        Rows the shipped model was fitted on: every row whose label was known at ``until``.
+    says
+        One sentence about what is shipped and what was judged.
+    seed, threads
+        Fixed for sameness.
+    content_hash
+        SHA-256 of the model's files: equal data and definitions give an equal hash.
+    started_at, ended_at
+        ISO 8601, by the machine's clock.
+    run_id
+        The run in tracking, once logged.
+    """
+
+    model: str
+    task: str
+    goal: str
+    estimator: str
+    params: dict[str, object]
+    features: tuple[str, ...]
+    pins: dict[str, int]
+    since: str | None
+    until: str | None
+    static_at: str | None
+    manifest_digest: str
+    plan_digest: str
+    counts: SplitCounts
+    cut: str
+    test_end: str
+    metrics: dict[str, dict[str, float | None]]
+    train_s: dict[str, float]
+    learnt_to: str
+    shipped_rows: int
+    says: str
+    seed: int
+    threads: int
+    content_hash: str
+    started_at: str
+    ended_at: str
+    run_id: str = ""
+
+    @property
+    def goal_value(self) -> float | None:
+        """Return the goal metric of the model on the hold-out."""
+        return self.metrics["model"].get(self.goal)
+
+
+def read_record(folder: Path) -> TrainingRecord:
+    """Read ``training.json`` of an artifact folder or release.
+
+    Raises
+    ------
+    IntegrityError
+        When it is missing or not what training writes.
+    """
+    path = folder / "training.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=TrainingRecord)
+    except (OSError, msgspec.MsgspecError) as wrong:
+        raise IntegrityError(f"{path} cannot be read: {wrong}", do="train again, or restore the folder") from None

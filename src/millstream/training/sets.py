@@ -1,0 +1,123 @@
+"""Training sets: rows, the features known when each was decided, and labels that may look ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias
+
+from millstream.errors import BadData
+from millstream.features.plan import FeaturePlan
+from millstream.training.matrix import Array, labels
+from millstream.training.splits import NEVER, Instants
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from millstream.lake.frame import TableFrame
+
+Read: TypeAlias = "Callable[[str], TableFrame]"
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Rows with everything to learn from, in an order that does not depend on how they were read.
+
+    Parameters
+    ----------
+    plan
+        What the features are.
+    frame
+        The row's key, entities and request fields, ``decided_at``, ``label``, ``label_known_at`` and one column a
+        feature; sorted by ``decided_at`` and key.
+    pins
+        Table to the version that was read.
+    static_at
+        Instant at which rows of a table without event time are decided.
+    since, until
+        Rows decided from and before these instants; a label known only after ``until`` counts as none.
+    """
+
+    plan: FeaturePlan
+    frame: pl.DataFrame
+    pins: dict[str, int]
+    since: datetime | None = None
+    until: datetime | None = None
+    static_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if not self.frame.height:
+            span = f"from {self.since or 'the beginning'} to {self.until or 'the end'}"
+            raise BadData(
+                f"the training set of {self.plan.model!r} is empty {span}",
+                expected=f"rows of table {self.plan.rows_table!r}",
+                do=f"millstream sql 'select count(*) from {self.plan.rows_table}'",
+            )
+
+    @cached_property
+    def decided(self) -> Instants:
+        """Instant each row is decided at, microseconds."""
+        return self.frame["decided_at"].to_physical().to_numpy()
+
+    @cached_property
+    def label(self) -> Array:
+        """Labels as numbers, NaN for none."""
+        return labels(self.frame["label"])
+
+    @cached_property
+    def known(self) -> Instants:
+        """Instant each label is known from, microseconds; ``NEVER`` where there is none at ``until``."""
+        import polars as pl
+
+        usable = pl.col("label").is_not_null() & pl.col("label_known_at").is_not_null()
+        if self.until is not None:
+            usable = usable & (pl.col("label_known_at") <= self.until)
+        known = pl.when(usable).then(pl.col("label_known_at").to_physical()).otherwise(NEVER)
+        return self.frame.select(known.cast(pl.Int64).alias("known"))["known"].to_numpy()
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.frame.height
+
+
+def build_set(
+    plan: FeaturePlan,
+    read: Read,
+    *,
+    until: datetime | None = None,
+    since: datetime | None = None,
+    static_at: datetime | None = None,
+) -> TrainingSet:
+    """Join every row decided in a span to its features as known then, and to its label.
+
+    Parameters
+    ----------
+    plan
+        What to read.
+    read
+        Gives a table by name; each table is read once, and its version becomes a pin.
+    until, since
+        Only rows decided before and from these instants.
+    static_at
+        Instant at which rows of a table without event time are decided.
+
+    Raises
+    ------
+    BadData
+        When no row is left, or the model has no label.
+    LeakError
+        When an input of a row was not known at its decision.
+    """
+    from millstream.features import point_in_time, spine
+
+    if plan.label is None:
+        raise BadData(f"model {plan.model!r} has no label to learn", expected="Model(..., label='an expression')")
+    rows = read(plan.rows_table)
+    tables = {name: rows if name == plan.rows_table else read(name) for name in plan.tables}
+    base = spine(plan, rows, between=(since, until), static_at=static_at)
+    frame = point_in_time(plan, base.sort("decided_at", *plan.row_key, nulls_last=True), tables)
+    pins = {each.table: each.version for each in (rows, *tables.values())}
+    return TrainingSet(plan=plan, frame=frame, pins=pins, since=since, until=until, static_at=static_at)

@@ -1,0 +1,119 @@
+"""Parting rows by time: fit on what was known at a cut, judge on what was decided after it.
+
+At a cut, fitted rows were decided before it **and** their label was known at it; rows decided before the cut whose
+label came later are purged, because somebody training at that instant could not have had them. Test rows were decided
+in the span after the cut and have a label by now.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from millstream.definitions.splits import Time
+from millstream.errors import BadData
+from millstream.types import MICROSECOND, from_micros, parse_duration
+
+Instants: TypeAlias = npt.NDArray[np.int64]
+Rows: TypeAlias = npt.NDArray[np.intp]
+
+NEVER = int(np.iinfo(np.int64).max)
+"""Known-at, in microseconds, of a label that nobody knows."""
+
+
+class SplitCounts(msgspec.Struct, frozen=True):
+    """What became of the rows at one cut.
+
+    Parameters
+    ----------
+    total
+        Rows of the training set.
+    unlabelled
+        Rows without a label by now, whenever decided.
+    purged
+        Rows decided before the cut whose label was known only after it.
+    fitted, tested
+        Rows learnt from and judged on.
+    """
+
+    total: int
+    unlabelled: int
+    purged: int
+    fitted: int
+    tested: int
+
+
+class Split(msgspec.Struct, frozen=True):
+    """One cut: row numbers to fit and to test, and what was counted. Instants are microseconds since the epoch."""
+
+    cut: int
+    end: int
+    fit: Rows
+    test: Rows
+    counts: SplitCounts
+
+
+def split_at(decided: Instants, known: Instants, *, cut: int, end: int) -> Split:
+    """Part rows at one cut.
+
+    Parameters
+    ----------
+    decided
+        Instant each row is decided at, shape (n,).
+    known
+        Instant each row's label is known from, ``NEVER`` for none, shape (n,).
+    cut, end
+        Start and end of the test span.
+
+    Examples
+    --------
+    >>> late = split_at(np.array([1, 2, 3, 4]), np.array([2, 9, 5, NEVER]), cut=3, end=5)
+    >>> late.fit.tolist(), late.test.tolist(), late.counts.purged
+    ([0], [2], 1)
+    """
+    labelled = known != NEVER
+    before = labelled & (decided < cut)
+    fit = before & (known <= cut)
+    test = labelled & (decided >= cut) & (decided < end)
+    counts = SplitCounts(
+        total=int(decided.size),
+        unlabelled=int((~labelled).sum()),
+        purged=int((before & ~fit).sum()),
+        fitted=int(fit.sum()),
+        tested=int(test.sum()),
+    )
+    return Split(cut=cut, end=end, fit=np.flatnonzero(fit), test=np.flatnonzero(test), counts=counts)
+
+
+def rolling(decided: Instants, known: Instants, said: Time) -> list[Split]:
+    """Part rows at each rolling origin, oldest first; the last is the hold-out.
+
+    Test spans lie end to end and the last one ends with the latest labelled decision, so that every span is whole.
+    Origins before which nothing could be fitted are left out.
+
+    Raises
+    ------
+    BadData
+        When no origin leaves rows both to fit and to judge.
+    """
+    span = parse_duration(said.test) // MICROSECOND
+    labelled = decided[known != NEVER]
+    if not labelled.size:
+        raise BadData(f"none of {decided.size} rows has a label", do="look at the label's columns and known_at")
+    end = int(labelled.max()) + 1
+    splits = [
+        split_at(decided, known, cut=end - span * back, end=end - span * (back - 1))
+        for back in range(max(said.folds, 1), 0, -1)
+    ]
+    usable = [each for each in splits if each.counts.fitted and each.counts.tested]
+    if not usable or usable[-1] is not splits[-1]:
+        raise BadData(
+            f"a hold-out of {said.test} leaves {splits[-1].counts.fitted} rows to fit and "
+            f"{splits[-1].counts.tested} to judge",
+            expected=f"labels known before {from_micros(splits[-1].cut).isoformat()}",
+            do="shorten split=splits.Time(test=...), or train on a longer span",
+        )
+    return usable
