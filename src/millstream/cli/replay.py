@@ -50,9 +50,7 @@ class Tally:
 def requests(decisions: Iterable[dict[str, Any]], *, fields: Sequence[str]) -> list[bytes]:
     """Encode one request body for each decision."""
     encode = msgspec.json.Encoder().encode
-    return [
-        encode({"rows": [{name: each[name] for name in fields}], "at": each["decided_at"]}) for each in decisions
-    ]
+    return [encode({"rows": [{name: each[name] for name in fields}], "at": each["decided_at"]}) for each in decisions]
 
 
 async def ask(client: Client, model: str, bodies: Sequence[bytes], tally: Tally) -> None:
@@ -87,7 +85,9 @@ async def ready(client: Client, *, timeout_s: float = 20.0) -> None:
         if status == 200:
             return
         await asyncio.sleep(0.02)
-    raise Unavailable(f"the scoring server did not answer in {timeout_s:.0f} s", do="look at .millstream/run/scoring.log")
+    raise Unavailable(
+        f"the scoring server did not answer in {timeout_s:.0f} s", do="look at .millstream/run/scoring.log"
+    )
 
 
 def by_day(decisions: Iterable[dict[str, Any]], *, zone: Any) -> dict[date, list[dict[str, Any]]]:

@@ -1,0 +1,308 @@
+"""The eight parts of the demo's story, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from millstream.cli import render
+from millstream.cli.replay import Tally, ask, by_day, ready, requests
+from millstream.server.client import Control
+from millstream.serving.client import Client
+from millstream.settings import clock as project_clock
+from millstream.settings import places, read
+
+if TYPE_CHECKING:
+    from millstream.cli.demo import Wishes
+    from millstream.server.supervisor import Supervisor
+
+MODEL = "late"
+APPROVER = "Ada (simulated approver)"
+TRAINER = "system:demo"
+ONE_IN = 4
+BAD_RELEASE_ON = date(2013, 5, 6)
+ROLLED_BACK_AFTER = timedelta(days=3)
+_FIELDS = ("flight_id", "carrier", "origin", "dest", "scheduled_departure", "distance")
+
+
+class Story:
+    """Tells the story once.
+
+    Parameters
+    ----------
+    root, supervisor
+        The project and its processes.
+    airline
+        The stand-in's module.
+    until
+        Last day to replay.
+    wishes
+        What was asked of the demo.
+    """
+
+    def __init__(self, *, root: Path, supervisor: Supervisor, airline: Any, until: date, wishes: Wishes) -> None:
+        self.root = root
+        self.supervisor = supervisor
+        self.standin = airline
+        self.airline = airline.Airline(root / "ops")
+        self.until = until
+        self.wishes = wishes
+        settings = read(root)
+        self.zone = ZoneInfo(settings.timezone)
+        self.clock = project_clock(settings, places(root, settings))
+        self.tally = Tally()
+        self.alarms: dict[str, dict[str, Any]] = {}
+        self.rollback_ms: float | None = None
+        self.planted = airline.planted()
+        self._began = 0.0
+        self._bad: int | None = None
+
+    async def tell(self) -> dict[str, Any]:
+        """Tell all of it and return the summary."""
+        self._began = time.perf_counter()
+        decisions = asyncio.get_running_loop().run_in_executor(None, self._decisions)
+        control = await asyncio.to_thread(self.supervisor.ready)
+        self.control = control
+        render.say(
+            f"the page fills as this runs: [bold]{control.address.url}/?token={control.address.token}[/]", tone="good"
+        )
+        await self._trust()
+        await self._learn()
+        await self._ship()
+        async with Client(self.supervisor.scoring_url) as client:
+            await ready(client)
+            await self._year(client, await decisions)
+        return await self._prove()
+
+    # --- the parts -------------------------------------------------------------------------------------------
+
+    async def _trust(self) -> None:
+        _stage(1, "Read and trust", "tables read where they lie; contracts run in one pass")
+        moved = await self._ask("refresh")
+        checked = await self._ask("check")
+        reports = {each["table"]: each for each in checked["reports"]}
+        rows = [
+            (each["table"], each["kind"], f"{each['version']}", render.number(each["rows"]),
+             render.number(each["bytes_copied"]), _contract(reports.get(each["table"])))
+            for each in moved["versions"]
+        ]  # fmt: skip
+        render.table("table", "how", "version", "rows", "bytes copied", "contract", rows=rows, right={2, 3, 4})
+
+    async def _learn(self) -> None:
+        _stage(2, "Describe", "features joined to every row as known two hours before departure")
+        _stage(3, "Learn", "LightGBM beside the simple rule, on splits that purge what was not known yet")
+        trained = await self._ask("train", model=MODEL, note="first model", actor=TRAINER)
+        render.train(trained)
+        tested = await self._ask("backtest", model=MODEL, actor=TRAINER)
+        render.backtest(tested)
+
+    async def _ship(self) -> None:
+        _stage(4, "Ship", "signed, its rollback rehearsed, approved by somebody who did not train it")
+        released = await self._ask("release", model=MODEL, actor=TRAINER)
+        render.say(f"release [bold]{MODEL}@{released['version']}[/] signed; {released['rehearsal']}", tone="good")
+        await self._approve(released["decision"], "better than the simple rule")
+
+    async def _year(self, client: Client, days: dict[date, list[dict[str, Any]]]) -> None:
+        count = sum(len(each) for each in days.values())
+        sample = "every flight" if self.wishes.full else f"one flight in {ONE_IN}"
+        _stage(
+            5,
+            "Answer",
+            f"{count:,} decisions over HTTP in order of time ({sample}); every answer durable before it leaves",
+        )
+        _stage(6, "Watch", "each day is judged: contracts, drift, outcomes, nulls, latency, bias, harm")
+        _stage(7, "Act", "harm or schedule retrains; a person approves; the swap drops no request")
+        progress = Progress(
+            TextColumn("[bold]{task.fields[day]}"), BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("{task.fields[says]}"),
+            TimeElapsedColumn(), console=render.console, transient=True,
+        )  # fmt: skip
+        with progress:
+            bar = progress.add_task("replay", total=count, day="2013-02-01", says="")
+            for day in sorted(days):
+                await self._day(client, day, days[day])
+                progress.update(bar, advance=len(days[day]), day=str(day), says=f"{len(self.alarms)} alarms so far")
+        # what the last day brought
+        await self._turn(self.until + timedelta(days=1))
+
+    async def _day(self, client: Client, day: date, decisions: list[dict[str, Any]]) -> None:
+        await self._turn(day)
+        if day == BAD_RELEASE_ON:
+            await self._bad_release(day)
+        if self._bad is not None and day == BAD_RELEASE_ON + ROLLED_BACK_AFTER:
+            await asyncio.gather(ask(client, MODEL, requests(decisions, fields=_FIELDS), self.tally), self._roll_back())
+            return
+        await ask(client, MODEL, requests(decisions, fields=_FIELDS), self.tally)
+
+    async def _prove(self) -> dict[str, Any]:
+        _stage(8, "Prove", "any answer, any version, all of it")
+        chosen = self.tally.ids[len(self.tally.ids) // 2]
+        render.why(await self._ask("why", prediction=chosen))
+        audited = await self._ask("audit", subject=f"{MODEL}@champion")
+        render.audit({**audited, "history": audited["history"][-6:]})
+        reproduced = await self._ask("reproduce", subject=f"{MODEL}@champion")
+        render.reproduce(reproduced)
+        verified = await self._ask("verify")
+        render.verify(verified)
+        status = await self._ask("status")
+        lost = await self._ask("lost", ids=self.tally.ids)
+        return self._summary(status, reproduced=reproduced["equal"], verified=verified["ok"], lost=lost["lost"])
+
+    def _summary(self, status: dict[str, Any], *, reproduced: bool, verified: bool, lost: int) -> dict[str, Any]:
+        live = status["models"][0]["live"]
+        summary = {
+            "seconds": round(time.perf_counter() - self._began, 1),
+            "copied_bytes": sum(each["copied_bytes"] for each in status["tables"] if each["kind"] == "attached"),
+            "tables": {
+                each["name"]: {"version": each["version"], "rows": each["rows"], "quarantined": each["quarantined"]}
+                for each in status["tables"]
+            },
+            "model": {
+                "name": MODEL, "version": live["version"], "goal": status["models"][0]["goal"], "value": live["value"],
+                "baselines": {"simple rule": live["baseline"]},
+            },
+            "predictions": status["predictions"],
+            "outcomes": status["outcomes"],
+            "lost": lost,
+            "alarms": [
+                {name: each[name] for name in ("kind", "subject", "at", "planted", "noticed_after_days")}
+                for each in self.alarms.values()
+            ],
+            "retrains": status["models"][0]["retrains"],
+            "releases": status["models"][0]["releases"],
+            "rollback_ms": self.rollback_ms,
+            "latency_ms": {"p50": self.tally.quantile(0.5), "p99": self.tally.quantile(0.99)},
+            "reproduced": reproduced,
+            "verify": verified,
+        }  # fmt: skip
+        _close(summary, failed=self.tally.failed, answered_by=self.tally.answered_by)
+        return summary
+
+    # --- acting ----------------------------------------------------------------------------------------------
+
+    async def _turn(self, day: date) -> None:
+        """Begin a day: the airline commits what it knew by midnight, the clock moves, the wheel turns once."""
+        self.airline.publish(day - timedelta(days=1))
+        self.clock.advance(self.standin.midnight(day))  # type: ignore[attr-defined]
+        turned = await asyncio.to_thread(self.control.send, "POST", "/api/tick", {})
+        for alarm in turned["opened"]:
+            self._alarm(alarm, day)
+        for said in turned["says"]:
+            render.say(f"{day}  {said}", tone="good")
+        for decision in turned["decisions"]:
+            if decision["simulate"]:
+                await self._approve(decision["id"], decision["says"])
+
+    def _alarm(self, alarm: dict[str, Any], day: date) -> None:
+        planted = self._is_planted(alarm)
+        noticed = (day - planted).days if planted else None
+        self.alarms[str(alarm["id"])] = {
+            "kind": alarm["kind"], "subject": alarm["subject"], "at": str(day), "planted": planted is not None,
+            "noticed_after_days": noticed,
+        }  # fmt: skip
+        mark = " [dim](planted)[/]" if planted else ""
+        render.say(f"{day}  [bold]{alarm['kind']}[/] {alarm['subject']}{mark}: {alarm['says']}", tone="warn")
+
+    def _is_planted(self, alarm: dict[str, Any]) -> date | None:
+        """Return the first day of the planted incident an alarm is about, if it is about one."""
+        since = date.fromisoformat(alarm["since"][:10])
+        near = timedelta(days=1)
+        incidents = {"weather.visib": self.planted.sensor_dead, "movements.complete": self.planted.lossy_weekends}
+        for subject, days in incidents.items():
+            if alarm["subject"].startswith(subject) and days and any(abs(since - each) <= near for each in days):
+                return min(days)
+        return None
+
+    async def _approve(self, decision: Any, reason: str) -> None:
+        if self.wishes.ask:
+            render.say(
+                f"decision [bold]{decision}[/] waits for you: on the page, or millstream approve {decision}",
+                tone="warn",
+            )
+            while any(each["id"] == decision for each in (await self._ask("status"))["decisions"]):
+                await asyncio.sleep(0.2)
+            return
+        said = await self._ask("approve", decision=decision, reason=reason, actor=APPROVER, simulated=True)
+        render.say(f"{said['says']} [dim](simulated approver)[/]", tone="good")
+
+    async def _bad_release(self, day: date) -> None:
+        """Somebody trains on the first days of January only, and somebody else approves it against the verdict."""
+        trained = await self._ask("train", model=MODEL, note="a bad idea", until="2013-01-06", actor="intern")
+        released = await self._ask("release", model=MODEL, version=trained["version"], actor="intern")
+        await self._approve(released["decision"], "approved against the verdict, to show a rollback")
+        self._bad = released["version"]
+        render.say(f"{day}  a bad release is live: {MODEL}@{self._bad}, trained on five days", tone="bad")
+
+    async def _roll_back(self) -> None:
+        rolled = await self._ask("rollback", model=MODEL, reason="worse than the one before", actor="on call")
+        self.rollback_ms = rolled["ms"]
+        self._bad = None
+        render.say(f"{rolled['says']} in {rolled['ms']:.0f} ms, under traffic", tone="good")
+
+    async def _ask(self, command: str, **arguments: Any) -> Any:
+        arguments.setdefault("actor", "demo")
+        return await asyncio.to_thread(Control(self.control.address).command, command, arguments)
+
+    def _decisions(self) -> dict[date, list[dict[str, Any]]]:
+        """Read what the airline's booking system would ask: its schedule, decided two hours before departure."""
+        import polars as pl
+
+        schedule = self.standin.read_year(self.standin.Incidents())["schedule"]
+        if not self.wishes.full:
+            schedule = schedule.filter(pl.col("flight_id") % ONE_IN == 0)
+        decided = pl.col("scheduled_departure") - timedelta(hours=2)
+        rows = schedule.select(*_FIELDS, decided_at=decided).sort("decided_at").to_dicts()
+        days = by_day(rows, zone=self.zone)
+        return {day: days[day] for day in days if self.standin.HISTORY_ENDS < day <= self.until}
+
+    def try_next(self) -> None:
+        """Say what to try while everything is up."""
+        address = self.control.address
+        live = f"{MODEL}@champion"
+        render.console.print(
+            f"\n[bold]Everything is still up.[/] Try, in another terminal:\n"
+            f"  open      {address.url}/?token={address.token}\n"
+            f"  cd {self.root}\n"
+            f"  millstream status\n  millstream why {self.tally.ids[-1]}\n  millstream audit {live}\n"
+            f'  millstream sql "select carrier, avg(arr_delay) from flights group by 1 order by 2 desc"\n'
+            f"  millstream rollback {MODEL} -m 'trying it'\n"
+            f"Ctrl-C stops all of it."
+        )
+
+
+def _stage(number: int, title: str, says: str) -> None:
+    render.console.print(f"\n[bold cyan]{number}[/] [bold]{title}[/]  [dim]{says}[/]")
+
+
+def _contract(report: dict[str, Any] | None) -> str:
+    if report is None:
+        return "[dim]none[/]"
+    failed = [each for each in report["results"] if not each["ok"]]
+    if not failed:
+        return f"[green]{len(report['results'])} checks hold[/]"
+    return f"[yellow]{len(failed)} of {len(report['results'])} failed: {failed[0]['says']}[/]"
+
+
+def _close(summary: dict[str, Any], *, failed: int, answered_by: dict[str, int]) -> None:
+    render.console.print(f"\n[bold]The wheel turned in {summary['seconds']:.0f} s.[/]")
+    latency = summary["latency_ms"]
+    render.table(
+        "what", "figure",
+        rows=[
+            ("bytes copied of attached tables", render.number(summary["copied_bytes"])),
+            ("predictions / outcomes joined", f"{summary['predictions']:,} / {summary['outcomes']:,}"),
+            ("requests failed / answers lost", f"{failed} / {summary['lost']}"),
+            ("answered by", ", ".join(f"{name} {count:,}" for name, count in answered_by.items())),
+            ("answer time p50 / p99", f"{latency['p50']} ms / {latency['p99']} ms"),
+            ("alarms", f"{len(summary['alarms'])}, {sum(each['planted'] for each in summary['alarms'])} of them planted"),
+            ("retrains / releases", f"{summary['retrains']} / {summary['releases']}"),
+            ("rollback", f"{summary['rollback_ms']} ms"),
+            ("retrained from pins to the same bytes", "yes" if summary["reproduced"] else "NO"),
+            ("ledger, lake and releases verify", "yes" if summary["verify"] else "NO"),
+        ],
+    )  # fmt: skip
