@@ -1,3 +1,128 @@
-"""Placeholder: owned by a later file."""
+"""Decisions of people about releases: what was asked, who answered, and why."""
 
-SCHEMA = ""
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from millstream.errors import Conflict, NotFound
+from millstream.state.database import State, Transaction
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS decisions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    model TEXT NOT NULL,
+    release TEXT NOT NULL REFERENCES releases (id),
+    status TEXT NOT NULL CHECK (status IN ('waiting', 'approved', 'rejected', 'void')),
+    asked_at TEXT NOT NULL,
+    asked_by TEXT NOT NULL,
+    trained_by TEXT NOT NULL,
+    decided_by TEXT,
+    decided_at TEXT,
+    reason TEXT NOT NULL DEFAULT '',
+    simulated INTEGER NOT NULL DEFAULT 0,
+    verdict TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS decisions_one_waiting ON decisions (release) WHERE status = 'waiting';
+"""
+
+Status: TypeAlias = Literal["waiting", "approved", "rejected", "void"]
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """A question about one release, and its answer.
+
+    Parameters
+    ----------
+    status
+        ``waiting``, ``approved``, ``rejected``, or ``void`` when the bundle changed after it was asked about.
+    asked_by, trained_by, decided_by
+        Names as asserted. Who trained or built a release cannot approve it.
+    simulated
+        True when no person answered, as in a demonstration; shown wherever the decision is shown.
+    verdict
+        The gate's verdict the question was asked with.
+    """
+
+    id: int
+    model: str
+    release: str
+    status: Status
+    asked_at: str
+    asked_by: str
+    trained_by: str
+    decided_by: str | None
+    decided_at: str | None
+    reason: str
+    simulated: bool
+    verdict: dict[str, Any]
+
+
+def ask(
+    tx: Transaction, *, model: str, release: str, at: str, by: str, trained_by: str, verdict: dict[str, Any]
+) -> int:
+    """Open a question; return its id."""
+    return tx.insert(
+        "INSERT INTO decisions (model, release, status, asked_at, asked_by, trained_by, verdict)"
+        " VALUES (?, ?, 'waiting', ?, ?, ?, ?)",
+        (model, release, at, by, trained_by, msgspec.json.encode(verdict).decode()),
+    )
+
+
+def answer(tx: Transaction, id: int, status: Status, *, by: str, at: str, reason: str, simulated: bool = False) -> None:
+    """Answer a waiting question.
+
+    Raises
+    ------
+    Conflict
+        When it was answered already.
+    """
+    changed = tx.execute(
+        "UPDATE decisions SET status = ?, decided_by = ?, decided_at = ?, reason = ?, simulated = ?"
+        " WHERE id = ? AND status = 'waiting'",
+        (status, by, at, reason, int(simulated), id),
+    )
+    if not changed:
+        was = tx.query("SELECT status, decided_by, decided_at FROM decisions WHERE id = ?", (id,))[0]
+        raise Conflict(
+            f"decision {id} was already {was['status']} by {was['decided_by']} at {was['decided_at']}",
+            do="millstream status",
+        )
+
+
+def get(state: State, id: int) -> Decision:
+    """Read a decision.
+
+    Raises
+    ------
+    NotFound
+        When there is none with that id.
+    """
+    rows = state.query("SELECT * FROM decisions WHERE id = ?", (id,))
+    if not rows:
+        waits = ", ".join(str(each.id) for each in waiting(state)) or "none"
+        raise NotFound(f"there is no decision {id}", expected=f"waiting: {waits}", do="millstream status")
+    return _decision(rows[0])
+
+
+def waiting(state: State, model: str | None = None) -> list[Decision]:
+    """List the questions nobody answered yet, oldest first."""
+    rows = state.query(
+        "SELECT * FROM decisions WHERE status = 'waiting' AND (? IS NULL OR model = ?) ORDER BY id", (model, model)
+    )
+    return [_decision(each) for each in rows]
+
+
+def about(state: State, release: str) -> list[Decision]:
+    """List the decisions about one release, newest first."""
+    rows = state.query("SELECT * FROM decisions WHERE release = ? ORDER BY id DESC", (release,))
+    return [_decision(each) for each in rows]
+
+
+def _decision(stored: sqlite3.Row) -> Decision:
+    fields = dict(stored)
+    fields["simulated"] = bool(fields["simulated"])
+    fields["verdict"] = msgspec.json.decode(fields["verdict"])
+    return Decision(**fields)
