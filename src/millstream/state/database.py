@@ -15,6 +15,7 @@ from millstream.errors import Conflict, IntegrityError, Refused, StorageFull
 _OWNERS = (
     "ledger",
     "versions",
+    "contracts",
     "quarantine",
     "releases",
     "pointer",
