@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from millstream.training.backtest import Backtest, BacktestReport, backtest
+    from millstream.training.backtests import Backtest, BacktestReport, backtest
     from millstream.training.champion import Champion, read_champion
     from millstream.training.fit import train
     from millstream.training.gate import Verdict, judge
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from millstream.training.sets import TrainingSet, build_set
 
 _DOOR = {
-    "Backtest": "backtest",
-    "BacktestReport": "backtest",
+    "Backtest": "backtests",
+    "BacktestReport": "backtests",
     "Champion": "champion",
     "Predictor": "predictors",
     "Reproduction": "reproduction",
     "TrainingRecord": "record",
     "TrainingSet": "sets",
     "Verdict": "gate",
-    "backtest": "backtest",
+    "backtest": "backtests",
     "build_set": "sets",
     "judge": "gate",
     "read_champion": "champion",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -13,7 +13,7 @@ from millstream.definitions.manifest import Manifest
 from millstream.errors import IntegrityError
 from millstream.features.plan import FeaturePlan
 from millstream.metrics.profile import Profile, profile
-from millstream.training.backtest import BacktestReport
+from millstream.training.backtests import BacktestReport
 from millstream.training.gate import Verdict
 from millstream.training.matrix import Array
 from millstream.training.sets import TrainingSet
@@ -29,6 +29,9 @@ class Report(msgspec.Struct, frozen=True):
 
     backtest: BacktestReport
     verdict: Verdict | None = None
+
+
+_Kind = TypeVar("_Kind", FeaturePlan, Manifest, Report)
 
 
 def reference(columns: tuple[str, ...], features: Array, predicted: Array) -> Profile:
@@ -89,7 +92,7 @@ def read_report(folder: Path) -> Report | None:
     return _read(path, Report) if path.exists() else None
 
 
-def _read(path: Path, kind: Any) -> Any:
+def _read(path: Path, kind: type[_Kind]) -> _Kind:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.MsgspecError) as wrong:

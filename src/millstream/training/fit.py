@@ -12,7 +12,7 @@ import numpy as np
 from millstream.definitions.manifest import Manifest
 from millstream.definitions.model import Model
 from millstream.training import artifact
-from millstream.training.backtest import Backtest
+from millstream.training.backtests import Backtest
 from millstream.training.estimators import default_threads
 from millstream.training.folds import Fold, chosen_metrics, fit_rows, measure, origins, refuse_absurd, run_fold, task_of
 from millstream.training.gate import Verdict

@@ -7,7 +7,7 @@ import numpy as np
 
 from millstream.metrics.registry import Metric, metric
 from millstream.metrics.uncertainty import Difference, difference
-from millstream.training.backtest import Backtest
+from millstream.training.backtests import Backtest
 from millstream.training.matrix import Array
 from millstream.training.splits import Rows
 

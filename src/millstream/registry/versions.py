@@ -1,0 +1,264 @@
+"""Registering a training as a model version, and finding it again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from millstream.errors import IntegrityError, NotFound, StorageFull, near
+from millstream.ledger import Ledger
+from millstream.settings import Places
+from millstream.tracking import RunRecord, StoredModel, Tracking
+from millstream.training.artifact import as_json, read_report
+from millstream.training.predictors import read_predictor
+from millstream.training.record import TrainingRecord, read_record
+
+_RECORD = "training.json"
+
+
+class ModelVersion(msgspec.Struct, frozen=True):
+    """One version of a model.
+
+    Parameters
+    ----------
+    name, version
+        Together its name everywhere: ``late@3``.
+    run_id
+        Its run in tracking.
+    content_hash
+        Of the model's files.
+    pins
+        Table versions it was trained on.
+    metrics
+        ``model`` and ``baseline``, on the hold-out.
+    goal, goal_value
+        The metric that decides, and its value.
+    trained_at
+        ISO 8601, by the machine's clock.
+    path
+        Folder of its artifact.
+    """
+
+    name: str
+    version: int
+    run_id: str
+    content_hash: str
+    pins: dict[str, int]
+    metrics: dict[str, dict[str, float | None]]
+    goal: str
+    goal_value: float | None
+    trained_at: str
+    path: str
+
+
+def register(
+    tracking: Tracking,
+    artifact: Path,
+    *,
+    places: Places,
+    ledger: Ledger,
+    actor: str,
+    tags: Mapping[str, str] | None = None,
+    note: str = "",
+) -> ModelVersion:
+    """Log a training as a run, register its model as the next version and keep its folder.
+
+    Parameters
+    ----------
+    tracking
+        Where runs go.
+    artifact
+        A folder written by ``training.train``; it stays as it is.
+    places
+        The project's folders.
+    ledger, actor
+        Where the act is written down, and who did it.
+    tags
+        Of the run, such as ``mlflow.source.git.commit``.
+    note
+        Why the model was trained.
+
+    Raises
+    ------
+    IntegrityError
+        When the folder is not what training wrote.
+    StorageFull
+        When the disk refuses; no version folder appears.
+
+    Notes
+    -----
+    A crash between MLflow's version and the folder leaves a number without a folder: ``versions`` does not list it,
+    and the next registration takes the next number.
+    """
+    record = read_record(artifact)
+    predictor = read_predictor(artifact)
+    if predictor.content_hash != record.content_hash:
+        raise IntegrityError(
+            f"the model in {artifact} has hash {predictor.content_hash[:12]}, its record says "
+            f"{record.content_hash[:12]}",
+            expected="the files that training wrote",
+            do="train again",
+        )
+    files = {
+        name: content for name, content in predictor.files.items() if name != "model.json" or len(predictor.files) == 1
+    }
+    stored = StoredModel(kind=predictor.fitted.kind, features=predictor.features, files=files)
+    run_id = tracking.log_run(_run(record, artifact, tags=dict(tags or {}), note=note), stored, files=artifact)
+    said = {"millstream.content_hash": record.content_hash}
+    number = tracking.register(record.model, run_id, tags=said)
+    kept = _keep(places, artifact, msgspec.structs.replace(record, run_id=run_id), number=number)
+    made = _described(kept)
+    detail = {"run": run_id, "content_hash": made.content_hash, "pins": made.pins, "goal_value": made.goal_value}
+    ledger.record(actor=actor, act="model.register", subject=f"{made.name}@{number}", detail=detail)
+    return made
+
+
+def versions(places: Places, name: str) -> list[ModelVersion]:
+    """List the versions of a model, oldest first; empty for an unknown one."""
+    return [_described(_folder(places, name) / str(number)) for number in _numbers(places, name)]
+
+
+def version(places: Places, name: str, number: int) -> ModelVersion:
+    """Return one version.
+
+    Raises
+    ------
+    NotFound
+        When there is none; those that exist are named.
+    """
+    return _described(artifact_path(places, name, number))
+
+
+def latest(places: Places, name: str) -> ModelVersion | None:
+    """Return the newest version, None for none."""
+    known = _numbers(places, name)
+    return version(places, name, known[-1]) if known else None
+
+
+def artifact_path(places: Places, name: str, number: int) -> Path:
+    """Return the folder of a version.
+
+    Raises
+    ------
+    NotFound
+        When there is none; near matches are named.
+    """
+    known = _numbers(places, name)
+    if number in known:
+        return _folder(places, name) / str(number)
+    if known:
+        raise NotFound(
+            f"model {name!r} has no version {number}", expected=f"one of {', '.join(str(each) for each in known)}"
+        )
+    models = _folder(places, name).parent
+    names = [each.name for each in models.iterdir() if each.is_dir()] if models.exists() else []
+    raise NotFound(
+        f"no version of a model {name!r} is registered", expected=near(name, names), do=f"millstream train {name}"
+    )
+
+
+def _folder(places: Places, name: str) -> Path:
+    return places.state / "models" / name
+
+
+def _numbers(places: Places, name: str) -> list[int]:
+    folder = _folder(places, name)
+    if not folder.is_dir():
+        return []
+    return sorted(int(each.name) for each in folder.iterdir() if each.name.isdigit())
+
+
+def _described(folder: Path) -> ModelVersion:
+    record = read_record(folder)
+    return ModelVersion(
+        name=record.model,
+        version=int(folder.name),
+        run_id=record.run_id,
+        content_hash=record.content_hash,
+        pins=record.pins,
+        metrics=record.metrics,
+        goal=record.goal,
+        goal_value=record.goal_value,
+        trained_at=record.ended_at,
+        path=str(folder),
+    )
+
+
+def _keep(places: Places, artifact: Path, record: TrainingRecord, *, number: int) -> Path:
+    """Copy a folder under its version: written aside, synced, renamed, its parent synced."""
+    home = _folder(places, record.model)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".new-", dir=home))
+        try:
+            for each in sorted(artifact.iterdir()):
+                shutil.copyfile(each, aside / each.name)
+            (aside / _RECORD).write_bytes(as_json(record))
+            for each in (*aside.iterdir(), aside):
+                _sync(each)
+            aside.chmod(0o755)
+            kept = aside.rename(home / str(number))
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        _sync(home)
+    except OSError as wrong:
+        raise StorageFull(f"{home} could not be written: {wrong}", do="free some space and train again") from wrong
+    return kept
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _run(record: TrainingRecord, artifact: Path, *, tags: dict[str, str], note: str) -> RunRecord:
+    metrics = dict(record.metrics["model"])
+    metrics |= {f"baseline/{name}": value for name, value in record.metrics["baseline"].items()}
+    metrics |= {f"train_s/{name}": value for name, value in record.train_s.items()}
+    metrics |= {f"rows/{name}": float(value) for name, value in msgspec.structs.asdict(record.counts).items()}
+    params = {name: str(value) for name, value in record.params.items()}
+    facts = {
+        "millstream.estimator": record.estimator,
+        "millstream.until": record.until or "",
+        "millstream.cut": record.cut,
+        "millstream.threads": str(record.threads),
+    }
+    said = {
+        "millstream.content_hash": record.content_hash,
+        "millstream.manifest_digest": record.manifest_digest,
+        "millstream.says": record.says,
+    }
+    return RunRecord(
+        model=record.model,
+        params={**params, **facts},
+        metrics=metrics,
+        series=_fold_series(artifact),
+        pins=record.pins,
+        started_at=datetime.fromisoformat(record.started_at).timestamp(),
+        ended_at=datetime.fromisoformat(record.ended_at).timestamp(),
+        tags={**said, **tags},
+        note=note,
+    )
+
+
+def _fold_series(artifact: Path) -> dict[str, tuple[float | None, ...]]:
+    """Return each metric over the folds of a backtest, for model, baseline and champion."""
+    report = read_report(artifact)
+    if report is None:
+        return {}
+    series: dict[str, tuple[float | None, ...]] = {}
+    for name in report.backtest.metrics:
+        for who in ("candidate", "baseline", "champion"):
+            scores = [getattr(fold, who) for fold in report.backtest.folds]
+            series[f"fold/{who}/{name}"] = tuple(each.metrics.get(name) if each else None for each in scores)
+    return series
