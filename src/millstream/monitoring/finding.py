@@ -41,6 +41,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         Of the alarm; ``severity`` ``note`` never opens one except for ``outcomes``.
     about
         The release it judges; its alarm ends with the release. Empty where the release does not matter.
+    calm
+        Whether an ``ok`` value is far enough below its threshold to count towards the end of an alarm.
     """
 
     day: str
@@ -55,6 +57,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     since: str = ""
     next: str = ""
     about: str = ""
+    calm: bool = True
     detail: dict[str, Any] = {}
 
     def observation(self) -> Observation:

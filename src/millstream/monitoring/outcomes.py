@@ -36,7 +36,7 @@ class DayOutcomes:
     predicted, due, arrived
         Predictions made; those whose label should be here; those of them whose label is.
     habit
-        Share that usually arrives.
+        Share that usually arrives: the median of the last 28 days that are due.
     verdict
         ``open`` until every label is due; ``incomplete`` when far fewer than usual arrived.
     """
@@ -193,22 +193,13 @@ class OutcomeBook:
 
     def outcomes(self, day: date, now: datetime) -> DayOutcomes:
         """Say how complete the truth about a day's decisions is at an instant."""
-        kept = self._days.get(day)
-        if kept is None or not len(kept.at):
-            return DayOutcomes(day, 0, 0, 0, self._habit(day, now), "empty")
-        due_by = to_micros(now - self.due_after)
-        if kept.last_at <= due_by:
-            due, arrived = len(kept.at), kept.arrived
-        else:
-            is_due = kept.at <= due_by
-            due, arrived = int(is_due.sum()), int((is_due & ~np.isnan(kept.label)).sum())
-        habit = self._habit(day, now)
-        return DayOutcomes(day, len(kept.at), due, arrived, habit, _verdict(len(kept.at), due, arrived, habit))
+        return self._outcomes(day, now, self._habit(now))
 
     def due_days(self, since: date, until: date, now: datetime) -> list[DayOutcomes]:
         """List the days between two dates (both included) whose labels are all due."""
-        days = [each for each in sorted(self._days) if since <= each <= until]
-        return [said for said in (self.outcomes(each, now) for each in days) if said.verdict not in ("empty", "open")]
+        habit = self._habit(now)
+        days = [self._outcomes(each, now, habit) for each in sorted(self._days) if since <= each <= until]
+        return [each for each in days if each.verdict not in ("empty", "open")]
 
     def settled(self, last: date, span: timedelta, now: datetime, *, version: int | None = None) -> Settled:
         """Return the settled predictions of the complete days of a window that ends on a day.
@@ -259,14 +250,27 @@ class OutcomeBook:
             if (kept := [each for each in places if each[0] >= before])
         }
 
-    def _habit(self, day: date, now: datetime) -> float:
+    def _outcomes(self, day: date, now: datetime, habit: float) -> DayOutcomes:
+        kept = self._days.get(day)
+        if kept is None or not len(kept.at):
+            return DayOutcomes(day, 0, 0, 0, habit, "empty")
         due_by = to_micros(now - self.due_after)
-        shares = []
-        for back in range(1, _HABIT_DAYS + 1):
-            kept = self._days.get(day - timedelta(days=back))
-            if kept is not None and len(kept.at) and kept.last_at <= due_by:
-                shares.append(kept.arrived / len(kept.at))
-        return median(shares) if len(shares) >= _HABIT_FROM else self._first_habit
+        if kept.last_at <= due_by:
+            due, arrived = len(kept.at), kept.arrived
+        else:
+            is_due = kept.at <= due_by
+            due, arrived = int(is_due.sum()), int((is_due & ~np.isnan(kept.label)).sum())
+        return DayOutcomes(day, len(kept.at), due, arrived, habit, _verdict(len(kept.at), due, arrived, habit))
+
+    def _habit(self, now: datetime) -> float:
+        due_by = to_micros(now - self.due_after)
+        recent = [each for each in self._in_order() if each.last_at <= due_by][-_HABIT_DAYS:]
+        if len(recent) < _HABIT_FROM:
+            return self._first_habit
+        return median(each.arrived / len(each.at) for each in recent)
+
+    def _in_order(self) -> list[_Day]:
+        return [self._days[each] for each in sorted(self._days) if len(self._days[each].at)]
 
 
 def _verdict(predicted: int, due: int, arrived: int, habit: float) -> Completeness:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import date, datetime
+from typing import Any
 
 import numpy as np
 
@@ -19,10 +20,16 @@ from millstream.types import parse_duration
 FEWEST_DAYS = 7
 FEWEST_OUTCOMES = 300
 SURE = 0.90
-"""How sure one must be that a loss, or a bias, is beyond its tolerance (days drawn with replacement)."""
+"""How sure one must be that a loss is beyond its tolerance to call it harm (days drawn with replacement)."""
 
 _BOTH_ENDS = 2 * SURE - 1.0
 """An interval of this level has ``SURE`` of the draws on the better side of its worse end, and the other way round."""
+
+_BIAS_LEVEL = 0.95
+"""A bias is looked for on both sides and on every day, so it must be surer than harm."""
+
+_BACK = 0.8
+"""An alarm counts as passing below this part of its threshold, so that it does not open and close around it."""
 
 _DEGRADED = 0.01
 _FEWEST_DEGRADED = 3
@@ -100,7 +107,13 @@ def _goal(day: date, model: str, monitors: Classic, reference: Reference, settle
     )
     left_out = [each.isoformat() for each in settled.left_out]
     since = date.fromordinal(int(settled.block.min())).isoformat()
-    shared = {"day": day.isoformat(), "model": model, "subject": goal.name, "about": reference.release, "since": since}
+    shared: dict[str, Any] = {
+        "day": day.isoformat(),
+        "model": model,
+        "subject": goal.name,
+        "about": reference.release,
+        "since": since,
+    }
     detail = {"baseline": simple, "reference": reference.goal_value, "value": value, "left_out": left_out}
     step = f"millstream retrain {model}"
     return [
@@ -112,6 +125,7 @@ def _goal(day: date, model: str, monitors: Classic, reference: Reference, settle
             threshold=_limit(goal, reference.goal_value, monitors.goal_worse),
             says=says,
             next=step,
+            calm=loss <= _BACK * monitors.goal_worse,
             detail=detail | {"loss": loss},
         ),
         Finding(
@@ -120,9 +134,8 @@ def _goal(day: date, model: str, monitors: Classic, reference: Reference, settle
             verdict="alarm" if harm else "ok",
             value=loss,
             threshold=monitors.goal_worse,
-            says=f"measured harm, {sure:.0%} sure of a loss beyond {monitors.goal_worse:.0%}: {says}"
-            if worse
-            else says,
+            says=f"measured harm, {SURE:.0%} sure of a loss beyond {monitors.goal_worse:.0%}: {says}" if harm else says,
+            calm=loss <= _BACK * monitors.goal_worse,
             severity="page",
             next=f"{step}, or millstream rollback {model}",
             detail=detail | {"loss": loss},
@@ -139,7 +152,7 @@ def _is_harm(goal: Metric, monitors: Classic, reference: Reference, settled: Set
 
 
 def _bias(day: date, model: str, monitors: Classic, reference: Reference, settled: Settled) -> Finding:
-    range_ = interval("bias", settled.label, settled.value, settled.block, level=_BOTH_ENDS)
+    range_ = interval("bias", settled.label, settled.value, settled.block, level=_BIAS_LEVEL)
     bias, low, high = range_.estimate, range_.low, range_.high
     if bias is None or low is None or high is None:
         return _unknown(day, model, "bias", "mean", "the mean truth is zero", reference)
@@ -162,6 +175,7 @@ def _bias(day: date, model: str, monitors: Classic, reference: Reference, settle
         since=changed_on(settled.block, excess).isoformat() if alarm else "",
         next=f"millstream retrain {model}",
         about=reference.release,
+        calm=abs(bias) <= monitors.bias,
         detail={"mean_answer": answer, "mean_truth": truth, "low": low, "high": high},
     )
 
@@ -174,9 +188,7 @@ def _words(loss: float) -> str:
     return f"{loss:.0%} worse" if loss >= 0.005 else f"{-loss:.0%} better" if loss <= -0.005 else "the same"
 
 
-def _unknown(
-    day: date, model: str, kind: str, subject: str, says: str, reference: Reference
-) -> Finding:
+def _unknown(day: date, model: str, kind: str, subject: str, says: str, reference: Reference) -> Finding:
     return Finding(
         day=day.isoformat(),
         model=model,

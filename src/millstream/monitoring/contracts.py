@@ -1,0 +1,84 @@
+"""Alarms about data: broken contracts, and batches that came later than declared."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+import polars as pl
+
+from millstream.checks import CheckReport
+from millstream.monitoring.finding import Finding
+from millstream.state.observations import Verdict
+
+_LATE_SHARE = 0.01
+
+
+def from_checks(report: CheckReport, day: date) -> list[Finding]:
+    """Turn the results of a batch's checks into findings; ``warn`` and ``stop`` can become alarms.
+
+    The subject is ``table.check``, or ``table.check.column`` where the check is of a column.
+    """
+    found: dict[str, Finding] = {}
+    for result in report.results:
+        parts = [report.table, result.check, *([result.subject] if result.subject not in ("", report.table) else [])]
+        subject = ".".join(parts)
+        broken = not result.ok and result.severity != "note"
+        finding = Finding(
+            day=day.isoformat(),
+            model="",
+            kind="contract",
+            subject=subject,
+            verdict="alarm" if broken else "ok",
+            value=result.share,
+            threshold=None,
+            says=f"{report.table}@{report.version}: {result.says}",
+            severity=result.severity,
+            since=day.isoformat(),
+            next=f"millstream check {report.table}",
+            detail={
+                "check": result.check,
+                "version": report.version,
+                "failed": result.failed_rows,
+                "rows": report.rows,
+            },
+        )
+        if subject not in found or broken:  # two checks of one name: the broken one speaks
+            found[subject] = finding
+    return list(found.values())
+
+
+def from_lag(table: str, day: date, *, known_at: pl.Series, seen_at: datetime, declared: timedelta) -> Finding:
+    """Judge whether a batch arrived within the table's declared lag.
+
+    Parameters
+    ----------
+    known_at
+        When each of its rows became known, without the lag (instants; NULL is passed over).
+    seen_at
+        When the lake version that brought it was registered.
+    declared
+        The table's ``lag``. More than one row in a hundred later than that is an alarm: training believes it
+        could have used them.
+    """
+    waits = (pl.lit(seen_at) - pl.col("known_at")).dt.total_seconds() / 3600
+    hours = pl.DataFrame({"known_at": known_at.drop_nulls()}).select(waits.alias("hours"))["hours"].clip(lower_bound=0)
+    limit = declared.total_seconds() / 3600
+    late = int((hours > limit).sum())
+    worst = hours.quantile(0.99)
+    verdict: Verdict = "unknown" if worst is None else "alarm" if late > _LATE_SHARE * len(hours) else "ok"
+    return Finding(
+        day=day.isoformat(),
+        model="",
+        kind="lag",
+        subject=table,
+        verdict=verdict,
+        value=worst,
+        threshold=limit,
+        says=f"{table}: no rows"
+        if worst is None
+        else f"{table}: 99 % of {len(hours)} rows were here {worst:.1f} h"
+        f" after they were known, {late} later than the declared {limit:.0f} h",
+        since=day.isoformat(),
+        next=f"raise lag of table {table} in its definition, or ask its owner",
+        detail={"late": late, "rows": len(hours)},
+    )
