@@ -1,3 +1,76 @@
-"""Placeholder: owned by a later file."""
+"""Rows that failed a check: their keys and why, per table version. A mask: no row is dropped or copied.
 
-SCHEMA = ""
+A key masked at a version stays masked in later ones, for the rows the version had: a corrected row that a later
+version brings is a new row, to be checked on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from millstream.state.database import State, Transaction
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS quarantine (
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    check_name TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (name, version, key, check_name)
+) STRICT;
+"""
+
+
+class Masked(msgspec.Struct, frozen=True):
+    """One key that a check masked.
+
+    Parameters
+    ----------
+    table, version
+        Version at which the check failed.
+    key
+        JSON list of the key's values, instants as microseconds since the epoch.
+    check, reason
+        Which check, and what it says.
+    """
+
+    table: str
+    version: int
+    key: str
+    check: str
+    reason: str
+
+
+def put(tx: Transaction, masked: Iterable[Masked]) -> None:
+    """Mask keys; masking the same key for the same check again changes nothing."""
+    tx.execute_many(
+        "INSERT INTO quarantine (name, version, key, check_name, reason) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [(each.table, each.version, each.key, each.check, each.reason) for each in masked],
+    )
+
+
+def upto(state: State, table: str, version: int) -> list[Masked]:
+    """Return what was masked at a version or before."""
+    found = state.query(
+        "SELECT name AS 'table', version, key, check_name AS 'check', reason FROM quarantine "
+        "WHERE name = ? AND version <= ? ORDER BY version, key, check_name",
+        (table, version),
+    )
+    return [Masked(**dict(each)) for each in found]
+
+
+def count(state: State, table: str, version: int) -> int:
+    """Count the keys masked at a version or before."""
+    found = state.query(
+        "SELECT count(DISTINCT key) AS n FROM quarantine WHERE name = ? AND version <= ?", (table, version)
+    )
+    return int(found[0]["n"])
+
+
+def latest(state: State, table: str) -> int:
+    """Return a number that grows whenever something of a table is masked."""
+    found = state.query("SELECT coalesce(max(rowid), 0) AS n FROM quarantine WHERE name = ?", (table,))
+    return int(found[0]["n"])

@@ -1,3 +1,327 @@
-"""Placeholder: owned by a later file."""
+"""Versions of lake tables: which there are, which files each is made of, and writes that were intended.
 
-SCHEMA = ""
+A version only names files. A file belongs to the versions ``since <= version < until`` of its table, so the file list
+of any registered version is read here, not from the table's log. An older version that was registered on demand keeps
+its list in the table's own log (``listed`` is false).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from millstream.state.database import State, Transaction
+
+Kind: TypeAlias = Literal["attached", "ingested", "derived", "own"]
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS table_versions (
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    rows INTEGER,
+    listed INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (name, version)
+) STRICT;
+CREATE TABLE IF NOT EXISTS table_files (
+    name TEXT NOT NULL,
+    path TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER,
+    bytes INTEGER NOT NULL,
+    rows INTEGER,
+    sha256 TEXT,
+    parts BLOB NOT NULL,
+    low INTEGER,
+    high INTEGER,
+    PRIMARY KEY (name, path, since)
+) STRICT;
+CREATE TABLE IF NOT EXISTS lake_intents (
+    name TEXT NOT NULL,
+    app_id TEXT NOT NULL,
+    app_version INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    at TEXT NOT NULL,
+    note TEXT NOT NULL,
+    version INTEGER,
+    PRIMARY KEY (name, app_id, app_version)
+) STRICT;
+CREATE TABLE IF NOT EXISTS table_schemas (
+    name TEXT PRIMARY KEY,
+    body BLOB NOT NULL
+) STRICT;
+"""
+
+
+class TableVersion(msgspec.Struct, frozen=True):
+    """One immutable state of a table.
+
+    Parameters
+    ----------
+    table, version
+        Its name and number: Delta's own number for tables with files, a counter from 0 for derived ones.
+    rows
+        Rows, where the log says; None for derived tables and logs without statistics.
+    kind
+        ``attached`` (read where it lies), ``ingested``, ``derived`` (computed on read) or ``own`` (written here).
+    delta_version
+        Version of the Delta table it names; None for derived tables.
+    files_hash
+        Hash of the names and sizes of its files; of pins and definition for derived tables.
+    schema
+        Column to type of the row language, computed columns included.
+    inputs
+        Versions a derived table is computed from.
+    definition
+        Hash of what was said about the table when the version was registered.
+    bytes_copied
+        Data bytes written into the lake to make it; 0 for attached and derived tables.
+    registered_at
+        Instant by the project's clock.
+    event_min, event_max
+        Range of event times, from file statistics (to the millisecond); None where they say nothing.
+    quarantined
+        Keys that checks put in quarantine, as counted when the record was read.
+    content
+        Hash of what was ingested, by which the same input is recognised; empty otherwise.
+    """
+
+    table: str
+    version: int
+    rows: int | None
+    kind: Kind
+    delta_version: int | None
+    files_hash: str
+    schema: dict[str, str]
+    inputs: dict[str, int]
+    definition: str
+    bytes_copied: int
+    registered_at: str
+    event_min: str | None
+    event_max: str | None
+    quarantined: int = 0
+    content: str = ""
+
+
+class DataFile(msgspec.Struct, frozen=True):
+    """One immutable data file of a table.
+
+    Parameters
+    ----------
+    path
+        Path relative to the table, or absolute.
+    size
+        Bytes.
+    rows
+        Rows, where the log says.
+    parts
+        Partition column to its value as text (None is NULL); such columns are not inside the file.
+    low, high
+        Event times inside, in microseconds since the epoch, from statistics; None where unknown.
+    sha256
+        Hash of the bytes, for files written here.
+    since
+        First registered version that has the file.
+    """
+
+    path: str
+    size: int
+    rows: int | None = None
+    parts: dict[str, str | None] = {}
+    low: int | None = None
+    high: int | None = None
+    sha256: str | None = None
+    since: int = 0
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """A write that is about to happen, so that a crash inside it can be told from a stranger's commit.
+
+    Parameters
+    ----------
+    table, app_id, app_version
+        What is written, and the identity by which a second try is recognised.
+    actor, at
+        Who intends it, since when (project's clock).
+    note
+        JSON of what registering the commit needs.
+    version
+        Version it became; None while open.
+    """
+
+    table: str
+    app_id: str
+    app_version: int
+    actor: str
+    at: str
+    note: str = "{}"
+    version: int | None = None
+
+
+def insert(tx: Transaction, version: TableVersion, *, listed: bool) -> None:
+    """Register a version; ``listed`` says whether its files are kept here."""
+    tx.execute(
+        "INSERT INTO table_versions (name, version, kind, rows, listed, body) VALUES (?, ?, ?, ?, ?, ?)",
+        (version.table, version.version, version.kind, version.rows, int(listed), msgspec.json.encode(version)),
+    )
+
+
+def change_files(
+    tx: Transaction, table: str, version: int, *, added: Iterable[DataFile], removed: Iterable[str]
+) -> None:
+    """Note which files a version has that the one before had not, and the other way round."""
+    tx.execute_many(
+        "UPDATE table_files SET until = ? WHERE name = ? AND path = ? AND until IS NULL",
+        [(version, table, path) for path in removed],
+    )
+    tx.execute_many(
+        "INSERT INTO table_files (name, path, since, until, bytes, rows, sha256, parts, low, high) "
+        "VALUES (?, ?, ?, NULL, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                table,
+                each.path,
+                version,
+                each.size,
+                each.rows,
+                each.sha256,
+                msgspec.json.encode(each.parts),
+                each.low,
+                each.high,
+            )
+            for each in added
+        ],
+    )
+
+
+def head(state: State, table: str) -> TableVersion | None:
+    """Return the newest registered version, if any."""
+    found = state.query("SELECT body FROM table_versions WHERE name = ? ORDER BY version DESC LIMIT 1", (table,))
+    return msgspec.json.decode(found[0]["body"], type=TableVersion) if found else None
+
+
+def heads(state: State) -> dict[str, int]:
+    """Return the newest version of every table."""
+    found = state.query("SELECT name, max(version) AS version FROM table_versions GROUP BY name ORDER BY name")
+    return {each["name"]: each["version"] for each in found}
+
+
+def get(state: State, table: str, version: int) -> TableVersion | None:
+    """Return one registered version, if any."""
+    found = state.query("SELECT body FROM table_versions WHERE name = ? AND version = ?", (table, version))
+    return msgspec.json.decode(found[0]["body"], type=TableVersion) if found else None
+
+
+def history(state: State, table: str) -> list[TableVersion]:
+    """Return the registered versions of a table, oldest first."""
+    found = state.query("SELECT body FROM table_versions WHERE name = ? ORDER BY version", (table,))
+    return [msgspec.json.decode(each["body"], type=TableVersion) for each in found]
+
+
+def all_versions(state: State) -> list[TableVersion]:
+    """Return every registered version of every table, in order."""
+    found = state.query("SELECT body FROM table_versions ORDER BY name, version")
+    return [msgspec.json.decode(each["body"], type=TableVersion) for each in found]
+
+
+def listed(state: State, table: str, version: int) -> bool:
+    """Say whether the files of a version are kept here."""
+    found = state.query("SELECT listed FROM table_versions WHERE name = ? AND version = ?", (table, version))
+    return bool(found and found[0]["listed"])
+
+
+def files(state: State, table: str, version: int) -> list[DataFile]:
+    """Return the files of a listed version, in the order in which they came."""
+    return _files(state, "name = ? AND since <= ? AND (until IS NULL OR until > ?)", (table, version, version))
+
+
+def all_files(state: State, table: str) -> list[tuple[DataFile, int | None]]:
+    """Return every file any listed version of a table has, with the version that dropped it (None: still there)."""
+    found = state.query("SELECT * FROM table_files WHERE name = ? ORDER BY since, rowid", (table,))
+    return [(_file(each), each["until"]) for each in found]
+
+
+def _files(state: State, where: str, parameters: Sequence[object]) -> list[DataFile]:
+    found = state.query(f"SELECT * FROM table_files WHERE {where} ORDER BY since, rowid", parameters)
+    return [_file(each) for each in found]
+
+
+def _file(row: sqlite3.Row) -> DataFile:
+    return DataFile(
+        path=row["path"],
+        size=row["bytes"],
+        rows=row["rows"],
+        parts=msgspec.json.decode(row["parts"]),
+        low=row["low"],
+        high=row["high"],
+        sha256=row["sha256"],
+        since=row["since"],
+    )
+
+
+def intend(tx: Transaction, intent: Intent) -> None:
+    """Write down a write before it happens; the same intent again is the same intent."""
+    tx.execute(
+        "INSERT INTO lake_intents (name, app_id, app_version, actor, at, note) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (name, app_id, app_version) DO NOTHING",
+        (intent.table, intent.app_id, intent.app_version, intent.actor, intent.at, intent.note),
+    )
+
+
+def fulfil(tx: Transaction, intent: Intent, version: int) -> None:
+    """Note which version an intended write became."""
+    tx.execute(
+        "UPDATE lake_intents SET version = ? WHERE name = ? AND app_id = ? AND app_version = ?",
+        (version, intent.table, intent.app_id, intent.app_version),
+    )
+
+
+def intent(state: State, table: str, app_id: str, app_version: int) -> Intent | None:
+    """Return one intended write, if it was."""
+    found = _intents(state, "name = ? AND app_id = ? AND app_version = ?", (table, app_id, app_version))
+    return found[0] if found else None
+
+
+def open_intents(state: State) -> list[Intent]:
+    """Return the intended writes that have not become a version."""
+    return _intents(state, "version IS NULL", ())
+
+
+def _intents(state: State, where: str, parameters: Sequence[object]) -> list[Intent]:
+    found = state.query(
+        "SELECT name AS 'table', app_id, app_version, actor, at, note, version "
+        f"FROM lake_intents WHERE {where} ORDER BY rowid",
+        parameters,
+    )
+    return [Intent(**dict(each)) for each in found]
+
+
+def forget_intent(tx: Transaction, intent: Intent) -> None:
+    """Forget an intended write of which nothing was committed."""
+    tx.execute(
+        "DELETE FROM lake_intents WHERE name = ? AND app_id = ? AND app_version = ? AND version IS NULL",
+        (intent.table, intent.app_id, intent.app_version),
+    )
+
+
+def expected_schema(state: State, table: str) -> dict[str, str] | None:
+    """Return the raw columns a table must arrive with: those of its first version."""
+    found = state.query("SELECT body FROM table_schemas WHERE name = ?", (table,))
+    return msgspec.json.decode(found[0]["body"], type=dict[str, str]) if found else None
+
+
+def expect_schema(tx: Transaction, table: str, schema: dict[str, str]) -> None:
+    """Keep the raw columns of a table's first version as what must arrive from then on."""
+    tx.execute(
+        "INSERT INTO table_schemas (name, body) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
+        (table, msgspec.json.encode(schema)),
+    )
+
+
+def forget_schema(tx: Transaction, table: str) -> None:
+    """Let the next version's columns be the agreed ones."""
+    tx.execute("DELETE FROM table_schemas WHERE name = ?", (table,))

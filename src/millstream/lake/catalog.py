@@ -1,0 +1,271 @@
+"""Which tables there are, which versions of them are registered, and which files each version is made of."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from millstream.definitions.manifest import Manifest
+from millstream.definitions.sources import Delta
+from millstream.definitions.table import Table
+from millstream.errors import IntegrityError, NotFound, near
+from millstream.lake.delta import DeltaLog, Snapshot
+from millstream.lake.derive import Derivation, derivation
+from millstream.lake.files import empty
+from millstream.lake.lineage import Input
+from millstream.lake.shape import Shape, compile_shape
+from millstream.ledger import Ledger
+from millstream.settings import Places
+from millstream.state import State, Transaction, quarantine, versions
+from millstream.state.versions import DataFile, Kind, TableVersion
+from millstream.types import Clock, Pins, content_hash, from_micros
+
+_KEPT_LISTS = 64
+
+
+class Catalog:
+    """Definitions, versions and files of a project's tables."""
+
+    def __init__(self, manifest: Manifest, places: Places, *, state: State, ledger: Ledger, clock: Clock) -> None:
+        self.manifest = manifest
+        self.places = places
+        self.state = state
+        self.ledger = ledger
+        self.clock = clock
+        self._logs: dict[str, DeltaLog] = {}
+        self._shapes: dict[tuple[str, str], Shape] = {}
+        self._derivations: dict[tuple[str, str], Derivation] = {}
+        self._digests: dict[str, str] = {}
+        self._lists: OrderedDict[tuple[str, int], list[DataFile]] = OrderedDict()
+
+    def table(self, name: str) -> Table:
+        """Return the definition of a table; a table the lake wrote itself has a bare one."""
+        if name in self.manifest.tables:
+            return self.manifest.tables[name]
+        if versions.head(self.state, name) is None:
+            known = {*self.manifest.tables, *versions.heads(self.state)}
+            raise NotFound(f"there is no table {name!r}", do=near(name, known))
+        return Table(name, source=Delta(str(self.places.lake / name)))
+
+    def kind(self, table: Table) -> Kind:
+        """Say how a table's rows come to be here."""
+        if table.name not in self.manifest.tables:
+            return "own"
+        if table.derived:
+            return "derived"
+        return "attached" if isinstance(table.source, Delta) else "ingested"
+
+    def digest(self, name: str) -> str:
+        """Hash what a definition says about rows, inputs included."""
+        if name not in self._digests:
+            table = self.table(name)
+            said = msgspec.to_builtins(table)
+            for word in ("checks", "owner", "description"):
+                said.pop(word)
+            self._digests[name] = content_hash([said, [self.digest(each) for each in table.of]])
+        return self._digests[name]
+
+    def folder(self, table: Table) -> Path:
+        """Return the folder of a table's files."""
+        if self.kind(table) == "attached":
+            assert isinstance(table.source, Delta)
+            return self.places.root / table.source.path
+        return self.places.lake / table.name
+
+    def log(self, table: Table) -> DeltaLog:
+        """Return the log of a table with files; one handle is kept for each."""
+        if table.name not in self._logs:
+            event_time = None if table.event_time in table.columns else table.event_time
+            self._logs[table.name] = DeltaLog(self.folder(table), event_time=event_time, timezone=table.timezone)
+        return self._logs[table.name]
+
+    def shape(self, table: Table, columns: Mapping[str, str]) -> Shape:
+        """Compile a definition against the columns of a table with files."""
+        key = (table.name, content_hash(dict(columns)))
+        if key not in self._shapes:
+            self._shapes[key] = compile_shape(table, empty(columns, where=f"table {table.name!r}"))
+        return self._shapes[key]
+
+    def derivation(self, table: Table) -> Derivation:
+        """Compile a derived table against the present columns of its inputs."""
+        inputs = {}
+        for name in table.of:
+            said = self.table(name)
+            shape = self.derivation(said).shape if said.derived else self.shape(said, self.columns(said))
+            inputs[name] = Input(schema=shape.schema, known=shape.known, key=said.key, event_time=said.event_time)
+        key = (table.name, content_hash([[dict(each.schema), dict(each.known)] for each in inputs.values()]))
+        if key not in self._derivations:
+            self._derivations[key] = derivation(table, inputs)
+        return self._derivations[key]
+
+    def columns(self, table: Table) -> dict[str, str]:
+        """Return the columns of a table's files, as Delta names their types."""
+        kept = versions.expected_schema(self.state, table.name)
+        if kept is not None:
+            return kept
+        if self.kind(table) != "attached" and versions.head(self.state, table.name) is None:
+            raise NotFound(f"table {table.name!r} has no version yet", do=f"millstream ingest {table.name}")
+        return self.log(table).head().columns
+
+    def head(self, name: str) -> TableVersion:
+        """Return the newest version of a table."""
+        found = versions.head(self.state, name)
+        if found is None:
+            self.table(name)
+            raise NotFound(f"table {name!r} has no version yet", do=f"millstream ingest {name}")
+        return self._counted(found)
+
+    def version(self, name: str, number: int) -> TableVersion:
+        """Return one version; an older one of an attached table is registered now if it can still be read."""
+        found = versions.get(self.state, name, number)
+        if found is not None:
+            return self._counted(found)
+        table, head = self.table(name), self.head(name)
+        if self.kind(table) != "attached" or number > head.version or number < 0:
+            numbers = [each.version for each in versions.history(self.state, name)]
+            shown = ", ".join(map(str, numbers[-12:]))
+            raise NotFound(f"table {name!r} has no version {number}", expected=f"one of (newest last): {shown}")
+        snapshot = self.log(table).at(number)
+        made = self.describe(table, snapshot, content="", copied=0)
+        with self.locked(), self.state.transact() as tx:
+            if not tx.query("SELECT 1 FROM table_versions WHERE name = ? AND version = ?", (name, number)):
+                self.register(tx, made, added=(), removed=(), actor="system:lake", listed=False)
+        return self._counted(made)
+
+    def history(self, name: str) -> list[TableVersion]:
+        """Return the registered versions of a table, oldest first."""
+        self.table(name)
+        return [self._counted(each) for each in versions.history(self.state, name)]
+
+    def heads(self) -> dict[str, int]:
+        """Return the newest version of every table."""
+        return versions.heads(self.state)
+
+    def files(self, table: Table, number: int) -> list[DataFile]:
+        """Return the files of a registered version."""
+        key = (table.name, number)
+        if key in self._lists:
+            return self._lists[key]
+        if versions.listed(self.state, table.name, number):
+            found = versions.files(self.state, table.name, number)
+        else:
+            found = list(self.log(table).at(number).files.values())
+        return self.remember(table.name, number, found)
+
+    def remember(self, name: str, number: int, files: list[DataFile]) -> list[DataFile]:
+        """Keep a version's file list at hand."""
+        self._lists[(name, number)] = files
+        while len(self._lists) > _KEPT_LISTS:
+            self._lists.popitem(last=False)
+        return files
+
+    def describe(self, table: Table, snapshot: Snapshot, *, content: str, copied: int) -> TableVersion:
+        """Make the record of a version of a table with files."""
+        files = snapshot.files.values()
+        low = [each.low for each in files]
+        high = [each.high for each in files]
+        counts = [each.rows for each in files]
+        return TableVersion(
+            table=table.name,
+            version=snapshot.version,
+            rows=sum(each for each in counts if each is not None) if None not in counts else None,
+            kind=self.kind(table),
+            delta_version=snapshot.version,
+            files_hash=files_hash(files),
+            schema=dict(self.shape(table, snapshot.columns).schema),
+            inputs={},
+            definition=self.digest(table.name) if table.name in self.manifest.tables else "",
+            bytes_copied=copied,
+            registered_at=self.clock.now().isoformat(),
+            event_min=_iso(min((each for each in low if each is not None), default=None)) if None not in low else None,
+            event_max=_iso(max((each for each in high if each is not None), default=None))
+            if None not in high
+            else None,
+            content=content,
+        )
+
+    def describe_derived(self, table: Table, inputs: Pins, *, number: int) -> TableVersion:
+        """Make the record of a version of a derived table."""
+        return TableVersion(
+            table=table.name,
+            version=number,
+            rows=None,
+            kind="derived",
+            delta_version=None,
+            files_hash=derived_hash(inputs, self.digest(table.name)),
+            schema=dict(self.derivation(table).shape.schema),
+            inputs=dict(inputs),
+            definition=self.digest(table.name),
+            bytes_copied=0,
+            registered_at=self.clock.now().isoformat(),
+            event_min=None,
+            event_max=None,
+        )
+
+    def register(
+        self,
+        tx: Transaction,
+        made: TableVersion,
+        *,
+        added: Iterable[DataFile],
+        removed: Iterable[str],
+        actor: str,
+        listed: bool = True,
+    ) -> None:
+        """Make a version true: its row, its files and its ledger row, in one transaction."""
+        versions.insert(tx, made, listed=listed)
+        versions.change_files(tx, made.table, made.version, added=added, removed=removed)
+        detail = {
+            "kind": made.kind,
+            "rows": made.rows,
+            "files_hash": made.files_hash,
+            "inputs": made.inputs,
+            "definition": made.definition,
+            "bytes_copied": made.bytes_copied,
+        }
+        self.ledger.append(tx, actor=actor, act="table.version", subject=f"{made.table}@{made.version}", detail=detail)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lake's lock: one writer at a time among threads and processes."""
+        self.places.lake.mkdir(parents=True, exist_ok=True)
+        with (self.places.lake / ".lock").open("a") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            yield
+
+    def _counted(self, found: TableVersion) -> TableVersion:
+        masked = quarantine.count(self.state, found.table, found.version)
+        return msgspec.structs.replace(found, quarantined=masked) if masked else found
+
+
+def files_hash(files: Iterable[DataFile]) -> str:
+    """Hash the names and sizes of a version's files."""
+    digest = hashlib.sha256()
+    for each in sorted(files, key=lambda file: file.path):
+        digest.update(f"{each.path}\0{each.size}\n".encode())
+    return digest.hexdigest()
+
+
+def derived_hash(inputs: Pins, definition: str) -> str:
+    """Hash what a version of a derived table is computed from."""
+    return content_hash([dict(inputs), definition])
+
+
+def refuse_rewritten(head: TableVersion | None, snapshot: Snapshot, path: Path) -> None:
+    """Refuse a table whose log went back: its versions no longer mean what was registered."""
+    if head is not None and snapshot.version < head.version:
+        raise IntegrityError(
+            f"{path} is at version {snapshot.version}, but version {head.version} of {head.table!r} was registered",
+            expected="a log that only grows",
+            do="restore the table's log, or give the new table a name of its own",
+        )
+
+
+def _iso(micros: int | None) -> str | None:
+    return None if micros is None else from_micros(micros).isoformat()

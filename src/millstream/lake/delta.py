@@ -1,0 +1,339 @@
+"""Delta tables: reading their log, naming their files, committing to our own. The only file that imports deltalake.
+
+Once a snapshot is loaded, newer commits are read from the log itself (one small JSON file each, 0.2 ms), because
+opening a table anew grows with its history. deltalake never syncs what it writes to a local disk, so ``sync`` does,
+and must be called before a commit is acknowledged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+from zoneinfo import ZoneInfo
+
+import msgspec
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction, write_deltalake
+from deltalake.exceptions import DeltaError
+
+from millstream.errors import BadData, IntegrityError, NotFound, StorageFull
+from millstream.state.versions import DataFile
+from millstream.types import to_micros
+
+_READABLE = {"timestampNtz", "columnMapping", "deletionVectors", "v2Checkpoint", "vacuumProtocolCheck"}
+"""Reader features of which reading by file list is right, or which are refused where they are in use."""
+
+_KEEP_LOG = "interval 36500 days"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The files one version of a Delta table is made of.
+
+    Parameters
+    ----------
+    version
+        Delta's number.
+    files
+        Path as in the log (decoded) to file.
+    columns
+        Column to Delta type (``long``, ``timestamp_ntz`` ...).
+    partitions
+        Columns that are not inside the files.
+    """
+
+    version: int
+    files: dict[str, DataFile]
+    columns: dict[str, str]
+    partitions: tuple[str, ...]
+
+
+class DeltaLog:
+    """The log of one Delta table on a local disk.
+
+    Parameters
+    ----------
+    path
+        Folder of the table.
+    event_time
+        Column whose file statistics are kept, if it is one of the files' own.
+    timezone
+        Zone of naive event times.
+    """
+
+    def __init__(self, path: Path, *, event_time: str | None = None, timezone: str | None = None) -> None:
+        self.path = path
+        self._event_time = event_time
+        self._zone = ZoneInfo(timezone) if timezone else UTC
+        self._kept: Snapshot | None = None
+
+    def head(self) -> Snapshot:
+        """Return the newest version, reading only commits that were not read before.
+
+        A last commit of zero bytes, left by a crash of its writer, is not a version (see ``torn``).
+        """
+        kept = self._kept
+        if kept is None or (self._checkpointed() > kept.version and not self._commit(kept.version + 1).exists()):
+            kept = self._load(None)
+        while True:
+            actions = self._actions(kept.version + 1)
+            if actions is None:
+                break
+            kept = self._advance(kept, actions)
+        self._kept = kept
+        return kept
+
+    def at(self, version: int) -> Snapshot:
+        """Return one version.
+
+        Raises
+        ------
+        NotFound
+            When there is no such version, or its log was cleaned up by the table's owner.
+        """
+        if self._kept is not None and self._kept.version == version:
+            return self._kept
+        return self._load(version)
+
+    def torn(self) -> int | None:
+        """Return the version of a last commit file that is empty or cut, if there is one."""
+        last = max((int(each.stem) for each in self._log.glob("*.json") if each.stem.isdigit()), default=None)
+        if last is None:
+            return None
+        try:
+            _parse(self._commit(last).read_bytes())
+        except ValueError:
+            return last
+        return None
+
+    def transaction(self, app_id: str) -> int | None:
+        """Return the last version an application wrote under its id, if any."""
+        found = self._open(None).transaction_version(app_id)
+        return None if found is None else int(found)
+
+    def written_by(self, version: int) -> dict[str, int]:
+        """Return the application ids and versions that a commit carries."""
+        actions = self._actions(version) or []
+        return {each["txn"]["appId"]: each["txn"]["version"] for each in actions if "txn" in each}
+
+    def changes(self, version: int) -> tuple[list[DataFile], list[str]]:
+        """Return the files one commit added, and the paths it removed."""
+        actions = self._actions(version) or []
+        added = [self._file(each["add"]) for each in actions if each.get("add")]
+        return added, [unquote(each["remove"]["path"]) for each in actions if each.get("remove")]
+
+    def append(self, frame: pl.DataFrame, *, app_id: str, app_version: int, overwrite: bool = False) -> int:
+        """Commit rows under an application's id; return the version. Nothing is synced yet.
+
+        Raises
+        ------
+        StorageFull
+            When the disk refuses the write.
+        IntegrityError
+            When the log does not let itself be written.
+        """
+        properties = CommitProperties(app_transactions=[Transaction(app_id, app_version)])
+        hooks = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+        try:
+            write_deltalake(
+                self.path,
+                frame,
+                mode="overwrite" if overwrite else "append",
+                configuration={"delta.logRetentionDuration": _KEEP_LOG},
+                commit_properties=properties,
+                post_commithook_properties=hooks,
+            )
+        except (DeltaError, OSError) as wrong:
+            if "No space left" in str(wrong) or "Disk quota" in str(wrong):
+                raise StorageFull(
+                    f"{self.path} could not be written: {wrong}", do="free some space and try again"
+                ) from None
+            raise IntegrityError(f"{self.path} could not be written: {wrong}", do="millstream verify") from None
+        return self.head().version
+
+    def sync(self, version: int) -> list[DataFile]:
+        """Force a commit to the disk: its files, its log entry, both folders; return the files with their hashes."""
+        added, _ = self.changes(version)
+        hashed = []
+        folders = {self.path, self._log, self.path.parent}
+        for each in added:
+            file = self.path / each.path
+            hashed.append(replace_hash(each, _sync(file, read=True)))
+            folders.add(file.parent)
+        log = [self._commit(version), *self._log.glob(f"{version:020d}.checkpoint*"), self._log / "_last_checkpoint"]
+        for file in log:
+            if file.exists():
+                _sync(file)
+        for folder in sorted(folders):
+            _sync(folder)
+        return hashed
+
+    @property
+    def _log(self) -> Path:
+        return self.path / "_delta_log"
+
+    def _commit(self, version: int) -> Path:
+        return self._log / f"{version:020d}.json"
+
+    def _checkpointed(self) -> int:
+        try:
+            return int(msgspec.json.decode((self._log / "_last_checkpoint").read_bytes())["version"])
+        except (FileNotFoundError, msgspec.DecodeError, KeyError):
+            return -1
+
+    def _actions(self, version: int) -> list[dict[str, Any]] | None:
+        try:
+            body = self._commit(version).read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            return _parse(body)
+        except ValueError:
+            if self._commit(version + 1).exists():
+                raise IntegrityError(
+                    f"{self._commit(version)} is not a Delta commit, yet later versions follow it",
+                    do="restore the file from the table's owner",
+                ) from None
+            return None
+
+    def _open(self, version: int | None) -> DeltaTable:
+        if not self._log.is_dir():
+            raise NotFound(
+                f"{self.path} is not a Delta table: it has no _delta_log",
+                do="check the path in sources.Delta(...); relative paths start at the project",
+            )
+        try:
+            return DeltaTable(self.path, version=version)
+        except (DeltaError, OSError, ValueError) as wrong:
+            which = "" if version is None else f"version {version} of "
+            raise NotFound(f"{which}{self.path} cannot be read: {wrong}", do="millstream status") from None
+
+    def _load(self, version: int | None) -> Snapshot:
+        torn = self.torn()
+        if torn is not None and version is None:
+            if torn == 0:
+                raise IntegrityError(f"{self.path} has only an empty commit", do="wait for its owner to write it again")
+            version = torn - 1
+        table = self._open(version)
+        features = set(table.protocol().reader_features or [])
+        self._refuse(features, table.metadata().configuration)
+        if "deletionVectors" in features and pl.DataFrame(table.deletion_vectors()).height:
+            raise _deletion_vectors(self.path)
+        columns = _columns(table.schema().to_json())
+        partitions = tuple(table.metadata().partition_columns)
+        files = {}
+        for row in pl.DataFrame(table.get_add_actions(flatten=True)).iter_rows(named=True):
+            made = DataFile(
+                path=unquote(row["path"]),
+                size=row["size_bytes"],
+                rows=row.get("num_records"),
+                parts={each: _text(row.get(f"partition.{each}")) for each in partitions},
+                low=self._instant(row.get(f"min.{self._event_time}")),
+                high=self._instant(row.get(f"max.{self._event_time}")),
+            )
+            files[made.path] = made
+        return Snapshot(version=int(table.version()), files=files, columns=columns, partitions=partitions)
+
+    def _advance(self, kept: Snapshot, actions: Iterable[dict[str, Any]]) -> Snapshot:
+        files, columns, partitions = dict(kept.files), kept.columns, kept.partitions
+        for each in actions:
+            if gone := each.get("remove"):
+                files.pop(unquote(gone["path"]), None)
+            elif added := each.get("add"):
+                if added.get("deletionVector"):
+                    raise _deletion_vectors(self.path)
+                made = self._file(added)
+                files[made.path] = made
+            elif meta := each.get("metaData"):
+                self._refuse(set(), meta.get("configuration") or {})
+                columns, partitions = _columns(meta["schemaString"]), tuple(meta["partitionColumns"])
+            elif protocol := each.get("protocol"):
+                self._refuse(set(protocol.get("readerFeatures") or []), {})
+        return replace(kept, version=kept.version + 1, files=files, columns=columns, partitions=partitions)
+
+    def _file(self, added: dict[str, Any]) -> DataFile:
+        stats = msgspec.json.decode(added["stats"]) if added.get("stats") else {}
+        return DataFile(
+            path=unquote(added["path"]),
+            size=added["size"],
+            rows=stats.get("numRecords"),
+            parts=added.get("partitionValues") or {},
+            low=self._instant(stats.get("minValues", {}).get(self._event_time)),
+            high=self._instant(stats.get("maxValues", {}).get(self._event_time)),
+        )
+
+    def _instant(self, said: Any) -> int | None:
+        if isinstance(said, str):
+            try:
+                said = datetime.fromisoformat(said)
+            except ValueError:
+                return None
+        if not isinstance(said, datetime):
+            return None
+        return to_micros(said if said.tzinfo else said.replace(tzinfo=self._zone))
+
+    def _refuse(self, features: set[str], configuration: dict[str, Any]) -> None:
+        unknown = sorted(features - _READABLE)
+        if unknown:
+            raise BadData(
+                f"{self.path} uses the Delta feature {', '.join(unknown)}, which reading by file list does not know",
+                do="ask its owner to rewrite the table without it",
+            )
+        if configuration.get("delta.columnMapping.mode", "none") != "none":
+            raise BadData(
+                f"{self.path} uses column mapping: the names in its files are not its column names",
+                do="ask its owner to rewrite the table without column mapping",
+            )
+
+
+def replace_hash(file: DataFile, sha256: str) -> DataFile:
+    """Return the file with the hash of its bytes."""
+    return msgspec.structs.replace(file, sha256=sha256)
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file's bytes."""
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _sync(path: Path, *, read: bool = False) -> str:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+    return file_sha256(path) if read else ""
+
+
+def _parse(body: bytes) -> list[dict[str, Any]]:
+    if not body.strip():
+        raise ValueError("an empty commit")
+    try:
+        return [msgspec.json.decode(line) for line in body.splitlines() if line.strip()]
+    except msgspec.DecodeError as wrong:
+        raise ValueError(str(wrong)) from None
+
+
+def _columns(schema: str) -> dict[str, str]:
+    def word(kind: Any) -> str:
+        return kind if isinstance(kind, str) else str(kind["type"])
+
+    return {each["name"]: word(each["type"]) for each in msgspec.json.decode(schema)["fields"]}
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _deletion_vectors(path: Path) -> BadData:
+    return BadData(
+        f"{path} uses deletion vectors: its files hold rows that were deleted",
+        do="ask its owner to purge them (REORG TABLE ... APPLY (PURGE)) and to switch them off",
+    )

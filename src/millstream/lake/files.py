@@ -1,0 +1,196 @@
+"""Rows of data files: decoded once, shaped by the table's definition, pruned by the ranges of their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from millstream.errors import BadData, IntegrityError
+from millstream.lake.cache import FileCache, Range, Rows
+from millstream.lake.shape import Shape
+from millstream.state.versions import DataFile
+from millstream.types import to_micros
+
+Between = tuple[datetime | None, datetime | None]
+
+_DAY_US = 86_400_000_000
+_TYPES: Mapping[str, pl.DataType] = {
+    "string": pl.String(),
+    "long": pl.Int64(),
+    "integer": pl.Int32(),
+    "short": pl.Int16(),
+    "byte": pl.Int8(),
+    "float": pl.Float32(),
+    "double": pl.Float64(),
+    "boolean": pl.Boolean(),
+    "date": pl.Date(),
+    "timestamp": pl.Datetime("us", "UTC"),
+    "timestamp_ntz": pl.Datetime("us"),
+}
+_PATH = "__millstream_path"
+
+
+def empty(columns: Mapping[str, str], *, where: str) -> pl.DataFrame:
+    """Return no rows of a Delta table's raw columns.
+
+    Raises
+    ------
+    BadData
+        For a column whose type the row language has not (nested, binary).
+    """
+    return pl.DataFrame(schema={name: _type(name, kind, where=where) for name, kind in columns.items()})
+
+
+def _type(name: str, kind: str, *, where: str) -> pl.DataType:
+    if kind in _TYPES:
+        return _TYPES[kind]
+    if kind.startswith("decimal"):
+        return pl.Float64()
+    raise BadData(
+        f"column {name!r} of {where} is a {kind}",
+        expected="numbers, texts, booleans, dates or times",
+        do="ask its owner for a table without that column",
+    )
+
+
+class FileReader:
+    """Reads files of one table into shaped rows, through the cache."""
+
+    def __init__(self, cache: FileCache, root: Path, columns: Mapping[str, str], *, where: str) -> None:
+        self._cache = cache
+        self._root = root
+        self._raw = empty(columns, where=where)
+        self._where = where
+
+    def rows(self, files: Sequence[DataFile], shape: Shape, *, digest: str) -> list[Rows]:
+        """Return the rows of each file, decoding together those that are not held."""
+        keys = [(digest, str(self._root / each.path)) for each in files]
+        found = {key: self._cache.get(key) for key in keys}
+        missing = [file for file, key in zip(files, keys, strict=True) if found[key] is None]
+        if missing:
+            for file, frame in zip(missing, self._decode(missing, shape), strict=True):
+                key = (digest, str(self._root / file.path))
+                found[key] = self._cache.put(key, frame)
+        return [rows for key in keys if (rows := found[key]) is not None]
+
+    def _decode(self, files: Sequence[DataFile], shape: Shape) -> list[pl.DataFrame]:
+        together = len(files) > 1 and all(each.rows is not None and not each.parts for each in files)
+        if together:
+            made = self._read([self._root / each.path for each in files], {})
+            if made is not None:
+                cut = _cut(made, [(str(self._root / each.path), each.rows or 0) for each in files])
+                if cut is not None:
+                    shaped = shape.apply(made.drop(_PATH))
+                    return [shaped.slice(start, count) for start, count in cut]
+        frames = []
+        for each in files:
+            one = self._read([self._root / each.path], each.parts)
+            assert one is not None
+            frames.append(shape.apply(one.drop(_PATH)))
+        return frames
+
+    def _read(self, paths: list[Path], parts: Mapping[str, str | None]) -> pl.DataFrame | None:
+        try:
+            read = pl.read_parquet(paths, glob=False, hive_partitioning=False, include_file_paths=_PATH)
+        except (pl.exceptions.SchemaError, pl.exceptions.SchemaFieldNotFoundError, pl.exceptions.ColumnNotFoundError):
+            if len(paths) > 1:
+                return None
+            raise
+        except FileNotFoundError as wrong:
+            raise IntegrityError(
+                f"a data file of {self._where} is missing: {wrong}",
+                expected="files of a version are never deleted while the version is used",
+                do="millstream verify; keep pinned versions when vacuuming",
+            ) from None
+        except (pl.exceptions.ComputeError, OSError) as wrong:
+            raise IntegrityError(
+                f"a data file of {self._where} cannot be read: {wrong}", do="millstream verify"
+            ) from None
+        if read.schema != {**self._raw.schema, _PATH: pl.String()}:
+            read = self._align(read, parts)
+        return read
+
+    def _align(self, read: pl.DataFrame, parts: Mapping[str, str | None]) -> pl.DataFrame:
+        """Give older files the table's present columns and types."""
+        columns = []
+        for name, kind in self._raw.schema.items():
+            if name in parts:
+                columns.append(pl.lit(parts[name], dtype=pl.String).cast(kind).alias(name))
+            elif name not in read.columns:
+                columns.append(pl.lit(None, dtype=kind).alias(name))
+            elif isinstance(kind, pl.Datetime) and isinstance(read.schema[name], pl.Datetime):
+                made = pl.col(name).dt.cast_time_unit("us")
+                columns.append(made.dt.replace_time_zone(kind.time_zone) if kind.time_zone else made)
+            else:
+                columns.append(pl.col(name).cast(kind))
+        return read.select(*columns, _PATH)
+
+
+def ordered(files: Sequence[DataFile]) -> list[DataFile]:
+    """Order files by the events inside, so that a version always reads in one order."""
+    return sorted(files, key=lambda each: (each.low is not None, each.low or 0, each.path))
+
+
+def overlapping(files: Sequence[DataFile], between: Between) -> list[DataFile]:
+    """Leave out files whose statistics say that they hold no event in a range (widened by a day)."""
+    start, end = between
+    low = None if start is None else to_micros(start) - _DAY_US
+    high = None if end is None else to_micros(end) + _DAY_US
+    return [
+        each
+        for each in files
+        if each.low is None
+        or each.high is None
+        or ((low is None or each.high >= low) and (high is None or each.low <= high))
+    ]
+
+
+def within(rows: Rows, event_time: str, between: Between) -> pl.DataFrame | None:
+    """Return the rows of a file whose event lies in a half-open range; None when there are none."""
+    found = rows.range(event_time)
+    if found is None:
+        return None
+    start, end = between
+    low, high = found
+    if (start is not None and high < start) or (end is not None and low >= end):
+        return None
+    if (start is None or low >= start) and (end is None or high < end) and rows.frame[event_time].null_count() == 0:
+        return rows.frame
+    return rows.frame.filter(inside(event_time, between))
+
+
+def inside(event_time: str, between: Between) -> pl.Expr:
+    """Express that an event lies in a half-open range; NULL does not."""
+    start, end = between
+    said = pl.col(event_time).is_not_null()
+    if start is not None:
+        said = said & (pl.col(event_time) >= start)
+    if end is not None:
+        said = said & (pl.col(event_time) < end)
+    return said
+
+
+def matching(rows: Rows, zone: Mapping[str, Range]) -> bool:
+    """Say whether a file may hold rows whose columns lie in closed ranges."""
+    for column, (low, high) in zone.items():
+        found = rows.range(column)
+        if found is None or found[1] < low or found[0] > high:
+            return False
+    return True
+
+
+def _cut(read: pl.DataFrame, files: Sequence[tuple[str, int]]) -> list[tuple[int, int]] | None:
+    """Say which rows came from which file; None when the log's row counts are wrong."""
+    if read.height != sum(count for _, count in files):
+        return None
+    found, start = [], 0
+    paths = read[_PATH]
+    for path, count in files:
+        if count and (paths[start] != path or paths[start + count - 1] != path):
+            return None
+        found.append((start, count))
+        start += count
+    return found

@@ -1,0 +1,202 @@
+"""Reading pinned versions: pruned, shaped, and without the rows in quarantine unless asked otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from millstream.definitions.table import Table
+from millstream.errors import NotFound, UserError, near
+from millstream.lake.cache import FileCache, Range
+from millstream.lake.catalog import Catalog
+from millstream.lake.files import Between, FileReader, empty, matching, ordered, overlapping, within
+from millstream.lake.frame import TableFrame
+from millstream.lake.shape import POLARS, Shape
+from millstream.state import quarantine
+from millstream.state.versions import DataFile, TableVersion
+from millstream.types import DType, Pins, from_micros, to_micros
+
+_SINCE = "__millstream_since"
+_MASKED = "__millstream_masked"
+
+
+class Reader:
+    """Reads rows of any version of any table."""
+
+    def __init__(self, catalog: Catalog, cache: FileCache) -> None:
+        self._catalog = catalog
+        self._cache = cache
+        self._readers: dict[tuple[str, str], FileReader] = {}
+        self._masks: dict[tuple[str, int], tuple[int, pl.DataFrame]] = {}
+
+    def read(
+        self,
+        version: TableVersion,
+        *,
+        columns: Iterable[str] | None = None,
+        between: Between | None = None,
+        zone: Mapping[str, Range] | None = None,
+        trusted: bool = True,
+        without: Iterable[DataFile] = (),
+    ) -> TableFrame:
+        """Read a version. Parameters as in ``Lake.read``; ``zone`` and ``without`` leave out files."""
+        table = self._catalog.table(version.table)
+        if between == (None, None):
+            between = None
+        if between is not None and table.event_time is None:
+            raise UserError(
+                f"table {table.name!r} has no event time, so no range of it can be read", do="leave out between"
+            )
+        if version.kind == "derived":
+            shape, frame = self._derived(table, version, between=between, trusted=trusted)
+        else:
+            shape, frame = self._stored(
+                table, version, between=between, zone=zone or {}, trusted=trusted, without=without
+            )
+        chosen = _chosen(table, shape, columns)
+        known = {each: shape.known[each] for each in chosen if each in shape.known}
+        return TableFrame(
+            table=table.name,
+            version=version.version,
+            frame=frame.select(*chosen, *dict.fromkeys(known.values())),
+            schema={each: shape.schema[each] for each in chosen},
+            key=table.key,
+            event_time=table.event_time,
+            known=known,
+        )
+
+    def quarantined(self, name: str, number: int) -> pl.DataFrame:
+        """Return what is masked at a version: key columns, ``version`` of the check, ``check``, ``reason``."""
+        table = self._catalog.table(name)
+        schema = self._catalog.version(name, number).schema
+        masked = quarantine.upto(self._catalog.state, name, number)
+        return _decode(table, schema, masked).with_columns(
+            pl.Series("version", [each.version for each in masked], dtype=pl.Int64),
+            pl.Series("check", [each.check for each in masked], dtype=pl.String),
+            pl.Series("reason", [each.reason for each in masked], dtype=pl.String),
+        )
+
+    def _stored(
+        self,
+        table: Table,
+        version: TableVersion,
+        *,
+        between: Between | None,
+        zone: Mapping[str, Range],
+        trusted: bool,
+        without: Iterable[DataFile],
+    ) -> tuple[Shape, pl.DataFrame]:
+        catalog = self._catalog
+        raw = catalog.columns(table)
+        shape = catalog.shape(table, raw)
+        gone = {each.path for each in without}
+        files = [each for each in ordered(catalog.files(table, version.version)) if each.path not in gone]
+        if between is not None:
+            files = overlapping(files, between)
+        digest = f"{table.name}:{id(shape)}"
+        if (table.name, digest) not in self._readers:
+            where = f"table {table.name!r}"
+            self._readers[(table.name, digest)] = FileReader(self._cache, catalog.folder(table), raw, where=where)
+        rows = self._readers[(table.name, digest)].rows(files, shape, digest=digest)
+        masks = self._mask(table, version) if trusted else None
+        frames = []
+        for file, each in zip(files, rows, strict=True):
+            if zone and not matching(each, zone):
+                continue
+            frame: pl.DataFrame | None = each.frame
+            if between is not None and table.event_time is not None:
+                frame = within(each, table.event_time, between)
+            if frame is not None and frame.height:
+                since = pl.lit(file.since, dtype=pl.Int64).alias(_SINCE)
+                frames.append(frame.with_columns(since) if masks is not None else frame)
+        if not frames:
+            return shape, shape.apply(empty(raw, where=f"table {table.name!r}"))
+        frame = pl.concat(frames, rechunk=False)
+        return shape, frame if masks is None else _unmasked(frame, masks, table.key)
+
+    def _derived(
+        self, table: Table, version: TableVersion, *, between: Between | None, trusted: bool
+    ) -> tuple[Shape, pl.DataFrame]:
+        catalog = self._catalog
+        made = catalog.derivation(table)
+
+        def read(
+            name: str, asked: Between | None, zone: Mapping[str, Range], columns: tuple[str, ...] | None
+        ) -> pl.DataFrame:
+            pinned = catalog.version(name, version.inputs[name])
+            found = self.read(pinned, between=asked, zone=zone, trusted=trusted)
+            return found.frame.select(columns if columns is not None else list(found.schema))
+
+        frame = made.rows(read, between=between)
+        masks = self._mask(table, version) if trusted else None
+        if masks is not None:
+            frame = _unmasked(frame.with_columns(pl.lit(0, dtype=pl.Int64).alias(_SINCE)), masks, table.key)
+        return made.shape, frame
+
+    def _mask(self, table: Table, version: TableVersion) -> pl.DataFrame | None:
+        """Return the masked keys of a version, each with the last version at which it was masked."""
+        state = self._catalog.state
+        latest = quarantine.latest(state, table.name)
+        if latest == 0 or not table.key:
+            return None
+        kept = self._masks.get((table.name, version.version))
+        if kept is None or kept[0] != latest:
+            masked = quarantine.upto(state, table.name, version.version)
+            keys = _decode(table, version.schema, masked)
+            at = pl.Series(_MASKED, [each.version for each in masked], dtype=pl.Int64)
+            made = keys.with_columns(at).group_by(table.key).agg(pl.col(_MASKED).max())
+            self._masks = {where: each for where, each in self._masks.items() if where[0] != table.name}
+            kept = self._masks[(table.name, version.version)] = (latest, made)
+        return kept[1] if kept[1].height else None
+
+
+def pinned(catalog: Catalog, name: str, version: int | None, pins: Pins | None) -> TableVersion:
+    """Return the version that is to be read: the one named, else the one pinned, else the newest."""
+    if version is None and pins is not None and name in pins:
+        version = pins[name]
+    return catalog.head(name) if version is None else catalog.version(name, version)
+
+
+def encode_keys(rows: pl.DataFrame, key: tuple[str, ...]) -> list[str]:
+    """Write keys as JSON lists, as quarantine keeps them."""
+    return [msgspec.json.encode([_plain(each) for each in row]).decode() for row in rows.select(key).iter_rows()]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return to_micros(value)
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _decode(table: Table, schema: Mapping[str, Any], masked: list[quarantine.Masked]) -> pl.DataFrame:
+    rows = [msgspec.json.decode(each.key) for each in masked]
+    columns = {}
+    for position, name in enumerate(table.key):
+        kind: DType = schema[name]
+        values = [row[position] for row in rows]
+        if kind == "timestamptz":
+            values = [None if each is None else from_micros(each) for each in values]
+        elif kind == "date":
+            values = [None if each is None else date.fromisoformat(each) for each in values]
+        columns[name] = pl.Series(name, values, dtype=POLARS[kind])
+    return pl.DataFrame(columns)
+
+
+def _unmasked(frame: pl.DataFrame, masks: pl.DataFrame, key: tuple[str, ...]) -> pl.DataFrame:
+    joined = frame.join(masks, on=key, how="left", nulls_equal=True, maintain_order="left")
+    keep = pl.col(_MASKED).is_null() | (pl.col(_MASKED) < pl.col(_SINCE))
+    return joined.filter(keep).drop(_MASKED, _SINCE)
+
+
+def _chosen(table: Table, shape: Shape, columns: Iterable[str] | None) -> list[str]:
+    if columns is None:
+        return list(shape.schema)
+    chosen = list(dict.fromkeys(columns))
+    for each in chosen:
+        if each not in shape.schema:
+            raise NotFound(f"table {table.name!r} has no column {each!r}", do=near(each, shape.schema))
+    return chosen

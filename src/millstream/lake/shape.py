@@ -1,0 +1,221 @@
+"""What a table's definition makes of raw rows: types of the row language, computed columns, known-at columns.
+
+Every kind of table goes through here, file by file or as a whole: attached, ingested, own and derived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from millstream.definitions.table import Table
+from millstream.errors import BadData, DefinitionError, near
+from millstream.expressions import Expression, door, parse
+from millstream.expressions.polars import to_polars
+from millstream.types import Schema, parse_duration
+
+KNOWN = "__known_"
+"""Prefix of the columns that hold when others became usable; no declared column may start with it."""
+
+POLARS: Mapping[str, pl.DataType] = {
+    "boolean": pl.Boolean(),
+    "bigint": pl.Int64(),
+    "double": pl.Float64(),
+    "varchar": pl.String(),
+    "timestamptz": pl.Datetime("us", "UTC"),
+    "date": pl.Date(),
+    "interval": pl.Duration("us"),
+}
+"""How rows of the lake hold each type of the row language."""
+
+Knowledge = frozenset[str]
+"""Names of known-at columns of which the latest counts; empty is always known."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A definition compiled against the raw columns of a table.
+
+    Parameters
+    ----------
+    table
+        The definition.
+    schema
+        Column to type, computed columns included, known-at columns not.
+    computed
+        Computed columns in order.
+    stated
+        Known-at column to the expression that was declared for it; the event time where nothing was.
+    latest
+        Known-at column to the known-at columns of which it is the latest.
+    known
+        Column to the known-at column that holds for it.
+    carried
+        Known-at columns that come with the raw rows (of a derived table) and go no further.
+    """
+
+    table: Table
+    schema: Schema
+    computed: dict[str, Expression] = field(default_factory=dict)
+    stated: dict[str, Expression] = field(default_factory=dict)
+    latest: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    known: dict[str, str] = field(default_factory=dict)
+    carried: tuple[str, ...] = ()
+
+    def apply(self, raw: pl.DataFrame) -> pl.DataFrame:
+        """Turn raw rows into rows of the table, with their known-at columns behind the declared ones."""
+        table = self.table
+        frame = door.frame(_whole(raw), timezone=table.timezone, where=f"table {table.name!r}")
+        lag = parse_duration(table.lag)
+        try:
+            if self.carried and lag:
+                frame = frame.with_columns(pl.col(self.carried) + lag)
+            for name, expression in self.computed.items():
+                frame = frame.with_columns(to_polars(expression).alias(name))
+            frame = frame.with_columns((to_polars(each) + lag).alias(name) for name, each in self.stated.items())
+        except pl.exceptions.InvalidOperationError as wrong:
+            raise BadData(f"a computed column of table {table.name!r} fails: {wrong}") from None
+        frame = frame.with_columns(_latest(parts).alias(name) for name, parts in self.latest.items())
+        return frame.select(*self.schema, *dict.fromkeys(self.known.values()))
+
+
+def compile_shape(
+    table: Table,
+    raw: pl.DataFrame,
+    *,
+    inherited: Mapping[str, Knowledge] | None = None,
+    carried: Iterable[str] = (),
+) -> Shape:
+    """Compile a definition against raw columns (an empty frame will do).
+
+    Parameters
+    ----------
+    table
+        The definition.
+    raw
+        A frame with the raw columns.
+    inherited
+        For a derived table: column to the carried known-at columns it depends on. None where SQL does not say.
+    carried
+        Known-at columns among the raw ones.
+
+    Raises
+    ------
+    DefinitionError
+        For a key or event time that is no column, a computed column that is one already, or a wrong expression.
+    """
+    carried = tuple(carried)
+    schema = dict(
+        door.schema(
+            door.frame(_whole(raw.head(0)).drop(carried), timezone=table.timezone, where=f"table {table.name!r}")
+        )
+    )
+    computed: dict[str, Expression] = {}
+    for name, text in table.columns.items():
+        if name in schema:
+            raise DefinitionError(
+                f"columns={{{name!r}: ...}} of table {table.name!r} is a column already",
+                expected="a new name",
+            )
+        computed[name] = parse(text, schema, where=f"column {name!r} of table {table.name!r}")
+        schema[name] = computed[name].dtype
+    _refuse_reserved(table, schema)
+    _refuse_unknown(table, schema)
+    made = _Knowing(table, schema, computed, dict(inherited or {}))
+    return Shape(
+        table=table,
+        schema=schema,
+        computed=computed,
+        stated=made.stated,
+        latest=made.latest,
+        known=made.known,
+        carried=carried,
+    )
+
+
+class _Knowing:
+    """Work out which known-at column holds for which column."""
+
+    def __init__(
+        self, table: Table, schema: Schema, computed: Mapping[str, Expression], inherited: Mapping[str, Knowledge]
+    ) -> None:
+        self.table = table
+        self.schema = schema
+        self.stated: dict[str, Expression] = {}
+        self.latest: dict[str, tuple[str, ...]] = {}
+        self.known: dict[str, str] = {}
+        self._by_text: dict[str, str] = {}
+        self._by_parts: dict[Knowledge, str] = {}
+        sets: dict[str, Knowledge] = {}
+        for column in schema:
+            parts = self._declared(column, silent=any(inherited.values())) | inherited.get(column, frozenset())
+            if column in computed:
+                for needed in computed[column].columns:
+                    parts |= sets[needed]
+            sets[column] = parts
+        for column, parts in sets.items():
+            if parts:
+                self.known[column] = self._column(parts)
+
+    def _declared(self, column: str, *, silent: bool) -> Knowledge:
+        table = self.table
+        said = table.known_at.get(column, table.known_at.get("*"))
+        if said is None:
+            if silent or table.event_time is None:
+                return frozenset()
+            said = f'"{table.event_time}"'
+        if said not in self._by_text:
+            where = f"known_at of table {table.name!r}"
+            expression = parse(said, self.schema, where=where)
+            if expression.dtype != "timestamptz":
+                raise DefinitionError(f"{where} is a {expression.dtype}: {said}", expected="an instant (timestamptz)")
+            name = f"{KNOWN}{len(self._by_text)}"
+            self._by_text[said] = name
+            self.stated[name] = expression
+        return frozenset({self._by_text[said]})
+
+    def _column(self, parts: Knowledge) -> str:
+        if len(parts) == 1:
+            return next(iter(parts))
+        if parts not in self._by_parts:
+            name = f"{KNOWN}late_{len(self._by_parts)}"
+            self._by_parts[parts] = name
+            self.latest[name] = tuple(sorted(parts))
+        return self._by_parts[parts]
+
+
+def _latest(parts: tuple[str, ...]) -> pl.Expr:
+    never = pl.any_horizontal(pl.col(each).is_null() for each in parts)
+    return pl.when(~never).then(pl.max_horizontal(parts))
+
+
+def _whole(raw: pl.DataFrame) -> pl.DataFrame:
+    """Turn whole decimals, as which SQL sums integers, into integers."""
+    wholes = [name for name, kind in raw.schema.items() if isinstance(kind, pl.Decimal) and kind.scale == 0]
+    return raw.with_columns(pl.col(wholes).cast(pl.Int64)) if wholes else raw
+
+
+def _refuse_reserved(table: Table, schema: Schema) -> None:
+    reserved = [each for each in schema if each.startswith(KNOWN)]
+    if reserved:
+        raise DefinitionError(
+            f"table {table.name!r} has a column {reserved[0]!r}", expected=f"names that do not start with {KNOWN}"
+        )
+
+
+def _refuse_unknown(table: Table, schema: Schema) -> None:
+    for word, names in (("key", table.key), ("event_time", (table.event_time,)), ("known_at", table.known_at)):
+        for name in names:
+            if name is not None and name != "*" and name not in schema:
+                raise DefinitionError(
+                    f"{word} of table {table.name!r} names {name!r}, which is not a column of it",
+                    do=near(name, schema),
+                )
+    if table.event_time is not None and schema[table.event_time] != "timestamptz":
+        raise DefinitionError(
+            f"event_time {table.event_time!r} of table {table.name!r} is a {schema[table.event_time]}",
+            expected="an instant (timestamptz)",
+            do="columns={'at': 'cast(... as timestamptz)'} and event_time='at'",
+        )

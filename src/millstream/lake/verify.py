@@ -1,0 +1,72 @@
+"""Whether every registered version is still what was registered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from millstream.definitions.table import Table
+from millstream.errors import MillstreamError
+from millstream.lake.catalog import Catalog, derived_hash, files_hash
+from millstream.lake.delta import file_sha256
+from millstream.lake.finding import Finding
+from millstream.state import versions
+from millstream.state.versions import DataFile, TableVersion
+
+
+def verify(catalog: Catalog) -> list[Finding]:
+    """Check every version of every table; one finding a table: how many hold, or the first that does not.
+
+    Files must exist with their registered sizes; files written here must have their registered bytes. Costs one read
+    of the lake's own files and one look at each attached one.
+    """
+    found = []
+    for name in versions.heads(catalog.state):
+        history = versions.history(catalog.state, name)
+        try:
+            bad = _first_bad(catalog, name, history)
+        except MillstreamError as wrong:
+            bad = Finding(False, name, wrong.happened)
+        found.append(bad or Finding(True, name, f"{len(history)} versions, as registered"))
+    return found
+
+
+def _first_bad(catalog: Catalog, name: str, history: list[TableVersion]) -> Finding | None:
+    if history[0].kind == "derived":
+        for each in history:
+            if each.files_hash != derived_hash(each.inputs, each.definition):
+                return Finding(False, f"{name}@{each.version}", "its inputs or definition were changed in the state")
+        return None
+    table = catalog.table(name)
+    lists = {each.version: _files(catalog, table, each) for each in history}
+    for each in history:
+        if files_hash(lists[each.version]) != each.files_hash:
+            return Finding(False, f"{name}@{each.version}", "its list of files is not the one registered")
+    seen: set[str] = set()
+    folder = catalog.folder(table)
+    for each in history:
+        for file in lists[each.version]:
+            if file.path not in seen:
+                seen.add(file.path)
+                wrong = _wrong(folder, file)
+                if wrong:
+                    return Finding(False, f"{name}@{each.version}", wrong)
+    return None
+
+
+def _files(catalog: Catalog, table: Table, version: TableVersion) -> list[DataFile]:
+    if versions.listed(catalog.state, table.name, version.version):
+        return versions.files(catalog.state, table.name, version.version)
+    return list(catalog.log(table).at(version.version).files.values())
+
+
+def _wrong(folder: Path, file: DataFile) -> str | None:
+    path = folder / file.path
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return f"file {path} is missing"
+    if size != file.size:
+        return f"file {path} has {size} bytes, registered were {file.size}"
+    if file.sha256 is not None and file_sha256(path) != file.sha256:
+        return f"file {path} does not have the bytes that were registered"
+    return None

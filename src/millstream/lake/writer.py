@@ -1,0 +1,287 @@
+"""Making versions: registering what attached tables grew to, ingesting files, deriving, appending our own rows.
+
+A write of ours is: its intent in the state database, a Delta commit that carries the intent's id, everything synced,
+then version, files and ledger row in one transaction. A crash between any two leaves an open intent, which
+``recover`` turns into a version if the commit happened, and forgets if it did not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from millstream.definitions.sources import Csv, Delta, Parquet
+from millstream.definitions.table import Table
+from millstream.errors import BadData, IntegrityError, NotFound, UserError, near
+from millstream.expressions import door
+from millstream.lake.catalog import Catalog, derived_hash, refuse_rewritten
+from millstream.lake.delta import DeltaLog, Snapshot
+from millstream.lake.faults import reach
+from millstream.lake.files import empty
+from millstream.lake.finding import Finding
+from millstream.sources import Watch, read, refuse_change
+from millstream.state import versions
+from millstream.state.versions import DataFile, Intent, TableVersion
+
+_Change = tuple[TableVersion, list[DataFile], list[str]]
+
+
+class Writer:
+    """The lake's one writer; its lock holds among threads and processes."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._state = catalog.state
+        self._watch = Watch()
+
+    def refresh(self, names: Iterable[str] | None, *, actor: str) -> list[TableVersion]:
+        """Register new versions. See ``Lake.refresh``."""
+        catalog = self._catalog
+        wanted = self._with_inputs(names)
+        heads: dict[str, int] = {}
+        made: list[TableVersion] = []
+        changes: list[_Change] = []
+        with catalog.locked():
+            self._recover()
+            for table in (each for name, each in catalog.manifest.tables.items() if name in wanted):
+                head = versions.head(self._state, table.name)
+                if table.derived:
+                    change = self._derived(table, head, heads)
+                elif isinstance(table.source, Delta):
+                    change = self._attached(table, head)
+                else:
+                    assert table.source is not None
+                    ingested = self._ingested(table, table.source, head, actor=actor)
+                    if ingested is not None:
+                        made.append(ingested)
+                    head, change = ingested or head, None
+                if change is not None:
+                    changes.append(change)
+                    made.append(change[0])
+                    head = change[0]
+                if head is not None:
+                    heads[table.name] = head.version
+            if changes:
+                with self._state.transact() as tx:
+                    for version, added, removed in changes:
+                        if version.kind == "attached":
+                            columns = catalog.log(catalog.table(version.table)).at(version.version).columns
+                            versions.expect_schema(tx, version.table, columns)
+                        catalog.register(tx, version, added=added, removed=removed, actor=actor)
+        return made
+
+    def append(self, name: str, frame: pl.DataFrame, *, app_id: str, app_version: int, actor: str) -> TableVersion:
+        """Append rows to a table of the lake's own. See ``Lake.append``."""
+        if name in self._catalog.manifest.tables:
+            raise UserError(
+                f"table {name!r} is defined by the project: its rows come from its source",
+                expected="a table that only Millstream writes",
+            )
+        if not name.isidentifier():
+            raise UserError(f"table name {name!r} is not a name", expected="letters, digits and _")
+        rows = door.frame(frame, timezone=None, where=f"table {name!r}")
+        rows = rows.select(
+            pl.col(each).cast(pl.String) if kind == pl.Null else each for each, kind in rows.schema.items()
+        )
+        with self._catalog.locked():
+            intent = self._intent(name, app_id, app_version, actor=actor, note={"kind": "own"})
+            return self._commit(intent, rows, overwrite=False)
+
+    def recover(self) -> list[Finding]:
+        """Finish or forget what a crash interrupted. See ``Lake.recover``."""
+        with self._catalog.locked():
+            return self._recover()
+
+    def _with_inputs(self, names: Iterable[str] | None) -> set[str]:
+        tables = self._catalog.manifest.tables
+        if names is None:
+            return set(tables)
+        wanted: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in tables:
+                raise NotFound(f"there is no table {name!r}", do=near(name, tables))
+            if name not in wanted:
+                wanted.add(name)
+                waiting.extend(tables[name].of)
+        return wanted
+
+    def _attached(self, table: Table, head: TableVersion | None) -> _Change | None:
+        catalog = self._catalog
+        log = catalog.log(table)
+        snapshot = log.head()
+        refuse_rewritten(head, snapshot, catalog.folder(table))
+        if head is not None and head.version == snapshot.version:
+            return None
+        expected = versions.expected_schema(self._state, table.name)
+        if expected is not None:
+            refuse_change(expected, snapshot.columns, where=f"table {table.name!r}")
+        before = {} if head is None else {each.path: each for each in catalog.files(table, head.version)}
+        made = catalog.describe(table, snapshot, content="", copied=0)
+        return self._changed(made, before, snapshot)
+
+    def _changed(self, made: TableVersion, before: dict[str, DataFile], snapshot: Snapshot) -> _Change:
+        added = [
+            msgspec.structs.replace(each, since=made.version)
+            for path, each in snapshot.files.items()
+            if path not in before
+        ]
+        removed = [path for path in before if path not in snapshot.files]
+        kept = [each for path, each in before.items() if path in snapshot.files]
+        self._catalog.remember(made.table, made.version, [*kept, *added])
+        return made, added, removed
+
+    def _derived(self, table: Table, head: TableVersion | None, heads: dict[str, int]) -> _Change | None:
+        inputs = {each: heads[each] for each in table.of}
+        if head is not None and head.files_hash == derived_hash(inputs, self._catalog.digest(table.name)):
+            return None
+        number = 0 if head is None else head.version + 1
+        return self._catalog.describe_derived(table, inputs, number=number), [], []
+
+    def _ingested(
+        self, table: Table, source: Csv | Parquet, head: TableVersion | None, *, actor: str
+    ) -> TableVersion | None:
+        where = f"table {table.name!r}"
+        arrival = self._watch.look(source, self._catalog.places.root, where=where)
+        if head is not None and head.content == arrival.content:
+            return None
+        expected = self._expected_frame(table.name)
+        frame = read(arrival, source, expected=expected, where=where)
+        if expected is not None:
+            refuse_change(expected, {name: str(kind) for name, kind in frame.schema.items()}, where=where)
+        number = 0 if head is None else head.version + 1
+        note = {"kind": "ingested", "content": arrival.content}
+        intent = self._intent(table.name, f"millstream:ingest:{table.name}", number, actor=actor, note=note)
+        return self._commit(intent, frame, overwrite=True)
+
+    def _expected_frame(self, name: str) -> dict[str, str] | None:
+        expected = versions.expected_schema(self._state, name)
+        if expected is None:
+            return None
+        return {column: str(kind) for column, kind in _frame_schema(expected).items()}
+
+    def _intent(self, name: str, app_id: str, app_version: int, *, actor: str, note: dict[str, Any]) -> Intent:
+        return Intent(
+            table=name,
+            app_id=app_id,
+            app_version=app_version,
+            actor=actor,
+            at=self._catalog.clock.now().isoformat(),
+            note=msgspec.json.encode(note).decode(),
+        )
+
+    def _commit(self, intent: Intent, frame: pl.DataFrame, *, overwrite: bool) -> TableVersion:
+        """Carry out an intended write, once however often it is tried. The lake's lock is held."""
+        catalog = self._catalog
+        before = versions.intent(self._state, intent.table, intent.app_id, intent.app_version)
+        if before is not None and before.version is None:
+            self._settle(before)
+            before = versions.intent(self._state, intent.table, intent.app_id, intent.app_version)
+        if before is not None and before.version is not None:
+            return catalog.version(intent.table, before.version)
+        expected = self._expected_frame(intent.table)
+        if expected is not None:
+            found = {name: str(kind) for name, kind in frame.schema.items()}
+            refuse_change(expected, found, where=f"table {intent.table!r}")
+        reach("lake.begun")
+        with self._state.transact() as tx:
+            versions.intend(tx, intent)
+        reach("lake.intended")
+        log = self._log(intent.table)
+        log.append(frame, app_id=intent.app_id, app_version=intent.app_version, overwrite=overwrite)
+        reach("lake.committed")
+        made = self._settle(intent)
+        if made is None:
+            raise IntegrityError(f"a commit to {log.path} cannot be found after it was made", do="millstream verify")
+        return made
+
+    def _settle(self, intent: Intent) -> TableVersion | None:
+        """Register the commit of an intended write; forget the intent when nothing was committed."""
+        catalog = self._catalog
+        log = self._log(intent.table)
+        head = versions.head(self._state, intent.table)
+        number = self._find(log, intent, since=-1 if head is None else head.version)
+        if number is None:
+            with self._state.transact() as tx:
+                versions.forget_intent(tx, intent)
+            return None
+        added = [msgspec.structs.replace(each, since=number) for each in log.sync(number)]
+        reach("lake.synced")
+        _, removed = log.changes(number)
+        table = self._bare(intent.table)
+        before = [] if head is None else catalog.files(table, head.version)
+        note = msgspec.json.decode(intent.note)
+        kept = [each for each in before if each.path not in set(removed)]
+        snapshot = log.at(number)
+        snapshot = Snapshot(
+            number, {each.path: each for each in [*kept, *added]}, snapshot.columns, snapshot.partitions
+        )
+        copied = sum(each.size for each in added) if note["kind"] == "ingested" else 0
+        made = catalog.describe(table, snapshot, content=note.get("content", ""), copied=copied)
+        with self._state.transact() as tx:
+            versions.expect_schema(tx, intent.table, snapshot.columns)
+            catalog.register(tx, made, added=added, removed=removed, actor=intent.actor)
+            versions.fulfil(tx, intent, number)
+            reach("lake.registering")
+        reach("lake.registered")
+        catalog.remember(intent.table, number, [*kept, *added])
+        return made
+
+    def _find(self, log: DeltaLog, intent: Intent, *, since: int) -> int | None:
+        try:
+            newest = log.head().version
+        except (NotFound, IntegrityError):
+            return None
+        for number in range(newest, since, -1):
+            if log.written_by(number).get(intent.app_id) == intent.app_version:
+                return number
+        return None
+
+    def _recover(self) -> list[Finding]:
+        found: list[Finding] = []
+        for intent in versions.open_intents(self._state):
+            made = self._settle(intent)
+            if made is not None:
+                found.append(
+                    Finding(True, f"{made.table}@{made.version}", "committed before a crash, adopted now as intended")
+                )
+        return found
+
+    def strangers(self) -> list[Finding]:
+        """Report commits in our own folders that nobody here intended, and commits cut by a crash."""
+        found: list[Finding] = []
+        for name, number in versions.heads(self._state).items():
+            known = versions.get(self._state, name, number)
+            if known is None or known.kind not in ("own", "ingested"):
+                continue
+            log = self._log(name)
+            torn = log.torn()
+            if torn is not None:
+                found.append(Finding(False, f"{name}@{torn}", f"the commit file of version {torn} is empty or cut"))
+            registered = {each.version for each in versions.history(self._state, name)}
+            try:
+                newest = log.head().version
+            except (NotFound, IntegrityError, BadData) as wrong:
+                found.append(Finding(False, name, wrong.happened))
+                continue
+            ours = [each for each in range(newest + 1) if each not in registered and log.changes(each) != ([], [])]
+            found.extend(
+                Finding(False, f"{name}@{each}", f"version {each} was committed by nobody here; its rows are not read")
+                for each in ours
+            )
+        return found
+
+    def _log(self, name: str) -> DeltaLog:
+        return self._catalog.log(self._bare(name))
+
+    def _bare(self, name: str) -> Table:
+        found = self._catalog.manifest.tables.get(name)
+        return found or Table(name, source=Delta(str(self._catalog.places.lake / name)))
+
+
+def _frame_schema(columns: dict[str, str]) -> pl.Schema:
+    return empty(columns, where="a table").schema

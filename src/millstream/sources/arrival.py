@@ -1,0 +1,217 @@
+"""Reading files that are ingested, and refusing what is not as agreed."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from millstream.definitions.sources import Csv, Parquet
+from millstream.errors import BadData, NotFound, near
+
+_SETTLED_S = 2.0
+"""A file changed less than this ago may change again within one tick of its clock: hash it anew."""
+
+_INFER_ROWS = 100_000
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What lies at a source now.
+
+    Parameters
+    ----------
+    files
+        Files, by name.
+    content
+        Hash of their bytes and of how they are read.
+    """
+
+    files: tuple[Path, ...]
+    content: str
+
+
+class Watch:
+    """Recognises files that did not change since they were last hashed by this process."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Path, tuple[tuple[int, int, int], str]] = {}
+
+    def look(self, source: Csv | Parquet, root: Path, *, where: str) -> Arrival:
+        """Find the files of a source and hash what is in them.
+
+        Raises
+        ------
+        NotFound
+            When there is no such file.
+        """
+        files = find(source, root, where=where)
+        digest = hashlib.sha256(msgspec.json.encode(source, order="deterministic"))
+        for each in files:
+            digest.update(bytes.fromhex(self._hash(each)))
+        return Arrival(files=files, content=digest.hexdigest())
+
+    def _hash(self, file: Path) -> str:
+        stat = file.stat()
+        signature = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        kept = self._seen.get(file)
+        if kept and kept[0] == signature:
+            return kept[1]
+        with file.open("rb") as opened:
+            found = hashlib.file_digest(opened, "sha256").hexdigest()
+        if time.time() - stat.st_mtime > _SETTLED_S:
+            self._seen[file] = (signature, found)
+        return found
+
+
+def find(source: Csv | Parquet, root: Path, *, where: str) -> tuple[Path, ...]:
+    """List the files of a source, by name.
+
+    Raises
+    ------
+    NotFound
+        When there is none, naming what lies near.
+    """
+    wanted = root / source.path
+    matches = glob.glob(str(wanted), recursive=True)  # noqa: PTH207 - the pattern may be absolute
+    found = tuple(sorted(Path(each) for each in matches if Path(each).is_file()))
+    if not found:
+        beside = [each.name for each in wanted.parent.iterdir()] if wanted.parent.is_dir() else []
+        raise NotFound(
+            f"{where} has no file: nothing matches {wanted}",
+            expected="a file or glob relative to the project, or absolute",
+            do=near(wanted.name, beside),
+        )
+    return found
+
+
+def read(arrival: Arrival, source: Csv | Parquet, *, expected: Mapping[str, str] | None, where: str) -> pl.DataFrame:
+    """Read the files of an arrival into one frame.
+
+    Parameters
+    ----------
+    arrival, source
+        What to read, and how.
+    expected
+        Column to type that the table had before, by which texts are read; None the first time.
+    where
+        What is read, for messages.
+
+    Raises
+    ------
+    BadData
+        For an empty table, duplicate names, text that is not of its column's type, or files that differ.
+    """
+    frames = [_read_one(each, source, expected=expected, where=where) for each in arrival.files]
+    for file, frame in zip(arrival.files[1:], frames[1:], strict=True):
+        refuse_change(schema(frames[0]), schema(frame), where=f"{where}, file {file.name}")
+    made = pl.concat(frames)
+    if made.width == 0 or made.height == 0:
+        raise BadData(
+            f"{where} is empty: {', '.join(each.name for each in arrival.files)} holds no rows",
+            expected="at least one row",
+            do="look at the export that wrote it",
+        )
+    return made
+
+
+def schema(frame: pl.DataFrame) -> dict[str, str]:
+    """Return column to type, as kept of a table's first arrival."""
+    return {name: str(kind) for name, kind in frame.schema.items()}
+
+
+def refuse_change(expected: Mapping[str, str], found: Mapping[str, str], *, where: str) -> None:
+    """Refuse columns that are missing, new or of another type than agreed.
+
+    Raises
+    ------
+    BadData
+        Naming every difference.
+    """
+    said = [f"{name!r} is missing ({near(name, set(found) - set(expected))})" for name in expected if name not in found]
+    said += [f"{name!r} is new ({kind})" for name, kind in found.items() if name not in expected]
+    said += [
+        f"{name!r} was {kind}, is {found[name]}"
+        for name, kind in expected.items()
+        if name in found and found[name] != kind
+    ]
+    if said:
+        raise BadData(
+            f"the columns of {where} changed: {'; '.join(said)}",
+            expected=", ".join(f"{name} {kind}" for name, kind in expected.items()),
+            do="ask its owner, or accept the new columns: millstream ingest --accept-schema TABLE",
+        )
+
+
+def _read_one(file: Path, source: Csv | Parquet, *, expected: Mapping[str, str] | None, where: str) -> pl.DataFrame:
+    if isinstance(source, Parquet):
+        try:
+            return storable(pl.read_parquet(file, glob=False, hive_partitioning=False))
+        except (pl.exceptions.ComputeError, OSError) as wrong:
+            raise BadData(f"{file} of {where} is not Parquet: {wrong}") from None
+    names = _header(file, source, where=where)
+    kinds = {name: kind for name, kind in _kinds(expected).items() if name in names}
+    try:
+        frame = pl.read_csv(
+            file,
+            separator=source.separator,
+            null_values=list(source.null_values),
+            infer_schema_length=_INFER_ROWS,
+            schema_overrides=kinds,
+            try_parse_dates=True,
+            glob=False,
+        )
+    except pl.exceptions.NoDataError:
+        raise BadData(f"{file} of {where} is empty", expected="a header line and rows") from None
+    except (pl.exceptions.ComputeError, pl.exceptions.ShapeError) as wrong:
+        said = str(wrong).splitlines()[0]
+        raise BadData(
+            f"{file} of {where} cannot be read: {said}",
+            expected=", ".join(f"{name} {kind}" for name, kind in (expected or {}).items()),
+        ) from None
+    return storable(frame)
+
+
+def _header(file: Path, source: Csv, *, where: str) -> list[str]:
+    try:
+        head = pl.read_csv(file, separator=source.separator, has_header=False, n_rows=1, infer_schema=False, glob=False)
+    except pl.exceptions.NoDataError:
+        raise BadData(f"{file} of {where} is empty", expected="a header line and rows") from None
+    except pl.exceptions.ComputeError as wrong:
+        raise BadData(f"{file} of {where} is not CSV: {str(wrong).splitlines()[0]}") from None
+    names = [str(each) for each in head.row(0)]
+    twice = sorted({each for each in names if names.count(each) > 1})
+    if twice:
+        raise BadData(
+            f"{file} of {where} has two columns called {', '.join(map(repr, twice))}", expected="one name, one column"
+        )
+    return names
+
+
+def storable(frame: pl.DataFrame) -> pl.DataFrame:
+    """Widen numbers and times to the few types a lake table is kept in."""
+    columns = []
+    for name, kind in frame.schema.items():
+        made = pl.col(name)
+        if kind.is_integer():
+            made = made.cast(pl.Int64)
+        elif kind.is_float() or kind.is_decimal():
+            made = made.cast(pl.Float64)
+        elif isinstance(kind, pl.Datetime):
+            made = made.dt.cast_time_unit("us")
+            made = made.dt.convert_time_zone("UTC") if kind.time_zone else made
+        elif kind == pl.Null or isinstance(kind, pl.Categorical | pl.Enum):
+            made = made.cast(pl.String)
+        columns.append(made)
+    return frame.select(columns)
+
+
+def _kinds(expected: Mapping[str, str] | None) -> dict[str, pl.DataType]:
+    known: dict[str, pl.DataType] = {str(each): each for each in (pl.Int64(), pl.Float64(), pl.String(), pl.Boolean())}
+    return {name: known[kind] for name, kind in (expected or {}).items() if kind in known}
