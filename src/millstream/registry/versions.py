@@ -115,6 +115,7 @@ def register(
     kept = _keep(places, artifact, msgspec.structs.replace(record, run_id=run_id), number=number)
     made = _described(kept)
     detail = {"run": run_id, "content_hash": made.content_hash, "pins": made.pins, "goal_value": made.goal_value}
+    tracking.tag(run_id, {"millstream.version": str(number)})
     ledger.record(actor=actor, act="model.register", subject=f"{made.name}@{number}", detail=detail)
     return made
 

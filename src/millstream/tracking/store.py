@@ -122,6 +122,14 @@ class Tracking:
             self._client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
             return int(version.version)
 
+    def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Add tags to a run, finished or not; doing it twice changes nothing."""
+        from mlflow.entities import RunTag
+
+        with self._translated():
+            said = [RunTag(name, value[:_LONGEST_TAG]) for name, value in tags.items()]
+            self._client.log_batch(run_id, tags=said, synchronous=True)
+
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let an alias name a version; doing it twice changes nothing.
 

@@ -51,8 +51,8 @@ def sample(training: TrainingSet, rows: Rows, features: Array, values: Array) ->
     shown = training.frame[rows[picked]].select(*training.plan.request_columns, "decided_at")
     return {
         "rows": shown.to_dicts(),
-        "features": [[None if math.isnan(each) else each for each in features[row]] for row in picked.tolist()],
-        "values": [float(each) for each in values[picked]],
+        "features": [[None if math.isnan(each) else each for each in row] for row in features[picked].tolist()],
+        "values": values[picked].tolist(),
     }
 
 
