@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 
-from millstream.checks import CheckReport
+from millstream.checks.report import CheckReport
 from millstream.monitoring.finding import Finding
 from millstream.state.observations import Verdict
 
@@ -16,12 +16,11 @@ _LATE_SHARE = 0.01
 def from_checks(report: CheckReport, day: date) -> list[Finding]:
     """Turn the results of a batch's checks into findings; ``warn`` and ``stop`` can become alarms.
 
-    The subject is ``table.check``, or ``table.check.column`` where the check is of a column.
+    The subject is what was checked and how: ``movements.complete``, ``weather.visib.nulls``.
     """
     found: dict[str, Finding] = {}
     for result in report.results:
-        parts = [report.table, result.check, *([result.subject] if result.subject not in ("", report.table) else [])]
-        subject = ".".join(parts)
+        subject = f"{result.subject}.{result.check}"
         broken = not result.ok and result.severity != "note"
         finding = Finding(
             day=day.isoformat(),
@@ -30,7 +29,7 @@ def from_checks(report: CheckReport, day: date) -> list[Finding]:
             subject=subject,
             verdict="alarm" if broken else "ok",
             value=result.share,
-            threshold=None,
+            threshold=result.threshold,
             says=f"{report.table}@{report.version}: {result.says}",
             severity=result.severity,
             since=day.isoformat(),
