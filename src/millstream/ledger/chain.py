@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -100,21 +100,33 @@ class Ledger:
             return self.append(tx, actor=actor, act=act, subject=subject, detail=detail)
 
     def rows(
-        self, *, act: str | None = None, subject: str | None = None, limit: int = 1000, newest: bool = True
+        self,
+        *,
+        act: str | None = None,
+        acts: Sequence[str] = (),
+        subject: str | None = None,
+        limit: int = 1000,
+        newest: bool = True,
     ) -> list[LedgerRow]:
-        """Read rows, newest first unless said; ``act`` and ``subject`` match a prefix."""
+        """Read rows, newest first unless said; ``act`` and ``subject`` match a prefix, ``acts`` names whole acts."""
+        said = "json_extract(CAST(body AS TEXT), '$.{}')"
+        wanted: list[str] = ["1"]
+        given: list[Any] = []
+        for name, prefix in (("act", act), ("subject", subject)):
+            if prefix:
+                wanted.append(f"substr({said.format(name)}, 1, ?) = ?")
+                given += [len(prefix), prefix]
+        if acts:
+            wanted.append(f"{said.format('act')} IN ({', '.join('?' * len(acts))})")
+            given += list(acts)
         order = "DESC" if newest else "ASC"
-        found: list[LedgerRow] = []
-        for stored in self._state.query(f"SELECT sequence, at, body, hash FROM ledger ORDER BY sequence {order}"):
-            body = msgspec.json.decode(stored["body"])
-            if act and not body["act"].startswith(act):
-                continue
-            if subject and not body["subject"].startswith(subject):
-                continue
-            found.append(LedgerRow(sequence=stored["sequence"], at=stored["at"], hash=stored["hash"], **body))
-            if len(found) == limit:
-                break
-        return found
+        query = f"SELECT sequence, at, body, hash FROM ledger WHERE {' AND '.join(wanted)} ORDER BY sequence {order} LIMIT ?"
+        return [
+            LedgerRow(
+                sequence=stored["sequence"], at=stored["at"], hash=stored["hash"], **msgspec.json.decode(stored["body"])
+            )
+            for stored in self._state.query(query, (*given, limit))
+        ]
 
     def head(self) -> Anchor:
         """Return the head of the chain, to be kept elsewhere."""

@@ -19,7 +19,7 @@ from millstream.state import State
 from millstream.state.lock import ProjectLock
 
 if TYPE_CHECKING:
-    from millstream.features.online import LmdbOnline
+    from millstream.features.online import LmdbOnline, Writer
     from millstream.lake import Lake
     from millstream.tracking import Tracking
 
@@ -38,10 +38,11 @@ COMMANDS = {
     "score": "answer:score",
     "why": "answer:why",
     "monitor": "watch:monitor",
-    "retrain": "watch:retrain",
+    "retrain": "wheel:retrain",
     "status": "prove:status",
     "audit": "prove:audit",
     "verify": "prove:verify",
+    "lost": "prove:lost",
 }
 """Command to the function that carries it out, ``file:function`` of this room."""
 
@@ -111,6 +112,13 @@ class Project:
         from millstream.features.online import LmdbOnline
 
         return LmdbOnline(self.places.online)
+
+    @cached_property
+    def writer(self) -> Writer:
+        """What keeps served features current."""
+        from millstream.features.online import Writer
+
+        return Writer(self.online)
 
     def run(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """Carry out a command by name and return its record as plain data.

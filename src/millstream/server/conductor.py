@@ -9,6 +9,7 @@ from typing import Any
 from millstream.errors import MillstreamError
 from millstream.project import Project
 from millstream.project.root import USER_CODE
+from millstream.project.wheel import Wheel
 from millstream.server.workers import Worker
 
 _FLOW = frozenset({"ingest", "refresh", "check", "monitor", "sql", "score"})
@@ -32,9 +33,7 @@ class Conductor:
         self._stopping = threading.Event()
         self._turning: threading.Thread | None = None
         self.worker = Worker(project.root, log=project.places.run / "worker.log")
-        from millstream.project.watch import Loop
-
-        self.loop = Loop(project, run=self.command)
+        self.wheel = Wheel(project, run=self.command)
 
     def start(self) -> None:
         """Recover what a crash left, then turn the loop by the machine's clock (a replay is ticked by its driver)."""
@@ -46,7 +45,7 @@ class Conductor:
         if name in USER_CODE:
             return self.worker.run(name, arguments)
         if name == "retrain":
-            return self.loop.retrain(**arguments)
+            return self.wheel.retrain(**arguments)
         if name in _FLOW:
             with self._flow:
                 return self.project.run(name, arguments)
@@ -55,16 +54,16 @@ class Conductor:
     def tick(self) -> dict[str, Any]:
         """Turn the wheel once: refresh, check, keep features current, judge, trigger."""
         with self._flow:
-            return self.loop.tick()
+            return self.wheel.turn()
 
     def stop(self) -> None:
         """Stop turning and end the worker."""
         self._stopping.set()
-        self.loop.stop()
+        self.wheel.stop()
         self.worker.stop()
 
     def _turn(self) -> None:
-        self.loop.start()
+        self.wheel.start()
         if self.project.settings.replay is not None:
             return
         while not self._stopping.wait(TICK_S):

@@ -1,0 +1,147 @@
+"""Answer: score in batch, and say how one answer came about."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from millstream.errors import NotFound, UserError
+from millstream.types import from_micros, parse_instant
+
+if TYPE_CHECKING:
+    from millstream.features.plan import FeaturePlan
+    from millstream.project.root import Project
+
+_SAMPLE = 10
+
+
+def score(
+    project: Project,
+    *,
+    model: str,
+    since: str | None = None,
+    until: str | None = None,
+    out: str | None = None,
+    actor: str = "somebody",
+) -> dict[str, Any]:
+    """Score the rows of a span with the live release, by the scorer that answers requests."""
+    from millstream.features import point_in_time, spine
+    from millstream.features.plan import FeaturePlan
+    from millstream.project.ship import release_of
+    from millstream.serving.batch import score_frame
+
+    begun = time.perf_counter()
+    release = release_of(project, f"{model}@champion")
+    plan = FeaturePlan.decode((Path(release.path) / "plan.json").read_bytes())
+    try:
+        span = tuple(None if each is None else parse_instant(each) for each in (since, until))
+    except ValueError as wrong:
+        raise UserError(str(wrong)) from None
+    rows = spine(plan, project.lake.read(plan.rows_table), between=(span[0], span[1]))
+    if not rows.height:
+        raise UserError(f"{model} has no rows decided in that span", do="millstream status shows what the tables hold")
+    joined = point_in_time(plan, rows, {name: project.lake.read(name) for name in plan.tables})
+    values = score_frame(Path(release.path), joined, [each.name for each in plan.columns])
+    made = rows.select(*plan.row_key, "decided_at").with_columns(value=values)
+    if out is not None:
+        target = Path(out)
+        if target.suffix not in (".parquet", ".csv"):
+            raise UserError(f"{target.name} is neither .parquet nor .csv", do="choose one of them for --out")
+        made.write_csv(target) if target.suffix == ".csv" else made.write_parquet(target)
+    pins = {name: project.lake.head(name).version for name in (plan.rows_table, *plan.tables)}
+    project.ledger.record(
+        actor=actor, act="model.score", subject=release.name, detail={"rows": made.height, "pins": pins}
+    )
+    sample = made.head(_SAMPLE).to_dicts()
+    return {
+        "model": model,
+        "version": release.version,
+        "rows": made.height,
+        "seconds": round(time.perf_counter() - begun, 2),
+        "out": out,
+        "sample": [
+            {name: str(value) if hasattr(value, "isoformat") else value for name, value in each.items()}
+            for each in sample
+        ],
+    }
+
+
+def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[str, Any]:
+    """Say who answered, from which features of which table versions, and what became true; recompute the features."""
+    from millstream.features.plan import FeaturePlan
+    from millstream.serving import log
+    from millstream.state import releases as rows
+
+    logged = log.find(prediction, project.places.log)
+    said = logged.record
+    if not hasattr(said, "features"):
+        raise NotFound(f"{prediction} is an outcome, not a prediction", do="give the id of an answer")
+    release = rows.get(project.state, said.release)
+    plan = FeaturePlan.decode((Path(release.path) / "plan.json").read_bytes())
+    names = [each.name for each in plan.columns]
+    values = [None if each != each else each for each in said.values()]
+    project.ledger.record(actor=actor, act="prediction.why", subject=prediction, detail={"release": release.name})
+    return {
+        "id": prediction,
+        "model": said.model,
+        "version": said.version,
+        "release": said.release,
+        "at": from_micros(said.at_us).isoformat(),
+        "value": said.value,
+        "answered_by": said.answered_by,
+        "degraded": said.degraded,
+        "row": said.row,
+        "features": dict(zip(names, values, strict=True)) if values else {},
+        "tables": said.applied,
+        "recomputed": _recomputed(project, plan, said, values),
+        "outcome": _outcome(project, plan, said),
+        "approved_by": _approver(project, said.release),
+    }
+
+
+def _recomputed(project: Project, plan: FeaturePlan, said: Any, served: list[float | None]) -> dict[str, Any] | None:
+    """Compute the features again by a point-in-time read at the answer's instant and table versions."""
+    import polars as pl
+
+    from millstream.features import point_in_time
+    from millstream.features.rows import from_request
+
+    if not served:
+        return None
+    asked = from_request(plan, said.row, at=from_micros(said.at_us))
+    tables = {name: project.lake.read(name, version=said.applied.get(name)) for name in plan.tables}
+    joined = point_in_time(plan, asked, tables).select(pl.col(each.name).cast(pl.Float64) for each in plan.columns)
+    again = joined.row(0)
+    different = [
+        each.name
+        for each, old, new in zip(plan.columns, served, again, strict=True)
+        if not (old == new or (old is not None and new is not None and abs(old - new) <= 1e-9 * max(1.0, abs(new))))
+    ]
+    if different:
+        return {"equal": False, "says": f"features differ from a point-in-time read: {', '.join(different)}"}
+    return {"equal": True, "says": "a point-in-time read at that instant and those versions gives the same features"}
+
+
+def _outcome(project: Project, plan: FeaturePlan, said: Any) -> dict[str, Any] | None:
+    import polars as pl
+
+    from millstream.features import spine
+
+    rows = project.lake.read(plan.rows_table)
+    same = [pl.col(name) == value for name, value in said.key.items()]
+    picked = type(rows)(
+        table=rows.table, version=rows.version, frame=rows.frame.filter(*same), schema=rows.schema, key=rows.key,
+        event_time=rows.event_time, known=rows.known,
+    )  # fmt: skip
+    found = spine(plan, picked)
+    if not found.height or found["label"][0] is None or found["label_known_at"][0] > project.clock.now():
+        return None
+    return {"label": found["label"][0], "known_at": found["label_known_at"][0].isoformat()}
+
+
+def _approver(project: Project, release: str) -> str | None:
+    from millstream.state import decisions
+
+    approved = [each for each in decisions.about(project.state, release) if each.status == "approved"]
+    return approved[-1].decided_by if approved else None

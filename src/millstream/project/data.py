@@ -1,0 +1,160 @@
+"""Read and trust: bring tables to their newest version, run their contracts, ask them questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from millstream.errors import ContractBroken
+from millstream.state import contracts, quarantine
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import polars as pl
+
+    from millstream.checks import CheckReport
+    from millstream.checks.scene import Between
+    from millstream.features.plan import FeaturePlan
+    from millstream.lake.frame import TableFrame
+    from millstream.project.root import Project
+
+_SHOWN = 1000
+
+
+def refresh(project: Project, *, tables: Iterable[str] | None = None, actor: str = "somebody") -> dict[str, Any]:
+    """Notice new versions, take in changed files, and keep served features current with them."""
+    names = _named(project, tables)
+    moved = project.lake.refresh(names, actor=actor)
+    if moved:
+        keep_served(project)
+    assumed = [said for name in project.manifest.tables for said in project.lake.assumptions(name)]
+    return {"versions": [msgspec.to_builtins(each) for each in moved], "assumptions": assumed}
+
+
+def keep_served(project: Project) -> None:
+    """Bring the served features of every live model to the heads of the lake; nothing to do before a release is live."""
+    from millstream.project.ship import live_plans
+
+    serve_plans(project, live_plans(project))
+
+
+def serve_plans(project: Project, plans: Iterable[FeaturePlan]) -> None:
+    """Write the step functions of these plans' views, as the heads of the lake have them."""
+    wanted = list(plans)
+    if not wanted:
+        return
+    pins = project.lake.heads()
+
+    def read(table: str, since: datetime | None) -> TableFrame:
+        return project.lake.read(table, version=pins[table], between=None if since is None else (since, None))
+
+    project.writer.refresh(wanted, read, pins=pins, now=project.clock.now())
+
+
+def check(project: Project, *, tables: Iterable[str] | None = None, actor: str = "somebody") -> dict[str, Any]:
+    """Run contracts on what arrived since they last ran; rows that fail go into quarantine by key and reason."""
+    refresh(project, tables=tables, actor=actor)
+    reports = [
+        _check_one(project, name, actor=actor)
+        for name in _named(project, tables)
+        if project.manifest.table(name).checks
+    ]
+    found = [each for each in reports if each is not None]
+    broken = [each for report in found for each in report["results"] if not each["ok"] and each["severity"] == "stop"]
+    return {"reports": found, "exit_code": ContractBroken.exit_code if broken else 0}
+
+
+def _check_one(project: Project, name: str, *, actor: str) -> dict[str, Any] | None:
+    from millstream import checks
+
+    table, head = project.manifest.table(name), project.lake.head(name)
+    before = contracts.last(project.state, name)
+    if before is not None and before.version >= head.version:
+        return None
+    since = before.version if before is not None else None
+    batch = project.lake.added(name, since=since, version=head.version)
+    earlier = None if since is None else _earlier(project, name, since)
+
+    def other(asked: str, *, columns: Sequence[str] | None = None, between: Between | None = None) -> TableFrame:
+        return project.lake.read(asked, columns=columns, between=between, trusted=False)
+
+    made = checks.run(
+        table, batch, known_keys=earlier, other=other, now=project.clock.now(), timezone=project.settings.timezone
+    )
+    record = _record(made, head.version)
+    with project.state.transact() as tx:
+        project.lake.quarantine(name, head.version, made.quarantine, tx=tx)
+        contracts.put(tx, name, head.version, at=project.clock.now().isoformat(), report=record)
+        failed = [each["says"] for each in record["results"] if not each["ok"]]
+        project.ledger.append(
+            tx, actor=actor, act="table.check", subject=f"{name}@{head.version}",
+            detail={"rows": record["rows"], "quarantined": record["quarantined"], "failed": failed},
+        )  # fmt: skip
+    return record
+
+
+def _earlier(project: Project, name: str, version: int) -> Callable[[], pl.DataFrame]:
+    keys = project.manifest.table(name).key
+    return lambda: project.lake.read(name, version=version, columns=keys, trusted=False).frame
+
+
+def _record(made: CheckReport, version: int) -> dict[str, Any]:
+    return {
+        "table": made.table,
+        "version": version,
+        "rows": made.rows,
+        "results": [msgspec.to_builtins(each) for each in made.results],
+        "quarantined": made.quarantine.height,
+    }
+
+
+def refuse_broken(project: Project, tables: Iterable[str]) -> None:
+    """Refuse to learn from a table whose newest version broke a check of severity stop.
+
+    Raises
+    ------
+    ContractBroken
+        Naming the table and what it said.
+    """
+    for name in tables:
+        checked = contracts.last(project.state, name)
+        for each in checked.report["results"] if checked else []:
+            if not each["ok"] and each["severity"] == "stop":
+                raise ContractBroken(
+                    f"{name}@{checked.version if checked else '?'} broke its contract: {each['says']}",
+                    expected="data that holds what its contract says",
+                    do=f"millstream check {name}; repair the data, or lower the severity of the check",
+                )
+
+
+def quarantined(project: Project, table: str, version: int) -> int:
+    """Count the keys that trusted reads of a version leave out."""
+    return quarantine.count(project.state, table, version)
+
+
+def sql(project: Project, *, query: str, actor: str = "somebody") -> dict[str, Any]:
+    """Run a SELECT over the heads of the tables it names; the read goes on the ledger."""
+    frame, pins = project.lake.query(query)
+    subject = " ".join(f"{name}@{version}" for name, version in pins.items())
+    project.ledger.record(actor=actor, act="table.read", subject=subject, detail={"sql": query, "rows": frame.height})
+    shown = frame.head(_SHOWN)
+    return {
+        "columns": shown.columns,
+        "rows": [[_plain(value) for value in row] for row in shown.rows()],
+        "count": frame.height,
+        "pins": dict(pins),
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _named(project: Project, tables: Iterable[str] | None) -> list[str]:
+    names = list(tables or [])
+    for each in names:
+        project.manifest.table(each)
+    return names or list(project.manifest.tables)

@@ -1,0 +1,53 @@
+"""What the project's folder is under git, or the content hash that stands in where there is none."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from millstream.errors import Refused
+
+
+def commit(root: Path) -> str | None:
+    """Return the commit of the project's own repository; None where it is no repository or there is no git."""
+    if shutil.which("git") is None or _git(root, "rev-parse", "--show-toplevel") != str(root):
+        return None
+    return _git(root, "rev-parse", "--verify", "-q", "HEAD") or None
+
+
+def changes(root: Path) -> str:
+    """Return what differs from the commit, untracked files named."""
+    if commit(root) is None:
+        return ""
+    untracked = _git(root, "ls-files", "--others", "--exclude-standard")
+    return "\n".join(each for each in (_git(root, "diff", "HEAD"), untracked) if each)
+
+
+def described(root: Path, definitions: str) -> dict[str, str]:
+    """Say where the code of a run came from, as tags of the run."""
+    said = commit(root)
+    if said is None:
+        return {"millstream.snapshot": definitions}
+    return {"mlflow.source.git.commit": said, "millstream.dirty": "yes" if changes(root) else "no"}
+
+
+def refuse_dirty(root: Path) -> None:
+    """Refuse definitions that are not committed.
+
+    Raises
+    ------
+    Refused
+        Naming what to do.
+    """
+    if changes(root):
+        raise Refused(
+            "the definitions have uncommitted changes, so nobody could say later what was released",
+            expected="a clean commit",
+            do="git commit -am '...', or release with --dirty to keep the patch in the release",
+        )
+
+
+def _git(root: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""

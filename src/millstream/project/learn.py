@@ -1,0 +1,160 @@
+"""Learn: train beside the baseline, replay the recipe, give the verdict, train again from pins."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from millstream.errors import UserError
+from millstream.project.data import refuse_broken
+from millstream.project.git import described
+from millstream.types import parse_instant
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from millstream.features.plan import FeaturePlan
+    from millstream.project.root import Project
+    from millstream.training import Backtest, Champion, TrainingSet, Verdict
+
+
+def plan(project: Project, model: str) -> FeaturePlan:
+    """Resolve what a model reads, against the heads of its tables."""
+    from millstream.features import compile_plan
+
+    wanted = _tables(project, model)
+    frames = {name: project.lake.schema(name) for name in wanted}
+    known = {name: project.lake.known(name) for name in wanted}
+    return compile_plan(project.manifest, model, schemas=frames, known=known)
+
+
+def train(
+    project: Project, *, model: str, note: str = "", until: str | None = None, job: str = "", actor: str = "somebody"
+) -> dict[str, Any]:
+    """Train a model, judge it beside baseline and champion, log the run and register the version."""
+    from millstream import registry, training
+
+    begun = time.perf_counter()
+    known = _of_job(project, model, job)
+    if known is not None:
+        return known
+    rows, tested, verdict = _judged(project, model, until)
+    with tempfile.TemporaryDirectory(dir=project.places.state) as scratch:
+        folder = Path(scratch) / "artifact"
+        record = training.train(project.manifest, rows, folder=folder, tested=tested, verdict=verdict)
+        tags = {"millstream.actor": actor, "millstream.job": job, **described(project.root, project.manifest.digest)}
+        version = registry.register(
+            project.tracking, folder, places=project.places, ledger=project.ledger, actor=actor, tags=tags, note=note
+        )
+    return {
+        "model": model,
+        "version": version.version,
+        "run_id": version.run_id,
+        "seconds": round(time.perf_counter() - begun, 2),
+        "metrics": version.metrics,
+        "goal": version.goal,
+        "counts": msgspec.to_builtins(record.counts),
+        "pins": version.pins,
+        "verdict": msgspec.to_builtins(verdict),
+        "folds": _folds(tested),
+        "actor": actor,
+    }
+
+
+def backtest(project: Project, *, model: str, version: int | None = None, actor: str = "somebody") -> dict[str, Any]:
+    """Give the verdict on a version from its own backtest, or replay the recipe on today's data when it has none."""
+    from millstream import registry
+    from millstream.training.artifact import read_report
+
+    chosen = registry.version(project.places, model, version) if version else registry.latest(project.places, model)
+    report = read_report(Path(chosen.path)) if chosen is not None else None
+    if report is not None and report.verdict is not None:
+        return {
+            "model": model, "version": chosen.version if chosen else None, "goal": report.verdict.goal,
+            "verdict": msgspec.to_builtins(report.verdict), "folds": _folded(report.backtest),
+        }  # fmt: skip
+    _, tested, verdict = _judged(project, model, None)
+    project.ledger.record(actor=actor, act="model.backtest", subject=model, detail={"passed": verdict.passed})
+    return {
+        "model": model, "version": None, "goal": verdict.goal,
+        "verdict": msgspec.to_builtins(verdict), "folds": _folds(tested),
+    }  # fmt: skip
+
+
+def reproduce(project: Project, *, subject: str, actor: str = "somebody") -> dict[str, Any]:
+    """Train a release again from its own definitions and pins, and compare the bytes of the model."""
+    from millstream import training
+    from millstream.project.ship import release_of
+
+    release = release_of(project, subject)
+    made = training.reproduce(Path(release.path), lambda table, version: project.lake.read(table, version=version))
+    record = {"subject": release.name, **msgspec.to_builtins(made)}
+    project.ledger.record(actor=actor, act="model.reproduce", subject=release.name, detail={"equal": made.equal})
+    return record
+
+
+def _judged(project: Project, model: str, until: str | None) -> tuple[TrainingSet, Backtest, Verdict]:
+    from millstream import training
+
+    definition = project.manifest.model(model)
+    refuse_broken(project, _tables(project, model))
+    try:
+        end: datetime = parse_instant(until) if until else project.clock.now()
+    except ValueError as wrong:
+        raise UserError(str(wrong)) from None
+    rows = training.build_set(plan(project, model), project.lake.read, until=end, static_at=end)
+    tested = training.backtest(definition, rows, champion=_champion(project, model))
+    return rows, tested, training.judge(tested)
+
+
+def _champion(project: Project, model: str) -> Champion | None:
+    from millstream.project.ship import live
+    from millstream.training import read_champion
+
+    release = live(project, model)
+    return read_champion(Path(release.path), name=release.name) if release is not None else None
+
+
+def _tables(project: Project, model: str) -> list[str]:
+    """Name the tables a model reads, those its derived tables are computed of included."""
+    definition = project.manifest.model(model)
+    wanted = [
+        definition.rows.of,
+        *(
+            str(view.of)
+            for role in definition.features
+            if isinstance((view := project.manifest.view(role.view)).of, str)
+        ),
+    ]
+    found: list[str] = []
+    while wanted:
+        name = wanted.pop()
+        if name not in found:
+            found.append(name)
+            wanted += project.manifest.table(name).of
+    return found
+
+
+def _of_job(project: Project, model: str, job: str) -> dict[str, Any] | None:
+    """Return what a job has trained already, so that a step begun again does not train twice."""
+    if not job:
+        return None
+    for run in project.tracking.runs(model, limit=5):
+        if run.tags.get("millstream.job") == job and "millstream.version" in run.tags:
+            return {"model": model, "version": int(run.tags["millstream.version"]), "run_id": run.run_id}
+    return None
+
+
+def _folds(tested: Backtest) -> list[dict[str, Any]]:
+    return _folded(tested.report)
+
+
+def _folded(report: Any) -> list[dict[str, Any]]:
+    return [
+        {"cut": each["cut"], "tested": each["counts"]["tested"], "metrics": each["metrics"]}
+        for each in msgspec.to_builtins(report)["folds"]
+    ]

@@ -1,0 +1,289 @@
+"""Prove: where everything stands, how a version came about, and whether it all holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from millstream.errors import IntegrityError
+from millstream.state import alarms, contracts, decisions, jobs, leases, observations, pointer, quarantine, versions
+from millstream.state import releases as rows
+from millstream.types import SystemClock, parse_instant, to_micros
+
+if TYPE_CHECKING:
+    from millstream.definitions.table import Table
+    from millstream.project.root import Project
+
+_TOLD = {
+    "alarm.open": "alarm", "alarm.close": "calm", "loop.start": "retrain", "loop.end": "retrain", "release.build": "release",
+    "decision.ask": "ask", "decision.approve": "approve", "decision.reject": "reject", "pointer.swap": "swap",
+    "pointer.rollback": "rollback",
+}  # fmt: skip
+"""Acts that the timeline tells, and as what."""
+_TIMELINE = 60
+
+
+def status(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
+    """Say where everything stands; read only from the state, so it is cheap and true while all else is busy."""
+    now = project.clock.now()
+    replay = project.settings.replay
+    return {
+        "project": project.settings.name,
+        "root": str(project.root),
+        "now": now.isoformat(),
+        "clock": replay.label if replay is not None else "machine clock",
+        "tables": [_table(project, each) for each in project.manifest.tables.values()],
+        "models": [_model(project, name) for name in project.manifest.models],
+        "alarms": [msgspec.to_builtins(each) for each in alarms.opened(project.state)],
+        "decisions": [_decision(project, each) for each in decisions.waiting(project.state)],
+        "timeline": timeline(project),
+        "servers": [msgspec.to_builtins(each) for each in leases.live(project.state, SystemClock().now().timestamp())],
+        "jobs": [msgspec.to_builtins(each) for each in jobs.at_work(project.state)],
+        **_counts(project),
+        "links": {
+            "mlflow": f"mlflow ui --backend-store-uri sqlite:///{project.places.tracking_db}",
+            "notebook": f"import millstream; p = millstream.open({str(project.root)!r})",
+        },
+    }
+
+
+def _table(project: Project, table: Table) -> dict[str, Any]:
+    head = versions.head(project.state, table.name)
+    checked = contracts.last(project.state, table.name)
+    failed = [each for each in checked.report["results"] if not each["ok"]] if checked else []
+    worst = "ok" if checked else "unchecked"
+    for word in ("note", "warn", "stop"):
+        worst = word if any(each["severity"] == word for each in failed) else worst
+    behind = None
+    if head is not None and head.event_max:
+        behind = max(0.0, (project.clock.now() - parse_instant(head.event_max)).total_seconds())
+    seen = (project.clock.now() - parse_instant(head.registered_at)).total_seconds() if head is not None else None
+    return {
+        "name": table.name,
+        "kind": head.kind if head is not None else "not read yet",
+        "version": head.version if head is not None else None,
+        "rows": head.rows if head is not None else None,
+        "quarantined": quarantine.count(project.state, table.name, head.version) if head is not None else 0,
+        "copied_bytes": head.bytes_copied if head is not None else 0,
+        "hops": _hops(project, table),
+        "seconds_behind": behind,
+        "seen_seconds_ago": seen,
+        "contract": worst if table.checks else "none",
+        "failed": [each["says"] for each in failed],
+        "inputs": dict(head.inputs) if head is not None else {},
+        "owner": table.owner,
+        "description": table.description,
+    }
+
+
+def _hops(project: Project, table: Table) -> int:
+    """Count the copies and computations between the production table and this one."""
+    if table.derived:
+        return 1 + max(_hops(project, project.manifest.table(each)) for each in table.of)
+    head = versions.head(project.state, table.name)
+    return 0 if head is None or head.kind == "attached" else 1
+
+
+def _model(project: Project, name: str) -> dict[str, Any]:
+    at = pointer.get(project.state, name)
+    live = rows.get(project.state, at.release) if at.release else None
+    previous = rows.get(project.state, at.previous) if at.previous else None
+    goal = project.manifest.model(name).goal
+    series = _series(project, name, goal)
+    done = [each for each in jobs.recent(project.state) if each.model == name]
+    return {
+        "name": name,
+        "goal": goal,
+        "live": _release(live, at.changed_at) if live else None,
+        "previous": _release(previous, "") if previous else None,
+        "lately": series["performance"][-1][1] if series["performance"] else None,
+        "generation": at.generation,
+        "retrains": len(done),
+        "releases": len(rows.history(project.state, name)),
+        "series": series,
+    }
+
+
+def _release(row: rows.ReleaseRow, since: str) -> dict[str, Any]:
+    metrics = row.summary.get("metrics", {})
+    goal = row.summary.get("goal", "")
+    return {
+        "version": row.version, "release": row.id, "since": since, "value": row.goal_value,
+        "baseline": _scores(metrics.get("baseline", {})).get(goal),
+    }  # fmt: skip
+
+
+def _scores(said: dict[str, Any]) -> dict[str, Any]:
+    inner = said.get("metrics", said)
+    return inner if isinstance(inner, dict) else {}
+
+
+def _series(project: Project, model: str, goal: str) -> dict[str, list[tuple[str, float | None]]]:
+    performance = observations.series(project.state, model, "performance", goal)
+    bias = observations.series(project.state, model, "bias", "mean")
+    latency = observations.series(project.state, model, "latency", "p95")
+    return {
+        "performance": [(each.day, each.value) for each in performance if each.value is not None],
+        "baseline": [(each.day, each.detail.get("baseline")) for each in performance if each.detail.get("baseline")],
+        "predicted": [(each.day, each.detail.get("predicted")) for each in bias if each.value is not None],
+        "actual": [(each.day, each.detail.get("actual")) for each in bias if each.value is not None],
+        "latency": [(each.day, each.value) for each in latency if each.value is not None],
+    }
+
+
+def _decision(project: Project, decision: decisions.Decision) -> dict[str, Any]:
+    row = rows.get(project.state, decision.release)
+    return {
+        "id": decision.id,
+        "model": decision.model,
+        "version": row.version,
+        "asked_at": decision.asked_at,
+        "trained_by": decision.trained_by,
+        "says": decision.verdict.get("says", "no verdict was given"),
+        "passed": decision.verdict.get("passed"),
+    }
+
+
+def timeline(project: Project, *, limit: int = _TIMELINE) -> list[dict[str, Any]]:
+    """List what happened, newest first, in words."""
+    found = []
+    for row in project.ledger.rows(acts=tuple(_TOLD), limit=limit):
+        found.append(
+            {"at": row.at, "kind": _TOLD[row.act], "actor": row.actor, "says": _says(row.act, row.subject, row.detail)}
+        )
+    return found
+
+
+def _says(act: str, subject: str, detail: dict[str, Any]) -> str:
+    noun, _, verb = act.partition(".")
+    said = detail.get("says") or detail.get("reason") or ""
+    words = {
+        "alarm.open": f"alarm: {said}", "alarm.close": f"over: {subject}", "loop.start": f"retraining {subject}: {said}",
+        "loop.end": f"retraining of {subject} ended: {detail.get('status', '')}", "release.build": f"{subject} signed",
+        "decision.ask": f"approval of {subject} asked", "decision.approve": f"{subject} approved: {said}",
+        "decision.reject": f"{subject} rejected: {said}", "pointer.swap": f"{subject} live",
+        "pointer.rollback": f"rolled back to {subject}: {said}",
+    }  # fmt: skip
+    return words.get(act, f"{noun} {verb} {subject} {said}")
+
+
+def _counts(project: Project) -> dict[str, int]:
+    found = {"predictions": 0, "outcomes": 0}
+    for model in project.manifest.models:
+        for subject in found:
+            series = observations.series(project.state, model, "totals", subject)
+            found[subject] += int(series[-1].value or 0) if series else 0
+    return {**found, "ledger_rows": project.ledger.head().sequence}
+
+
+def audit(project: Project, *, subject: str, actor: str = "somebody") -> dict[str, Any]:
+    """Answer the auditor's questions about one version, each from a record."""
+    from millstream.project.ship import release_of
+    from millstream.releases import open_release
+    from millstream.training import read_record
+
+    row = release_of(project, subject)
+    record = read_record(Path(row.path))
+    about = decisions.about(project.state, row.id)
+    try:
+        open_release(Path(row.path), project.places.keys)
+        intact = "yes: every file matches the signed list"
+    except IntegrityError as wrong:
+        intact = f"NO: {wrong.happened}"
+    source = row.summary.get("source", {})
+    history = [
+        each
+        for each in project.ledger.rows(limit=10_000, newest=False)
+        if each.subject in (row.name, row.id, f"{row.model}@{row.model_version}")
+        or each.detail.get("release") in (row.id, row.name)
+    ]
+    project.ledger.record(actor=actor, act="release.audit", subject=row.name)
+    live_at = [each["at"] for each in pointer.was_live(project.state, row.model) if each["release"] == row.id]
+    answers = [
+        ("Which data?", " ".join(f"{name}@{version}" for name, version in record.pins.items())),
+        ("Which rows?", f"decided before {record.until}; {msgspec.to_builtins(record.counts)}"),
+        ("Which code?", source.get("mlflow.source.git.commit") or source.get("millstream.snapshot") or "unknown"),
+        ("Which definitions?", record.manifest_digest),
+        ("Which estimator?", f"{record.estimator}, seed {record.seed}, {record.threads} threads"),
+        ("Which environment?", _environment(Path(row.path))),
+        ("How good?", _scores_in_words(record)),
+        ("Which run?", f"{row.run_id} (model version {row.model_version})"),
+        ("Who built it?", f"{row.built_by}, {row.built_at[:16]}"),
+        ("Who approved it?", "; ".join(_approval(each) for each in about) or "nobody yet"),
+        ("When was it live?", ", ".join(each[:16] for each in live_at) or "never"),
+        ("Is the bundle intact?", intact),
+    ]
+    return {
+        "subject": row.name,
+        "release": row.id,
+        "answers": [{"question": question, "answer": answer} for question, answer in answers],
+        "history": [
+            {"at": each.at, "actor": each.actor, "act": each.act, "sequence": each.sequence} for each in history
+        ],
+    }
+
+
+def _environment(folder: Path) -> str:
+    lines = [each for each in (folder / "environment.lock").read_text().splitlines() if "==" in each]
+    return f"{len(lines)} packages with their hashes, in environment.lock"
+
+
+def _scores_in_words(record: Any) -> str:
+    model, simple = (_scores(msgspec.to_builtins(record.metrics[side])) for side in ("model", "baseline"))
+    return ", ".join(
+        f"{name} {value:.4f} (simple rule {simple.get(name) or float('nan'):.4f})"
+        for name, value in model.items()
+        if value is not None
+    )
+
+
+def _approval(decision: decisions.Decision) -> str:
+    who = (
+        f"{decision.decided_by}{' (simulated)' if decision.simulated else ''}" if decision.decided_by else "nobody yet"
+    )
+    return f"{decision.status} by {who}: {decision.reason}"
+
+
+def verify(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
+    """Verify the ledger's chain, every table version and every release; name what does not hold."""
+    chain = project.ledger.verify()
+    findings = [{"ok": chain.ok, "subject": "ledger", "says": chain.says}]
+    findings += [msgspec.to_builtins(each) for each in project.lake.verify()]
+    findings += _releases(project)
+    ok = all(each["ok"] for each in findings)
+    project.ledger.record(actor=actor, act="project.verify", subject=project.settings.name, detail={"ok": ok})
+    return {"ok": ok, "findings": findings, "exit_code": 0 if ok else IntegrityError.exit_code}
+
+
+def _releases(project: Project) -> list[dict[str, Any]]:
+    from millstream.releases import open_release
+
+    found = []
+    for row in rows.history(project.state):
+        try:
+            open_release(Path(row.path), project.places.keys)
+            found.append({"ok": True, "subject": row.name, "says": f"signed and whole, {row.id[:16]}"})
+        except IntegrityError as wrong:
+            found.append({"ok": False, "subject": row.name, "says": wrong.happened})
+    return found
+
+
+def lost(project: Project, *, ids: Iterable[str], actor: str = "somebody") -> dict[str, Any]:
+    """Count acknowledged answers, given by their ids, that are nowhere in the log."""
+    from millstream.serving import records
+
+    kept: set[str] = set()
+    for path in records.segments(project.places.log):
+        offset = 0
+        while True:
+            found, after = records.read(path, offset)
+            kept.update(each.id for each in found)
+            if after == offset:
+                break
+            offset = after
+    asked = list(ids)
+    missing = [each for each in asked if each not in kept]
+    return {"asked": len(asked), "lost": len(missing), "first": missing[:5], "now": to_micros(project.clock.now())}

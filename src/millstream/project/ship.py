@@ -1,0 +1,237 @@
+"""Ship: sign a release, rehearse its rollback, ask a person, put it live, roll it back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from millstream.errors import Conflict, Refused, UserError
+from millstream.project import git
+from millstream.state import decisions, pointer
+from millstream.state import releases as rows
+
+if TYPE_CHECKING:
+    from millstream.features.plan import FeaturePlan
+    from millstream.project.root import Project
+    from millstream.state.releases import ReleaseRow
+
+WAIT_S = 3.0
+"""How long a swap waits for servers whose lease is live."""
+
+
+def live(project: Project, model: str) -> ReleaseRow | None:
+    """Return the live release of a model, if it has one."""
+    at = pointer.get(project.state, model)
+    return rows.get(project.state, at.release) if at.release else None
+
+
+def live_plans(project: Project) -> list[FeaturePlan]:
+    """Return the feature plans of every release that may answer: the live ones and those they would fall back to."""
+    from millstream.features.plan import FeaturePlan
+
+    wanted = dict.fromkeys(
+        each for at in pointer.all(project.state) for each in (at.release, at.previous) if each is not None
+    )
+    return [
+        FeaturePlan.decode((Path(rows.get(project.state, each).path) / "plan.json").read_bytes()) for each in wanted
+    ]
+
+
+def release_of(project: Project, subject: str) -> ReleaseRow:
+    """Find a release by ``MODEL@VERSION`` or ``MODEL@champion``.
+
+    Raises
+    ------
+    UserError
+        When the subject is not written so.
+    NotFound
+        When there is no such release.
+    """
+    model, _, version = subject.partition("@")
+    project.manifest.model(model)
+    if version == "champion":
+        found = live(project, model)
+        if found is None:
+            raise UserError(f"{model} has no live release", do=f"millstream release {model}")
+        return found
+    if not version.isdigit():
+        raise UserError(f"{subject!r} names no version", expected=f"{model}@3 or {model}@champion")
+    return rows.named(project.state, model, int(version))
+
+
+def release(
+    project: Project,
+    *,
+    model: str,
+    version: int | None = None,
+    dirty: bool = False,
+    note: str = "",
+    actor: str = "somebody",
+) -> dict[str, Any]:
+    """Build a signed release, rehearse its rollback, and ask for approval."""
+    from millstream import registry, releases
+    from millstream.serving.batch import replay
+    from millstream.training.artifact import read_report
+
+    project.manifest.model(model)
+    if not dirty:
+        git.refuse_dirty(project.root)
+    chosen = registry.version(project.places, model, version) if version else registry.latest(project.places, model)
+    if chosen is None:
+        raise Refused(f"{model} was never trained", expected="a registered version", do=f"millstream train {model}")
+    folder = Path(chosen.path)
+    built = releases.build(
+        folder, places=project.places, state=project.state, ledger=project.ledger, clock=project.clock, actor=actor,
+        note=note, model_version=chosen.version, source=_source(project, dirty=dirty),
+    )  # fmt: skip
+    rehearsal = releases.rehearse(built, state=project.state, ledger=project.ledger, score=replay, actor=actor)
+    report = read_report(folder)
+    verdict = msgspec.to_builtins(report.verdict) if report is not None and report.verdict is not None else {}
+    asked = releases.ask(
+        built, verdict=verdict, state=project.state, ledger=project.ledger, clock=project.clock, actor=actor,
+        trained_by=trainer(project, model, chosen.version),
+    )  # fmt: skip
+    return {
+        "model": model,
+        "version": built.version,
+        "model_version": chosen.version,
+        "release": built.id,
+        "rehearsal": rehearsal.says,
+        "decision": asked.id,
+        "verdict": verdict,
+        "by": actor,
+    }
+
+
+def _source(project: Project, *, dirty: bool) -> dict[str, str]:
+    said = git.described(project.root, project.manifest.digest)
+    return said | ({"patch": git.changes(project.root)} if dirty else {})
+
+
+def trainer(project: Project, model: str, version: int) -> str:
+    """Return who trained a model version, from the ledger."""
+    found = project.ledger.rows(act="model.register", subject=f"{model}@{version}", limit=1)
+    return found[0].actor if found else "unknown"
+
+
+def approve(
+    project: Project,
+    *,
+    decision: int | str | None = None,
+    reason: str = "",
+    simulated: bool = False,
+    actor: str = "somebody",
+) -> dict[str, Any]:
+    """Approve a waiting release and put it live."""
+    from millstream import releases
+
+    asked = _waiting(project, decision)
+    decided = releases.decide(
+        asked.id, approve=True, by=actor, reason=reason, simulated=simulated, state=project.state, ledger=project.ledger,
+        clock=project.clock, places=project.places,
+    )  # fmt: skip
+    return {
+        "status": decided.status,
+        "decision": decided.id,
+        **put_live(project, decided.release, actor=actor, reason=reason),
+    }
+
+
+def put_live(project: Project, release_id: str, *, actor: str, reason: str) -> dict[str, Any]:
+    """Swap to an approved release; nothing to do when it is live already."""
+    from millstream import releases
+    from millstream.project.data import keep_served
+
+    row = rows.get(project.state, release_id)
+    at = pointer.get(project.state, row.model)
+    if at.release == release_id:
+        return {"says": f"{row.name} is live already", "version": row.version, "ms": 0.0}
+    keep_served_for(project, row)
+    swapped = releases.swap(
+        row.model, release_id, expected_generation=at.generation, actor=actor, reason=reason, wait_s=WAIT_S,
+        state=project.state, ledger=project.ledger, clock=project.clock,
+    )  # fmt: skip
+    keep_served(project)
+    project_outbox(project)
+    servers = len(swapped.acknowledged)
+    said = f"{row.name} is live" + (
+        f" on {servers} server{'s' * (servers != 1)} after {swapped.ms:.0f} ms" if servers else ""
+    )
+    return {"says": said, "version": row.version, "ms": swapped.ms}
+
+
+def keep_served_for(project: Project, row: ReleaseRow) -> None:
+    """Fill the served features a release reads before it goes live, so that its first answer has them."""
+    from millstream.features.plan import FeaturePlan
+    from millstream.project.data import serve_plans
+
+    serve_plans(project, [*live_plans(project), FeaturePlan.decode((Path(row.path) / "plan.json").read_bytes())])
+
+
+def reject(
+    project: Project, *, decision: int | str | None = None, reason: str = "", actor: str = "somebody"
+) -> dict[str, Any]:
+    """Reject a waiting release; nothing changes for callers."""
+    from millstream import releases
+
+    asked = _waiting(project, decision)
+    decided = releases.decide(
+        asked.id, approve=False, by=actor, reason=reason, simulated=False, state=project.state, ledger=project.ledger,
+        clock=project.clock, places=project.places,
+    )  # fmt: skip
+    row = rows.get(project.state, decided.release)
+    return {
+        "status": decided.status,
+        "decision": decided.id,
+        "says": f"{row.name} is rejected; what was live stays live",
+    }
+
+
+def rollback(
+    project: Project, *, model: str, to: int | None = None, reason: str = "", actor: str = "somebody"
+) -> dict[str, Any]:
+    """Put the release before back, whole."""
+    from millstream import releases
+
+    project.manifest.model(model)
+    swapped = releases.rollback(
+        model, to=to, actor=actor, reason=reason, wait_s=WAIT_S, state=project.state, ledger=project.ledger,
+        clock=project.clock,
+    )  # fmt: skip
+    project_outbox(project)
+    row = live(project, model)
+    assert row is not None
+    return {
+        "status": "approved",
+        "says": f"{model} is rolled back to {row.name}",
+        "version": row.version,
+        "ms": swapped.ms,
+    }
+
+
+def project_outbox(project: Project) -> int:
+    """Bring what mirrors the state up to date: the registry's alias."""
+    from millstream import releases
+
+    def alias(body: dict[str, Any]) -> None:
+        if body.get("model_version") is not None:
+            project.tracking.set_alias(body["model"], "champion", body["model_version"])
+
+    return releases.project_outbox(project.state, {"alias": alias, "notify": lambda body: None}, clock=project.clock)
+
+
+def _waiting(project: Project, decision: int | str | None) -> decisions.Decision:
+    if decision is not None:
+        if isinstance(decision, str) and not decision.isdigit():
+            raise UserError(f"{decision!r} is no decision", expected="its number, as millstream status shows it")
+        return decisions.get(project.state, int(decision))
+    found = decisions.waiting(project.state)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise Conflict("no decision waits", do="millstream status")
+    names: Sequence[str] = [f"{each.id} ({each.model})" for each in found]
+    raise UserError(f"{len(found)} decisions wait: {', '.join(names)}", expected="one of them by its number")

@@ -1,0 +1,248 @@
+"""Watch: judge each day of each model, from what arrived, what was answered and what became true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from millstream.state import alarms, contracts, observations
+from millstream.types import parse_duration
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from millstream.features.plan import FeaturePlan
+    from millstream.monitoring import DriftWindow, Judgement, OutcomeBook, Reference
+    from millstream.project.root import Project
+
+_LABELS_BACK = timedelta(days=6)
+"""How far back labels are read again each day: late ones and corrections of this age still count."""
+
+
+@dataclass
+class _Model:
+    """What is kept in memory of one model between days."""
+
+    book: OutcomeBook
+    drift: DriftWindow
+    predictions: int = 0
+    outcomes: int = 0
+    release: str = ""
+    reference: Reference | None = None
+    plan: FeaturePlan | None = None
+    batches: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+class Watch:
+    """Watches a project's models; keeps the outcomes and features of the last weeks in memory.
+
+    Parameters
+    ----------
+    project
+        The project. What was judged before is read from its state, so a new process goes on where one stopped.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._zone = ZoneInfo(project.settings.timezone)
+        self._models: dict[str, _Model] = {}
+        self._tail = PredictionTail(project)
+        self._contracts_judged: dict[str, int] = {}
+
+    def judge(self, model: str | None = None) -> list[Judgement]:
+        """Judge every day that has ended and is not judged yet; write observations, alarms and ledger rows."""
+        from millstream.project.ship import live
+
+        self._take_answers()
+        names = [model] if model else list(self.project.manifest.models)
+        done: list[Judgement] = []
+        today = self.project.clock.now().astimezone(self._zone).date()
+        for name in names:
+            release = live(self.project, name)
+            if release is None:
+                continue
+            kept = self._kept(name)
+            if kept.release != release.id:
+                self._meet(kept, name, release)
+            for day in self._days(name, today, release.built_at):
+                done.append(self._judge_one(kept, name, day))
+        done += self._judge_contracts(today - timedelta(days=1))
+        return done
+
+    def _days(self, model: str, today: date, since: str) -> Iterable[date]:
+        last = observations.last_day(self.project.state, model)
+        first = date.fromisoformat(last) + timedelta(days=1) if last else self._first(since)
+        while first < today:
+            yield first
+            first += timedelta(days=1)
+
+    def _first(self, since: str) -> date:
+        return datetime.fromisoformat(since).astimezone(self._zone).date()
+
+    def _kept(self, model: str) -> _Model:
+        from millstream.monitoring import DriftWindow, OutcomeBook
+
+        if model not in self._models:
+            monitors = self.project.manifest.model(model).monitor
+            self._models[model] = _Model(book=OutcomeBook(), drift=DriftWindow(parse_duration(monitors.window)))
+        return self._models[model]
+
+    def _meet(self, kept: _Model, model: str, release: Any) -> None:
+        """Learn what a release that went live promised."""
+        from millstream.project.reference import reference_of
+
+        kept.plan, kept.reference = reference_of(self.project, release)
+        kept.release = release.id
+
+    def _take_answers(self) -> None:
+        for model, frame in self._tail.take(self._zone).items():
+            kept = self._kept(model)
+            kept.predictions += kept.book.add_predictions(frame)
+
+    def _judge_one(self, kept: _Model, model: str, day: date) -> Judgement:
+        from millstream.monitoring import Watched, apply, judge_day
+
+        assert kept.reference is not None and kept.plan is not None
+        now = self.project.clock.now()
+        rows = self._settle(kept, kept.plan, day, now)
+        self._features(kept, kept.plan, rows, day)
+        watched = Watched(model, self.project.manifest.model(model).monitor, kept.reference)
+        judgement = judge_day(
+            day, watched=watched, book=kept.book, drift=kept.drift, batches=self._nulls(kept.reference, day),
+            opened=alarms.opened(self.project.state, model), now=now,
+        )  # fmt: skip
+        with self.project.state.transact() as tx:
+            apply(tx, judgement, ledger=self.project.ledger)
+            observations.put(tx, _totals(model, day, kept))
+        kept.book.forget(day - timedelta(days=120))
+        return judgement
+
+    def _settle(self, kept: _Model, plan: FeaturePlan, day: date, now: datetime) -> pl.DataFrame:
+        """Join labels that became known; return the rows decided on the day and around it."""
+        import polars as pl
+
+        from millstream.features import spine
+
+        start = datetime.combine(day, time(), tzinfo=self._zone)
+        between = (start - _LABELS_BACK, start + timedelta(days=2))
+        rows = spine(plan, self.project.lake.read(plan.rows_table, between=between))
+        key = pl.concat_str([pl.col(each).cast(pl.String) for each in plan.row_key], separator="|")
+        kept.outcomes += kept.book.settle(rows.select(key.alias("key"), "label", "label_known_at"), now)
+        return rows.filter(pl.col("decided_at").is_between(start, start + timedelta(days=1), closed="left"))
+
+    def _features(self, kept: _Model, plan: FeaturePlan, rows: pl.DataFrame, day: date) -> None:
+        """Count the features of every row of the day, not only of those that were asked about."""
+        from millstream.features import point_in_time
+        from millstream.training.matrix import columns
+
+        if not rows.height:
+            return
+        start = datetime.combine(day, time(), tzinfo=self._zone)
+        tables = {}
+        for view in plan.views:
+            back = view.horizon_us
+            between = None if back is None else (start - timedelta(microseconds=back), start + timedelta(days=1))
+            if view.table not in tables or between is None or (tables[view.table][0] is not None and between[0] < tables[view.table][0][0]):
+                tables[view.table] = (between, view)
+        frames = {name: self.project.lake.read(name, between=between) for name, (between, _) in tables.items()}
+        joined = point_in_time(plan, rows, frames)
+        kept.drift.add(day, columns(joined, [each.name for each in plan.columns]))
+
+    def _nulls(self, reference: Reference, day: date) -> dict[str, tuple[int, int]]:
+        """Count rows and NULLs of the day in the source columns that features read."""
+        from millstream.project.reference import null_counts
+
+        start = datetime.combine(day, time(), tzinfo=self._zone)
+        names = {each.partition(".")[0] for each in reference.nulls}
+        return {
+            column: counted[day]
+            for name in sorted(names)
+            for column, counted in null_counts(
+                self.project, name, reference.nulls, between=(start, start + timedelta(days=1)), zone=self._zone
+            ).items()
+            if day in counted
+        }
+
+    def _judge_contracts(self, day: date) -> list[Judgement]:
+        from millstream.monitoring import apply, judge_data
+        from millstream.monitoring.contracts import from_record
+
+        findings = []
+        for name in self.project.manifest.tables:
+            checked = contracts.last(self.project.state, name)
+            if checked is not None and self._contracts_judged.get(name) != checked.version:
+                self._contracts_judged[name] = checked.version
+                findings += from_record(checked.report, day)
+        if not findings:
+            return []
+        now = self.project.clock.now()
+        judgement = judge_data(day, findings, opened=alarms.opened(self.project.state), now=now)
+        with self.project.state.transact() as tx:
+            apply(tx, judgement, ledger=self.project.ledger)
+        return [judgement]
+
+
+def _totals(model: str, day: date, kept: _Model) -> list[observations.Observation]:
+    return [
+        observations.Observation(
+            day=day.isoformat(), model=model, kind="totals", subject=subject, value=float(value), threshold=None,
+            verdict="ok", says=f"{value:,} {subject} so far",
+        )
+        for subject, value in (("predictions", kept.predictions), ("outcomes", kept.outcomes))
+    ]  # fmt: skip
+
+
+class PredictionTail:
+    """Reads answers as they are logged: sealed ones from the lake, the rest from the segments.
+
+    Parameters
+    ----------
+    project
+        The project.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._offsets: dict[str, int] = {}
+
+    def take(self, zone: ZoneInfo) -> dict[str, pl.DataFrame]:
+        """Return what was logged since the last call, by model, as ``OutcomeBook.add_predictions`` wants it."""
+        import polars as pl
+
+        from millstream.serving import log
+
+        rows: dict[str, list[tuple[Any, ...]]] = {}
+        folder = self._project.places.log
+        for path in sorted(folder.glob("*.log")) if folder.is_dir() else []:
+            records, self._offsets[path.name] = log.read(path, self._offsets.get(path.name, 0))
+            for each in records:
+                said = each.prediction
+                if said is not None and said.bucket == "live":
+                    key = "|".join(str(value) for value in said.key.values())
+                    rows.setdefault(said.model, []).append(
+                        (each.id, key, said.at_us, said.value, said.version, said.degraded, said.latency_us)
+                    )
+        names = ["id", "key", "at", "value", "version", "degraded", "latency_us"]
+        local = pl.col("at").cast(pl.Datetime("us", "UTC"))
+        return {
+            model: pl.DataFrame(found, schema=names, orient="row").with_columns(
+                at=local, day=local.dt.convert_time_zone(zone.key).dt.date()
+            )
+            for model, found in rows.items()
+        }
+
+
+def monitor(project: Project, *, model: str | None = None, actor: str = "somebody") -> dict[str, Any]:
+    """Judge every day not yet judged, and show the open alarms."""
+    if model is not None:
+        project.manifest.model(model)
+    done = Watch(project).judge(model)
+    return {
+        "days": len({each.day for each in done}),
+        "alarms": [msgspec.to_builtins(each) for each in alarms.opened(project.state, model)],
+    }
