@@ -1,0 +1,58 @@
+"""What is known of an entity at an instant: the same numbers for training and for serving.
+
+A plan (``FeaturePlan``) says what a model reads, resolved and typed; it travels in the release. ``spine`` gives the
+rows to predict for with the instant each is decided at, ``point_in_time`` joins what was known then, and ``online``
+keeps the same answers as step functions of time for the scoring server. Everything is imported on first use, because
+the scoring server reads features without any dataframe library.
+
+The words that definitions are written in (``features.mean``, ``features.Request`` ...) are found here too: once this
+room is imported, ``from millstream import features`` names it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from millstream.definitions import features as words
+
+if TYPE_CHECKING:
+    from millstream.features.compile import compile_plan
+    from millstream.features.join import point_in_time
+    from millstream.features.knowledge import check_known
+    from millstream.features.plan import FeatureColumn, FeaturePlan, ViewPlan, WindowPlan
+    from millstream.features.rows import spine
+
+_DOOR = {
+    "FeatureColumn": "plan",
+    "FeaturePlan": "plan",
+    "ViewPlan": "plan",
+    "WindowPlan": "plan",
+    "check_known": "knowledge",
+    "compile_plan": "compile",
+    "point_in_time": "join",
+    "spine": "rows",
+}
+
+__all__ = [
+    "FeatureColumn",
+    "FeaturePlan",
+    "ViewPlan",
+    "WindowPlan",
+    "check_known",
+    "compile_plan",
+    "point_in_time",
+    "spine",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _DOOR:
+        return getattr(importlib.import_module(f"millstream.features.{_DOOR[name]}"), name)
+    if not name.startswith("_") and hasattr(words, name):
+        return getattr(words, name)
+    raise AttributeError(f"module 'millstream.features' has no attribute {name!r}; it offers {sorted(_DOOR)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,257 @@
+"""Resolve a model's features against the tables: every name found, every type known, no leak that reading can see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+from millstream.definitions.features import Request, Window
+from millstream.definitions.manifest import Manifest
+from millstream.definitions.model import Model
+from millstream.definitions.view import FeatureView, Role
+from millstream.errors import DefinitionError, LeakError, NotYet, near
+from millstream.expressions import Expression, parse
+from millstream.features.plan import FeatureColumn, FeaturePlan, ViewPlan, WindowPlan
+from millstream.types import MICROSECOND, DType, Schema, parse_duration
+
+RESERVED = ("decided_at", "label", "label_known_at")
+"""Columns the spine adds."""
+
+_Features: TypeAlias = tuple[tuple[FeatureColumn, ...], tuple[ViewPlan, ...], dict[str, DType], dict[str, Expression]]
+_NUMBERS: tuple[DType, ...] = ("bigint", "double", "boolean")
+_ANSWERS: tuple[DType, ...] = (*_NUMBERS, "varchar")
+_ENTITIES: tuple[DType, ...] = ("varchar", "bigint", "boolean", "date", "timestamptz")
+_ACCEPTED: dict[str, tuple[DType, ...]] = {
+    "sum": _NUMBERS,
+    "mean": _NUMBERS,
+    "std": _NUMBERS,
+    "min": ("bigint", "double"),
+    "max": ("bigint", "double"),
+    "last": _ANSWERS,
+    "any": ("boolean",),
+    "none": ("boolean",),
+}
+
+
+def compile_plan(
+    manifest: Manifest, model_name: str, schemas: Mapping[str, Schema], known: Mapping[str, Mapping[str, str]]
+) -> FeaturePlan:
+    """Resolve what a model reads.
+
+    Parameters
+    ----------
+    manifest
+        The project's definitions.
+    model_name
+        Which model.
+    schemas
+        Table to its columns and types, for the rows' table and every view's.
+    known
+        Table to (column to known-at column), as ``TableFrame.known`` has it: what becomes known together with the
+        label is refused here, everything else when rows are read (``check_known``).
+
+    Raises
+    ------
+    NotFound
+        When there is no such model.
+    DefinitionError
+        For unknown columns and types that do not fit; near matches are named.
+    LeakError
+        When a prediction reads its row's own label, or what becomes known only together with it.
+    NotYet
+        For labels that are windows.
+    """
+    model = manifest.model(model_name)
+    rows = manifest.table(model.rows.of)
+    schema = schemas[rows.name]
+    _refuse_reserved(rows.name, schema)
+    where = f"model {model.name}"
+    columns, views, request, request_features = _features(manifest, model, schemas)
+    plan = FeaturePlan(
+        model=model.name,
+        rows_table=rows.name,
+        row_key=rows.key,
+        event_time=rows.event_time,
+        decide_at=_typed(model.rows.decide_at, schema, where=f"{where}: decide_at", accepted=("timestamptz",)),
+        where=_typed(model.rows.where, schema, where=f"{where}: where", accepted=("boolean",)),
+        label=_label(model, schema),
+        columns=columns,
+        views=views,
+        request=request,
+        request_features=request_features,
+    )
+    if not rows.key:
+        raise DefinitionError(
+            f"{where} predicts rows of table {rows.name!r}, which has no key",
+            expected="Table(..., key=...): predictions and outcomes are joined by it",
+        )
+    _refuse_own_label(plan, known.get(rows.name, {}))
+    return plan
+
+
+def _features(manifest: Manifest, model: Model, schemas: Mapping[str, Schema]) -> _Features:
+    """Resolve the roles into what a plan says of features."""
+    rows_schema = schemas[model.rows.of]
+    columns: list[FeatureColumn] = []
+    views: list[ViewPlan] = []
+    request: dict[str, DType] = {}
+    expressions: dict[str, Expression] = {}
+    for role in model.features:
+        definition = manifest.view(role.view)
+        if isinstance(definition.of, Request):
+            _merge_request(request, definition.of, role, rows_schema=rows_schema, table=model.rows.of)
+            for feature, text in definition.features.items():
+                name = f"{role.name}.{feature}"
+                found = parse(str(text), definition.of.fields, where=f"feature {name}")
+                _refuse_type(f"feature {name}", found, _ANSWERS)
+                expressions[name] = found
+                columns.append(FeatureColumn(name, found.dtype))
+        else:
+            view = _view(definition, role, manifest=manifest, schemas=schemas, rows_table=model.rows.of)
+            views.append(view)
+            columns.extend(FeatureColumn(f"{role.name}.{each}", window.dtype) for each, window in view.features.items())
+    return tuple(columns), tuple(views), request, expressions
+
+
+def _view(
+    definition: FeatureView, role: Role, *, manifest: Manifest, schemas: Mapping[str, Schema], rows_table: str
+) -> ViewPlan:
+    where = f"feature view {role.name}"
+    table = manifest.table(str(definition.of))
+    schema, rows_schema = schemas[table.name], schemas[rows_table]
+    _refuse_unknown(definition.entity, schema, where=f"{where}: entity", table=table.name)
+    _refuse_unknown(role.keys, definition.entity, where=f"{where}: role", table=table.name)
+    keys = tuple(role.keys.get(each, each) for each in definition.entity)
+    _refuse_unknown(keys, rows_schema, where=f"{where}: entity", table=rows_table)
+    for column, key in zip(definition.entity, keys, strict=True):
+        if schema[column] not in _ENTITIES or schema[column] != rows_schema[key]:
+            raise DefinitionError(
+                f"{where}: {table.name}.{column} is {schema[column]}, {rows_table}.{key} is {rows_schema[key]}",
+                expected=f"two columns of one type among {', '.join(_ENTITIES)}",
+            )
+    static = table.event_time is None
+    windows = {
+        feature: _window(said, schema, where=f"feature {role.name}.{feature}", ttl=definition.ttl, static=static)
+        for feature, said in definition.features.items()
+        if isinstance(said, Window)
+    }
+    types = tuple(schema[each] for each in definition.entity)
+    return ViewPlan(role.name, table.name, definition.entity, types, keys, windows)
+
+
+def _window(said: Window, schema: Schema, *, where: str, ttl: str | None, static: bool) -> WindowPlan:
+    if said.ahead is not None:
+        raise NotYet(f"{where} looks ahead", expected="a window that looks back: over='7d'")
+    over = said.over or ttl
+    if over is not None and static:
+        raise DefinitionError(
+            f"{where} has a window of {over}, but its table has no event time",
+            expected="a window without length, or Table(..., event_time=...)",
+        )
+    over_us = None if over is None else parse_duration(over) // MICROSECOND
+    if over_us == 0:
+        raise DefinitionError(f"{where} has an empty window", expected="a length such as over='7d'")
+    if said.value is None:
+        if said.aggregate != "count":
+            raise DefinitionError(f"{where} has no value", expected=f"f.{said.aggregate}('column', ...)")
+        return WindowPlan("count", None, over_us, "bigint")
+    value = parse(said.value, schema, where=where)
+    if said.aggregate == "count":
+        return WindowPlan("count", value, over_us, "bigint")
+    _refuse_type(f"{where}: {said.aggregate}", value, _ACCEPTED[said.aggregate])
+    return WindowPlan(said.aggregate, value, over_us, _answer_type(said.aggregate, value.dtype))
+
+
+def _answer_type(aggregate: str, value: DType) -> DType:
+    if aggregate == "sum":
+        return "double" if value == "double" else "bigint"
+    if aggregate in ("mean", "std"):
+        return "double"
+    return value
+
+
+def _label(model: Model, schema: Schema) -> Expression | None:
+    if isinstance(model.label, Window):
+        raise NotYet(
+            f"model {model.name}: its label is a window over facts",
+            expected="an expression over the rows' table, such as label='arr_delay > 15'",
+        )
+    return _typed(model.label, schema, where=f"model {model.name}: label", accepted=_ANSWERS)
+
+
+def _typed(text: str | None, schema: Schema, *, where: str, accepted: tuple[DType, ...]) -> Expression | None:
+    if text is None:
+        return None
+    found = parse(text, schema, where=where)
+    _refuse_type(where, found, accepted)
+    return found
+
+
+def _merge_request(request: dict[str, DType], asked: Request, role: Role, *, rows_schema: Schema, table: str) -> None:
+    where = f"feature view {role.name}"
+    _refuse_unknown(asked.fields, rows_schema, where=f"{where}: request field", table=table)
+    for field, dtype in asked.fields.items():
+        held = rows_schema[field]
+        if held != dtype and (held, dtype) != ("bigint", "double"):
+            raise DefinitionError(f"{where}: request field {field!r} is {dtype}, {table}.{field} is {held}")
+        if request.setdefault(field, dtype) != dtype:
+            raise DefinitionError(f"{where}: request field {field!r} is {dtype} here and {request[field]} elsewhere")
+
+
+def _refuse_type(where: str, found: Expression, accepted: tuple[DType, ...]) -> None:
+    if found.dtype not in accepted:
+        raise DefinitionError(f"{where}: {found.text!r} is {found.dtype}", expected=f"one of {', '.join(accepted)}")
+
+
+def _refuse_unknown(names: Iterable[str], there: Iterable[str], *, where: str, table: str) -> None:
+    known = list(there)
+    for name in names:
+        if name not in known:
+            raise DefinitionError(f"{where}: table {table!r} has no column {name!r}", do=near(name, known))
+
+
+def _refuse_reserved(table: str, schema: Schema) -> None:
+    for name in RESERVED:
+        if name in schema:
+            raise DefinitionError(
+                f"table {table!r} has a column {name!r}, a word that training sets use themselves",
+                expected="another name, given in columns={...} or the table's sql",
+            )
+
+
+def _refuse_own_label(plan: FeaturePlan, known: Mapping[str, str]) -> None:
+    """Refuse reading the label's columns of the predicted row, and columns declared known only together with them."""
+    if plan.label is None:
+        return
+    told_apart = len(set(known.values())) > 1
+    with_label = {known[each] for each in plan.label.columns if each in known} if told_apart else set()
+    for column in inputs(plan):
+        if column in plan.label.columns:
+            why = f"the label {plan.label.text!r} is made of it"
+        elif known.get(column) in with_label:
+            why = f"it becomes known only together with the label {plan.label.text!r}"
+        else:
+            continue
+        raise LeakError(
+            f"{readers(plan, column)[0]} reads {column!r} of the row it predicts, and {why}",
+            expected="only columns that are known when the prediction is made",
+            do=f"leave {column!r} out, or look back at other rows with a window over an entity",
+        )
+
+
+def inputs(plan: FeaturePlan) -> tuple[str, ...]:
+    """Name every column of the predicted row that its prediction depends on, each once."""
+    said = [name for each in (plan.where, plan.decide_at) if each is not None for name in each.columns]
+    return tuple(dict.fromkeys((*plan.entity_columns, *plan.request, *said)))
+
+
+def readers(plan: FeaturePlan, column: str) -> list[str]:
+    """Say, in the user's words, what of a plan reads a column of the row that is predicted."""
+    found = [f"feature {name}" for name, said in plan.request_features.items() if column in said.columns]
+    found += [f"feature view {each.name} (entity key)" for each in plan.views if column in each.keys]
+    for word, said in (("where", plan.where), ("decide_at", plan.decide_at)):
+        if said is not None and column in said.columns:
+            found.append(f"{word} of model {plan.model}")
+    if not found and column in plan.request:
+        found.append(f"request field {column}")
+    return found

@@ -1,0 +1,155 @@
+"""From rows of a table to facts: whom each is about, when it happened, became known and was superseded.
+
+A fact is believed from its known-at until the instant a later-known row of the same table key takes over. Instants
+are int64 microseconds; ``ALWAYS`` and ``FOREVER`` stand for the ends of time. All of it is decided per *knowledge*:
+the set of known-at columns an expression depends on, because two columns of one row may become known at different
+times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from millstream.features.plan import ViewPlan, WindowPlan
+from millstream.lake.frame import TableFrame
+from millstream.types import DType
+
+Instants = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int64]
+
+COLUMN: dict[DType, pl.DataType] = {
+    "boolean": pl.Boolean(),
+    "bigint": pl.Int64(),
+    "double": pl.Float64(),
+    "varchar": pl.String(),
+    "timestamptz": pl.Datetime("us", "UTC"),
+    "date": pl.Date(),
+}
+"""How a type of the row language stands in a frame."""
+
+ALWAYS = np.iinfo(np.int64).min
+FOREVER = np.iinfo(np.int64).max
+NOBODY = -1
+"""Code of an entity that no fact is about; a NULL key is nobody."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts under one knowledge, as aligned arrays in the table's row order.
+
+    Parameters
+    ----------
+    entity
+        Code of the entity; ``NOBODY`` for rows that are never in a window.
+    event, known
+        When the fact happened and became usable; ``ALWAYS`` where the table does not say.
+    superseded
+        When a later-known row of the same key took over; ``FOREVER`` if none did.
+    successor
+        Position of that row, or -1.
+    """
+
+    entity: Codes
+    event: Instants
+    known: Instants
+    superseded: Instants
+    successor: npt.NDArray[np.int64]
+
+    @property
+    def start(self) -> Instants:
+        """When each fact enters windows, unless it is out of them already."""
+        return np.maximum(self.event, self.known)
+
+
+def knowledge(table: TableFrame, view: ViewPlan, window: WindowPlan) -> tuple[str, ...]:
+    """Name the known-at columns a feature waits for: those of its value, its entity and its event time."""
+    value = window.value.columns if window.value is not None else table.key
+    event = (table.event_time,) if table.event_time else ()
+    return table.known_for((*value, *view.entity, *event))
+
+
+def read_facts(table: TableFrame, entity: Codes, *, waits_for: tuple[str, ...]) -> Facts:
+    """Work out belief and supersession of a table's rows.
+
+    Cost: linear where keys are unique; rows of repeated keys are sorted.
+    """
+    frame = table.frame
+    event, happened = _instants(frame, (table.event_time,) if table.event_time else ())
+    known, knowable = _instants(frame, waits_for)
+    superseded, successor = _supersede(table, known, knowable, tie=_instants(frame, table.known_for(()))[0])
+    return Facts(np.where(happened & knowable, entity, NOBODY), event, known, superseded, successor)
+
+
+def encode_entities(frame: pl.DataFrame, columns: tuple[str, ...]) -> tuple[pl.DataFrame, Codes]:
+    """Number the entities of a frame: one row per entity (without NULL) in code order, and each row's code."""
+    keyed = frame.select(columns)
+    if len(columns) == 1:
+        name = columns[0]
+        entities = keyed.select(pl.col(name).unique()).drop_nulls()
+    else:
+        entities = keyed.unique().drop_nulls()
+    return entities, find_entities(entities, keyed)
+
+
+def find_entities(entities: pl.DataFrame, keys: pl.DataFrame) -> Codes:
+    """Find the codes of entities by their columns, in order; ``NOBODY`` for NULL and unknown ones."""
+    numbered = entities.with_row_index("__code")
+    named = keys.rename(dict(zip(keys.columns, entities.columns, strict=True)))
+    found = named.join(numbered, on=entities.columns, how="left", maintain_order="left")["__code"]
+    return found.cast(pl.Int64).fill_null(NOBODY).to_numpy()
+
+
+def to_micros(instants: pl.Series) -> Instants:
+    """Return a Datetime column as microseconds since the epoch; it must have no NULL."""
+    return instants.to_physical().cast(pl.Int64).to_numpy()
+
+
+def _instants(frame: pl.DataFrame, columns: tuple[str, ...]) -> tuple[Instants, npt.NDArray[np.bool_]]:
+    """Return the latest of some instants per row, and whether all of them are there. Without columns: always."""
+    latest = np.full(len(frame), ALWAYS)
+    there = np.ones(len(frame), dtype=bool)
+    for each in columns:
+        column = frame[each]
+        if column.null_count():
+            there &= column.is_not_null().to_numpy()
+        latest = np.maximum(latest, to_micros(column.fill_null(pl.lit(0).cast(column.dtype))))
+    return latest, there
+
+
+def _supersede(
+    table: TableFrame, known: Instants, knowable: npt.NDArray[np.bool_], *, tie: Instants
+) -> tuple[Instants, npt.NDArray[np.int64]]:
+    """Find who takes over from each row: the next of its key by (known-at, known-at of the key, row order)."""
+    superseded = np.full(len(known), FOREVER)
+    successor = np.full(len(known), -1)
+    rows = _repeated(table, knowable)
+    if rows is None:
+        return superseded, successor
+    position = rows["__position"].to_numpy()
+    rows = rows.with_columns(pl.Series("__known", known[position]), pl.Series("__tie", tie[position]))
+    rows = rows.sort("__known", "__tie", "__position")
+    later = rows.select(
+        "__position",
+        pl.col("__known").shift(-1).over(table.key).alias("known"),
+        pl.col("__position").shift(-1).over(table.key).alias("next"),
+    ).drop_nulls()
+    position = later["__position"].to_numpy()
+    superseded[position] = later["known"].to_numpy()
+    successor[position] = later["next"].to_numpy()
+    return superseded, successor
+
+
+def _repeated(table: TableFrame, knowable: npt.NDArray[np.bool_]) -> pl.DataFrame | None:
+    """Return key and position of the rows whose key is not theirs alone; None when all keys are unique."""
+    if not table.key:
+        return None
+    rows = table.frame.select(table.key)
+    if rows.n_unique() == len(rows):
+        return None
+    rows = rows.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("__position"))
+    rows = rows.filter(pl.Series(knowable)).drop_nulls(list(table.key))
+    return rows.filter(pl.struct(table.key).is_duplicated()) if len(rows) else None

@@ -1,0 +1,58 @@
+"""Join rows to what was known of their entities when each was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+
+from millstream.errors import NotFound, near
+from millstream.expressions.polars import compute
+from millstream.features.facts import NOBODY, to_micros
+from millstream.features.plan import FeaturePlan
+from millstream.features.views import ViewFacts
+from millstream.lake.frame import TableFrame
+
+
+def point_in_time(plan: FeaturePlan, spine: pl.DataFrame, tables: Mapping[str, TableFrame]) -> pl.DataFrame:
+    """Add to every row of a spine the features as known at its ``decided_at``.
+
+    Parameters
+    ----------
+    plan
+        What to compute.
+    spine
+        Rows with the plan's entity columns, request fields and ``decided_at`` (see ``spine``).
+    tables
+        Table to the rows of the version that is read.
+
+    Returns
+    -------
+    pl.DataFrame
+        The spine, every row in its place, and one column per ``plan.columns``. A row without an instant, or with a
+        NULL key, is like one of an entity never seen.
+
+    Raises
+    ------
+    NotFound
+        When a table of the plan is not among ``tables``.
+
+    Notes
+    -----
+    No fact known after ``decided_at`` is used, corrections included. Cost: O(n log n) in facts and rows.
+    """
+    decided = spine["decided_at"].cast(pl.Datetime("us", "UTC"))
+    instants = to_micros(decided.fill_null(pl.lit(0).cast(decided.dtype)))
+    undecided = decided.is_null().to_numpy()
+    found: dict[str, pl.Series] = {}
+    for view in plan.views:
+        if view.table not in tables:
+            raise NotFound(f"feature view {view.name} needs table {view.table!r}", do=near(view.table, tables))
+        facts = ViewFacts(view, tables[view.table])
+        entity = facts.find(spine.select(pl.col(key).alias(f"{n}") for n, key in enumerate(view.keys)))
+        entity = np.where(undecided, NOBODY, entity) if undecided.any() else entity
+        found |= {each.name: each for each in facts.ask(entity, instants).values()}
+    request = compute(spine, plan.request_features, where=f"request features of model {plan.model}")
+    found |= {name: request[name] for name in plan.request_features}
+    return spine.with_columns(found[name] for name in plan.names)

@@ -1,0 +1,155 @@
+"""Read served features for a request: standard library, lmdb and msgspec only, microseconds a row."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
+from struct import Struct
+from typing import Any, TypeAlias
+
+import msgspec
+
+from millstream.errors import Unavailable
+from millstream.expressions.closure import to_closure
+from millstream.features.online import layout
+from millstream.features.online.store import OnlineStore, Snapshot
+from millstream.features.plan import NULL, FeaturePlan, ViewPlan
+from millstream.types import Pins
+
+Value: TypeAlias = float | str
+Row: TypeAlias = Mapping[str, Any]
+
+_applied_decoder = msgspec.json.Decoder(dict[str, layout.Applied])
+
+
+class Lookup:
+    """Features of one model, read from an online store.
+
+    Parameters
+    ----------
+    plan
+        What the model reads.
+    store
+        Where it is read.
+    """
+
+    def __init__(self, plan: FeaturePlan, store: OnlineStore) -> None:
+        self.plan = plan
+        self._store = store
+        self._readers = [_ViewReader(view) for view in plan.views]
+        self._request = to_closure(plan.request_features) if plan.request_features else None
+        self._order = self._column_order()
+        self._record: bytes = b""
+        self._provenance: dict[str, Pins] = {}
+
+    def lookup_one(self, row: Row, at_us: int) -> list[Value]:
+        """Return the features of one row as they are at an instant.
+
+        Parameters
+        ----------
+        row
+            Entity keys and request fields, as ``expressions.door.value`` gives them; a missing key is NULL.
+        at_us
+            The instant, microseconds since 1970. One before the store's last refresh reads what holds from there.
+
+        Returns
+        -------
+        list
+            In the order of ``plan.columns``: floats (NULL is NaN, a boolean 0 or 1), texts as they are.
+
+        Raises
+        ------
+        Unavailable
+            When a view was never written to the store.
+        """
+        with self._store.snapshot() as snapshot:
+            self._learn_applied(snapshot)
+            return self._read(snapshot, row, at_us)
+
+    def lookup_many(self, rows: Iterable[Row], at_us: Iterable[int]) -> list[list[Value]]:
+        """Return the features of many rows, each at its own instant, from one snapshot of the store."""
+        read = self._read
+        with self._store.snapshot() as snapshot:
+            self._learn_applied(snapshot)
+            return [read(snapshot, row, at) for row, at in zip(rows, at_us, strict=True)]
+
+    def applied(self) -> dict[str, Pins]:
+        """Return, per view, the table versions that the latest lookup's values reflect (read with them)."""
+        return self._provenance
+
+    def _read(self, snapshot: Snapshot, row: Row, at_us: int) -> list[Value]:
+        values: list[Value] = []
+        get = snapshot.get
+        for reader in self._readers:
+            values += reader.read(get, row, at_us)
+        if self._request is not None:
+            values += [_plain(each) for each in self._request(row).values()]
+        order = self._order
+        return values if order is None else list(order(values))
+
+    def _learn_applied(self, snapshot: Snapshot) -> None:
+        record = snapshot.get(layout.APPLIED) or b"{}"
+        if record == self._record:
+            return
+        record = bytes(record)
+        applied = _applied_decoder.decode(record)
+        missing = [view.name for view in self.plan.views if view.id not in applied]
+        if missing:
+            raise Unavailable(
+                f"the online store has no features of {', '.join(missing)} for model {self.plan.model}",
+                expected="features refreshed from the lake before they are served",
+                do="millstream refresh (millstream up does it by itself)",
+            )
+        self._provenance = {view.name: applied[view.id].versions for view in self.plan.views}
+        self._record = record
+
+    def _column_order(self) -> Callable[[list[Value]], tuple[Value, ...]] | None:
+        """Return how to bring values, read view by view and then the request, into the plan's order."""
+        read = [f"{view.name}.{feature}" for view in self.plan.views for feature in view.features]
+        read += self.plan.request_features
+        places = {name: place for place, name in enumerate(read)}
+        order = [places[name] for name in self.plan.names]
+        return None if order == sorted(order) else itemgetter(*order)
+
+
+class _ViewReader:
+    """Reads one view: the bytes of an entity, the step that holds, its row."""
+
+    def __init__(self, view: ViewPlan) -> None:
+        self._prefix = layout.view_prefix(view.id)
+        self._keys = view.keys
+        self._width = len(view.features)
+        self._row = Struct(f"<{self._width}d").unpack_from
+        self._never = tuple(view.never_seen)
+        self._texts = tuple(place for place, each in enumerate(view.features.values()) if each.dtype == "varchar")
+
+    def read(self, get: Callable[[bytes], memoryview | bytes | None], row: Row, at_us: int) -> Iterable[Value]:
+        entity: list[Any] = [row.get(key) for key in self._keys]
+        if None in entity:
+            return self._never
+        value = get(layout.key_of(self._prefix, entity))
+        if value is None:
+            return self._never
+        (count,) = layout.COUNT.unpack_from(value)
+        step = 0
+        if count > 1:
+            instants = memoryview(value)[8 : 8 + 8 * count].cast("q")
+            step = max(bisect_right(instants, at_us) - 1, 0)
+        found = self._row(value, 8 * (1 + count + step * self._width))
+        return self._with_texts(found, value, count) if self._texts else found
+
+    def _with_texts(self, found: tuple[float, ...], value: memoryview | bytes, count: int) -> list[Value]:
+        """Put texts in place of their numbers."""
+        values: list[Value] = list(found)
+        texts: list[str] | None = None
+        for place in self._texts:
+            number = found[place]
+            if number == number:  # not NULL
+                texts = texts or msgspec.json.decode(memoryview(value)[8 * (1 + count * (1 + self._width)) :])
+                values[place] = texts[int(number)]
+        return values
+
+
+def _plain(value: Any) -> Value:
+    return NULL if value is None else value if isinstance(value, str) else float(value)

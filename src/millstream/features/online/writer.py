@@ -1,0 +1,156 @@
+"""Keep the online store current: compute step functions from the lake, write what changed in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+import msgspec
+
+from millstream.errors import Conflict
+from millstream.features.online import layout
+from millstream.features.online.store import Change, OnlineStore
+from millstream.features.plan import FeaturePlan, ViewPlan
+from millstream.features.steps import steps
+from millstream.lake.frame import TableFrame
+from millstream.types import Pins, to_micros
+
+GRACE = timedelta(minutes=10)
+"""Steps begin this long before a refresh, so that requests in flight meanwhile are answered as of their own instant."""
+
+Read = Callable[[str, datetime | None], TableFrame]
+"""Reads a table at its pinned version: every row whose event time is not before the instant (None: every row), and
+every other row of the same keys, so that a correction that moves an event takes it along."""
+
+
+class Refreshed(msgspec.Struct, frozen=True):
+    """What a refresh did.
+
+    Parameters
+    ----------
+    views
+        Names of the views that were computed; the others reflected the same table versions already.
+    written, dropped, unchanged
+        Entities.
+    bytes
+        Size of what was written.
+    """
+
+    views: tuple[str, ...]
+    written: int
+    dropped: int
+    unchanged: int
+    bytes: int
+
+
+class Writer:
+    """The one writer of a project's online store.
+
+    Parameters
+    ----------
+    store
+        Where to write.
+    bound_bytes
+        Most that one view may take; a larger one is refused by name.
+    """
+
+    def __init__(self, store: OnlineStore, *, bound_bytes: int = 512 << 20) -> None:
+        self._store = store
+        self._bound_bytes = bound_bytes
+
+    def refresh(self, plans: Iterable[FeaturePlan], read: Read, *, pins: Pins, now: datetime) -> Refreshed:
+        """Bring the store to these table versions.
+
+        Parameters
+        ----------
+        plans
+            Plans of every release that may answer. Views no plan names are removed from the store.
+        read
+            How rows are read.
+        pins
+            The version of every table that the plans read.
+        now
+            The present instant: steps hold from shortly before it.
+
+        Raises
+        ------
+        Refused
+            When a view would take more than the bound.
+        Conflict
+            When ``read`` gives another version than the pinned one.
+
+        Notes
+        -----
+        A view whose table versions did not change is left alone: time passing changes no step. Values and versions
+        are written in one transaction. Cost: reads each changed table once, back to its views' longest window.
+        """
+        views = list({view.id: view for plan in plans for view in plan.views}.values())
+        applied = self.applied()
+        stale = [view for view in views if not _reflects(applied.get(view.id), view, pins)]
+        since = now - GRACE
+        changes: dict[bytes, bytes | None] = {}
+        unchanged = 0
+        for table in dict.fromkeys(view.table for view in stale):
+            of_table = [view for view in stale if view.table == table]
+            rows = _read(read, table, of_table, since=since, version=pins[table])
+            for view in of_table:
+                unchanged += self._compare(view, rows, since_us=to_micros(since), changes=changes)
+        current = {view.id: applied[view.id] for view in views if view not in stale}
+        for view in stale:
+            current[view.id] = layout.Applied({view.table: pins[view.table]}, to_micros(since))
+        for gone in applied.keys() - current.keys():
+            changes |= dict.fromkeys(self._store.keys(layout.view_prefix(gone)))
+        written = [each for each in changes.values() if each is not None]
+        if stale or changes or current.keys() != applied.keys():
+            self._store.commit([*sorted(changes.items()), _record(current)])
+        return Refreshed(
+            views=tuple(view.name for view in stale),
+            written=len(written),
+            dropped=len(changes) - len(written),
+            unchanged=unchanged,
+            bytes=sum(map(len, written)),
+        )
+
+    def applied(self) -> dict[str, layout.Applied]:
+        """Return what each view in the store reflects, by the view's id."""
+        with self._store.snapshot() as snapshot:
+            record = snapshot.get(layout.APPLIED)
+            return {} if record is None else msgspec.json.decode(bytes(record), type=dict[str, layout.Applied])
+
+    def _compare(self, view: ViewPlan, rows: TableFrame, *, since_us: int, changes: dict[bytes, bytes | None]) -> int:
+        """Collect what differs from the store; return how many entities do not."""
+        found = steps(view, rows, since=since_us, bound_bytes=self._bound_bytes)
+        gone = set(self._store.keys(layout.view_prefix(view.id)))
+        unchanged = 0
+        with self._store.snapshot() as snapshot:
+            for key, value in found.packed(view):
+                gone.discard(key)
+                old = snapshot.get(key)
+                if old is not None and layout.covers(old, value, len(view.features)):
+                    unchanged += 1
+                else:
+                    changes[key] = value
+        changes |= dict.fromkeys(gone)
+        return unchanged
+
+
+def _reflects(applied: layout.Applied | None, view: ViewPlan, pins: Pins) -> bool:
+    return applied is not None and applied.versions == {view.table: pins[view.table]}
+
+
+def _read(read: Read, table: str, views: list[ViewPlan], *, since: datetime, version: int) -> TableFrame:
+    """Read a table once, back to the longest window of its views."""
+    horizons = [view.horizon_us for view in views]
+    known = [each for each in horizons if each is not None]
+    back_to = since - timedelta(microseconds=max(known)) if len(known) == len(horizons) else None
+    rows = read(table, back_to)
+    if rows.version != version:
+        raise Conflict(
+            f"table {table!r} was read at version {rows.version}, not at {version}",
+            expected="one pinned version for all that a refresh reads",
+        )
+    return rows
+
+
+def _record(applied: dict[str, layout.Applied]) -> Change:
+    return layout.APPLIED, msgspec.json.encode(applied)

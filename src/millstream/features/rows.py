@@ -1,0 +1,155 @@
+"""The rows a model predicts for: who, decided when, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import polars as pl
+
+from millstream.errors import BadData
+from millstream.expressions.polars import to_polars
+from millstream.features.compile import inputs
+from millstream.features.facts import COLUMN
+from millstream.features.knowledge import check_known
+from millstream.features.plan import FeaturePlan
+from millstream.lake.frame import TableFrame
+
+_KNOWN, _POSITION = "__inputs_known", "__position"
+_INSTANT = pl.Datetime("us", "UTC")
+
+
+def spine(
+    plan: FeaturePlan,
+    rows: TableFrame,
+    *,
+    between: tuple[datetime | None, datetime | None] = (None, None),
+    static_at: datetime | None = None,
+) -> pl.DataFrame:
+    """Return one row per row to predict, each as it was believed when it was decided.
+
+    Parameters
+    ----------
+    plan
+        The model's plan.
+    rows
+        The rows' table.
+    between
+        Only decisions in this half-open span.
+    static_at
+        Instant at which rows of a table without event time are decided: that of its version.
+
+    Returns
+    -------
+    pl.DataFrame
+        Row key, entity and request columns, ``decided_at``, ``label`` (NULL is unlabelled; left out for a model
+        without label) and ``label_known_at``, the instant from which the label may be learnt from, lag included.
+        Every key for which ``where`` holds is there once, in the table's order.
+
+    Raises
+    ------
+    LeakError
+        When an input of the row itself was not known at its decision.
+    BadData
+        When a row has no key or no decision instant.
+
+    Notes
+    -----
+    Of a key with several rows (corrections) the inputs are those of the latest row known at the decision, the label
+    that of the latest row known at all.
+    """
+    revisions = _with_decision(plan, rows, static_at=static_at)
+    corrected = _corrected(revisions, rows.key)
+    chosen = _believed(revisions, rows) if corrected else revisions
+    if plan.where is not None:
+        chosen = chosen.filter(to_polars(plan.where))
+    _refuse_undecided(chosen, rows)
+    since, until = between
+    if since is not None:
+        chosen = chosen.filter(pl.col("decided_at") >= since)
+    if until is not None:
+        chosen = chosen.filter(pl.col("decided_at") < until)
+    check_known(plan, rows, decided=chosen)
+    fields = [pl.col(name).cast(COLUMN[dtype]) for name, dtype in plan.request.items()]
+    shown = chosen.with_columns(fields).select(*plan.request_columns, "decided_at")
+    if plan.label is None:
+        return shown
+    labels = _labels(plan, revisions, rows)
+    if not corrected:
+        return shown.with_columns(labels.select("label", "label_known_at")[chosen[_POSITION]])
+    labels = labels.sort("label_known_at", _POSITION, nulls_last=False).unique(rows.key, keep="last")
+    return shown.join(labels.drop(_POSITION), on=list(rows.key), how="left", maintain_order="left")
+
+
+def _with_decision(plan: FeaturePlan, rows: TableFrame, *, static_at: datetime | None) -> pl.DataFrame:
+    """Add the decision instant and the instant at which all inputs of the row were known."""
+    if plan.decide_at is not None:
+        decided = to_polars(plan.decide_at)
+    elif rows.event_time is not None:
+        decided = pl.col(rows.event_time)
+    else:
+        decided = pl.lit(static_at)
+    waits_for = dict.fromkeys(rows.known[each] for each in inputs(plan) if each in rows.known)
+    return rows.frame.with_columns(
+        decided.cast(_INSTANT).alias("decided_at"),
+        _latest(waits_for).alias(_KNOWN),
+        pl.int_range(pl.len(), dtype=pl.Int64).alias(_POSITION),
+    )
+
+
+def _latest(instants: Iterable[str]) -> pl.Expr:
+    """Return the latest of some instants, NULL if one is; the beginning of time for none."""
+    columns = [pl.col(each) for each in instants]
+    if not columns:
+        return pl.lit(datetime(1, 1, 1, tzinfo=UTC)).cast(_INSTANT)
+    return pl.when(pl.all_horizontal(each.is_not_null() for each in columns)).then(pl.max_horizontal(columns))
+
+
+def _corrected(revisions: pl.DataFrame, key: tuple[str, ...]) -> bool:
+    named = revisions.select(key)
+    if any(named[each].null_count() for each in key):
+        raise BadData(
+            f"{len(named) - len(named.drop_nulls())} rows to predict have no key ({', '.join(key)} is NULL)",
+            expected="a key for every row: predictions and outcomes are joined by it",
+            do="Each(..., of=) a table whose check nulls(key) quarantines such rows",
+        )
+    return named.n_unique() < len(named)
+
+
+def _believed(revisions: pl.DataFrame, rows: TableFrame) -> pl.DataFrame:
+    """Of the revisions of each key, keep the latest that was known at its own decision, else the first known."""
+    in_time = (pl.col(_KNOWN) <= pl.col("decided_at")).fill_null(False)
+    lateness = pl.when(~in_time).then(pl.col(_KNOWN).to_physical())
+    return (
+        revisions.with_columns(pl.col(_POSITION).min().over(rows.key).alias("__first"))
+        .sort(in_time, -lateness, _KNOWN, _POSITION, nulls_last=False)
+        .unique(rows.key, keep="last", maintain_order=True)
+        .sort("__first")
+        .drop("__first")
+    )
+
+
+def _labels(plan: FeaturePlan, revisions: pl.DataFrame, rows: TableFrame) -> pl.DataFrame:
+    """Return label and when it became known, per revision. A label that is never known is unlabelled."""
+    assert plan.label is not None
+    waits_for = rows.known_for(plan.label.columns)
+    known = _latest(waits_for) if waits_for else pl.col("decided_at")
+    return revisions.select(
+        *rows.key,
+        _POSITION,
+        pl.when(known.is_not_null()).then(to_polars(plan.label)).alias("label"),
+        known.alias("label_known_at"),
+    )
+
+
+def _refuse_undecided(chosen: pl.DataFrame, rows: TableFrame) -> None:
+    undecided = chosen.filter(pl.col("decided_at").is_null())
+    if len(undecided):
+        first = undecided.select(rows.key).row(0, named=True)
+        named = ", ".join(f"{each}={value!r}" for each, value in first.items())
+        raise BadData(
+            f"{len(undecided)} of {len(chosen)} rows of table {rows.table!r} have no decision instant;"
+            f" the first is {named}",
+            expected="a decide_at (or event time) that is never NULL",
+            do="Each(..., where=...) to leave such rows out, or another decide_at",
+        )

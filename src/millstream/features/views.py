@@ -1,0 +1,100 @@
+"""A feature view over the rows of one table version, ready to be asked what was known of anybody at any instant.
+
+The one place where features are computed: ``point_in_time`` asks it at the instants of decisions, the online store
+at every instant at which an answer changes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from millstream.expressions.polars import compute
+from millstream.features.facts import (
+    COLUMN,
+    FOREVER,
+    NOBODY,
+    Codes,
+    Facts,
+    Instants,
+    encode_entities,
+    find_entities,
+    knowledge,
+    read_facts,
+)
+from millstream.features.intervals import Asked, Line
+from millstream.features.plan import ViewPlan, WindowPlan
+from millstream.features.windows import Values, Windows, answer, closing
+from millstream.lake.frame import TableFrame
+
+
+class ViewFacts:
+    """Facts of a view.
+
+    Parameters
+    ----------
+    view
+        What is computed.
+    table
+        The rows it is computed from.
+
+    Attributes
+    ----------
+    entities
+        One row per entity that any row of the table names, in code order.
+    """
+
+    def __init__(self, view: ViewPlan, table: TableFrame) -> None:
+        self.view = view
+        self.entities, codes = encode_entities(table.frame, view.entity)
+        self._waits_for = {name: knowledge(table, view, each) for name, each in view.features.items()}
+        facts = {each: read_facts(table, codes, waits_for=each) for each in dict.fromkeys(self._waits_for.values())}
+        self._line = Line(self._instants(facts), entities=len(self.entities))
+        self._windows = {each: Windows(found, self._line) for each, found in facts.items()}
+        self._values = _values(view, table.frame)
+
+    def find(self, keys: pl.DataFrame) -> Codes:
+        """Find the codes of entities, whose columns stand in the view's order; ``NOBODY`` for NULL and unknown."""
+        return find_entities(self.entities, keys)
+
+    def ask(self, entity: Codes, instants: Instants) -> dict[str, pl.Series]:
+        """Evaluate every feature for each (entity, instant), in order.
+
+        Cost: a binary search per question and distinct window; sorting of facts and questions where needed.
+        """
+        asked = Asked(entity, instants, self._line)
+        return {name: self._answer(name, window, asked) for name, window in self.view.features.items()}
+
+    def _answer(self, name: str, window: WindowPlan, asked: Asked) -> pl.Series:
+        values = self._values["" if window.value is None else window.value.text]
+        windows = self._windows[self._waits_for[name]]
+        found = answer(window, values, windows, asked, entities=len(self.entities))
+        return found.cast(COLUMN[window.dtype]).alias(f"{self.view.name}.{name}")
+
+    def changes(self, since: int) -> tuple[Codes, Instants]:
+        """List, by entity and instant, when an answer may change after ``since``; each entity also at ``since``."""
+        windows = dict.fromkeys((self._waits_for[name], each.over_us) for name, each in self.view.features.items())
+        found = [self._windows[waits_for].changes(over_us) for waits_for, over_us in windows]
+        entity = np.concatenate([np.arange(len(self.entities)), *(each for each, _ in found)])
+        instant = np.concatenate([np.full(len(self.entities), since), *(each for _, each in found)])
+        ahead = (instant >= since) & (instant < FOREVER) & (entity != NOBODY)
+        entity, instant = entity[ahead], instant[ahead]
+        order = np.lexsort((instant, entity))
+        entity, instant = entity[order], instant[order]
+        fresh = np.ones(len(entity), dtype=bool)
+        fresh[1:] = (entity[1:] != entity[:-1]) | (instant[1:] != instant[:-1])
+        return entity[fresh], instant[fresh]
+
+    def _instants(self, facts: dict[tuple[str, ...], Facts]) -> list[Instants]:
+        found = [each for said in facts.values() for each in (said.start, said.superseded)]
+        for name, window in self.view.features.items():
+            if window.over_us is not None:
+                found.append(closing(facts[self._waits_for[name]], window.over_us))
+        return found
+
+
+def _values(view: ViewPlan, frame: pl.DataFrame) -> dict[str, Values]:
+    """Evaluate each distinct expression of a view once; the empty text is the fact itself."""
+    wanted = {each.value.text: each.value for each in view.features.values() if each.value is not None}
+    made = compute(frame, wanted, where=f"feature view {view.name}")
+    return {"": Values(None), **{text: Values(made[text]) for text in wanted}}
