@@ -7,6 +7,8 @@ Everything is imported on first use, so ``import millstream`` costs milliseconds
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,3 +68,26 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def _word(name: str) -> property:
+    def read(module: ModuleType) -> Any:
+        return __getattr__(name)
+
+    return property(read, lambda module, value: None)
+
+
+class _Door(ModuleType):
+    """Keeps the public words apart from the rooms of the same name.
+
+    ``from millstream import checks`` is the word of the definitions, also after a room ``millstream.checks`` was
+    imported, which would otherwise take its place as an attribute of the package.
+    """
+
+    checks = _word("checks")
+    features = _word("features")
+    loop = _word("loop")
+    sources = _word("sources")
+
+
+sys.modules[__name__].__class__ = _Door

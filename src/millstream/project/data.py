@@ -68,7 +68,7 @@ def check(project: Project, *, tables: Iterable[str] | None = None, actor: str =
 
 
 def _check_one(project: Project, name: str, *, actor: str) -> dict[str, Any] | None:
-    from millstream import checks
+    from millstream.checks import run
 
     table, head = project.manifest.table(name), project.lake.head(name)
     before = contracts.last(project.state, name)
@@ -81,7 +81,7 @@ def _check_one(project: Project, name: str, *, actor: str) -> dict[str, Any] | N
     def other(asked: str, *, columns: Sequence[str] | None = None, between: Between | None = None) -> TableFrame:
         return project.lake.read(asked, columns=columns, between=between, trusted=False)
 
-    made = checks.run(
+    made = run(
         table, batch, known_keys=earlier, other=other, now=project.clock.now(), timezone=project.settings.timezone
     )
     record = _record(made, head.version)
