@@ -12,7 +12,7 @@ Range = tuple[Any, Any]
 """Smallest and largest value of a column."""
 
 Key = tuple[str, str]
-"""What was made of a file (hash of the definition), and its path."""
+"""What was made of a file of which table, and its path."""
 
 
 class Rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -42,15 +43,18 @@ class Catalog:
         self._shapes: dict[tuple[str, str], Shape] = {}
         self._derivations: dict[tuple[str, str], Derivation] = {}
         self._digests: dict[str, str] = {}
+        self._listing = threading.Lock()
         self._lists: OrderedDict[tuple[str, int], list[DataFile]] = OrderedDict()
 
     def table(self, name: str) -> Table:
         """Return the definition of a table; a table the lake wrote itself has a bare one."""
         if name in self.manifest.tables:
             return self.manifest.tables[name]
-        if versions.head(self.state, name) is None:
-            known = {*self.manifest.tables, *versions.heads(self.state)}
-            raise NotFound(f"there is no table {name!r}", do=near(name, known))
+        head = versions.head(self.state, name)
+        if head is None or head.kind != "own":
+            known = {*self.manifest.tables, *versions.heads(self.state)} - {name}
+            said = f"there is no table {name!r}" if head is None else f"table {name!r} is no longer defined"
+            raise NotFound(said, do=near(name, known))
         return Table(name, source=Delta(str(self.places.lake / name)))
 
     def kind(self, table: Table) -> Kind:
@@ -149,9 +153,9 @@ class Catalog:
 
     def files(self, table: Table, number: int) -> list[DataFile]:
         """Return the files of a registered version."""
-        key = (table.name, number)
-        if key in self._lists:
-            return self._lists[key]
+        kept = self._lists.get((table.name, number))
+        if kept is not None:
+            return kept
         if versions.listed(self.state, table.name, number):
             found = versions.files(self.state, table.name, number)
         else:
@@ -160,9 +164,10 @@ class Catalog:
 
     def remember(self, name: str, number: int, files: list[DataFile]) -> list[DataFile]:
         """Keep a version's file list at hand."""
-        self._lists[(name, number)] = files
-        while len(self._lists) > _KEPT_LISTS:
-            self._lists.popitem(last=False)
+        with self._listing:
+            self._lists[(name, number)] = files
+            while len(self._lists) > _KEPT_LISTS:
+                self._lists.popitem(last=False)
         return files
 
     def describe(self, table: Table, snapshot: Snapshot, *, content: str, copied: int) -> TableVersion:

@@ -158,7 +158,21 @@ class DeltaLog:
         return self.head().version
 
     def sync(self, version: int) -> list[DataFile]:
-        """Force a commit to the disk: its files, its log entry, both folders; return the files with their hashes."""
+        """Force a commit to the disk: its files, its log entry, both folders; return the files with their hashes.
+
+        Raises
+        ------
+        StorageFull
+            When the disk refuses; the commit is not to be acknowledged.
+        """
+        try:
+            return self._sync(version)
+        except FileNotFoundError as wrong:
+            raise IntegrityError(f"a file of version {version} of {self.path} is gone: {wrong}") from None
+        except OSError as wrong:
+            raise StorageFull(f"{self.path} could not be synced: {wrong}", do="free some space and try again") from None
+
+    def _sync(self, version: int) -> list[DataFile]:
         added, _ = self.changes(version)
         hashed = []
         folders = {self.path, self._log, self.path.parent}
@@ -234,6 +248,7 @@ class DeltaLog:
                 size=row["size_bytes"],
                 rows=row.get("num_records"),
                 parts={each: _text(row.get(f"partition.{each}")) for each in partitions},
+                timed_by=self._event_time,
                 low=self._instant(row.get(f"min.{self._event_time}")),
                 high=self._instant(row.get(f"max.{self._event_time}")),
             )
@@ -264,6 +279,7 @@ class DeltaLog:
             size=added["size"],
             rows=stats.get("numRecords"),
             parts=added.get("partitionValues") or {},
+            timed_by=self._event_time,
             low=self._instant(stats.get("minValues", {}).get(self._event_time)),
             high=self._instant(stats.get("maxValues", {}).get(self._event_time)),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -67,14 +67,12 @@ class FileReader:
 
     def rows(self, files: Sequence[DataFile], shape: Shape, *, digest: str) -> list[Rows]:
         """Return the rows of each file, decoding together those that are not held."""
-        keys = [(digest, str(self._root / each.path)) for each in files]
-        found = {key: self._cache.get(key) for key in keys}
-        missing = [file for file, key in zip(files, keys, strict=True) if found[key] is None]
+        found = {each.path: self._cache.get((digest, each.path)) for each in files}
+        missing = [each for each in files if found[each.path] is None]
         if missing:
             for file, frame in zip(missing, self._decode(missing, shape), strict=True):
-                key = (digest, str(self._root / file.path))
-                found[key] = self._cache.put(key, frame)
-        return [rows for key in keys if (rows := found[key]) is not None]
+                found[file.path] = self._cache.put((digest, file.path), frame)
+        return [rows for each in files if (rows := found[each.path]) is not None]
 
     def _decode(self, files: Sequence[DataFile], shape: Shape) -> list[pl.DataFrame]:
         together = len(files) > 1 and all(each.rows is not None and not each.parts for each in files)
@@ -134,15 +132,16 @@ def ordered(files: Sequence[DataFile]) -> list[DataFile]:
     return sorted(files, key=lambda each: (each.low is not None, each.low or 0, each.path))
 
 
-def overlapping(files: Sequence[DataFile], between: Between) -> list[DataFile]:
-    """Leave out files whose statistics say that they hold no event in a range (widened by a day)."""
+def overlapping(files: Sequence[DataFile], event_time: str | None, between: Between) -> list[DataFile]:
+    """Leave out files whose statistics say that they hold no event in a range (widened by a day for zones)."""
     start, end = between
     low = None if start is None else to_micros(start) - _DAY_US
     high = None if end is None else to_micros(end) + _DAY_US
     return [
         each
         for each in files
-        if each.low is None
+        if each.timed_by != event_time
+        or each.low is None
         or each.high is None
         or ((low is None or each.high >= low) and (high is None or each.low <= high))
     ]
@@ -167,9 +166,9 @@ def inside(event_time: str, between: Between) -> pl.Expr:
     start, end = between
     said = pl.col(event_time).is_not_null()
     if start is not None:
-        said = said & (pl.col(event_time) >= start)
+        said = said & (pl.col(event_time) >= start.astimezone(UTC))
     if end is not None:
-        said = said & (pl.col(event_time) < end)
+        said = said & (pl.col(event_time) < end.astimezone(UTC))
     return said
 
 

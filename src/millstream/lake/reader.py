@@ -96,7 +96,7 @@ class Reader:
         gone = {each.path for each in without}
         files = [each for each in ordered(catalog.files(table, version.version)) if each.path not in gone]
         if between is not None:
-            files = overlapping(files, between)
+            files = overlapping(files, table.event_time, between)
         digest = f"{table.name}:{id(shape)}"
         if (table.name, digest) not in self._readers:
             where = f"table {table.name!r}"

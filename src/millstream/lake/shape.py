@@ -67,18 +67,18 @@ class Shape:
     def apply(self, raw: pl.DataFrame) -> pl.DataFrame:
         """Turn raw rows into rows of the table, with their known-at columns behind the declared ones."""
         table = self.table
-        frame = door.frame(_whole(raw), timezone=table.timezone, where=f"table {table.name!r}")
         lag = parse_duration(table.lag)
+        rows = door.frame(_whole(raw), timezone=table.timezone, where=f"table {table.name!r}").lazy()
+        if self.carried and lag:
+            rows = rows.with_columns(pl.col(self.carried) + lag)
+        for name, expression in self.computed.items():
+            rows = rows.with_columns(to_polars(expression).alias(name))
+        rows = rows.with_columns((to_polars(each) + lag).alias(name) for name, each in self.stated.items())
+        rows = rows.with_columns(_latest(parts).alias(name) for name, parts in self.latest.items())
         try:
-            if self.carried and lag:
-                frame = frame.with_columns(pl.col(self.carried) + lag)
-            for name, expression in self.computed.items():
-                frame = frame.with_columns(to_polars(expression).alias(name))
-            frame = frame.with_columns((to_polars(each) + lag).alias(name) for name, each in self.stated.items())
+            return rows.select(*self.schema, *dict.fromkeys(self.known.values())).collect()
         except pl.exceptions.InvalidOperationError as wrong:
-            raise BadData(f"a computed column of table {table.name!r} fails: {wrong}") from None
-        frame = frame.with_columns(_latest(parts).alias(name) for name, parts in self.latest.items())
-        return frame.select(*self.schema, *dict.fromkeys(self.known.values()))
+            raise BadData(f"a computed column of table {table.name!r} fails: {str(wrong).splitlines()[0]}") from None
 
 
 def compile_shape(

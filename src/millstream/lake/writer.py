@@ -15,7 +15,7 @@ import polars as pl
 
 from millstream.definitions.sources import Csv, Delta, Parquet
 from millstream.definitions.table import Table
-from millstream.errors import BadData, IntegrityError, NotFound, UserError, near
+from millstream.errors import IntegrityError, MillstreamError, NotFound, UserError, near
 from millstream.expressions import door
 from millstream.lake.catalog import Catalog, derived_hash, refuse_rewritten
 from millstream.lake.delta import DeltaLog, Snapshot
@@ -255,25 +255,33 @@ class Writer:
         """Report commits in our own folders that nobody here intended, and commits cut by a crash."""
         found: list[Finding] = []
         for name, number in versions.heads(self._state).items():
-            known = versions.get(self._state, name, number)
-            if known is None or known.kind not in ("own", "ingested"):
+            head = versions.get(self._state, name, number)
+            if (
+                head is None
+                or head.kind == "derived"
+                or (head.kind != "own" and name not in self._catalog.manifest.tables)
+            ):
                 continue
             log = self._log(name)
             torn = log.torn()
             if torn is not None:
-                found.append(Finding(False, f"{name}@{torn}", f"the commit file of version {torn} is empty or cut"))
-            registered = {each.version for each in versions.history(self._state, name)}
-            try:
-                newest = log.head().version
-            except (NotFound, IntegrityError, BadData) as wrong:
-                found.append(Finding(False, name, wrong.happened))
-                continue
-            ours = [each for each in range(newest + 1) if each not in registered and log.changes(each) != ([], [])]
-            found.extend(
-                Finding(False, f"{name}@{each}", f"version {each} was committed by nobody here; its rows are not read")
-                for each in ours
-            )
+                says = f"the commit file of version {torn} is empty or cut; version {torn - 1} is read"
+                found.append(Finding(False, f"{name}@{torn}", says))
+            if head.kind != "attached":
+                found.extend(self._foreign(name, log))
         return found
+
+    def _foreign(self, name: str, log: DeltaLog) -> list[Finding]:
+        registered = {each.version for each in versions.history(self._state, name)}
+        try:
+            newest = log.head().version
+        except MillstreamError as wrong:
+            return [Finding(False, name, wrong.happened)]
+        return [
+            Finding(False, f"{name}@{each}", f"version {each} was committed by nobody here; its rows are not read")
+            for each in range(newest + 1)
+            if each not in registered and log.changes(each) != ([], [])
+        ]
 
     def _log(self, name: str) -> DeltaLog:
         return self._catalog.log(self._bare(name))

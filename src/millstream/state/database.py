@@ -156,8 +156,7 @@ def _storage_error(path: Path, wrong: sqlite3.OperationalError) -> Exception:
     return wrong
 
 
-def _refuse_network(path: Path) -> None:
-    mounts = Path("/proc/mounts")
+def _refuse_network(path: Path, mounts: Path = Path("/proc/mounts")) -> None:
     if not mounts.exists():
         return
     here = str(path.parent.resolve())

@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS table_files (
     rows INTEGER,
     sha256 TEXT,
     parts BLOB NOT NULL,
+    timed_by TEXT,
     low INTEGER,
     high INTEGER,
     PRIMARY KEY (name, path, since)
@@ -120,8 +121,10 @@ class DataFile(msgspec.Struct, frozen=True):
         Rows, where the log says.
     parts
         Partition column to its value as text (None is NULL); such columns are not inside the file.
+    timed_by
+        Column whose range ``low`` and ``high`` give.
     low, high
-        Event times inside, in microseconds since the epoch, from statistics; None where unknown.
+        Its range inside, in microseconds since the epoch, from statistics; None where unknown.
     sha256
         Hash of the bytes, for files written here.
     since
@@ -132,6 +135,7 @@ class DataFile(msgspec.Struct, frozen=True):
     size: int
     rows: int | None = None
     parts: dict[str, str | None] = {}
+    timed_by: str | None = None
     low: int | None = None
     high: int | None = None
     sha256: str | None = None
@@ -179,8 +183,8 @@ def change_files(
         [(version, table, path) for path in removed],
     )
     tx.execute_many(
-        "INSERT INTO table_files (name, path, since, until, bytes, rows, sha256, parts, low, high) "
-        "VALUES (?, ?, ?, NULL, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO table_files (name, path, since, until, bytes, rows, sha256, parts, timed_by, low, high) "
+        "VALUES (?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 table,
@@ -190,6 +194,7 @@ def change_files(
                 each.rows,
                 each.sha256,
                 msgspec.json.encode(each.parts),
+                each.timed_by,
                 each.low,
                 each.high,
             )
@@ -256,6 +261,7 @@ def _file(row: sqlite3.Row) -> DataFile:
         size=row["bytes"],
         rows=row["rows"],
         parts=msgspec.json.decode(row["parts"]),
+        timed_by=row["timed_by"],
         low=row["low"],
         high=row["high"],
         sha256=row["sha256"],
