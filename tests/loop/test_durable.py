@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from millstream.errors import Conflict, Unavailable
+from millstream.loop import durable
 from millstream.loop.durable import Durable
 from millstream.state import State, jobs
 from tests.loop.works import STEPS, Transient, Works, open_loop
@@ -105,7 +106,7 @@ def test_a_waiting_job_can_be_cancelled_and_stays_cancelled(start: Opener, tmp_p
 def test_a_transient_failure_is_tried_again_and_a_lasting_one_ends_the_job(
     start: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("millstream.loop.durable._PAUSE_S", 0.001)
+    monkeypatch.setattr(durable, "_PAUSE_S", 0.001)
     loop, _ = start(
         fail={
             "candidate": [Transient("disk busy"), Transient("disk busy")],

@@ -13,7 +13,7 @@ from millstream.checks.report import CheckReport, CheckResult
 from millstream.definitions.checks import Severity
 from millstream.ledger import Ledger
 from millstream.monitoring import Finding, Judgement, apply, judge_data
-from millstream.monitoring.contracts import from_checks, from_lag
+from millstream.monitoring.contracts import from_checks, from_lag, from_record
 from millstream.monitoring.finding import CALM_DAYS
 from millstream.monitoring.judge import reconcile
 from millstream.state import State, alarms, observations
@@ -162,6 +162,19 @@ def test_broken_contracts_become_alarms_about_data(state: State) -> None:
     assert alarm.severity == "warn" and alarm.next == "millstream check movements"
     assert alarm.detail["check"] == "complete" and "movements@255" in alarm.says
     assert from_checks(report(ok=False, severity="note"), DAY)[0].verdict == "ok"
+    made = report(ok=False)
+    kept = {"table": made.table, "version": made.version, "rows": made.rows}
+    kept["results"] = [msgspec.to_builtins(each) for each in made.results]
+    assert from_record(kept, DAY) == from_checks(made, DAY)
+
+
+def test_days_caught_up_in_one_go_are_days(state: State) -> None:
+    late = end(DAY + timedelta(days=30))
+    for number, verdict in enumerate(["alarm", "ok", "ok", "ok", "alarm"]):
+        day = DAY + timedelta(days=number)
+        write(state, reconcile(day, [finding(day, verdict)], alarms.opened(state), now=late))
+    assert [each.closed_at is None for each in alarms.history(state)].count(True) == 1
+    assert len(alarms.history(state)) == 2
 
 
 def test_lossy_weekends_are_one_alarm(state: State) -> None:

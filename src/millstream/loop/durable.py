@@ -67,7 +67,7 @@ class Durable:
                 "application_version": VERSION,
                 "log_level": "ERROR",
                 "enable_otlp": False,
-                "notification_listener_polling_interval_sec": 1.0,
+                "notification_listener_polling_interval_sec": 0.1,  # nothing listens; stopping waits for it
                 "max_executor_threads": 4,
             }
         )

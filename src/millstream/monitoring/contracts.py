@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
+from typing import Any
 
+import msgspec
 import polars as pl
 
-from millstream.checks.report import CheckReport
+from millstream.checks.report import CheckReport, CheckResult
 from millstream.monitoring.finding import Finding
 from millstream.state.observations import Verdict
 
@@ -18,9 +21,19 @@ def from_checks(report: CheckReport, day: date) -> list[Finding]:
 
     The subject is what was checked and how: ``movements.complete``, ``weather.visib.nulls``.
     """
+    return _from_results(report.table, report.version, report.rows, report.results, day)
+
+
+def from_record(record: Mapping[str, Any], day: date) -> list[Finding]:
+    """Do the same with a report as it is kept: ``table``, ``version``, ``rows`` and ``results`` as plain data."""
+    results = msgspec.convert(record["results"], tuple[CheckResult, ...])
+    return _from_results(record["table"], record["version"], record["rows"], results, day)
+
+
+def _from_results(table: str, version: int, rows: int, results: Iterable[CheckResult], day: date) -> list[Finding]:
     found: dict[str, Finding] = {}
-    for result in report.results:
-        subject = f"{result.subject}.{result.check}"
+    for result in results:
+        subject = _subject(table, result)
         broken = not result.ok and result.severity != "note"
         finding = Finding(
             day=day.isoformat(),
@@ -30,20 +43,21 @@ def from_checks(report: CheckReport, day: date) -> list[Finding]:
             verdict="alarm" if broken else "ok",
             value=result.share,
             threshold=result.threshold,
-            says=f"{report.table}@{report.version}: {result.says}",
+            says=f"{table}@{version}: {result.says}",
             severity=result.severity,
             since=day.isoformat(),
-            next=f"millstream check {report.table}",
-            detail={
-                "check": result.check,
-                "version": report.version,
-                "failed": result.failed_rows,
-                "rows": report.rows,
-            },
+            next=f"millstream check {table}",
+            detail={"check": result.check, "version": version, "failed": result.failed_rows, "rows": rows},
         )
         if subject not in found or broken:  # two checks of one name: the broken one speaks
             found[subject] = finding
     return list(found.values())
+
+
+def _subject(table: str, result: CheckResult) -> str:
+    if result.check in ("complete", "fresh"):  # of the table, whichever column they look at
+        return f"{table}.{result.check}"
+    return result.subject if result.check == "holds" else f"{result.subject}.{result.check}"
 
 
 def from_lag(table: str, day: date, *, known_at: pl.Series, seen_at: datetime, declared: timedelta) -> Finding:

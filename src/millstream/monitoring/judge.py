@@ -135,7 +135,7 @@ def reconcile(
     An alarm found again is updated; one whose value is back for ``CALM_DAYS`` judged days closes; one about a
     release that is no longer live closes at once. What is unknown or incomplete changes nothing.
     """
-    at = now.isoformat()
+    at, today = now.isoformat(), day.isoformat()
     kept = {(each.model, each.kind, each.subject): each for each in opened}
     fresh: list[Alarm] = []
     updated: dict[str, Alarm] = {}
@@ -150,11 +150,13 @@ def reconcile(
         known = kept.get(place)
         if _alarming(finding):
             if known is None:
-                fresh.append(_open(finding, at))
-            elif known.last_at < at:
-                updated[known.id] = _update(known, finding, at)
-        elif known is not None and finding.verdict == "ok" and finding.calm and known.last_at < at:
-            calm = msgspec.structs.replace(known, calm_days=known.calm_days + 1, last_at=at)
+                fresh.append(_open(finding, at, today))
+            elif _judged(known) < today:
+                updated[known.id] = _update(known, finding, at, today)
+        elif known is not None and finding.verdict == "ok" and finding.calm and _judged(known) < today:
+            calm = msgspec.structs.replace(
+                known, calm_days=known.calm_days + 1, last_at=at, detail=known.detail | {"judged": today}
+            )
             if calm.calm_days >= CALM_DAYS[finding.kind]:
                 closed[calm.id] = _close(calm, at, f"passed: {finding.says}")
             else:
@@ -201,9 +203,14 @@ def _alarming(finding: Finding) -> bool:
     return finding.verdict == ("incomplete" if finding.kind == "outcomes" else "alarm")
 
 
-def _open(finding: Finding, at: str) -> Alarm:
+def _judged(alarm: Alarm) -> str:
+    """Return the last day that had a say in an alarm: judging that day again must not count it again."""
+    return str(alarm.detail.get("judged", ""))
+
+
+def _open(finding: Finding, at: str, today: str) -> Alarm:
     return Alarm(
-        id=alarms.alarm_id(finding.model, finding.kind, finding.subject, at),
+        id=alarms.alarm_id(finding.model, finding.kind, finding.subject, today),
         model=finding.model,
         kind=finding.kind,
         subject=finding.subject,
@@ -215,12 +222,12 @@ def _open(finding: Finding, at: str) -> Alarm:
         threshold=finding.threshold,
         says=finding.says,
         next=finding.next,
-        detail=finding.detail | ({"about": finding.about} if finding.about else {}),
+        detail=finding.detail | {"judged": today} | ({"about": finding.about} if finding.about else {}),
     )
 
 
-def _update(alarm: Alarm, finding: Finding, at: str) -> Alarm:
-    said = _open(finding, at)
+def _update(alarm: Alarm, finding: Finding, at: str, today: str) -> Alarm:
+    said = _open(finding, at, today)
     return msgspec.structs.replace(
         said, id=alarm.id, opened_at=alarm.opened_at, since=alarm.since, planted=alarm.planted
     )

@@ -93,8 +93,8 @@ def _goal(day: date, model: str, monitors: Classic, reference: Reference, settle
     goal = metric(reference.goal)
     value = goal.measure(settled.label, settled.value)
     loss = None if value is None else goal.relative_loss(value, reference.goal_value)
-    if value is None or loss is None:
-        says = f"{goal.name} cannot be had of {len(settled.label)} outcomes of one class"
+    if value is None or loss is None or not math.isfinite(loss):
+        says = f"{goal.name} cannot be held against its value when released ({len(settled.label)} outcomes)"
         return [_unknown(day, model, kind, goal.name, says, reference) for kind in ("performance", "harm")]
     simple = goal.measure(settled.label, np.full(len(settled.label), reference.baseline))
     beaten = simple is not None and goal.loss(value) >= goal.loss(simple)

@@ -49,7 +49,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     id
-        Follows from model, kind, subject and the instant it was opened.
+        Follows from model, kind, subject and the judged day it was found on.
     model
         The model it is about; empty for alarms about data, which belong to every model that reads it.
     kind
@@ -93,9 +93,9 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     detail: dict[str, Any] = {}
 
 
-def alarm_id(model: str, kind: str, subject: str, opened_at: str) -> str:
-    """Name an alarm by what it is about and when it was opened, so that judging a day twice opens it once."""
-    return hashlib.sha256("\0".join((model, kind, subject, opened_at)).encode()).hexdigest()[:12]
+def alarm_id(model: str, kind: str, subject: str, day: str) -> str:
+    """Name an alarm by what it is about and the judged day it was found on: judging a day twice opens it once."""
+    return hashlib.sha256("\0".join((model, kind, subject, day)).encode()).hexdigest()[:12]
 
 
 def put(tx: Transaction, alarm: Alarm) -> None:
