@@ -26,6 +26,8 @@ def score(
     actor: str = "somebody",
 ) -> dict[str, Any]:
     """Score the rows of a span with the live release, by the scorer that answers requests."""
+    import polars as pl
+
     from millstream.features import point_in_time, spine
     from millstream.features.plan import FeaturePlan
     from millstream.project.ship import release_of
@@ -43,7 +45,7 @@ def score(
         raise UserError(f"{model} has no rows decided in that span", do="millstream status shows what the tables hold")
     joined = point_in_time(plan, rows, {name: project.lake.read(name) for name in plan.tables})
     values = score_frame(Path(release.path), joined, [each.name for each in plan.columns])
-    made = rows.select(*plan.row_key, "decided_at").with_columns(value=values)
+    made = rows.select(*plan.row_key, "decided_at").with_columns(pl.Series("value", values))
     if out is not None:
         target = Path(out)
         if target.suffix not in (".parquet", ".csv"):

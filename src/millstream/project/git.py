@@ -32,6 +32,15 @@ def described(root: Path, definitions: str) -> dict[str, str]:
     return {"mlflow.source.git.commit": said, "millstream.dirty": "yes" if changes(root) else "no"}
 
 
+def source(root: Path, definitions: str, *, patch: bool) -> dict[str, str]:
+    """Say where the code of a release came from; with ``patch`` what differs from the commit comes along."""
+    said = commit(root)
+    if said is None:
+        return {"snapshot": definitions}
+    different = changes(root)
+    return {"commit": said, **({"dirty": "yes", "patch": different} if patch and different else {})}
+
+
 def refuse_dirty(root: Path) -> None:
     """Refuse definitions that are not committed.
 

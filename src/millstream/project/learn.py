@@ -154,7 +154,9 @@ def _folds(tested: Backtest) -> list[dict[str, Any]]:
 
 
 def _folded(report: Any) -> list[dict[str, Any]]:
-    return [
-        {"cut": each["cut"], "tested": each["counts"]["tested"], "metrics": each["metrics"]}
-        for each in msgspec.to_builtins(report)["folds"]
-    ]
+    found = []
+    for each in msgspec.to_builtins(report)["folds"]:
+        sides = {"model": each["candidate"], "simple rule": each["baseline"], "champion": each["champion"]}
+        metrics = {side: said["metrics"] for side, said in sides.items() if said is not None}
+        found.append({"cut": each["cut"], "tested": each["counts"]["tested"], "metrics": metrics})
+    return found

@@ -182,18 +182,17 @@ def _counts(project: Project) -> dict[str, int]:
 def audit(project: Project, *, subject: str, actor: str = "somebody") -> dict[str, Any]:
     """Answer the auditor's questions about one version, each from a record."""
     from millstream.project.ship import release_of
-    from millstream.releases import open_release
     from millstream.training import read_record
 
     row = release_of(project, subject)
     record = read_record(Path(row.path))
     about = decisions.about(project.state, row.id)
     try:
-        open_release(Path(row.path), project.places.keys)
-        intact = "yes: every file matches the signed list"
+        opened = project.releases.open(row)
+        intact = f"yes: every file is as signed with key {opened.key}"
+        source = dict(opened.said.code)
     except IntegrityError as wrong:
-        intact = f"NO: {wrong.happened}"
-    source = row.summary.get("source", {})
+        intact, source = f"NO: {wrong.happened}", {}
     history = [
         each
         for each in project.ledger.rows(limit=10_000, newest=False)
@@ -203,9 +202,9 @@ def audit(project: Project, *, subject: str, actor: str = "somebody") -> dict[st
     project.ledger.record(actor=actor, act="release.audit", subject=row.name)
     live_at = [each["at"] for each in pointer.was_live(project.state, row.model) if each["release"] == row.id]
     answers = [
-        ("Which data?", " ".join(f"{name}@{version}" for name, version in record.pins.items())),
+        ("Which data?", " ".join(_pinned(project, name, version) for name, version in record.pins.items())),
         ("Which rows?", f"decided before {record.until}; {msgspec.to_builtins(record.counts)}"),
-        ("Which code?", source.get("mlflow.source.git.commit") or source.get("millstream.snapshot") or "unknown"),
+        ("Which code?", source.get("commit") or source.get("snapshot") or "unknown"),
         ("Which definitions?", record.manifest_digest),
         ("Which estimator?", f"{record.estimator}, seed {record.seed}, {record.threads} threads"),
         ("Which environment?", _environment(Path(row.path))),
@@ -224,6 +223,14 @@ def audit(project: Project, *, subject: str, actor: str = "somebody") -> dict[st
             {"at": each.at, "actor": each.actor, "act": each.act, "sequence": each.sequence} for each in history
         ],
     }
+
+
+def _pinned(project: Project, table: str, version: int) -> str:
+    """Name a version, and for a derived table the versions it is computed of."""
+    found = versions.get(project.state, table, version)
+    inputs = found.inputs if found is not None else {}
+    of = f" (of {' '.join(f'{name}@{number}' for name, number in inputs.items())})" if inputs else ""
+    return f"{table}@{version}{of}"
 
 
 def _environment(folder: Path) -> str:
@@ -252,23 +259,10 @@ def verify(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
     chain = project.ledger.verify()
     findings = [{"ok": chain.ok, "subject": "ledger", "says": chain.says}]
     findings += [msgspec.to_builtins(each) for each in project.lake.verify()]
-    findings += _releases(project)
+    findings += [msgspec.to_builtins(each) for each in project.releases.verify()]
     ok = all(each["ok"] for each in findings)
     project.ledger.record(actor=actor, act="project.verify", subject=project.settings.name, detail={"ok": ok})
     return {"ok": ok, "findings": findings, "exit_code": 0 if ok else IntegrityError.exit_code}
-
-
-def _releases(project: Project) -> list[dict[str, Any]]:
-    from millstream.releases import open_release
-
-    found = []
-    for row in rows.history(project.state):
-        try:
-            open_release(Path(row.path), project.places.keys)
-            found.append({"ok": True, "subject": row.name, "says": f"signed and whole, {row.id[:16]}"})
-        except IntegrityError as wrong:
-            found.append({"ok": False, "subject": row.name, "says": wrong.happened})
-    return found
 
 
 def lost(project: Project, *, ids: Iterable[str], actor: str = "somebody") -> dict[str, Any]:

@@ -32,13 +32,13 @@ def reference_of(project: Project, release: Any) -> tuple[FeaturePlan, Reference
     columns = read_columns(project, plan)
     days: dict[date, dict[str, tuple[int, int]]] = {}
     for table in sorted({each.partition(".")[0] for each in columns}):
-        if table not in record.pins and table not in project.manifest.tables:
+        if project.manifest.table(table).event_time is None:
             continue
         until = datetime.fromisoformat(record.until or _FALLBACK)
         for column, counted in null_counts(project, table, columns, between=(None, until), zone=zone).items():
             for day, pair in counted.items():
                 days.setdefault(day, {})[column] = pair
-    value = record.metrics["model"].metrics.get(record.goal)
+    value = record.metrics["model"].get(record.goal)
     baseline = msgspec.json.decode((folder / "baseline.json").read_bytes())["value"]
     reference = Reference(
         release=release.name,
@@ -88,6 +88,8 @@ def null_counts(
     """Count, for each day of event time, the rows of a table and the NULLs of some of its columns."""
     import polars as pl
 
+    if project.manifest.table(table).event_time is None:
+        return {}
     read = project.lake.read(table, between=between)
     names = [each.partition(".")[2] for each in columns if each.partition(".")[0] == table]
     names = [each for each in names if each in read.frame.columns]

@@ -21,6 +21,7 @@ from millstream.state.lock import ProjectLock
 if TYPE_CHECKING:
     from millstream.features.online import LmdbOnline, Writer
     from millstream.lake import Lake
+    from millstream.releases import Releases
     from millstream.tracking import Tracking
 
 COMMANDS = {
@@ -105,6 +106,13 @@ class Project:
         from millstream.tracking import Tracking
 
         return Tracking(self.places)
+
+    @cached_property
+    def releases(self) -> Releases:
+        """Signed bundles, what people decided about them, and which is live."""
+        from millstream.releases import Releases
+
+        return Releases(self.places, state=self.state, ledger=self.ledger, clock=self.clock)
 
     @cached_property
     def online(self) -> LmdbOnline:

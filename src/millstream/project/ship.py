@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from millstream.errors import Conflict, Refused, UserError
+from millstream.errors import Conflict, IntegrityError, Refused, UserError
 from millstream.project import git
 from millstream.state import decisions, pointer
 from millstream.state import releases as rows
@@ -72,8 +72,7 @@ def release(
     actor: str = "somebody",
 ) -> dict[str, Any]:
     """Build a signed release, rehearse its rollback, and ask for approval."""
-    from millstream import registry, releases
-    from millstream.serving.batch import replay
+    from millstream import registry
     from millstream.training.artifact import read_report
 
     project.manifest.model(model)
@@ -83,32 +82,47 @@ def release(
     if chosen is None:
         raise Refused(f"{model} was never trained", expected="a registered version", do=f"millstream train {model}")
     folder = Path(chosen.path)
-    built = releases.build(
-        folder, places=project.places, state=project.state, ledger=project.ledger, clock=project.clock, actor=actor,
-        note=note, model_version=chosen.version, source=_source(project, dirty=dirty),
-    )  # fmt: skip
-    rehearsal = releases.rehearse(built, state=project.state, ledger=project.ledger, score=replay, actor=actor)
+    built = project.releases.build(
+        folder,
+        actor=actor,
+        trained_by=trainer(project, model, chosen.version),
+        note=note,
+        model_version=chosen.version,
+        code=git.source(project.root, project.manifest.digest, patch=dirty),
+    )
+    rehearsal = project.releases.rehearse(built, replay, actor=actor)
+    if not rehearsal.ok:
+        raise IntegrityError(
+            f"the rehearsal of {model}@{chosen.version} failed: {rehearsal.says}",
+            expected="the answers it was trained to give, and those of the release before after rolling back",
+            do=f"millstream train {model}, then release again",
+        )
     report = read_report(folder)
     verdict = msgspec.to_builtins(report.verdict) if report is not None and report.verdict is not None else {}
-    asked = releases.ask(
-        built, verdict=verdict, state=project.state, ledger=project.ledger, clock=project.clock, actor=actor,
-        trained_by=trainer(project, model, chosen.version),
-    )  # fmt: skip
+    asked = project.releases.ask(built, verdict, actor=actor)
     return {
         "model": model,
-        "version": built.version,
+        "version": built.said.version,
         "model_version": chosen.version,
         "release": built.id,
         "rehearsal": rehearsal.says,
+        "rehearsal_ms": round(rehearsal.rollback_ms, 1),
         "decision": asked.id,
         "verdict": verdict,
         "by": actor,
     }
 
 
-def _source(project: Project, *, dirty: bool) -> dict[str, str]:
-    said = git.described(project.root, project.manifest.digest)
-    return said | ({"patch": git.changes(project.root)} if dirty else {})
+def replay(release: Path, rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Answer a release's own sample by its scorer, with the features recorded beside the rows."""
+    from millstream.serving.scorer import Scorer
+
+    sample = msgspec.json.decode((release / "sample.json").read_bytes())
+    scorer = Scorer.open(release)
+    try:
+        return [each.value for each in scorer.score_features(sample["features"][: len(rows)])]
+    finally:
+        scorer.close()
 
 
 def trainer(project: Project, model: str, version: int) -> str:
@@ -126,13 +140,8 @@ def approve(
     actor: str = "somebody",
 ) -> dict[str, Any]:
     """Approve a waiting release and put it live."""
-    from millstream import releases
-
     asked = _waiting(project, decision)
-    decided = releases.decide(
-        asked.id, approve=True, by=actor, reason=reason, simulated=simulated, state=project.state, ledger=project.ledger,
-        clock=project.clock, places=project.places,
-    )  # fmt: skip
+    decided = project.releases.decide(asked.id, True, by=actor, reason=reason, simulated=simulated)
     return {
         "status": decided.status,
         "decision": decided.id,
@@ -142,7 +151,6 @@ def approve(
 
 def put_live(project: Project, release_id: str, *, actor: str, reason: str) -> dict[str, Any]:
     """Swap to an approved release; nothing to do when it is live already."""
-    from millstream import releases
     from millstream.project.data import keep_served
 
     row = rows.get(project.state, release_id)
@@ -150,10 +158,9 @@ def put_live(project: Project, release_id: str, *, actor: str, reason: str) -> d
     if at.release == release_id:
         return {"says": f"{row.name} is live already", "version": row.version, "ms": 0.0}
     keep_served_for(project, row)
-    swapped = releases.swap(
-        row.model, release_id, expected_generation=at.generation, actor=actor, reason=reason, wait_s=WAIT_S,
-        state=project.state, ledger=project.ledger, clock=project.clock,
-    )  # fmt: skip
+    swapped = project.releases.swap(
+        row.model, row, expected_generation=at.generation, actor=actor, reason=reason, wait_s=WAIT_S
+    )
     keep_served(project)
     project_outbox(project)
     servers = len(swapped.acknowledged)
@@ -175,13 +182,8 @@ def reject(
     project: Project, *, decision: int | str | None = None, reason: str = "", actor: str = "somebody"
 ) -> dict[str, Any]:
     """Reject a waiting release; nothing changes for callers."""
-    from millstream import releases
-
     asked = _waiting(project, decision)
-    decided = releases.decide(
-        asked.id, approve=False, by=actor, reason=reason, simulated=False, state=project.state, ledger=project.ledger,
-        clock=project.clock, places=project.places,
-    )  # fmt: skip
+    decided = project.releases.decide(asked.id, False, by=actor, reason=reason)
     row = rows.get(project.state, decided.release)
     return {
         "status": decided.status,
@@ -194,13 +196,8 @@ def rollback(
     project: Project, *, model: str, to: int | None = None, reason: str = "", actor: str = "somebody"
 ) -> dict[str, Any]:
     """Put the release before back, whole."""
-    from millstream import releases
-
     project.manifest.model(model)
-    swapped = releases.rollback(
-        model, to=to, actor=actor, reason=reason, wait_s=WAIT_S, state=project.state, ledger=project.ledger,
-        clock=project.clock,
-    )  # fmt: skip
+    swapped = project.releases.rollback(model, to=to, actor=actor, reason=reason, wait_s=WAIT_S)
     project_outbox(project)
     row = live(project, model)
     assert row is not None
@@ -213,14 +210,13 @@ def rollback(
 
 
 def project_outbox(project: Project) -> int:
-    """Bring what mirrors the state up to date: the registry's alias."""
-    from millstream import releases
+    """Bring what mirrors the state up to date: the registry's alias ``champion``."""
 
-    def alias(body: dict[str, Any]) -> None:
-        if body.get("model_version") is not None:
-            project.tracking.set_alias(body["model"], "champion", body["model_version"])
+    def alias(body: Mapping[str, Any]) -> None:
+        if body["model_version"] is not None:
+            project.tracking.set_alias(body["model"], body["alias"], body["model_version"])
 
-    return releases.project_outbox(project.state, {"alias": alias, "notify": lambda body: None}, clock=project.clock)
+    return project.releases.project({"alias": alias, "notify": lambda body: None})
 
 
 def _waiting(project: Project, decision: int | str | None) -> decisions.Decision:

@@ -147,7 +147,11 @@ class Watch:
         for view in plan.views:
             back = view.horizon_us
             between = None if back is None else (start - timedelta(microseconds=back), start + timedelta(days=1))
-            if view.table not in tables or between is None or (tables[view.table][0] is not None and between[0] < tables[view.table][0][0]):
+            if (
+                view.table not in tables
+                or between is None
+                or (tables[view.table][0] is not None and between[0] < tables[view.table][0][0])
+            ):
                 tables[view.table] = (between, view)
         frames = {name: self.project.lake.read(name, between=between) for name, (between, _) in tables.items()}
         joined = point_in_time(plan, rows, frames)
