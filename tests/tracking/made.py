@@ -1,10 +1,5 @@
 from __future__ import annotations
 
-import atexit
-import functools
-import shutil
-import sqlite3
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +10,11 @@ from millstream.tracking import RunRecord, StoredModel, Tracking
 NAMES = ("form.delay", "form.long")
 
 
-@functools.cache
-def migrated() -> Path:
-    """Return a migrated, empty database to copy: migrating takes seconds."""
-    root = Path(tempfile.mkdtemp(prefix="millstream-tracking-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
-    places = Places(root=root, lake=root, state=root, online=root)
-    Tracking(places).migrate()
-    connection = sqlite3.connect(places.tracking_db)
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-    return places.tracking_db
-
-
 def places_at(root: Path) -> Places:
-    """Return the places of a project whose tracking is migrated already."""
+    """Return the places of a project whose tracking is ready."""
     found = Places(root=root, lake=root / "lake", state=root / "state", online=root / "online")
     found.state.mkdir()
-    shutil.copyfile(migrated(), found.tracking_db)
+    Tracking(found).migrate()
     return found
 
 

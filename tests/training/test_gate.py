@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from millstream.training.backtests import Backtest, BacktestReport
+from millstream.metrics.registry import METRICS, metric
+from millstream.training.backtests import Backtest, BacktestReport, comparable
 from millstream.training.gate import judge
 
 
 def outcome_of(candidate, *, label, days, champion=None, goal="log_loss", baseline=None):
     simple = np.full(label.size, label.mean()) if baseline is None else baseline
-    from millstream.metrics.registry import metric
 
     def value(predicted, rows=slice(None)):
         return {goal: metric(goal).measure(label[rows], predicted[rows])}
@@ -21,7 +21,7 @@ def outcome_of(candidate, *, label, days, champion=None, goal="log_loss", baseli
         model="late", task="binary", goal=goal, metrics=(goal,), folds=(), pooled=pooled, rows=label.size,
         days=len(np.unique(days)), champion="late@2" if champion is not None else "", pins={},
     )  # fmt: skip
-    return Backtest(report, (), label, candidate, simple, days, champion)
+    return Backtest(report, (), label, candidate, simple, days, champion, np.zeros(label.size, dtype=int))
 
 
 @pytest.fixture
@@ -105,3 +105,13 @@ def test_equal_seeds_give_equal_verdicts(world):
     chance, label, days, _ = world
     made = outcome_of(chance, label=label, days=days)
     assert judge(made, seed=3) == judge(made, seed=3)
+
+
+def test_a_constant_that_moves_from_fold_to_fold_does_not_rank():
+    label = np.array([0.0, 1, 0, 1, 1, 1, 0, 1])
+    constant = np.repeat([0.2, 0.9], 4)
+    origin = np.repeat([0, 1], 4)
+    order = METRICS["roc_auc"]
+    assert order.measure(label, constant) > 0.5
+    assert order.measure(label, comparable(order, constant, origin)) == 0.5
+    np.testing.assert_array_equal(comparable(METRICS["brier"], constant, origin), constant)

@@ -59,13 +59,13 @@ def test_the_record_counts_every_row(artifact):
 
 def test_the_scoring_server_replays_the_sample(artifact):
     sample = msgspec.json.decode((artifact / "sample.json").read_bytes())
-    said = serving.read_model(artifact)
-    predictor = serving.load(said, artifact)
+    said = serving.read_model(serving.read_from(artifact))
+    predictor = serving.load(said, serving.read_from(artifact))
     assert len(sample["rows"]) == len(sample["values"]) == 200
     assert set(sample["rows"][0]) == {"flight_id", "distance", "decided_at"}
     flat = serving.array("d", [np.nan if each is None else each for row in sample["features"] for each in row])
     assert predictor.predict_many(flat, 200) == sample["values"]
-    assert serving.read_baseline(artifact) == pytest.approx(0.5, abs=0.2)
+    assert serving.read_baseline(serving.read_from(artifact)) == pytest.approx(0.5, abs=0.2)
     predictor.close()
 
 
@@ -173,7 +173,8 @@ def test_a_regression_goes_the_same_road(tmp_path):
 def test_other_kinds_ship_and_are_served_alike(kind, tmp_path):
     train(manifest(estimator=Estimator(kind, {})), training_set(), folder=tmp_path / "other")
     sample = msgspec.json.decode((tmp_path / "other" / "sample.json").read_bytes())
-    predictor = serving.load(serving.read_model(tmp_path / "other"), tmp_path / "other")
+    read = serving.read_from(tmp_path / "other")
+    predictor = serving.load(serving.read_model(read), read)
     flat = serving.array("d", [np.nan if each is None else each for row in sample["features"] for each in row])
     np.testing.assert_allclose(predictor.predict_many(flat, 200), sample["values"], rtol=0, atol=1e-15)
 

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from millstream.definitions.model import Model
+from millstream.metrics.binary import ranks
+from millstream.metrics.registry import Metric
 from millstream.training.champion import Champion, champion_predicts
 from millstream.training.estimators import default_threads
 from millstream.training.folds import Fold, chosen_metrics, measure, origins, run_fold, task_of
@@ -45,7 +48,7 @@ class BacktestReport(msgspec.Struct, frozen=True):
         Oldest first; the last is the hold-out of a training.
     pooled
         ``candidate`` and ``baseline`` over all test rows; ``champion`` over those decided after it was trained, with
-        ``candidate_beside_champion`` on the same rows.
+        ``candidate_beside_champion`` on the same rows. Metrics of order compare ranks within each fold.
     rows, days
         Test rows in all, and days they were decided on.
     champion
@@ -80,6 +83,8 @@ class Backtest:
         Of all test rows.
     champion
         The champion's predictions, NaN for rows it cannot be compared on; None without a champion.
+    origin
+        Number of the fold each row is of.
     """
 
     report: BacktestReport
@@ -89,6 +94,7 @@ class Backtest:
     baseline: Array
     days: Rows
     champion: Array | None
+    origin: Rows
 
 
 def backtest(
@@ -162,11 +168,17 @@ def _pool(
     simple = np.concatenate([each.baseline_predicted for each in folds])
     days = np.concatenate([each.days for each in folds])
     theirs = np.concatenate(champions)
-    pooled = {"candidate": measure(metrics, label, candidate), "baseline": measure(metrics, label, simple)}
-    fresh = ~np.isnan(theirs)
+    origin = np.repeat(np.arange(len(folds)), [each.label.size for each in folds]).astype(np.intp)
+
+    def over(predicted: Array, rows: npt.NDArray[np.bool_]) -> dict[str, float | None]:
+        said = {each.name: comparable(each, predicted[rows], origin[rows]) for each in metrics}
+        return {each.name: each.measure(label[rows], said[each.name]) for each in metrics}
+
+    every, fresh = np.ones(label.size, dtype=bool), ~np.isnan(theirs)
+    pooled = {"candidate": over(candidate, every), "baseline": over(simple, every)}
     if fresh.any():
-        pooled["champion"] = measure(metrics, label[fresh], theirs[fresh])
-        pooled["candidate_beside_champion"] = measure(metrics, label[fresh], candidate[fresh])
+        pooled["champion"] = over(theirs, fresh)
+        pooled["candidate_beside_champion"] = over(candidate, fresh)
     report = BacktestReport(
         model=model.name,
         task=task,
@@ -179,4 +191,20 @@ def _pool(
         champion=champion.name if champion else "",
         pins=dict(training.pins),
     )
-    return Backtest(report, tuple(folds), label, candidate, simple, days, theirs if champion else None)
+    return Backtest(report, tuple(folds), label, candidate, simple, days, theirs if champion else None, origin)
+
+
+def comparable(goal: Metric, predicted: Array, origin: Rows) -> Array:
+    """Return predictions of several folds so that a metric over all of them is fair.
+
+    A metric of order (``roc_auc``) would also compare rows of different folds, whose models differ: even a baseline
+    would seem to rank, because its constant moves from fold to fold. For such a metric each prediction becomes its
+    rank within its fold (0 to 1, equal ones alike); for all others predictions stay as they are.
+    """
+    if goal.terms is not None:
+        return predicted
+    answer = np.empty_like(predicted)
+    for fold in np.unique(origin):
+        rows = origin == fold
+        answer[rows] = (ranks(predicted[rows]) - 0.5) / int(rows.sum())
+    return answer

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from millstream.metrics.registry import Metric, metric
 from millstream.metrics.uncertainty import Difference, difference
-from millstream.training.backtests import Backtest
+from millstream.training.backtests import Backtest, comparable
 from millstream.training.matrix import Array
-from millstream.training.splits import Rows
 
 FEW_DAYS = 10
 """Under so many days an interval is known to be too narrow, and the verdict says so."""
@@ -154,10 +154,9 @@ def _beside_champion(goal: Metric, tested: Backtest, champion: Array, *, toleran
     return _comparison(name, (ours, theirs), (gain, low, high), found, rows, passed, says)
 
 
-def _difference(goal: Metric, tested: Backtest, other: Array, rows: Rows, *, seed: int) -> Difference:
-    return difference(
-        goal, tested.label[rows], tested.candidate[rows], other[rows], blocks=tested.days[rows], seed=seed
-    )
+def _difference(goal: Metric, tested: Backtest, other: Array, rows: npt.NDArray[np.bool_], *, seed: int) -> Difference:
+    ours, theirs = (comparable(goal, each[rows], tested.origin[rows]) for each in (tested.candidate, other))
+    return difference(goal, tested.label[rows], ours, theirs, blocks=tested.days[rows], seed=seed)
 
 
 def _gain(goal: Metric, found: Difference) -> tuple[float | None, float | None, float | None]:
