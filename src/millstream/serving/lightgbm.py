@@ -42,14 +42,14 @@ class Booster:
         When LightGBM's library is not installed.
     """
 
-    def __init__(self, text: str, *, width: int) -> None:
+    def __init__(self, text: bytes, *, width: int) -> None:
         self.width = width
         self._closed = True
         self._handle = _HANDLE()
         self._fast = _HANDLE()
         many, one = _library()
         rounds = ctypes.c_int(0)
-        _check(many.LGBM_BoosterLoadModelFromString(text.encode(), ctypes.byref(rounds), ctypes.byref(self._handle)))
+        _check(many.LGBM_BoosterLoadModelFromString(text, ctypes.byref(rounds), ctypes.byref(self._handle)))
         self._closed = False
         try:
             self._refuse_wrong_shape(many)
@@ -61,7 +61,6 @@ class Booster:
         except BaseException:
             self.close()
             raise
-        self._row = (ctypes.c_double * width)()
         self._value = ctypes.c_double()
         self._length = ctypes.c_int64()
         self._references = (ctypes.byref(self._length), ctypes.byref(self._value))
@@ -81,13 +80,17 @@ class Booster:
 
     def predict_one(self, features: array[float]) -> float:
         """Predict one row; a binary objective gives the probability of true."""
-        self._row[:] = features
-        if self._call(self._fast, self._row, *self._references):
+        address, length = features.buffer_info()
+        if length != self.width:
+            raise _wrong_width(length, self.width)
+        if self._call(self._fast, address, *self._references):
             _check(-1)
         return self._value.value
 
     def predict_many(self, features: array[float], rows: int) -> list[float]:
         """Predict rows that lie one after another in ``features``; other threads run meanwhile."""
+        if len(features) != rows * self.width:
+            raise _wrong_width(len(features), rows * self.width)
         if not rows:
             return []
         matrix = (ctypes.c_double * len(features)).from_buffer(features)
@@ -173,6 +176,10 @@ _quiet = _Callback(lambda _message: None)
 
 def _silence(library: ctypes.CDLL) -> None:
     library.LGBM_RegisterLogCallback(_quiet)
+
+
+def _wrong_width(given: int, wanted: int) -> IntegrityError:
+    return IntegrityError(f"the model was given {given} numbers", expected=f"{wanted}: every feature of every row")
 
 
 def _check(code: int) -> None:

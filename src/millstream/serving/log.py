@@ -20,7 +20,20 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from millstream.errors import StorageFull, Unavailable
-from millstream.serving.records import STRIDE, Record, encode, frame, hint_file, pack_offset, record_id, segment_name
+from millstream.serving.records import (
+    STRIDE,
+    Record,
+    encode,
+    find,
+    frame,
+    hint_file,
+    pack_offset,
+    read,
+    record_id,
+    segment_name,
+)
+
+__all__ = ["Acknowledgement", "PredictionLog", "find", "new_incarnation", "read", "sync_folder"]
 
 Acknowledgement: TypeAlias = Literal["fsynced", "written"]
 """``fsynced`` survives power loss; ``written`` survives the death of the process only."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -15,6 +15,9 @@ import msgspec
 
 from millstream.errors import IntegrityError
 from millstream.serving.lightgbm import Booster
+
+Read: TypeAlias = Callable[[str], bytes]
+"""Returns the bytes of a release's file by its name."""
 
 _NAN = math.nan
 _LARGEST_EXPONENT = 700.0
@@ -117,7 +120,7 @@ class _Linear:
         pass
 
 
-def read_model(folder: Path) -> ModelFile:
+def read_model(read: Read) -> ModelFile:
     """Read ``model.json`` of an artifact or release.
 
     Raises
@@ -125,28 +128,49 @@ def read_model(folder: Path) -> ModelFile:
     IntegrityError
         When it is missing or is not a model a scoring process can hold.
     """
-    return read_file(folder / "model.json", ModelFile)
+    said: ModelFile = decode(read, "model.json", ModelFile)
+    return said
 
 
-def read_baseline(folder: Path) -> float:
+def read_baseline(read: Read) -> float:
     """Read the value of ``baseline.json``, which must be a finite number."""
-    value = read_file(folder / "baseline.json", BaselineFile).value
+    value: float = decode(read, "baseline.json", BaselineFile).value
     if not math.isfinite(value):
-        raise IntegrityError(f"{folder / 'baseline.json'} says {value}", expected="a finite number")
+        raise IntegrityError(f"baseline.json says {value}", expected="a finite number")
     return value
 
 
-def load(said: ModelFile, folder: Path) -> Predictor:
+def load(said: ModelFile, read: Read) -> Predictor:
     """Make a model ready to predict; a LightGBM text of 1 MB takes about 10 ms."""
     if isinstance(said, LightGbmFile):
-        path = folder / said.file
-        if path.parent != folder:
-            raise IntegrityError(f"model.json names {said.file!r}", expected="a file of its own folder")
-        try:
-            return Booster(path.read_text(encoding="utf-8"), width=len(said.features))
-        except (OSError, UnicodeDecodeError) as wrong:
-            raise IntegrityError(f"{path} cannot be read: {wrong}") from None
+        return Booster(read(said.file), width=len(said.features))
     return _Constant(said) if isinstance(said, ConstantFile) else _Linear(said)
+
+
+def read_from(folder: Path) -> Read:
+    """Read the files of a folder by name; files outside it are refused."""
+
+    def read(name: str) -> bytes:
+        path = folder / name
+        if path.parent != folder or name in ("", ".", ".."):
+            raise IntegrityError(f"{folder} was asked for {name!r}", expected="a file of its own")
+        try:
+            return path.read_bytes()
+        except OSError as wrong:
+            raise IntegrityError(f"{path} cannot be read: {wrong.strerror}", do="build the release again") from None
+
+    return read
+
+
+def decode(read: Read, name: str, kind: Any) -> Any:
+    """Decode a JSON file of a release as one kind of record."""
+    try:
+        return msgspec.json.decode(read(name), type=kind)
+    except msgspec.MsgspecError as wrong:
+        raise IntegrityError(
+            f"{name} of the release cannot be used: {wrong}", expected="a file written by training",
+            do="build the release again",
+        ) from None  # fmt: skip
 
 
 class Encoder:
@@ -177,16 +201,6 @@ class Encoder:
                 for value, codes in zip(values, self._codes, strict=True)
             ],
         )
-
-
-def read_file(path: Path, kind: Any) -> Any:
-    """Decode a JSON file of a release as one kind of record."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.MsgspecError) as wrong:
-        raise IntegrityError(
-            f"{path} cannot be used: {wrong}", expected="a file written by training", do="rebuild the release"
-        ) from None
 
 
 def _logistic(score: float) -> float:

@@ -104,6 +104,16 @@ class Logged(NamedTuple):
     sequence: int
     record: Record
 
+    @property
+    def prediction(self) -> Prediction | None:
+        """Return the record if it is a prediction."""
+        return self.record if isinstance(self.record, Prediction) else None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Return the record if it is an outcome."""
+        return self.record if isinstance(self.record, Outcome) else None
+
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Prediction | Outcome)

@@ -1,0 +1,345 @@
+"""The scoring server as one ASGI application: a thin path from bytes to a logged answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from millstream import __version__
+from millstream.errors import BadData, MillstreamError, Refused, Unavailable
+from millstream.serving import openapi
+from millstream.serving.chain import Answer, Chain
+from millstream.serving.http import (
+    JSON,
+    TEXT,
+    Header,
+    Receive,
+    Refusal,
+    Reply,
+    Scope,
+    Send,
+    check_host,
+    decode,
+    problem,
+    read_body,
+    send,
+)
+from millstream.serving.invocations import Invocation, feature_rows
+from millstream.serving.live import Live
+from millstream.serving.log import PredictionLog
+from millstream.serving.meters import Meters
+from millstream.serving.records import Outcome, Prediction, Record, Scalar
+from millstream.types import parse_instant, to_micros
+
+HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+SLICE = 64
+"""Rows scored before other requests get their turn."""
+
+_log = logging.getLogger("millstream.serving")
+_LOG_TIMEOUT_S = 5.0
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What one process takes on: bytes of a body, seconds for it to come, requests at a time."""
+
+    body_bytes: int = 1_000_000
+    body_s: float = 4.0
+    in_flight: int = 256
+
+
+class PredictBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of a predict request."""
+
+    rows: list[dict[str, Scalar]]
+    at: str | None = None
+
+
+class OneOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One reported outcome; a key of one column may be given bare."""
+
+    key: dict[str, Scalar] | Scalar
+    label: Scalar
+
+
+class OutcomesBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of an outcomes request."""
+
+    outcomes: list[OneOutcome]
+
+
+class OnePrediction(msgspec.Struct, frozen=True):
+    """One answer of a predict request."""
+
+    id: str
+    value: float
+    version: int
+    answered_by: str
+    degraded: bool
+
+
+_predict_body = msgspec.json.Decoder(PredictBody)
+_outcomes_body = msgspec.json.Decoder(OutcomesBody)
+_invocation = msgspec.json.Decoder(Invocation)
+_encode = msgspec.json.Encoder().encode
+
+
+class App:
+    """The ASGI application.
+
+    Parameters
+    ----------
+    live
+        What is served now.
+    log
+        Where every answer goes before it leaves.
+    now_us
+        The project's clock, in microseconds since the epoch.
+    replay
+        Whether a request may say ``at`` which instant it asks.
+    hosts
+        Names a request may be addressed to.
+    limits
+        What the process takes on.
+    """
+
+    def __init__(
+        self,
+        live: Live,
+        log: PredictionLog,
+        *,
+        now_us: Callable[[], int],
+        replay: bool = False,
+        hosts: frozenset[str] = HOSTS,
+        limits: Limits | None = None,
+    ) -> None:
+        self.live = live
+        self.log = log
+        self.meters = Meters(log)
+        self._now_us = now_us
+        self._replay = replay
+        self._hosts = hosts
+        self._limits = limits or Limits()
+        self._in_flight = 0
+        self._gets: dict[str, Callable[[], Reply]] = {
+            "/ping": lambda: Reply(200, b"\n", (TEXT,)),
+            "/version": lambda: Reply(200, __version__.encode(), (TEXT,)),
+            "/health": self._health,
+            "/metrics": self._metrics,
+            "/openapi.json": lambda: Reply(200, openapi.ENCODED),
+            "/v1/models": lambda: _json({"models": [self._model(name) for name in sorted(self.live.chains)]}),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, to: Send) -> None:
+        """Answer one request; nothing but a reply leaves, whatever happens inside."""
+        if scope["type"] != "http":
+            return
+        try:
+            reply = await self._answer(scope, receive)
+        except MillstreamError as wrong:
+            self.meters.refused(wrong.http_status)
+            reply = problem(wrong)
+        except Exception:  # noqa: BLE001 - the request border
+            _log.exception("a request failed")
+            self.meters.refused(500)
+            reply = problem(MillstreamError("the server failed", do="look at run/scoring.log"))
+        await send(reply, to)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Reply:
+        begun = time.perf_counter()
+        headers: list[Header] = scope["headers"]
+        check_host(headers, self._hosts)
+        method, path = scope["method"], scope["path"]
+        if path in self._gets:
+            _only(method, "GET", "HEAD")
+            reply = self._gets[path]()
+            return reply._replace(body=b"") if method == "HEAD" else reply
+        work, model = self._route(path)
+        if work == "model":
+            _only(method, "GET")
+            self.live.chain(model)
+            return _json(self._model(model))
+        _only(method, "POST")
+        if self._in_flight >= self._limits.in_flight:
+            raise Unavailable(f"{self._in_flight} requests are in flight", expected="fewer", do="try again in a second")
+        self._in_flight += 1
+        try:
+            body = await read_body(headers, receive, limit=self._limits.body_bytes, timeout_s=self._limits.body_s)
+            with self._only_chain() if work == "invocations" else self.live.chain(model) as chain:
+                if work == "predict":
+                    return await self._predict(chain, body, begun)
+                if work == "outcomes":
+                    return await self._outcomes(model, chain, body)
+                return await self._invocations(chain, body, begun)
+        finally:
+            self._in_flight -= 1
+
+    def _route(self, path: str) -> tuple[str, str]:
+        if path == "/invocations":
+            return "invocations", ""
+        parts = path.split("/")
+        if path.startswith("/v1/models/") and parts[3]:
+            if len(parts) == 4:
+                return "model", parts[3]
+            if len(parts) == 5 and parts[4] in ("predict", "outcomes"):
+                return parts[4], parts[3]
+        raise Refusal(404, f"there is nothing at {path[:120]}", do="GET /openapi.json")
+
+    async def _predict(self, chain: Chain, body: bytes, begun: float) -> Reply:
+        asked = decode(body, _predict_body)
+        at_us = self._now_us() if asked.at is None else self._at(asked.at)
+        rows = asked.rows
+        until = time.monotonic() + chain.deadline_s
+        answers: list[Answer] = []
+        for start in range(0, len(rows), SLICE):
+            if start:
+                await asyncio.sleep(0)
+            part = rows[start : start + SLICE]
+            answers += chain.answer(part, [at_us] * len(part), until=until, stopped=self.live.stopped)
+        ids = await self._record(chain, rows, answers, at_us, begun)
+        predictions = [
+            OnePrediction(id, each.value, each.scorer.version, each.answered_by, each.degraded)
+            for id, each in zip(ids, answers, strict=True)
+        ]
+        return Reply(200, _encode({"predictions": predictions}))
+
+    async def _invocations(self, chain: Chain, body: bytes, begun: float) -> Reply:
+        rows = feature_rows(decode(body, _invocation), chain.champion)
+        until = time.monotonic() + chain.deadline_s
+        answers: list[Answer] = []
+        for start in range(0, len(rows), SLICE):
+            if start:
+                await asyncio.sleep(0)
+            answers += chain.answer_features(rows[start : start + SLICE], until=until, stopped=self.live.stopped)
+        await self._record(chain, [], answers, self._now_us(), begun)
+        return Reply(200, _encode({"predictions": [each.value for each in answers]}))
+
+    async def _record(
+        self, chain: Chain, rows: list[dict[str, Scalar]], answers: list[Answer], at_us: int, begun: float
+    ) -> list[str]:
+        """Log answers; return their ids once they are safe."""
+        if not answers:
+            return []
+        latency_us = int((time.perf_counter() - begun) * 1e6)
+        wall_us = time.time_ns() // 1000
+        champion = chain.champion
+        records: list[Record] = [
+            Prediction(
+                at_us,
+                wall_us,
+                champion.model,
+                each.scorer.version,
+                each.scorer.release,
+                champion.key(rows[place]) if rows else {},
+                rows[place] if rows else {},
+                each.value,
+                each.answered_by,
+                each.degraded,
+                each.reason,
+                each.features.tobytes(),
+                dict(each.applied),
+                latency_us,
+            )
+            for place, each in enumerate(answers)
+        ]
+        ids = await self._append(records)
+        self.meters.answered(champion.model, [each.answered_by for each in answers], time.perf_counter() - begun)
+        return ids
+
+    async def _outcomes(self, model: str, chain: Chain, body: bytes) -> Reply:
+        asked = decode(body, _outcomes_body)
+        at_us, wall_us = self._now_us(), time.time_ns() // 1000
+        columns = chain.champion.plan.row_key
+        records = [Outcome(at_us, wall_us, model, _key(each.key, columns), each.label) for each in asked.outcomes]
+        ids = await self._append(records) if records else []
+        self.meters.outcomes(model, len(ids))
+        return Reply(200, _encode({"outcomes": [{"id": id} for id in ids]}))
+
+    async def _append(self, records: list[Any]) -> list[str]:
+        try:
+            async with asyncio.timeout(_LOG_TIMEOUT_S):
+                return await self.log.append(records)
+        except TimeoutError:
+            raise Unavailable(
+                f"the prediction log did not answer in {_LOG_TIMEOUT_S:g} s", expected="a disk that takes writes"
+            ) from None
+
+    def _at(self, text: str) -> int:
+        if not self._replay:
+            raise Refused("this server answers for now only", expected="no 'at'", do="start it with --replay")
+        try:
+            return to_micros(parse_instant(text))
+        except ValueError as wrong:
+            raise BadData(str(wrong)) from None
+
+    def _only_chain(self) -> Chain:
+        if len(self.live.chains) != 1:
+            raise Refusal(
+                404,
+                f"/invocations is for a server of one model, and {len(self.live.chains)} are live here",
+                do="POST /v1/models/{model}/predict",
+            )
+        return next(iter(self.live.chains.values()))
+
+    def _health(self) -> Reply:
+        live = self.live
+        said = {
+            "status": "ok" if live.leased and not live.problems else "degraded",
+            "leased": live.leased,
+            "acknowledges": self.log.acknowledge,
+            "log": {"incarnation": self.log.incarnation, "failures": self.log.failures, "spooling": self.log.spooling},
+            "models": {name: self._serving(chain) for name, chain in live.chains.items()},
+            "problems": live.problems,
+        }
+        return _json(said)
+
+    def _model(self, name: str) -> dict[str, Any]:
+        chain = self.live.chain(name)
+        plan = chain.champion.plan
+        types = {key: dtype for view in plan.views for key, dtype in zip(view.keys, view.entity_types, strict=True)}
+        types |= plan.request
+        said = self._serving(chain)
+        return {
+            "name": name,
+            **said,
+            "row": {column: types.get(column, "any") for column in plan.request_columns},
+            "key": plan.row_key,
+            "features": {each.name: each.dtype for each in plan.columns},
+            "deadline_ms": chain.traffic.deadline_ms,
+            "fallback": chain.traffic.fallback,
+        }
+
+    def _serving(self, chain: Chain) -> dict[str, Any]:
+        return {
+            "version": chain.champion.version,
+            "release": chain.champion.release,
+            "previous": chain.previous.version if chain.previous else None,
+            "generation": chain.generation,
+            "answers_as": "champion" if not (self.live.stopped or chain.refused) else "fallback",
+        }
+
+    def _metrics(self) -> Reply:
+        text = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+        return Reply(200, self.meters.expose(self.live.generations, leased=self.live.leased), (text,))
+
+
+def _key(said: Mapping[str, Scalar] | Scalar, columns: tuple[str, ...]) -> dict[str, Scalar]:
+    if isinstance(said, Mapping):
+        if said.keys() == set(columns):
+            return dict(said)
+    elif len(columns) == 1 and said is not None:
+        return {columns[0]: said}
+    raise BadData(f"the key of an outcome is {str(said)[:120]}", expected=f"the row's key: {', '.join(columns)}")
+
+
+def _only(method: str, *allowed: str) -> None:
+    if method not in allowed:
+        raise Refusal(405, f"{method[:20]} is not for this address", expected=" or ".join(allowed))
+
+
+def _json(said: Any) -> Reply:
+    return Reply(200, _encode(said), (JSON,))

@@ -1,0 +1,109 @@
+"""The scoring server's interface, said in OpenAPI."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from millstream import __version__
+
+_MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+_SCALAR = {"type": ["boolean", "number", "string", "null"]}
+_ROW = {"type": "object", "additionalProperties": _SCALAR}
+
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _answers(schema: dict[str, Any], *statuses: int) -> dict[str, Any]:
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    good = {"200": {"description": "The answer.", "content": {"application/json": {"schema": schema}}}}
+    return good | {str(each): {"description": _SAYS[each], "content": problem} for each in statuses}
+
+
+def _list(name: str, items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": [name], "properties": {name: {"type": "array", "items": items}}}
+
+
+_SAYS = {
+    400: "Not addressed to this server, or not a request.",
+    403: "'at' on a server that is not a replay.",
+    404: "No such model is live.",
+    408: "The body came too slowly.",
+    413: "The body is too large.",
+    422: "Not JSON, or a column missing, unknown or of the wrong type.",
+    503: "Too many requests in flight, or the log does not answer; try again.",
+    507: "The prediction log takes no writes; nothing was answered.",
+}
+_PREDICTION = {
+    "type": "object",
+    "required": ["id", "value", "version", "answered_by", "degraded"],
+    "properties": {
+        "id": {"type": "string"},
+        "value": {"type": "number"},
+        "version": {"type": "integer"},
+        "answered_by": {"enum": ["champion", "previous", "baseline"]},
+        "degraded": {"type": "boolean"},
+    },
+}
+_OUTCOME = {
+    "type": "object",
+    "required": ["key", "label"],
+    "properties": {"key": {"oneOf": [_ROW, _SCALAR]}, "label": _SCALAR},
+}
+_PREDICT = _list("rows", _ROW)
+_PREDICT["properties"]["at"] = {"type": "string", "format": "date-time", "description": "Replay servers only."}
+
+DOCUMENT: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {"title": "Millstream scoring server", "version": __version__},
+    "paths": {
+        "/v1/models": {"get": {"summary": "Models that are live.", "responses": _answers({"type": "object"}, 400)}},
+        "/v1/models/{model}": {
+            "parameters": [_MODEL],
+            "get": {"summary": "One model: what it reads.", "responses": _answers({"type": "object"}, 400, 404)},
+        },
+        "/v1/models/{model}/predict": {
+            "parameters": [_MODEL],
+            "post": {
+                "summary": "Predict rows; every answer is logged before it leaves.",
+                "requestBody": _body(_PREDICT),
+                "responses": _answers(_list("predictions", _PREDICTION), 400, 403, 404, 408, 413, 422, 503, 507),
+            },
+        },
+        "/v1/models/{model}/outcomes": {
+            "parameters": [_MODEL],
+            "post": {
+                "summary": "Report the truth that no table has.",
+                "requestBody": _body(_list("outcomes", _OUTCOME)),
+                "responses": _answers({"type": "object"}, 400, 404, 408, 413, 422, 503, 507),
+            },
+        },
+        "/invocations": {
+            "post": {
+                "summary": "MLflow's scoring protocol over feature columns; for a server of one model.",
+                "requestBody": _body({"type": "object"}),
+                "responses": _answers(_list("predictions", {"type": "number"}), 400, 404, 408, 413, 422, 503, 507),
+            }
+        },
+        "/ping": {"get": {"summary": "Whether the process is up.", "responses": {"200": {"description": "It is."}}}},
+        "/health": {"get": {"summary": "Whether champions answer.", "responses": _answers({"type": "object"}, 400)}},
+        "/version": {"get": {"summary": "Millstream's version.", "responses": {"200": {"description": "Text."}}}},
+        "/metrics": {"get": {"summary": "For Prometheus.", "responses": {"200": {"description": "Text."}}}},
+    },
+    "components": {
+        "schemas": {
+            "Problem": {
+                "type": "object",
+                "properties": {
+                    name: {"type": "integer" if name == "status" else "string"}
+                    for name in ("type", "title", "status", "detail", "expected", "do")
+                },
+            }
+        }
+    },
+}
+
+ENCODED = msgspec.json.encode(DOCUMENT)

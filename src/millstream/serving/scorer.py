@@ -1,0 +1,208 @@
+"""The one scorer: HTTP, batch and embedded use all call it, so they cannot disagree."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from millstream.errors import BadData, IntegrityError, Unavailable, near
+from millstream.expressions.values import value as through_the_door
+from millstream.features.online.lookup import Lookup
+from millstream.features.online.store import OnlineStore
+from millstream.features.plan import FeaturePlan
+from millstream.serving import models
+from millstream.types import Pins
+
+
+class _Named(msgspec.Struct, frozen=True):
+    """What a scorer reads of ``release.json``."""
+
+    model: str
+    version: int
+
+
+class Scored(NamedTuple):
+    """One prediction before it is routed and logged.
+
+    ``features`` are those the model saw, as float64; ``applied`` the table versions they reflect.
+    """
+
+    value: float
+    features: array[float]
+    applied: Mapping[str, int]
+
+
+class Scorer:
+    """One release, ready to score; not safe to share between threads.
+
+    Parameters
+    ----------
+    read
+        Returns a file of the release by name.
+    release, model, version
+        Which release: its id, and the name people use, ``late@3``.
+    store
+        Where features of tables are served from; without it only rows of features can be scored.
+
+    Raises
+    ------
+    IntegrityError
+        When a file of the release cannot be used, or the model's features are not the plan's.
+    Unavailable
+        When the model's library is missing.
+
+    Notes
+    -----
+    Loading a 1 MB model takes about 20 ms. One row costs about 40 µs with 20 features.
+    """
+
+    def __init__(
+        self, read: models.Read, *, release: str, model: str, version: int, store: OnlineStore | None = None
+    ) -> None:
+        self.release, self.model, self.version = release, model, version
+        self.plan: FeaturePlan = models.decode(read, "plan.json", FeaturePlan)
+        self.baseline = models.read_baseline(read)
+        file = models.read_model(read)
+        self.features = file.features
+        self._lookup = Lookup(self.plan, store) if store is not None else None
+        self._order = _order(self.plan, self.features)
+        self._door = _door(self.plan)
+        self._encode = models.Encoder(file.features, file.categories).encode
+        self._predictor = models.load(file, read)
+
+    @classmethod
+    def open(cls, folder: Path, store: OnlineStore | None = None) -> Scorer:
+        """Load the folder of a release that was verified; its name is the release's id."""
+        read = models.read_from(folder)
+        said = models.decode(read, "release.json", _Named)
+        return cls(read, release=folder.name, model=said.model, version=said.version, store=store)
+
+    def check(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Take one row as JSON gave it through the door: every column there, of its type, nothing else.
+
+        Raises
+        ------
+        BadData
+            Naming what is missing, unknown (with near matches) or of the wrong type.
+        """
+        door = self._door
+        if len(raw) != len(door) or raw.keys() != door.keys():
+            _refuse_columns(raw, door)
+        return {name: None if raw[name] is None else take(raw[name]) for name, take in door.items()}
+
+    def check_many(self, raws: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Take rows through the door; an error says which row."""
+        checked: list[dict[str, Any]] = []
+        for raw in raws:
+            try:
+                checked.append(self.check(raw))
+            except BadData as wrong:
+                if len(raws) > 1:
+                    wrong.happened = f"row {len(checked)}: {wrong.happened}"
+                raise
+        return checked
+
+    def key(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the columns that name the row."""
+        return {name: raw[name] for name in self.plan.row_key}
+
+    def score_one(self, row: Mapping[str, Any], at_us: int) -> Scored:
+        """Score one checked row as of an instant (microseconds since the epoch).
+
+        Raises
+        ------
+        Unavailable
+            When the online store has no features for this model.
+        """
+        lookup = self._online()
+        features = self._features(lookup.lookup_one(row, at_us))
+        return Scored(self._predictor.predict_one(features), features, _flat(lookup.applied()))
+
+    def score_many(self, rows: Sequence[Mapping[str, Any]], at_us: Sequence[int]) -> list[Scored]:
+        """Score checked rows, each as of its instant; the same answers as one by one."""
+        lookup = self._online()
+        features = [self._features(values) for values in lookup.lookup_many(rows, at_us)]
+        applied = _flat(lookup.applied())
+        return [Scored(value, each, applied) for value, each in zip(self._predict(features), features, strict=True)]
+
+    def score_features(self, rows: Sequence[Sequence[Any]]) -> list[Scored]:
+        """Score rows of feature values, in the order of ``features``; no lookup."""
+        features = [self._encode(row) for row in rows]
+        return [Scored(value, each, {}) for value, each in zip(self._predict(features), features, strict=True)]
+
+    def close(self) -> None:
+        """Free the model."""
+        self._predictor.close()
+
+    def _online(self) -> Lookup:
+        if self._lookup is None:
+            raise Unavailable("this scorer was opened without an online store", expected="Scorer.open(folder, store)")
+        return self._lookup
+
+    def _features(self, values: Sequence[Any]) -> array[float]:
+        return self._encode(values if self._order is None else [values[place] for place in self._order])
+
+    def _predict(self, features: Sequence[array[float]]) -> list[float]:
+        if len(features) == 1:
+            return [self._predictor.predict_one(features[0])]
+        matrix = array("d")
+        for each in features:
+            matrix.extend(each)
+        return self._predictor.predict_many(matrix, len(features))
+
+
+def _order(plan: FeaturePlan, features: Sequence[str]) -> tuple[int, ...] | None:
+    """Say where each of the model's features lies among the plan's columns; None when they are in the same order."""
+    there = {name: place for place, name in enumerate(plan.names)}
+    if set(features) != set(there) or len(set(features)) != len(features):
+        missing = sorted(set(features) ^ set(there))
+        raise IntegrityError(
+            f"the model and the feature plan of the release disagree about {', '.join(missing) or 'a feature twice'}",
+            expected="the same features in model.json and plan.json",
+            do="rebuild the release from its run",
+        )
+    order = tuple(there[name] for name in features)
+    return None if order == tuple(range(len(order))) else order
+
+
+def _flat(applied: Mapping[str, Pins]) -> Pins:
+    """Say per table, not per view, which version is reflected; a view that reflects another one is named."""
+    flat: dict[str, int] = {}
+    for view, pins in applied.items():
+        for table, version in pins.items():
+            if flat.setdefault(table, version) != version:
+                flat[f"{view}/{table}"] = version
+    return flat
+
+
+def _door(plan: FeaturePlan) -> dict[str, Callable[[Any], Any]]:
+    """Say for each column a caller sends how its JSON value is taken, by the type its use demands."""
+    types = {key: dtype for view in plan.views for key, dtype in zip(view.keys, view.entity_types, strict=True)}
+    types |= plan.request
+    return {
+        name: partial(through_the_door, dtype=types[name], where=f"column {name!r} of the request")
+        if name in types
+        else partial(_plain, name)
+        for name in plan.request_columns
+    }
+
+
+def _plain(name: str, raw: Any) -> Any:
+    """Take a key whose type nothing declares."""
+    if isinstance(raw, float) and not math.isfinite(raw):
+        raise BadData(f"column {name!r} of the request is {raw}", expected="a finite number, a text or a boolean")
+    return raw
+
+
+def _refuse_columns(raw: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    missing = [name for name in wanted if name not in raw]
+    unknown = sorted(set(raw) - set(wanted))
+    said = [f"misses {', '.join(map(repr, missing))}"] if missing else []
+    said += [f"has {name!r}, which the model does not read ({near(name, wanted)})" for name in unknown]
+    raise BadData(f"the row {' and '.join(said)}", expected=f"exactly {', '.join(wanted)}", do="GET /v1/models/{model}")

@@ -1,0 +1,164 @@
+"""Following the pointer: a new release is loaded whole and verified before it answers, and a lease says so."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+
+from millstream.errors import MillstreamError
+from millstream.serving.chain import Chain
+from millstream.serving.live import Live
+from millstream.state import State, leases, pointer
+from millstream.state.pointer import Pointer
+
+_log = logging.getLogger("millstream.serving")
+
+POLL_S = 0.02
+RENEW_S = 1.0
+LEASE_S = 3.0
+_RETRY_S = 1.0
+_DRAIN_S = 2.0
+
+OpenChain = Callable[[Pointer, Chain | None], Chain]
+"""Make what answers for a model at a pointer, given what answers now; raises when the release is not whole."""
+
+Switch = Callable[[Callable[[], None]], None]
+"""Run a function where requests are answered, between two of them, and return when it has run."""
+
+
+class Watcher:
+    """Keeps what is served equal to what the pointer says, in a thread of its own.
+
+    Parameters
+    ----------
+    state
+        The state database.
+    live
+        What is served.
+    server, url
+        Who and where this process is, for its lease.
+    open_chain
+        How a pointer becomes something that answers.
+    """
+
+    def __init__(self, state: State, live: Live, *, server: str, url: str, open_chain: OpenChain) -> None:
+        self._state = state
+        self._live = live
+        self._server, self._url = server, url
+        self._open_chain = open_chain
+        self._switch: Switch = lambda change: change()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._seen = -1
+        self._failed: dict[str, tuple[int, float]] = {}
+        self._expires_at = 0.0
+        self._renew_at = 0.0
+
+    def tick(self) -> None:
+        """Look once: load what is new, then renew the lease if it is time or something changed."""
+        seen = self._state.data_version()
+        now = time.monotonic()
+        changed = seen != self._seen or any(now >= again for _, again in self._failed.values())
+        if changed:
+            changed = self._load()
+            self._seen = seen
+        if changed or now >= self._renew_at:
+            self._renew()
+
+    def start(self, switch: Switch) -> None:
+        """Go on looking in a thread; ``switch`` runs a change where requests are answered."""
+        self._switch = switch
+        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop looking and give the lease back."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=LEASE_S)
+        self._live.lease_until = 0.0
+        try:
+            with self._state.transact() as tx:
+                leases.end(tx, self._server)
+        except (MillstreamError, sqlite3.Error):
+            _log.warning("the lease could not be given back; it runs out in %s s", LEASE_S, exc_info=True)
+
+    def _run(self) -> None:
+        while not self._stop.wait(POLL_S):
+            try:
+                self.tick()
+            except (MillstreamError, sqlite3.Error, OSError):
+                _log.warning("the state database did not answer; the lease runs out by itself", exc_info=True)
+                self._stop.wait(_RETRY_S / 4)
+
+    def _load(self) -> bool:
+        """Load what the pointers say; return whether anything that is served changed."""
+        chains = dict(self._live.chains)
+        replaced: list[Chain] = []
+        changed = False
+        for each in pointer.all(self._state):
+            now = chains.get(each.model)
+            if each.release is None or self._is_served(each, now):
+                continue
+            chain = self._opened(each, now)
+            if chain is None:
+                continue
+            if now is not None:
+                replaced.append(now)
+            chains[each.model] = chain
+            changed = True
+        if changed:
+            problems = {name: chain.refused for name, chain in chains.items() if chain.refused}
+            problems |= {name: said for name, said in self._live.problems.items() if name not in chains}
+            self._switch(lambda: self._live.replace(chains, problems))
+            self._drain(replaced)
+        return changed
+
+    def _is_served(self, wanted: Pointer, now: Chain | None) -> bool:
+        if now is not None and now.generation == wanted.generation and not now.refused:
+            return True
+        generation, again = self._failed.get(wanted.model, (-1, 0.0))
+        return generation == wanted.generation and time.monotonic() < again
+
+    def _opened(self, wanted: Pointer, now: Chain | None) -> Chain | None:
+        """Open what a pointer names; one that is not whole never answers: what answered before stands in."""
+        try:
+            chain = self._open_chain(wanted, now)
+        except (MillstreamError, OSError) as wrong:
+            said = f"release {(wanted.release or '')[:12]} of {wanted.model} is not live here: {wrong}"
+            if self._failed.get(wanted.model, (-1, 0.0))[0] != wanted.generation:
+                _log.error(said)
+            self._failed[wanted.model] = (wanted.generation, time.monotonic() + _RETRY_S)
+            if now is None:
+                self._live.problems = {**self._live.problems, wanted.model: said}
+                return None
+            if now.refused == said:
+                return None
+            return Chain(
+                now.champion, previous=now.champion, traffic=now.traffic, generation=now.generation, refused=said
+            )
+        self._failed.pop(wanted.model, None)
+        return chain
+
+    def _drain(self, replaced: list[Chain]) -> None:
+        """Wait for the requests that older releases are still answering, so that an acknowledgement is true."""
+        until = time.monotonic() + _DRAIN_S
+        while any(chain.in_use for chain in replaced) and time.monotonic() < until:
+            time.sleep(0.001)
+
+    def _renew(self) -> None:
+        generations = self._live.generations
+        with self._state.transact() as tx:
+            now_s, now = time.time(), time.monotonic()
+            lease = leases.Lease(self._server, self._url, os.getpid(), generations, now_s + LEASE_S)
+            behind = leases.renew(tx, lease, now_s=now_s)
+        if behind and self._expires_at <= now_s:
+            self._renew_at = time.monotonic() + POLL_S
+            return
+        self._expires_at = lease.expires_at
+        self._live.lease_until = now + LEASE_S
+        self._renew_at = now + RENEW_S
