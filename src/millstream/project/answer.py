@@ -72,10 +72,10 @@ def score(
 def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[str, Any]:
     """Say who answered, from which features of which table versions, and what became true; recompute the features."""
     from millstream.features.plan import FeaturePlan
-    from millstream.serving import log
+    from millstream.serving import records
     from millstream.state import releases as rows
 
-    logged = log.find(prediction, project.places.log)
+    logged = records.find(prediction, project.places.log)
     said = logged.record
     if not hasattr(said, "features"):
         raise NotFound(f"{prediction} is an outcome, not a prediction", do="give the id of an answer")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -35,7 +36,7 @@ class _Model:
     release: str = ""
     reference: Reference | None = None
     plan: FeaturePlan | None = None
-    batches: dict[str, tuple[int, int]] = field(default_factory=dict)
+    categories: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Watch:
@@ -94,9 +95,10 @@ class Watch:
 
     def _meet(self, kept: _Model, model: str, release: Any) -> None:
         """Learn what a release that went live promised."""
-        from millstream.project.reference import reference_of
+        from millstream.project.reference import categories_of, reference_of
 
         kept.plan, kept.reference = reference_of(self.project, release)
+        kept.categories = categories_of(release)
         kept.release = release.id
 
     def _take_answers(self) -> None:
@@ -128,25 +130,25 @@ class Watch:
 
         from millstream.features import spine
 
-        start = datetime.combine(day, time(), tzinfo=self._zone)
-        between = (start - _LABELS_BACK, start + timedelta(days=2))
+        start, end = self._span(day)
+        between = (start - _LABELS_BACK, end + timedelta(days=1))
         rows = spine(plan, self.project.lake.read(plan.rows_table, between=between))
         key = pl.concat_str([pl.col(each).cast(pl.String) for each in plan.row_key], separator="|")
         kept.outcomes += kept.book.settle(rows.select(key.alias("key"), "label", "label_known_at"), now)
-        return rows.filter(pl.col("decided_at").is_between(start, start + timedelta(days=1), closed="left"))
+        return rows.filter(pl.col("decided_at").is_between(start, end, closed="left"))
 
     def _features(self, kept: _Model, plan: FeaturePlan, rows: pl.DataFrame, day: date) -> None:
         """Count the features of every row of the day, not only of those that were asked about."""
         from millstream.features import point_in_time
-        from millstream.training.matrix import columns
+        from millstream.training.matrix import matrix
 
         if not rows.height:
             return
-        start = datetime.combine(day, time(), tzinfo=self._zone)
+        start, end = self._span(day)
         tables = {}
         for view in plan.views:
             back = view.horizon_us
-            between = None if back is None else (start - timedelta(microseconds=back), start + timedelta(days=1))
+            between = None if back is None else (start - timedelta(microseconds=back), end)
             if (
                 view.table not in tables
                 or between is None
@@ -155,22 +157,27 @@ class Watch:
                 tables[view.table] = (between, view)
         frames = {name: self.project.lake.read(name, between=between) for name, (between, _) in tables.items()}
         joined = point_in_time(plan, rows, frames)
-        kept.drift.add(day, columns(joined, [each.name for each in plan.columns]))
+        numbers = matrix(joined, plan.columns, kept.categories)
+        kept.drift.add(day, {each.name: numbers[:, place] for place, each in enumerate(plan.columns)})
 
     def _nulls(self, reference: Reference, day: date) -> dict[str, tuple[int, int]]:
         """Count rows and NULLs of the day in the source columns that features read."""
         from millstream.project.reference import null_counts
 
-        start = datetime.combine(day, time(), tzinfo=self._zone)
         names = {each.partition(".")[0] for each in reference.nulls}
         return {
             column: counted[day]
             for name in sorted(names)
             for column, counted in null_counts(
-                self.project, name, reference.nulls, between=(start, start + timedelta(days=1)), zone=self._zone
+                self.project, name, reference.nulls, between=self._span(day), zone=self._zone
             ).items()
             if day in counted
         }
+
+    def _span(self, day: date) -> tuple[datetime, datetime]:
+        """Return the instants at which a day of the project's zone begins and ends."""
+        start, end = (datetime.combine(each, time(), tzinfo=self._zone) for each in (day, day + timedelta(days=1)))
+        return start.astimezone(UTC), end.astimezone(UTC)
 
     def _judge_contracts(self, day: date) -> list[Judgement]:
         from millstream.monitoring import apply, judge_data
@@ -218,13 +225,11 @@ class PredictionTail:
         """Return what was logged since the last call, by model, as ``OutcomeBook.add_predictions`` wants it."""
         import polars as pl
 
-        from millstream.serving import log
+        from millstream.serving import records
 
         rows: dict[str, list[tuple[Any, ...]]] = {}
-        folder = self._project.places.log
-        for path in sorted(folder.glob("*.log")) if folder.is_dir() else []:
-            records, self._offsets[path.name] = log.read(path, self._offsets.get(path.name, 0))
-            for each in records:
+        for path in records.segments(self._project.places.log):
+            for each in self._new(path):
                 said = each.prediction
                 if said is not None and said.bucket == "live":
                     key = "|".join(str(value) for value in said.key.values())
@@ -239,6 +244,18 @@ class PredictionTail:
             )
             for model, found in rows.items()
         }
+
+    def _new(self, path: Path) -> Iterator[Any]:
+        """Yield what a segment holds past what was read of it."""
+        from millstream.serving import records
+
+        while True:
+            before = self._offsets.get(path.name, 0)
+            found, after = records.read(path, before)
+            yield from found
+            self._offsets[path.name] = after
+            if after == before:
+                return
 
 
 def monitor(project: Project, *, model: str | None = None, actor: str = "somebody") -> dict[str, Any]:
