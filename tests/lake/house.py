@@ -49,7 +49,10 @@ def movements(**words: object) -> Table:
         "key": "id",
         "timezone": "America/New_York",
         "event_time": "leaves",
-        "columns": {"left_at": "leaves + delay * interval '1 minute'", "landed_at": "left_at + air * interval '1 minute'"},
+        "columns": {
+            "left_at": "leaves + delay * interval '1 minute'",
+            "landed_at": "left_at + air * interval '1 minute'",
+        },
         "known_at": {"*": "landed_at", "delay": "left_at"},
         "lag": "1d",
     }

@@ -76,7 +76,9 @@ def test_known_at_holds_per_column_with_lag(house: House) -> None:
     landed, left = frame["landed_at"] + timedelta(days=1), frame["left_at"] + timedelta(days=1)
     assert frame[found.known["id"]].equals(landed, null_equal=True, check_names=False)
     assert frame[found.known["delay"]].equals(left, null_equal=True, check_names=False)
-    later = pl.select(pl.when(landed.is_not_null() & left.is_not_null()).then(pl.max_horizontal(landed, left))).to_series()
+    later = pl.select(
+        pl.when(landed.is_not_null() & left.is_not_null()).then(pl.max_horizontal(landed, left))
+    ).to_series()
     assert frame[found.known["left_at"]].equals(later, null_equal=True, check_names=False)
     cancelled = frame.filter(pl.col("landed_at").is_null())
     assert cancelled.height == 2
@@ -335,7 +337,9 @@ def test_deletion_vectors_and_column_mapping_are_refused(house: House) -> None:
     (log / f"{1:020d}.json").write_text(mapped)
     with pytest.raises(BadData, match="column mapping"):
         lake.refresh(actor="ann")
-    (log / f"{1:020d}.json").write_text('{"protocol":{"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":["moonlight"]}}')
+    (log / f"{1:020d}.json").write_text(
+        '{"protocol":{"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":["moonlight"]}}'
+    )
     with pytest.raises(BadData, match="moonlight"):
         lake.refresh(actor="ann")
 

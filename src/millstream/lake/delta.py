@@ -112,11 +112,6 @@ class DeltaLog:
             return last
         return None
 
-    def transaction(self, app_id: str) -> int | None:
-        """Return the last version an application wrote under its id, if any."""
-        found = self._open(None).transaction_version(app_id)
-        return None if found is None else int(found)
-
     def written_by(self, version: int) -> dict[str, int]:
         """Return the application ids and versions that a commit carries."""
         actions = self._actions(version) or []
@@ -145,6 +140,7 @@ class DeltaLog:
                 self.path,
                 frame,
                 mode="overwrite" if overwrite else "append",
+                schema_mode="overwrite" if overwrite else None,
                 configuration={"delta.logRetentionDuration": _KEEP_LOG},
                 commit_properties=properties,
                 post_commithook_properties=hooks,
@@ -178,7 +174,7 @@ class DeltaLog:
         folders = {self.path, self._log, self.path.parent}
         for each in added:
             file = self.path / each.path
-            hashed.append(replace_hash(each, _sync(file, read=True)))
+            hashed.append(msgspec.structs.replace(each, sha256=_sync(file, read=True)))
             folders.add(file.parent)
         log = [self._commit(version), *self._log.glob(f"{version:020d}.checkpoint*"), self._log / "_last_checkpoint"]
         for file in log:
@@ -306,11 +302,6 @@ class DeltaLog:
                 f"{self.path} uses column mapping: the names in its files are not its column names",
                 do="ask its owner to rewrite the table without column mapping",
             )
-
-
-def replace_hash(file: DataFile, sha256: str) -> DataFile:
-    """Return the file with the hash of its bytes."""
-    return msgspec.structs.replace(file, sha256=sha256)
 
 
 def file_sha256(path: Path) -> str:

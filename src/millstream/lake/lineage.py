@@ -160,7 +160,7 @@ class _Tracer:
             tree.select(exp.alias_(exp.column(column, table=source, quoted=True), hidden, quoted=True), copy=False)
             used[source] = (*used[source], column)
         for each in tree.find_all(exp.Table):
-            each.set("this", exp.to_identifier(_registered(each.alias_or_name), quoted=True))
+            each.set("this", exp.to_identifier(registered(each.alias_or_name), quoted=True))
         return Lineage(
             sql=tree.sql("duckdb"),
             sources=self._sources,
@@ -223,10 +223,6 @@ class _Tracer:
 
 def registered(source: str) -> str:
     """Return the name under which the rows of a source are registered to run a plain query."""
-    return _registered(source)
-
-
-def _registered(source: str) -> str:
     return f"__rows_{source}"
 
 

@@ -40,14 +40,14 @@ def _first_bad(catalog: Catalog, name: str, history: list[TableVersion]) -> Find
                 return Finding(False, f"{name}@{each.version}", "its inputs or definition were changed in the state")
         return None
     table = catalog.table(name)
-    lists = {each.version: _files(catalog, table, each) for each in history}
-    for each in history:
-        if files_hash(lists[each.version]) != each.files_hash:
-            return Finding(False, f"{name}@{each.version}", "its list of files is not the one registered")
+    kept = versions.all_files(catalog.state, name)
     seen: set[str] = set()
     folder = catalog.folder(table)
     for each in history:
-        for file in lists[each.version]:
+        files = _files(catalog, table, each, kept)
+        if files_hash(files) != each.files_hash:
+            return Finding(False, f"{name}@{each.version}", "its list of files is not the one registered")
+        for file in files:
             if file.path not in seen:
                 seen.add(file.path)
                 wrong = _wrong(folder, file)
@@ -56,10 +56,13 @@ def _first_bad(catalog: Catalog, name: str, history: list[TableVersion]) -> Find
     return None
 
 
-def _files(catalog: Catalog, table: Table, version: TableVersion) -> list[DataFile]:
-    if versions.listed(catalog.state, table.name, version.version):
-        return versions.files(catalog.state, table.name, version.version)
-    return list(catalog.log(table).at(version.version).files.values())
+def _files(
+    catalog: Catalog, table: Table, version: TableVersion, kept: list[tuple[DataFile, int | None]]
+) -> list[DataFile]:
+    if not versions.listed(catalog.state, table.name, version.version):
+        return list(catalog.log(table).at(version.version).files.values())
+    number = version.version
+    return [file for file, until in kept if file.since <= number and (until is None or number < until)]
 
 
 def _wrong(folder: Path, file: DataFile) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import glob
 import hashlib
 import time
@@ -180,12 +181,12 @@ def _read_one(file: Path, source: Csv | Parquet, *, expected: Mapping[str, str] 
 
 def _header(file: Path, source: Csv, *, where: str) -> list[str]:
     try:
-        head = pl.read_csv(file, separator=source.separator, has_header=False, n_rows=1, infer_schema=False, glob=False)
-    except pl.exceptions.NoDataError:
-        raise BadData(f"{file} of {where} is empty", expected="a header line and rows") from None
-    except pl.exceptions.ComputeError as wrong:
-        raise BadData(f"{file} of {where} is not CSV: {str(wrong).splitlines()[0]}") from None
-    names = [str(each) for each in head.row(0)]
+        with file.open(encoding="utf-8-sig", newline="") as opened:
+            names = next(csv.reader(opened, delimiter=source.separator), [])
+    except (UnicodeDecodeError, csv.Error) as wrong:
+        raise BadData(f"{file} of {where} is not CSV: {wrong}", expected="UTF-8 text") from None
+    if not names:
+        raise BadData(f"{file} of {where} is empty", expected="a header line and rows")
     twice = sorted({each for each in names if names.count(each) > 1})
     if twice:
         raise BadData(
