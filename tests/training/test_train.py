@@ -113,7 +113,7 @@ def test_a_flipped_bit_in_the_model_is_found_before_training(artifact, tmp_path)
 
 
 def test_a_folder_that_holds_something_is_not_written_over(artifact):
-    with pytest.raises(FileExistsError):
+    with pytest.raises(Conflict, match="is not empty"):
         train(manifest(), training_set(), folder=artifact)
 
 

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from millstream.definitions.manifest import Manifest
-from millstream.errors import IntegrityError
+from millstream.errors import Conflict, IntegrityError
 from millstream.features.plan import FeaturePlan
 from millstream.metrics.profile import Profile, profile
 from millstream.training.backtests import BacktestReport
@@ -61,12 +61,12 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
 
     Raises
     ------
-    FileExistsError
+    Conflict
         When the folder holds something already.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty")
+        raise Conflict(f"{folder} is not empty", expected="a new folder")
     for name, content in files.items():
         (folder / name).write_bytes(content)
 

@@ -185,7 +185,7 @@ def _caveats(tested: Backtest) -> list[str]:
 
 
 def _range(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f" (gain {low:+.4f} to {high:+.4f}, 95 % of the time)"
+    return "" if low is None or high is None else f" (gain {low:+.4f} to {high:+.4f} with 95 % confidence)"
 
 
 def _words(goal: Metric) -> str:
