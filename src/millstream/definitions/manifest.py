@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -12,7 +13,6 @@ from millstream.definitions.model import Model
 from millstream.definitions.table import Table
 from millstream.definitions.view import FeatureView
 from millstream.errors import DefinitionError, NotFound, near
-from millstream.types import content_hash
 
 _Kind = TypeVar("_Kind", Table, FeatureView, Model)
 
@@ -32,8 +32,8 @@ class Manifest(msgspec.Struct, frozen=True):
 
     @property
     def digest(self) -> str:
-        """Hash of the content; equal definitions have equal digests."""
-        return content_hash(msgspec.to_builtins(self))
+        """Hash of the content, in its order: the order of columns and features has a meaning."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
 
     def table(self, name: str) -> Table:
         """Return a table by name."""
@@ -48,8 +48,8 @@ class Manifest(msgspec.Struct, frozen=True):
         return _named(self.models, name, "model")
 
     def encode(self) -> bytes:
-        """Return the manifest as JSON."""
-        return msgspec.json.format(msgspec.json.encode(self, order="deterministic"), indent=1)
+        """Return the manifest as JSON, in its order: a computed column may use those before it."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1)
 
     @classmethod
     def decode(cls, data: bytes) -> Manifest:
