@@ -146,7 +146,7 @@ def refuse_change(expected: Mapping[str, str], found: Mapping[str, str], *, wher
         raise BadData(
             f"the columns of {where} changed: {'; '.join(said)}",
             expected=", ".join(f"{name} {kind}" for name, kind in expected.items()),
-            do="ask its owner, or accept the new columns: millstream ingest --accept-schema TABLE",
+            do="ask its owner, or take them: millstream.open('.').lake.accept_schema(TABLE, actor=YOU)",
         )
 
 
