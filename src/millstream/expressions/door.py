@@ -1,91 +1,60 @@
-"""The door for frames: from whatever a file or table held to the types of the row language."""
+"""The door of the row language: foreign frames and scalars become values that every compiler reads alike.
+
+``value`` needs the standard library only; the functions of frames bring Polars in when they are first called.
+"""
 
 from __future__ import annotations
 
-import polars as pl
+from typing import TYPE_CHECKING
 
-from millstream.errors import BadData
 from millstream.expressions.values import value
-from millstream.types import DType, Schema
+from millstream.types import DType
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = ["frame", "schema", "value"]
 
 
-def frame(raw: pl.DataFrame, *, timezone: str | None, where: str) -> pl.DataFrame:
-    """Bring a frame to the types of the row language.
+def frame(frame: pl.DataFrame, *, timezone: str | None, where: str) -> pl.DataFrame:
+    """Turn a frame into values of the row language.
 
-    Whole numbers become Int64, floats Float64 with NaN and infinity as NULL, times microseconds in UTC. A naive time
-    is read in ``timezone``: where the clock shows an hour twice the earlier is meant, an hour it skips is an error.
+    Parameters
+    ----------
+    frame
+        Any Polars frame.
+    timezone
+        Zone of its naive times, such as ``"America/New_York"``; a time that occurs twice (clocks go back) is taken
+        as the earlier.
+    where
+        What the frame is, for messages: ``"table schedule"``.
+
+    Returns
+    -------
+    pl.DataFrame
+        The same columns and rows: integers Int64, other numbers Float64 with NaN and infinities NULL, categories
+        text, times ``Datetime("us", "UTC")``, lengths of time ``Duration("us")``; dates, text and booleans as they
+        are; a column of type Null is Float64. Columns that are so already are passed on without a copy.
 
     Raises
     ------
     BadData
-        For a naive time without a zone, a time the zone's clock never showed, or a type the language has not.
+        Naming the column: naive times and no zone, a time that did not exist (clocks went forward), an integer
+        beyond 64 bits, a time outside of the years 1 to 9999, a type the language does not have.
     """
-    return raw.select(_column(raw, name, kind, timezone=timezone, where=where) for name, kind in raw.schema.items())
+    from millstream.expressions.frames import admit
+
+    return admit(frame, timezone=timezone, where=where)
 
 
-def schema(made: pl.DataFrame) -> Schema:
-    """Return the types of a frame that came through the door."""
-    return {name: _dtype(kind) for name, kind in made.schema.items()}
+def schema(frame: pl.DataFrame) -> dict[str, DType]:
+    """Name the type of each column of a frame in the row language.
 
+    Raises
+    ------
+    BadData
+        When a column has a type the language does not have, even after the door.
+    """
+    from millstream.expressions.frames import schema_of
 
-def _column(raw: pl.DataFrame, name: str, kind: pl.DataType, *, timezone: str | None, where: str) -> pl.Expr:
-    column = pl.col(name)
-    if kind == pl.UInt64:
-        return column.cast(pl.Int64, strict=True)
-    if kind.is_integer():
-        return column.cast(pl.Int64)
-    if kind.is_float() or kind.is_decimal():
-        made = column.cast(pl.Float64)
-        return pl.when(made.is_finite()).then(made).alias(name)
-    if isinstance(kind, pl.Datetime):
-        if kind.time_zone is not None:
-            return column.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
-        return _localised(raw, name, timezone=timezone, where=where)
-    if isinstance(kind, pl.Categorical | pl.Enum):
-        return column.cast(pl.String)
-    if kind == pl.Null:
-        return column.cast(pl.Float64)
-    if kind in (pl.String, pl.Boolean, pl.Date) or isinstance(kind, pl.Duration):
-        return column
-    raise BadData(f"column {name!r} of {where} is a {kind}", expected="numbers, texts, booleans, dates or times")
-
-
-def _localised(raw: pl.DataFrame, name: str, *, timezone: str | None, where: str) -> pl.Expr:
-    if timezone is None:
-        raise BadData(
-            f"column {name!r} of {where} has times without a zone",
-            expected="the zone they are in",
-            do="Table(..., timezone='Area/City')",
-        )
-    naive = pl.col(name).dt.cast_time_unit("us")
-    local = naive.dt.replace_time_zone(timezone, ambiguous="earliest", non_existent="null")
-    never = raw.filter(pl.col(name).is_not_null() & local.is_null())
-    if never.height:
-        raise BadData(
-            f"column {name!r} of {where} says {never[name][0]}, a time the clocks of {timezone} skipped ({never.height} rows)",
-            expected="times those clocks showed",
-            do="set timezone to the zone the times were written in",
-        )
-    return local.dt.convert_time_zone("UTC")
-
-
-def _dtype(kind: pl.DataType) -> DType:
-    if isinstance(kind, pl.Datetime):
-        return "timestamptz" if kind.time_zone else "timestamp"
-    if isinstance(kind, pl.Duration):
-        return "interval"
-    found = _NAMES.get(kind)
-    if found is None:
-        raise BadData(f"a column is a {kind}", expected=", ".join(_NAMES.values()))
-    return found
-
-
-_NAMES: dict[pl.DataType, DType] = {
-    pl.Boolean(): "boolean",
-    pl.Int64(): "bigint",
-    pl.Float64(): "double",
-    pl.String(): "varchar",
-    pl.Date(): "date",
-}
+    return schema_of(frame)

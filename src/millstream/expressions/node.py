@@ -1,4 +1,4 @@
-"""The tree of an expression: plain data that a release keeps and every compiler reads."""
+"""Expressions as plain data: a typed tree of tagged records that survives JSON."""
 
 from __future__ import annotations
 
@@ -11,43 +11,52 @@ from millstream.types import DType
 
 
 class Column(msgspec.Struct, frozen=True, tag="column"):
-    """A column of the row."""
+    """The value of a column of the row."""
 
     name: str
     dtype: DType
 
 
 class Literal(msgspec.Struct, frozen=True, tag="literal"):
-    """A constant; timestamptz and interval are microseconds, date is days since the epoch."""
+    """A constant. Instants and intervals are microseconds, dates are days, both since 1970; None is NULL."""
 
     value: bool | int | float | str | None
     dtype: DType
 
 
 class Call(msgspec.Struct, frozen=True, tag="call"):
-    """A function of the closed set (operators are functions too), applied."""
+    """A function of the table applied to arguments; ``function`` is its signature, such as ``+(bigint, bigint)``."""
 
     function: str
-    arguments: tuple[Node, ...]
+    args: tuple[Node, ...]
     dtype: DType
 
 
-Node: TypeAlias = Column | Literal | Call
+class Case(msgspec.Struct, frozen=True, tag="case"):
+    """The first branch whose condition is true, else the last value. Branches not taken are not evaluated."""
+
+    conditions: tuple[Node, ...]
+    results: tuple[Node, ...]
+    otherwise: Node
+    dtype: DType
+
+
+Node: TypeAlias = Column | Literal | Call | Case
 
 
 class Expression(msgspec.Struct, frozen=True):
-    """A parsed and typed row expression.
+    """A parsed and typed expression.
 
     Parameters
     ----------
     text
         As it was written.
     node
-        Its tree.
+        The typed tree; what compilers read.
     dtype
-        Type of its value.
+        Type of the result.
     columns
-        Names of the columns it reads, each once, in order of appearance.
+        Columns it reads, in order of first mention.
     """
 
     text: str
@@ -56,9 +65,22 @@ class Expression(msgspec.Struct, frozen=True):
     columns: tuple[str, ...]
 
 
-def walk(node: Node) -> Iterator[Node]:
-    """Go through a tree, parents first."""
-    yield node
+def children(node: Node) -> tuple[Node, ...]:
+    """Return the parts of a node."""
     if isinstance(node, Call):
-        for each in node.arguments:
-            yield from walk(each)
+        return node.args
+    if isinstance(node, Case):
+        return (*node.conditions, *node.results, node.otherwise)
+    return ()
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """Yield a node and everything below it, parents first."""
+    yield node
+    for child in children(node):
+        yield from walk(child)
+
+
+def columns(node: Node) -> tuple[str, ...]:
+    """Name the columns a node reads, in order of first mention."""
+    return tuple(dict.fromkeys(each.name for each in walk(node) if isinstance(each, Column)))

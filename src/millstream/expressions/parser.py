@@ -1,356 +1,546 @@
-"""From text to a typed tree; the only file that knows SQLGlot."""
+"""Read and type expressions. The only file of the row language that imports SQLGlot."""
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, date, datetime
+import difflib
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from millstream.errors import ExpressionError, near
-from millstream.expressions.functions import CALENDAR, FUNCTIONS, fits
-from millstream.expressions.node import Call, Column, Expression, Literal, Node, walk
-from millstream.types import DType, Schema, to_micros
+from millstream.expressions.forms import FORMS, HINTS
+from millstream.expressions.kernel import BIGINT, date_of_varchar, timestamptz_of_varchar
+from millstream.expressions.lengths import UnequalLengthError, interval_micros
+from millstream.expressions.node import Call, Case, Column, Expression, Literal, Node, columns
+from millstream.expressions.table import BY_NAME, resolve
+from millstream.types import DType, Schema
 
-_UNITS = {
-    "MICROSECOND": 1,
-    "MILLISECOND": 1_000,
-    "SECOND": 1_000_000,
-    "MINUTE": 60_000_000,
-    "HOUR": 3_600_000_000,
-    "DAY": 86_400_000_000,
-    "WEEK": 604_800_000_000,
+# fmt: off
+BINARY: dict[type[exp.Expression], str] = {
+    exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.IntDiv: "//", exp.Mod: "%", exp.DPipe: "||",
+    exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
+    exp.And: "and", exp.Or: "or", exp.NullSafeEQ: "is not distinct from", exp.Like: "like", exp.Pow: "power",
+    exp.Contains: "contains", exp.StartsWith: "starts_with", exp.EndsWith: "ends_with",
 }
-_TYPES: dict[str, DType] = {
-    "BIGINT": "bigint",
-    "INT": "bigint",
-    "SMALLINT": "bigint",
-    "TINYINT": "bigint",
-    "DOUBLE": "double",
-    "FLOAT": "double",
-    "VARCHAR": "varchar",
-    "TEXT": "varchar",
-    "BOOLEAN": "boolean",
-    "TIMESTAMPTZ": "timestamptz",
-    "DATE": "date",
+UNARY: dict[type[exp.Expression], str] = {
+    exp.Not: "not", exp.Neg: "negate", exp.Abs: "abs", exp.Sign: "sign", exp.Floor: "floor", exp.Ceil: "ceil",
+    exp.Sqrt: "sqrt", exp.Ln: "ln", exp.Exp: "exp", exp.Lower: "lower", exp.Upper: "upper", exp.Length: "length",
+    exp.Hour: "hour", exp.Minute: "minute", exp.Second: "second", exp.Year: "year", exp.Quarter: "quarter",
+    exp.Month: "month", exp.Week: "week", exp.WeekOfYear: "week", exp.Day: "day", exp.DayOfMonth: "day",
+    exp.DayOfYear: "dayofyear", exp.DayOfWeek: "dayofweek", exp.DayOfWeekIso: "isodow", exp.TimeToUnix: "epoch",
 }
-_BINARY: dict[type[exp.Expression], str] = {
-    exp.And: "and",
-    exp.Or: "or",
-    exp.EQ: "=",
-    exp.NEQ: "<>",
-    exp.LT: "<",
-    exp.LTE: "<=",
-    exp.GT: ">",
-    exp.GTE: ">=",
-    exp.Add: "+",
-    exp.Sub: "-",
-    exp.Mul: "*",
-    exp.Div: "/",
-    exp.IntDiv: "//",
-    exp.Mod: "%",
-    exp.Pow: "power",
-    exp.DPipe: "||",
-    exp.Nullif: "nullif",
-    exp.StartsWith: "starts_with",
-    exp.EndsWith: "ends_with",
-    exp.Contains: "contains",
+TYPES: dict[str, DType] = {
+    "BOOLEAN": "boolean", "BIGINT": "bigint", "DOUBLE": "double",
+    "VARCHAR": "varchar", "TEXT": "varchar", "TIMESTAMPTZ": "timestamptz", "DATE": "date", "TIMESTAMP": "timestamp",
+    "INTERVAL": "interval",
 }
-_UNARY: dict[type[exp.Expression], str] = {
-    exp.Not: "not",
-    exp.Neg: "negate",
-    exp.Abs: "abs",
-    exp.Sign: "sign",
-    exp.Floor: "floor",
-    exp.Ceil: "ceil",
-    exp.Sqrt: "sqrt",
-    exp.Ln: "ln",
-    exp.Exp: "exp",
-    exp.Lower: "lower",
-    exp.Upper: "upper",
-    exp.Length: "length",
-    exp.TimeToUnix: "epoch",
-}
-_PARTS: dict[type[exp.Expression], str] = {
-    exp.Year: "year",
-    exp.Quarter: "quarter",
-    exp.Month: "month",
-    exp.Week: "week",
-    exp.Day: "day",
-    exp.DayOfYear: "dayofyear",
-    exp.DayOfWeek: "dayofweek",
-    exp.DayOfWeekIso: "isodow",
-    exp.Hour: "hour",
-    exp.Minute: "minute",
-}
-_VARIADIC: dict[type[exp.Expression], str] = {exp.Least: "least", exp.Greatest: "greatest", exp.Coalesce: "coalesce"}
+HARMLESS = {"safe", "typed", "ignore_nulls", "coalesce", "big_int", "binary", "is_string", "quoted", "copy"}
+# fmt: on
+MOST_CHARACTERS = 20_000
 
 
-class Parser:
-    """Parses one text against one schema.
+def read(text: str, schema: Schema, *, where: str) -> Expression:
+    """Parse and type one expression; see ``expressions.parse``."""
+    reader = _Reader(text, schema, where)
+    node = reader.read()
+    return Expression(text=text, node=node, dtype=node.dtype, columns=columns(node))
 
-    Parameters
-    ----------
-    text, schema, where
-        As for ``millstream.expressions.parse``.
-    """
 
-    def __init__(self, text: str, schema: Schema, *, where: str) -> None:
-        self._text = text
-        self._schema = schema
-        self._where = where
+class _Reader:
+    """Turns SQLGlot's tree into typed nodes; keeps what messages need."""
 
-    def parse(self) -> Expression:
-        """Parse, type and check the whole text."""
+    def __init__(self, text: str, schema: Schema, where: str) -> None:
+        self.text = text
+        self.schema = schema
+        self.where = where
+
+    def read(self) -> Node:
+        if not isinstance(self.text, str) or not self.text.strip():
+            self.fail("the expression is empty", None, expected="a SQL expression over the columns of a row")
+        if len(self.text) > MOST_CHARACTERS:
+            self.fail(f"the expression has {len(self.text)} characters", None, expected=f"at most {MOST_CHARACTERS}")
         try:
-            found = sqlglot.parse(self._text, read="duckdb")
-        except (SqlglotError, RecursionError) as wrong:
-            details = getattr(wrong, "errors", None) or [{}]
-            column = details[0].get("col")
-            self._refuse(
-                details[0].get("description") or "it is nested too deeply", at=(column - 1) if column else None
-            )
-        if len(found) != 1 or found[0] is None:
-            self._refuse("it is not one expression")
-        node = self._node(found[0])
+            tree = self.parsed()
+            node = self.node(tree)
+        except RecursionError:
+            self.fail("the expression is nested too deeply", None, do="split it over several columns")
         if node is None:
-            self._refuse("it is NULL and nothing else, which has no type")
-        columns = tuple(dict.fromkeys(each.name for each in walk(node) if isinstance(each, Column)))
-        return Expression(text=self._text, node=node, dtype=node.dtype, columns=columns)
-
-    def _node(self, tree: Any) -> Node | None:
-        """Type one node; None is a bare NULL, whose type its neighbours give."""
-        kind = type(tree)
-        if kind is exp.Paren:
-            return self._node(tree.this)
-        if kind is exp.Column:
-            return self._column(tree)
-        if kind is exp.Null:
-            return None
-        if kind in (exp.Literal, exp.Boolean, exp.Interval):
-            return self._literal(tree)
-        if kind in _BINARY:
-            return self._call(_BINARY[kind], tree, tree.this, tree.expression)
-        if kind in _UNARY:
-            return self._unary(_UNARY[kind], tree)
-        if kind in _PARTS:
-            return self._part(_PARTS[kind], tree)
-        if kind in _VARIADIC:
-            return self._call(_VARIADIC[kind], tree, tree.this, *tree.expressions)
-        if kind in (exp.Cast, exp.TryCast):
-            return self._cast(tree, "try_cast" if kind is exp.TryCast else "cast")
-        return self._rest(tree)
-
-    def _rest(self, tree: Any) -> Node | None:
-        kind = type(tree)
-        if kind is exp.Is:
-            return self._is(tree)
-        if kind is exp.Between:
-            low = self._call(">=", tree, tree.this, tree.args["low"])
-            return self._typed("and", tree, [low, self._call("<=", tree, tree.this, tree.args["high"])])
-        if kind is exp.In and tree.expressions:
-            found: Node | None = None
-            for each in tree.expressions:
-                one = self._call("=", tree, tree.this, each)
-                found = one if found is None else self._typed("or", tree, [found, one])
-            return found
-        if kind in (exp.Case, exp.If):
-            return self._case(tree)
-        if kind is exp.Round and tree.args.get("decimals") is None:
-            return self._call("round", tree, tree.this)
-        if kind is exp.Log and tree.expression is not None and tree.this.name == "10":
-            return self._call("log10", tree, tree.expression)
-        if kind is exp.Trim and tree.expression is None:
-            return self._call("trim", tree, tree.this)
-        if kind is exp.AtTimeZone:
-            self._refuse(
-                "a time in a zone is only for calendar parts", tree, expected="hour(t at time zone 'Zone') and its like"
-            )
-        name = (
-            tree.name
-            if kind is exp.Anonymous
-            else tree.sql_name().lower()
-            if hasattr(tree, "sql_name")
-            else kind.__name__
-        )
-        self._refuse(f"there is no {name!r} in the row language", tree, do=near(name.lower(), FUNCTIONS))
-
-    def _column(self, tree: Any) -> Node:
-        name = tree.name
-        if tree.table:
-            self._refuse(f"{tree.table}.{name} names a table; an expression reads one row", tree, expected=name)
-        if name not in self._schema:
-            self._refuse(f"there is no column {name!r}", tree, do=near(name, self._schema))
-        dtype = self._schema[name]
-        if dtype == "timestamp":
-            self._refuse(f"column {name!r} has times without a zone", tree, expected="Table(..., timezone='Area/City')")
-        return Column(name, dtype)
-
-    def _literal(self, tree: Any) -> Node:
-        if isinstance(tree, exp.Boolean):
-            return Literal(bool(tree.this), "boolean")
-        if isinstance(tree, exp.Interval):
-            return self._interval(tree)
-        if tree.is_string:
-            return Literal(str(tree.this), "varchar")
-        text = str(tree.this)
-        if re.fullmatch(r"\d+", text):
-            value = int(text)
-            if value > 2**63 - 1:
-                self._refuse(f"{text} does not fit a bigint", tree)
-            return Literal(value, "bigint")
-        return Literal(float(text), "double")
-
-    def _interval(self, tree: Any) -> Node:
-        unit = (tree.unit.name if tree.unit is not None else "").upper().removesuffix("S")
-        number = tree.this.name if isinstance(tree.this, exp.Literal) else ""
-        if unit in ("MONTH", "YEAR", "QUARTER"):
-            self._refuse("a month has no fixed length", tree, expected="days or weeks, for instance interval '30 days'")
-        if unit not in _UNITS or not re.fullmatch(r"-?\d+(\.\d+)?", number):
-            self._refuse(
-                "this interval is not understood", tree, expected="a number and a unit, for instance interval '2 hours'"
-            )
-        return Literal(round(float(number) * _UNITS[unit]), "interval")
-
-    def _unary(self, name: str, tree: Any) -> Node | None:
-        inner = self._node(tree.this)
-        if name == "negate" and isinstance(inner, Literal) and isinstance(inner.value, int | float):
-            return Literal(-inner.value, inner.dtype)
-        return self._typed(name, tree, [inner])
-
-    def _part(self, name: str, tree: Any) -> Node:
-        inner = tree.this
-        while isinstance(inner, exp.Paren | exp.TsOrDsToDate):
-            inner = inner.this
-        if not isinstance(inner, exp.AtTimeZone):
-            self._refuse(
-                f"{name} of an instant depends on where one stands",
-                tree,
-                expected=f"{name}({inner.sql('duckdb')} at time zone 'Area/City')",
-            )
-        zone = inner.args["zone"].name
-        if zone not in available_timezones():
-            self._refuse(f"there is no time zone {zone!r}", inner, do=near(zone, available_timezones()))
-        instant = self._node(inner.this)
-        typed = self._typed(name, tree, [instant])
-        assert isinstance(typed, Call)
-        return Call(name, (*typed.arguments, Literal(zone, "varchar")), typed.dtype)
-
-    def _cast(self, tree: Any, how: str) -> Node:
-        kind = tree.to.this.name
-        if kind not in _TYPES:
-            self._refuse(
-                f"there is no type {tree.to.sql('duckdb')}", tree, expected=", ".join(sorted(set(_TYPES.values())))
-            )
-        wanted = _TYPES[kind]
-        inner = self._node(tree.this)
-        if wanted in ("timestamptz", "date"):
-            if not (isinstance(inner, Literal) and isinstance(inner.value, str)):
-                self._refuse(f"only a written {wanted} can be cast to one", tree, expected=f"{wanted} '2013-02-01 ...'")
-            return self._instant(str(inner.value), wanted, tree)
-        if inner is None:
-            return Literal(None, wanted)
-        return inner if inner.dtype == wanted else self._typed(f"{how} {wanted}", tree, [inner])
-
-    def _instant(self, text: str, wanted: DType, tree: Any) -> Node:
-        try:
-            if wanted == "date":
-                return Literal((date.fromisoformat(text) - date(1970, 1, 1)).days, "date")
-            value = datetime.fromisoformat(text)
-        except ValueError:
-            self._refuse(f"{text!r} is not a {wanted}", tree, expected="ISO 8601, for instance 2013-02-01 10:00:00+00")
-        return Literal(to_micros(value if value.tzinfo else value.replace(tzinfo=UTC)), "timestamptz")
-
-    def _is(self, tree: Any) -> Node:
-        inner = self._node(tree.this)
-        if isinstance(tree.expression, exp.Null):
-            return Literal(True, "boolean") if inner is None else self._typed("is null", tree, [inner])
-        if isinstance(tree.expression, exp.Boolean):
-            same = self._typed("=", tree, [inner, Literal(bool(tree.expression.this), "boolean")])
-            return self._typed("coalesce", tree, [same, Literal(False, "boolean")])
-        self._refuse("'is' compares with null, true or false", tree)
-
-    def _case(self, tree: Any) -> Node:
-        branches = tree.args["ifs"] if isinstance(tree, exp.Case) else [tree]
-        default = tree.args.get("default") if isinstance(tree, exp.Case) else tree.args.get("false")
-        conditions = []
-        for each in branches:
-            condition = each.this
-            if isinstance(tree, exp.Case) and tree.this is not None:
-                condition = exp.EQ(this=tree.this.copy(), expression=condition.copy())
-            conditions.append(self._as(self._node(condition), "boolean", each))
-        values = [self._node(each.args["true"]) for each in branches]
-        values.append(self._node(default) if default is not None else None)
-        if all(each is None for each in values):
-            self._refuse("every branch is NULL, which has no type", tree)
-        typed = self._typed("coalesce", tree, values)
-        assert isinstance(typed, Call)
-        arguments: list[Node] = []
-        for condition, value in zip(conditions, typed.arguments, strict=False):
-            arguments += [condition, value]
-        return Call("case", (*arguments, typed.arguments[-1]), typed.dtype)
-
-    def _as(self, node: Node | None, wanted: DType, tree: Any) -> Node:
-        if node is None:
-            return Literal(None, wanted)
-        if node.dtype != wanted:
-            self._refuse(f"this is a {node.dtype}", tree, expected=f"a {wanted}")
+            self.fail("a bare NULL has no type", tree, do="write for instance cast(null as double)")
         return node
 
-    def _call(self, name: str, tree: Any, *arguments: Any) -> Node | None:
-        return self._typed(name, tree, [self._node(each) for each in arguments])
+    def parsed(self) -> exp.Expression:
+        try:
+            statements = sqlglot.parse(_PREFIX + self.text, read="duckdb")
+        except SqlglotError as wrong:
+            self.syntax(wrong)
+        select = statements[0]
+        if len(statements) != 1 or not isinstance(select, exp.Select):
+            self.fail("this is more than one expression", None, expected="one SQL expression")
+        more = [name for name, given in select.args.items() if given and name not in ("expressions", "kind")]
+        if more or len(select.expressions) != 1 or isinstance(select.expressions[0], exp.Alias):
+            self.fail("this is a query, not an expression", None, expected="what could stand alone after SELECT")
+        found: exp.Expression = select.expressions[0]
+        return found
 
-    def _typed(self, name: str, tree: Any, arguments: list[Node | None]) -> Node:
-        given = [None if each is None else each.dtype for each in arguments]
-        if given and all(each is None for each in given) and name not in ("is null",):
-            self._refuse(f"{name} of nothing but NULL has no type", tree)
-        found = fits(FUNCTIONS[name], given)
-        if found is None:
-            shown = ", ".join(each or "NULL" for each in given)
-            takes = "; ".join(", ".join(wanted) for wanted, _ in FUNCTIONS[name].signatures)
-            self._refuse(f"{name} does not take {shown}", tree, expected=f"{name} of {takes}")
-        wanted, result = found
-        settled = tuple(_settle(node, kind) for node, kind in zip(arguments, wanted, strict=True))
-        return Call(name, settled, result)
+    # Messages -------------------------------------------------------------------------------------------------
 
-    def _refuse(
-        self, happened: str, tree: Any = None, *, at: int | None = None, expected: str = "", do: str = ""
+    def fail(
+        self, problem: str, at: exp.Expression | tuple[int, int] | None, *, expected: str = "", do: str = ""
     ) -> NoReturn:
-        place = _position(self._text, tree) if at is None else at
-        caret = "" if place is None else f"\n    {' ' * place}^"
-        line = self._text.replace("\n", " ")
-        raise ExpressionError(f"{self._where}: {happened}\n    {line}{caret}", expected=expected, do=do)
+        """Raise an ExpressionError that shows the place."""
+        place = _place(at) if isinstance(at, exp.Expression) else at
+        shown = _caret(self.text, place) if isinstance(self.text, str) else ""
+        raise ExpressionError(f"{self.where}: {problem}{shown}", expected=expected, do=do)
 
+    def syntax(self, wrong: SqlglotError) -> NoReturn:
+        """Show where SQLGlot stopped."""
+        errors = getattr(wrong, "errors", None) or [{}]
+        told, line, col = errors[0].get("description"), errors[0].get("line"), errors[0].get("col")
+        place = (len(self.text), len(self.text) + 1)
+        if line and col:
+            before = (_PREFIX + self.text).split("\n")[: line - 1]
+            end = sum(len(each) + 1 for each in before) + col - len(_PREFIX)
+            place = (max(end - len(errors[0].get("highlight") or " "), 0), max(end, 1))
+        if not told or "Required keyword" in told:
+            told = "something is missing or left over here"
+        self.fail(
+            f"this is not a SQL expression: {told.rstrip('.')}", place, expected="a SQL expression in DuckDB's dialect"
+        )
 
-def _settle(node: Node | None, wanted: DType) -> Node:
-    """Give a bare NULL its type, and widen a bigint where a double is wanted."""
-    if node is None:
-        return Literal(None, wanted)
-    if node.dtype == "bigint" and wanted == "double":
+    def source(self, tree: exp.Expression) -> str:
+        """Return the text of a part, as it was written where that is known."""
+        place = _place(tree)
+        return self.text[place[0] : place[1]] if place else tree.sql("duckdb")
+
+    def refuse_types(self, name: str, args: Sequence[Node | None], tree: exp.Expression) -> NoReturn:
+        """Say which types a function takes."""
+        types = [each.dtype if each is not None else None for each in args]
+        given = ", ".join(each or "NULL" for each in types)
+        taken = [each for each in BY_NAME[name] if "timestamp" not in each.arguments] or BY_NAME[name]
+        expected = " or ".join(dict.fromkeys(f"({each.signature[len(name) + 1 :]}" for each in taken[:8]))
+        self.fail(f"{name} does not take ({given})", tree, expected=expected, do=self.advice(name, types, tree))
+
+    def advice(self, name: str, types: Sequence[DType | None], tree: exp.Expression) -> str:
+        """Say how to write what was probably meant."""
+        takes_local = any(each.arguments == ("timestamp",) for each in BY_NAME[name])
+        inner = tree.args.get("expression") if isinstance(tree, exp.Extract) else tree.this
+        if takes_local and list(types) == ["timestamptz"] and isinstance(inner, exp.Expression):
+            return f"say in which zone: {name}({self.source(inner)} at time zone 'America/New_York')"
+        kinds = set(types)
+        if {"varchar", "timestamptz"} <= kinds:
+            return "write an instant as timestamptz '2013-02-01T10:00:00Z'"
+        if {"varchar", "date"} <= kinds:
+            return "write a day as date '2013-02-01'"
+        if {"timestamptz", "date"} <= kinds:
+            return "compare days: cast(x at time zone 'Zone' as date)"
+        if {"date", "interval"} <= kinds:
+            return "add or subtract whole days as a number: day + 1"
+        if "timestamptz" in kinds and kinds & {"bigint", "double"}:
+            return "say which unit: x * interval '1 minute'"
+        if "boolean" in kinds and kinds & {"bigint", "double"}:
+            return "turn the boolean into a number: cast(x as bigint)"
+        if name in ("%", "//") and "double" in kinds:
+            return "these are for whole numbers: cast(x as bigint), or floor(a / b)"
+        if "timestamp" in kinds:
+            return "keep to instants; a local time is for calendar parts and cast(... as date) only"
+        return "cast one side, for instance cast(x as double)"
+
+    # Nodes ----------------------------------------------------------------------------------------------------
+
+    def node(self, tree: exp.Expression) -> Node | None:
+        """Type one part of the tree; None is a bare NULL."""
+        reader = _READERS.get(type(tree))
+        if reader is not None:
+            return reader(self, tree)
+        if type(tree) in BINARY:
+            self.only(tree, "this", "expression")
+            return self.call(BINARY[type(tree)], [tree.this, tree.expression], tree)
+        if type(tree) in UNARY:
+            self.only(tree, "this")
+            return self.call(UNARY[type(tree)], [tree.this], tree)
+        self.unknown(tree)
+
+    def unknown(self, tree: exp.Expression) -> NoReturn:
+        """Refuse what is not in the language."""
+        name = _written(tree, self.text)
+        known = sorted({*(each for each in BY_NAME if each.isidentifier()), *FORMS})
+        close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+        hint = HINTS.get(name, "")
+        if isinstance(tree, exp.Anonymous | exp.Func):
+            problem = f"there is no function {name!r}"
+        else:
+            problem = f"{type(tree).__name__.upper()} is not part of the row language"
+        listed = "docs/expressions.md lists the functions"
+        self.fail(problem, tree, expected="" if hint else near(name, known) if close else listed, do=hint)
+
+    def only(self, tree: exp.Expression, *names: str) -> None:
+        """Refuse options of a function that the language does not have."""
+        for name, given in tree.args.items():
+            if name not in names and name not in HARMLESS and given:
+                self.fail(f"{_written(tree, self.text)} does not take {name.rstrip('_')!r}", tree)
+
+    def call(self, name: str, trees: Sequence[exp.Expression | None], tree: exp.Expression) -> Node:
+        """Type a call of a function."""
+        if any(each is None for each in trees):
+            self.fail(f"{name} needs more arguments", tree, expected=_signatures(name))
+        return self.apply(name, [self.node(each) for each in trees if each is not None], tree)
+
+    def apply(self, name: str, args: Sequence[Node | None], tree: exp.Expression) -> Node:
+        """Apply a function to typed arguments."""
+        types = [each.dtype if each is not None else None for each in args]
+        if not any(each.takes(len(args)) for each in BY_NAME[name]):
+            self.fail(f"{name} does not take {len(args)} arguments", tree, expected=_signatures(name))
+        function = resolve(name, types)
+        if function is None:
+            self.refuse_types(name, args, tree)
+        typed = tuple(self.coerced(each, function.argument(place)) for place, each in enumerate(args))
+        for place, each in enumerate(typed):
+            if function.is_constant(place) and (not isinstance(each, Literal) or each.value is None):
+                self.fail(f"argument {place + 1} of {name} must be a literal", tree)
+        self.check_constants(name, typed, tree)
+        return Call(function.signature, typed, function.result)
+
+    def check_constants(self, name: str, args: Sequence[Node], tree: exp.Expression) -> None:
+        """Check the range of literal arguments."""
+        values = [each.value if isinstance(each, Literal) else None for each in args]
+        if name == "round" and len(args) == 2 and values[1] not in range(16):
+            self.fail(f"round cannot keep {values[1]} digits", tree, expected="0 to 15")
+        if name == "substring" and (
+            values[1] not in range(1, 2**31) or (len(args) == 3 and values[2] not in range(2**31))
+        ):
+            self.fail(
+                "substring starts at 1 and takes a length of 0 or more",
+                tree,
+                expected="literals such as substring(x, 2, 3)",
+            )
+        if name == "at time zone":
+            try:
+                ZoneInfo(str(values[1]))
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                known = near(str(values[1]), available_timezones())
+                self.fail(f"there is no time zone {values[1]!r}", tree, expected=known)
+
+    def coerced(self, node: Node | None, dtype: DType) -> Node:
+        """Give a NULL its type, make a double of a bigint where one is wanted."""
+        if node is None:
+            return Literal(None, dtype)
+        if node.dtype == dtype:
+            return node
         if isinstance(node, Literal):
-            return Literal(None if node.value is None else float(node.value), "double")
-        return Call("cast double", (node,), "double")
-    return node
+            return Literal(float(node.value), dtype)  # type: ignore[arg-type]
+        return Call("cast as double(bigint)", (node,), "double")
+
+    def condition(self, tree: exp.Expression) -> Node:
+        """Type what must be a boolean."""
+        found = self.node(tree)
+        if found is not None and found.dtype != "boolean":
+            self.fail(
+                f"a condition is a boolean, this is a {found.dtype}", tree, do="write a comparison, for instance x > 0"
+            )
+        return self.coerced(found, "boolean")
+
+    def case(
+        self, conditions: Sequence[Node], results: Sequence[Node | None], trees: Iterable[exp.Expression | None]
+    ) -> Node | None:
+        """Build a case whose results have one type; the last result is the otherwise."""
+        dtype: DType | None = None
+        for result, tree in zip(results, trees, strict=True):
+            if result is None or dtype == result.dtype:
+                continue
+            if dtype is None:
+                dtype = result.dtype
+            elif {dtype, result.dtype} == {"bigint", "double"}:
+                dtype = "double"
+            else:
+                self.fail(f"the results have different types: {dtype} and {result.dtype}", tree, do="cast one of them")
+        if dtype is None:
+            return None
+        typed = [self.coerced(each, dtype) for each in results]
+        return Case(tuple(conditions), tuple(typed[:-1]), typed[-1], dtype)
 
 
-def _position(text: str, tree: Any) -> int | None:
-    """Find where a node stands in the text: by the leftmost name or literal in it that SQLGlot placed."""
+_PREFIX = "select "
+
+
+def _signatures(name: str) -> str:
+    return " or ".join(dict.fromkeys(each.signature for each in BY_NAME[name][:6]))
+
+
+def _place(tree: exp.Expression | None) -> tuple[int, int] | None:
+    """Return where a part stands in the text: from its first to its last known token."""
     if tree is None:
         return None
-    starts = [each.meta["start"] for each in tree.walk() if "start" in getattr(each, "meta", {})]
-    if starts:
-        return int(min(starts))
-    found = re.search(re.escape(tree.name), text) if getattr(tree, "name", "") else None
-    return found.start() if found else None
+    marks = [each.meta for each in tree.walk() if "start" in each.meta]
+    if not marks:
+        return None
+    start = min(each["start"] for each in marks) - len(_PREFIX)
+    return max(start, 0), max(each["end"] for each in marks) - len(_PREFIX) + 1
 
 
-def zone(name: str) -> ZoneInfo:
-    """Return a time zone that ``parse`` accepted."""
-    return ZoneInfo(name)
+def _written(tree: exp.Expression, text: str) -> str:
+    """Return the name of a function as it was written, else as SQLGlot calls it."""
+    if isinstance(tree, exp.Anonymous):
+        return str(tree.this).lower()
+    if "start" in tree.meta:
+        name = text[tree.meta["start"] - len(_PREFIX) : tree.meta["end"] - len(_PREFIX) + 1].lower()
+        if name.isidentifier():
+            return name
+    return tree.sql_name().lower() if isinstance(tree, exp.Func) else type(tree).__name__.lower()
 
 
-__all__ = ["CALENDAR", "Parser", "zone"]
+def _caret(text: str, place: tuple[int, int] | None) -> str:
+    """Show a text, and the place under it; of several lines only the one."""
+    if place is None:
+        return f"\n    {text.strip()}" if text.strip() else ""
+    start = min(place[0], len(text))
+    first = text.rfind("\n", 0, start) + 1
+    last = text.find("\n", start)
+    line = text[first : last if last >= 0 else len(text)]
+    width = max(min(place[1] - start, len(line) - (start - first)), 1)
+    return f"\n    {line}\n    {' ' * (start - first)}{'^' * width}"
+
+
+def _column(reader: _Reader, tree: exp.Column) -> Node:
+    name = tree.name
+    if tree.args.get("table"):
+        reader.fail("a column is named without its table", tree, do=f"write {name}")
+    dtype = reader.schema.get(name)
+    if dtype is None:
+        reader.fail(f"there is no column {name!r}", tree, expected=near(name, reader.schema))
+    if isinstance(tree.this, exp.Star):
+        reader.fail("* is not a value", tree)
+    return Column(name, dtype)
+
+
+def _literal(reader: _Reader, tree: exp.Literal) -> Node:
+    if tree.is_string:
+        return Literal(tree.this, "varchar")
+    return _number(reader, tree, str(tree.this))
+
+
+def _number(reader: _Reader, tree: exp.Expression, text: str) -> Node:
+    try:
+        number: int | float = int(text)
+    except ValueError:
+        number = float(text)
+        if not math.isfinite(number):
+            reader.fail(f"{text} is beyond the doubles", tree)
+        return Literal(number, "double")
+    if not BIGINT[0] <= number <= BIGINT[1]:
+        reader.fail(f"{text} is beyond 64 bits", tree, do=f"write {text}.0 for a double")
+    return Literal(number, "bigint")
+
+
+def _negate(reader: _Reader, tree: exp.Neg) -> Node:
+    if isinstance(tree.this, exp.Literal) and not tree.this.is_string:
+        return _number(reader, tree, f"-{tree.this.this}")
+    return reader.call("negate", [tree.this], tree)
+
+
+def _is(reader: _Reader, tree: exp.Is) -> Node:
+    if isinstance(tree.expression, exp.Null):
+        return reader.call("is null", [tree.this], tree)
+    if isinstance(tree.expression, exp.Boolean):
+        truth = Literal(bool(tree.expression.this), "boolean")
+        return reader.apply("is not distinct from", [reader.condition(tree.this), truth], tree)
+    reader.fail("after IS stands NULL, TRUE, FALSE or DISTINCT FROM", tree)
+
+
+def _between(reader: _Reader, tree: exp.Between) -> Node:
+    reader.only(tree, "this", "low", "high")
+    value = reader.node(tree.this)
+    low = reader.apply(">=", [value, reader.node(tree.args["low"])], tree)
+    return reader.apply("and", [low, reader.apply("<=", [value, reader.node(tree.args["high"])], tree)], tree)
+
+
+def _in(reader: _Reader, tree: exp.In) -> Node:
+    reader.only(tree, "this", "expressions")
+    if not tree.expressions:
+        reader.fail("IN needs values", tree, expected="for instance x in ('a', 'b')")
+    value = reader.node(tree.this)
+    plain: list[Literal] = []
+    others: list[Node | None] = []
+    for each in tree.expressions:
+        found = reader.node(each)
+        if isinstance(found, Literal) and found.dtype in ("bigint", "double", "varchar"):
+            plain.append(found)
+        else:
+            others.append(found)
+    made: Node | None = None
+    if plain and (resolve("in", [value.dtype if value is not None else None, *(each.dtype for each in plain)]) is None):
+        reader.refuse_types(
+            "=", [value, next((each for each in plain if value and each.dtype != value.dtype), plain[0])], tree
+        )
+    if plain:
+        made = reader.apply("in", [value, *plain], tree)
+    for each in others:
+        equal = reader.apply("=", [value, each], tree)
+        made = equal if made is None else reader.apply("or", [made, equal], tree)
+    assert made is not None
+    return made
+
+
+def _case(reader: _Reader, tree: exp.Case) -> Node | None:
+    operand = tree.args.get("this")
+    ifs = tree.args["ifs"]
+    if operand is None:
+        conditions = [reader.condition(each.this) for each in ifs]
+    else:
+        value = reader.node(operand)
+        conditions = [reader.apply("=", [value, reader.node(each.this)], each.this) for each in ifs]
+    trees = [*(each.args["true"] for each in ifs), tree.args.get("default")]
+    return reader.case(conditions, [reader.node(each) if each is not None else None for each in trees], trees)
+
+
+def _if(reader: _Reader, tree: exp.If) -> Node | None:
+    trees = [tree.args["true"], tree.args.get("false")]
+    return reader.case(
+        [reader.condition(tree.this)], [reader.node(each) if each is not None else None for each in trees], trees
+    )
+
+
+def _coalesce(reader: _Reader, tree: exp.Coalesce) -> Node | None:
+    trees = [tree.this, *tree.expressions]
+    values = [reader.node(each) for each in trees]
+    present = [reader.apply("not", [reader.apply("is null", [each], tree)], tree) for each in values[:-1]]
+    return reader.case(present, values, trees) if present else values[0]
+
+
+def _nullif(reader: _Reader, tree: exp.Nullif) -> Node | None:
+    value = reader.node(tree.this)
+    equal = reader.apply("=", [value, reader.node(tree.expression)], tree)
+    return reader.case([equal], [None, value], [None, tree.this])
+
+
+def _cast(reader: _Reader, tree: exp.Cast) -> Node:
+    wanted = tree.args["to"]
+    name = wanted.this.name if hasattr(wanted.this, "name") else str(wanted.this)
+    to = TYPES.get(name)
+    if to is None or to == "interval" or wanted.expressions:
+        known = "bigint, double, boolean, varchar, date or timestamptz"
+        reader.fail(f"there is no cast to {wanted.sql('duckdb')}", tree, expected=known)
+    value = reader.node(tree.this)
+    if value is None or value.dtype == to:
+        return reader.coerced(value, to)
+    tried = isinstance(tree, exp.TryCast)
+    if isinstance(value, Literal) and value.dtype == "varchar" and to in ("date", "timestamptz"):
+        read_it = date_of_varchar if to == "date" else timestamptz_of_varchar
+        found = read_it(str(value.value))
+        if found is None and not tried:
+            example = "2013-02-01" if to == "date" else "2013-02-01T10:00:00Z, with its offset"
+            reader.fail(f"{value.value!r} is not a {to}", tree, expected=f"for instance {example}")
+        return Literal(found, to)
+    if to == "timestamp":
+        reader.fail("there is no cast to timestamp: every instant has a zone", tree, do="use timestamptz")
+    function = resolve(f"try_cast as {to}" if tried else f"cast as {to}", [value.dtype])
+    function = function or resolve(f"cast as {to}", [value.dtype])
+    if function is None or function.arguments[0] != value.dtype:
+        advice = ""
+        if value.dtype == "timestamptz" and to == "date":
+            advice = f"say in which zone: cast({reader.source(tree.this)} at time zone 'America/New_York' as date)"
+        elif value.dtype == "double" and to == "varchar":
+            advice = "engines write doubles differently; cast to bigint first"
+        elif value.dtype == "interval":
+            advice = "take its seconds: epoch(x)"
+        reader.fail(f"a {value.dtype} cannot be cast to {to}", tree, do=advice)
+    return Call(function.signature, (value,), to)
+
+
+def _interval(reader: _Reader, tree: exp.Interval) -> Node:
+    amount, unit = tree.args.get("this"), tree.args.get("unit")
+    if not isinstance(amount, exp.Literal | exp.Neg) or (unit is not None and not isinstance(unit, exp.Var)):
+        reader.fail("an interval has a literal length", tree, do="multiply instead: x * interval '1 minute'")
+    text = f"{'-' if isinstance(amount, exp.Neg) else ''}{amount.name} {unit.name if unit is not None else ''}".strip()
+    try:
+        return Literal(interval_micros(text), "interval")
+    except UnequalLengthError as wrong:
+        reader.fail(
+            f"a {wrong} is not a fixed length of time",
+            tree,
+            expected="weeks, days (24 hours), hours, minutes, seconds",
+            do="write days, for instance interval '30 days'",
+        )
+    except ValueError:
+        reader.fail(f"{text!r} is not a length of time", tree, expected="for instance '90 minutes' or '1 day 12 hours'")
+
+
+def _extract(reader: _Reader, tree: exp.Extract) -> Node:
+    name = tree.name.lower()
+    if name not in BY_NAME or name not in UNARY.values():
+        reader.fail(f"there is no calendar part {name!r}", tree, expected=near(name, UNARY.values()))
+    return reader.call(name, [tree.expression], tree)
+
+
+def _zone(reader: _Reader, tree: exp.AtTimeZone) -> Node:
+    return reader.call("at time zone", [tree.this, tree.args.get("zone")], tree)
+
+
+def _round(reader: _Reader, tree: exp.Round) -> Node:
+    reader.only(tree, "this", "decimals")
+    digits = tree.args.get("decimals")
+    return reader.call("round", [tree.this, digits] if digits is not None else [tree.this], tree)
+
+
+def _log(reader: _Reader, tree: exp.Log) -> Node:
+    if _written(tree, reader.text) != "log10" or tree.args.get("expression") is None:
+        reader.unknown(tree)
+    return reader.call("log10", [tree.expression], tree)
+
+
+def _trim(reader: _Reader, tree: exp.Trim) -> Node:
+    reader.only(tree, "this", "position")
+    side = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(str(tree.args.get("position") or "").upper(), "trim")
+    return reader.call(side, [tree.this], tree)
+
+
+def _substring(reader: _Reader, tree: exp.Substring) -> Node:
+    reader.only(tree, "this", "start", "length")
+    length = tree.args.get("length")
+    return reader.call(
+        "substring", [tree.this, tree.args.get("start"), *([length] if length is not None else [])], tree
+    )
+
+
+def _anonymous(reader: _Reader, tree: exp.Anonymous) -> Node:
+    name = str(tree.this).lower()
+    if name in BY_NAME:
+        return reader.call(name, tree.expressions, tree)
+    reader.unknown(tree)
+
+
+_READERS: dict[type[exp.Expression], Callable[[_Reader, Any], Node | None]] = {
+    exp.Column: _column,
+    exp.Literal: _literal,
+    exp.Null: lambda reader, tree: None,
+    exp.Boolean: lambda reader, tree: Literal(bool(tree.this), "boolean"),
+    exp.Paren: lambda reader, tree: reader.node(tree.this),
+    exp.Neg: _negate,
+    exp.Is: _is,
+    exp.NullSafeNEQ: lambda reader, tree: reader.apply(
+        "not", [reader.call("is not distinct from", [tree.this, tree.expression], tree)], tree
+    ),
+    exp.Between: _between,
+    exp.In: _in,
+    exp.Case: _case,
+    exp.If: _if,
+    exp.Coalesce: _coalesce,
+    exp.Nullif: _nullif,
+    exp.Cast: _cast,
+    exp.TryCast: _cast,
+    exp.Interval: _interval,
+    exp.Extract: _extract,
+    exp.AtTimeZone: _zone,
+    exp.Round: _round,
+    exp.Log: _log,
+    exp.Trim: _trim,
+    exp.Substring: _substring,
+    exp.Anonymous: _anonymous,
+    exp.Least: lambda reader, tree: reader.call("least", [tree.this, *tree.expressions], tree),
+    exp.Greatest: lambda reader, tree: reader.call("greatest", [tree.this, *tree.expressions], tree),
+    exp.Concat: lambda reader, tree: reader.call("concat", tree.expressions, tree),
+}

@@ -1,0 +1,85 @@
+"""Casts between types. ``cast`` of a value that has no counterpart is an error, ``try_cast`` gives NULL."""
+
+from __future__ import annotations
+
+from millstream.expressions.function import Function
+from millstream.types import DType
+
+
+def _plain(source: DType, to: DType, python: str, sql: str) -> Function:
+    return Function(
+        f"cast as {to}", (source,), to, python, lambda k, a: k.cast(a, to), sql, says=_SAYS[to], example=_EXAMPLES[to]
+    )
+
+
+def _strict(source: DType, to: DType, python: str, sql: str, pattern: str) -> tuple[Function, Function]:
+    """Make cast and try_cast of something that may have no counterpart."""
+    parser = f"{to}_of_{source}"
+    valid = f"regexp_full_match({{0}}, '{pattern}')" if pattern else "true"
+    failure = f"error('cannot be cast to {to}')"
+    return (
+        Function(
+            f"cast as {to}",
+            (source,),
+            to,
+            f"strict({python}, {{0}}, {to!r})",
+            lambda k, a: getattr(k, parser)(a, strict=True),
+            f"(CASE WHEN {{0}} IS NULL THEN NULL WHEN {valid} THEN {sql} ELSE {failure} END)",
+            fails=True,
+            nullable=True,
+            says=_SAYS[to],
+            example=_EXAMPLES[to],
+        ),
+        Function(
+            f"try_cast as {to}",
+            (source,),
+            to,
+            python,
+            lambda k, a: getattr(k, parser)(a, strict=False),
+            f"(CASE WHEN {valid} THEN TRY({sql}) END)",
+            nullable=True,
+            says=f"As `cast`, but NULL where there is no such {to}.",
+            example=f"try_cast('?' as {to})",
+        ),
+    )
+
+
+_SAYS: dict[str, str] = {
+    "bigint": "A whole number: of a double the nearest (halves to even), of text its digits, of a boolean 0 or 1.",
+    "double": "A double: of text a decimal number such as `-1.5e3`, of a boolean 0 or 1.",
+    "varchar": "Text, of a bigint, boolean or date.",
+    "boolean": "Of a bigint whether it is not zero; of text `true` or `false`, in any case.",
+    "date": "The day of a local time, or of text such as `2013-07-04`.",
+    "timestamptz": "An instant, of text with an offset such as `2013-07-04 12:30:00Z`.",
+}
+_EXAMPLES: dict[str, str] = {
+    "bigint": "cast('12' as bigint)",
+    "double": "cast('1.5e3' as double)",
+    "varchar": "cast(12 as varchar)",
+    "boolean": "cast('TRUE' as boolean)",
+    "date": "cast('2013-07-04' as date)",
+    "timestamptz": "epoch(cast('2013-07-04 12:30:00Z' as timestamptz))",
+}
+
+INTEGER = "[+-]?[0-9]+"
+DECIMAL = "[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?"
+DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+INSTANT = DATE + "[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+BOOLEAN = "[tT][rR][uU][eE]|[fF][aA][lL][sS][eE]"
+
+FUNCTIONS = (
+    _plain("boolean", "bigint", "int({0})", "CAST({0} AS BIGINT)"),
+    _plain("bigint", "double", "float({0})", "CAST({0} AS DOUBLE)"),
+    _plain("boolean", "double", "float({0})", "CAST({0} AS DOUBLE)"),
+    _plain("bigint", "varchar", "str({0})", "CAST({0} AS VARCHAR)"),
+    _plain("boolean", "varchar", "('true' if {0} else 'false')", "CAST({0} AS VARCHAR)"),
+    _plain("date", "varchar", "date_text({0})", "CAST({0} AS VARCHAR)"),
+    _plain("bigint", "boolean", "{0} != 0", "({0} <> 0)"),
+    _plain("timestamp", "date", "{0} // 86400000000", "CAST({0} AS DATE)"),
+    *_strict("double", "bigint", "bigint_of_double({0})", "CAST({0} AS BIGINT)", ""),
+    *_strict("varchar", "bigint", "bigint_of_varchar({0})", "CAST({0} AS BIGINT)", INTEGER),
+    *_strict("varchar", "double", "double_of_varchar({0})", "CAST({0} AS DOUBLE)", DECIMAL),
+    *_strict("varchar", "boolean", "boolean_of_varchar({0})", "(lower({0}) = ''true'')".replace("''", "'"), BOOLEAN),
+    *_strict("varchar", "date", "date_of_varchar({0})", "CAST({0} AS DATE)", DATE),
+    *_strict("varchar", "timestamptz", "timestamptz_of_varchar({0})", "CAST({0} AS TIMESTAMPTZ)", INSTANT),
+)
