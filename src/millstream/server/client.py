@@ -39,7 +39,6 @@ class Control:
         self._timeout_s = timeout_s
         parts = urlsplit(address.url)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
-        self._kept: http.client.HTTPConnection | None = None
 
     def command(self, name: str, arguments: Mapping[str, Any]) -> Any:
         """Run a command there and return its record; its error is raised here as the same class."""
@@ -49,19 +48,18 @@ class Control:
         """Send one request; a problem document becomes the error it describes."""
         headers = {"Authorization": f"Bearer {self.address.token}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
-        if self._kept is None:
-            self._kept = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
         try:
-            self._kept.request(method, path, body=data, headers=headers)
-            answer = self._kept.getresponse()
+            connection.request(method, path, body=data, headers=headers)
+            answer = connection.getresponse()
             raw = answer.read()
         except (OSError, http.client.HTTPException) as wrong:
-            self._kept.close()
-            self._kept = None
             raise errors.Unavailable(
                 f"the control plane at {self.address.url} did not answer: {wrong or type(wrong).__name__}",
                 do="millstream status, then millstream up",
             ) from None
+        finally:
+            connection.close()
         said = json.loads(raw) if raw else None
         if answer.status >= 400:
             raise rebuilt(said if isinstance(said, dict) else {}, answer.status)
