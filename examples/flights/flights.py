@@ -139,7 +139,7 @@ late = Model(
     rows=Each(flights, decide_at="scheduled_departure - interval '2 hours'"),
     label="arr_delay > 15",
     features=[carrier_form, origin_form, route_form, weather_seen, airport.on({"faa": "dest"}, name="dest_airport"), at_request],
-    estimator=LGBMClassifier(n_estimators=120, num_leaves=31, learning_rate=0.06),
+    estimator=LGBMClassifier(n_estimators=80, num_leaves=8, learning_rate=0.05, min_child_samples=200),
     metrics=["roc_auc", "log_loss", "brier"],
     goal="roc_auc",
     split=splits.Time(test="7d", folds=2),
