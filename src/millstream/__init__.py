@@ -11,6 +11,8 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from millstream.version import __version__
+
 if TYPE_CHECKING:
     from millstream.definitions import checks, features, loop, monitors, sources, splits, tasks, traffic
     from millstream.definitions.model import Model
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from millstream.definitions.table import Table
     from millstream.definitions.view import FeatureView
     from millstream.project import Project, open
-
-__version__ = "0.1.0"
 
 _DOOR = {
     "Each": "millstream.definitions.rows:Each",

@@ -11,7 +11,7 @@ def main() -> None:
         sys.stderr.write("Millstream runs on Linux; on Windows use WSL2\n")
         sys.exit(1)
     if sys.argv[1:] in (["--version"], ["-V"]):
-        from millstream import __version__
+        from millstream.version import __version__
 
         sys.stdout.write(f"millstream {__version__}\n")
         return

@@ -54,7 +54,7 @@ def _do(command: str, project: Path | None, *, as_json: bool, **arguments: Any) 
 @app.callback(invoke_without_command=True)
 def _options(version: Annotated[bool, typer.Option("--version", "-V", help="Print the version.")] = False) -> None:
     if version:
-        from millstream import __version__
+        from millstream.version import __version__
 
         typer.echo(f"millstream {__version__}")
         raise typer.Exit

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from millstream import __version__
+from millstream.version import __version__
 from millstream.errors import BadData, MillstreamError, Refused, Unavailable
 from millstream.serving import openapi
 from millstream.serving.chain import Answer, Chain

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from millstream import __version__
+from millstream.version import __version__
 
 _MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
 _SCALAR = {"type": ["boolean", "number", "string", "null"]}
