@@ -126,6 +126,21 @@ def test_an_entity_whose_facts_are_long_past_is_still_seen(store: LmdbOnline) ->
     assert features(store, WINDOWED, 5000)["one.sum_x_20s"] == 0.0
 
 
+def test_a_fact_known_too_late_for_its_window_makes_its_entity_seen(store: LmdbOnline) -> None:
+    refresh(store, WINDOWED, worlds.table([FACT | {"k2": 100}]), 0)
+    unseen = features(store, WINDOWED, 99)["one.sum_x_20s"]
+    assert unseen != unseen  # NULL
+    assert features(store, WINDOWED, 100)["one.sum_x_20s"] == 0.0
+
+
+def test_a_view_serves_every_model_and_role_that_uses_it_from_one_place(store: LmdbOnline) -> None:
+    other = worlds.plan(role="other")
+    assert [view.id for view in other.views] == [view.id for view in PLAN.views]
+    done = Writer(store).refresh([PLAN, other], reader(worlds.table([FACT])), pins={"facts": 1}, now=worlds.START)
+    assert done.views == ("one", "two")
+    assert repr(Lookup(other, store).lookup_one(ASK, 10**15)) == repr(Lookup(PLAN, store).lookup_one(ASK, 10**15))
+
+
 def test_the_same_version_is_not_computed_again_and_new_views_are(store: LmdbOnline) -> None:
     table = worlds.table([FACT])
     assert refresh(store, PLAN, table, 0).written == 2

@@ -100,7 +100,9 @@ def asks(rows: list[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(made, schema=types, orient="row")
 
 
-def definitions(*, static: bool = False, ttl: str | None = None, overs: tuple[str | None, ...] = OVERS) -> Manifest:
+def definitions(
+    *, static: bool = False, ttl: str | None = None, overs: tuple[str | None, ...] = OVERS, role: str = "one"
+) -> Manifest:
     """A model with a one-column view, a composite view, each used in another role, and a request view."""
     facts = Table("facts", source=Csv("facts.csv"), key="id", event_time=None if static else "at")
     rows = Table("asks", source=Csv("asks.csv"), key="row", event_time="at")
@@ -116,7 +118,7 @@ def definitions(*, static: bool = False, ttl: str | None = None, overs: tuple[st
         "m",
         rows=Each(rows),
         label="x > 0",
-        features=[one.on({"a": "p"}, name="one"), two.on({"a": "p", "b": "q"}, name="two")],
+        features=[one.on({"a": "p"}, name=role), two.on({"a": "p", "b": "q"}, name="two")],
         estimator=Estimator("sklearn.dummy:DummyClassifier", {}),
         goal="roc_auc",
     )

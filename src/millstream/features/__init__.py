@@ -5,16 +5,13 @@ rows to predict for with the instant each is decided at, ``point_in_time`` joins
 keeps the same answers as step functions of time for the scoring server. Everything is imported on first use, because
 the scoring server reads features without any dataframe library.
 
-The words that definitions are written in (``features.mean``, ``features.Request`` ...) are found here too: once this
-room is imported, ``from millstream import features`` names it.
+The words that definitions are written in (``from millstream import features as f``) live in ``definitions.features``.
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
-
-from millstream.definitions import features as words
 
 if TYPE_CHECKING:
     from millstream.features.compile import compile_plan
@@ -47,11 +44,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _DOOR:
-        return getattr(importlib.import_module(f"millstream.features.{_DOOR[name]}"), name)
-    if not name.startswith("_") and hasattr(words, name):
-        return getattr(words, name)
-    raise AttributeError(f"module 'millstream.features' has no attribute {name!r}; it offers {sorted(_DOOR)}")
+    if name not in _DOOR:
+        raise AttributeError(f"module 'millstream.features' has no attribute {name!r}; it offers {sorted(_DOOR)}")
+    return getattr(importlib.import_module(f"millstream.features.{_DOOR[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -160,6 +160,12 @@ class FeaturePlan(msgspec.Struct, frozen=True):
         """Name what a caller sends: the row's key, the entities and the request's fields."""
         return tuple(dict.fromkeys((*self.row_key, *self.entity_columns, *self.request)))
 
+    @property
+    def request_types(self) -> dict[str, DType]:
+        """Return the types of entity columns and request fields; the row's key keeps the type it has."""
+        keys = {key: dtype for view in self.views for key, dtype in zip(view.keys, view.entity_types, strict=True)}
+        return keys | self.request
+
     def encode(self) -> bytes:
         """Return the plan as JSON; equal plans give equal bytes."""
         return msgspec.json.encode(self)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
 
 from millstream.errors import BadData
+from millstream.expressions.door import value
 from millstream.expressions.polars import to_polars
 from millstream.features.compile import inputs
 from millstream.features.facts import COLUMN
@@ -79,6 +81,36 @@ def spine(
         return shown.with_columns(labels.select("label", "label_known_at")[chosen[_POSITION]])
     labels = labels.sort("label_known_at", _POSITION, nulls_last=False).unique(rows.key, keep="last")
     return shown.join(labels.drop(_POSITION), on=list(rows.key), how="left", maintain_order="left")
+
+
+def from_request(plan: FeaturePlan, row: Mapping[str, Any], *, at: datetime) -> pl.DataFrame:
+    """Return the spine of one request, to compute by a point-in-time read what was served to it.
+
+    Parameters
+    ----------
+    plan
+        The model's plan.
+    row
+        What the caller sent: JSON scalars, or values of the row language (an instant as microseconds).
+    at
+        The answer's instant.
+
+    Raises
+    ------
+    BadData
+        When a value does not have its type.
+    """
+    types = plan.request_types
+    columns = []
+    for name in plan.request_columns:
+        raw = row.get(name)
+        if name not in types:
+            columns.append(pl.Series(name, [raw]))
+            continue
+        taken = raw if type(raw) is int else value(raw, types[name], where=f"column {name!r} of the request")
+        temporal = COLUMN[types[name]].is_temporal()
+        columns.append(pl.Series(name, [taken], dtype=pl.Int64 if temporal else None).cast(COLUMN[types[name]]))
+    return pl.DataFrame([*columns, pl.Series("decided_at", [at]).cast(_INSTANT)])
 
 
 def _with_decision(plan: FeaturePlan, rows: TableFrame, *, static_at: datetime | None) -> pl.DataFrame:

@@ -73,7 +73,11 @@ class ViewFacts:
 
     def changes(self, since: int) -> tuple[Codes, Instants]:
         """List, by entity and instant, when an answer may change after ``since``; each entity also at ``since``."""
-        windows = dict.fromkeys((self._waits_for[name], each.over_us) for name, each in self.view.features.items())
+        windows = set()
+        for name, each in self.view.features.items():
+            windows.add((self._waits_for[name], each.over_us))
+            if each.aggregate == "sum":  # NULL becomes 0 with the first fact, even if that never enters the window
+                windows.add((self._waits_for[name], None))
         found = [self._windows[waits_for].changes(over_us) for waits_for, over_us in windows]
         entity = np.concatenate([np.arange(len(self.entities)), *(each for each, _ in found)])
         instant = np.concatenate([np.full(len(self.entities), since), *(each for _, each in found)])

@@ -84,7 +84,7 @@ class Writer:
         A view whose table versions did not change is left alone: time passing changes no step. Values and versions
         are written in one transaction. Cost: reads each changed table once, back to its views' longest window.
         """
-        views = list({view.id: view for plan in plans for view in plan.views}.values())
+        views = _distinct(plans)
         applied = self.applied()
         stale = [view for view in views if not _reflects(applied.get(view.id), view, pins)]
         since = now - GRACE
@@ -132,6 +132,15 @@ class Writer:
                     changes[key] = value
         changes |= dict.fromkeys(gone)
         return unchanged
+
+
+def _distinct(plans: Iterable[FeaturePlan]) -> list[ViewPlan]:
+    """Return each view once, whatever roles it plays."""
+    views: dict[str, ViewPlan] = {}
+    for plan in plans:
+        for view in plan.views:
+            views.setdefault(view.id, view)
+    return list(views.values())
 
 
 def _reflects(applied: layout.Applied | None, view: ViewPlan, pins: Pins) -> bool:
