@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
@@ -13,7 +14,7 @@ from millstream.definitions.table import Table
 from millstream.errors import NotFound, UserError, near
 from millstream.lake.cache import FileCache, Range
 from millstream.lake.catalog import Catalog
-from millstream.lake.files import Between, FileReader, empty, matching, ordered, overlapping, within
+from millstream.lake.files import Between, FileReader, empty, inside, matching, ordered, overlapping, within
 from millstream.lake.frame import TableFrame
 from millstream.lake.shape import POLARS, Shape
 from millstream.state import quarantine
@@ -22,6 +23,8 @@ from millstream.types import DType, Pins, from_micros, to_micros
 
 _SINCE = "__millstream_since"
 _MASKED = "__millstream_masked"
+_READS_KEPT = 8
+"""Latest reads, which narrower reads of the same version are answered from."""
 
 
 class Reader:
@@ -31,6 +34,9 @@ class Reader:
         self._catalog = catalog
         self._cache = cache
         self._readers: dict[tuple[str, str], FileReader] = {}
+        self._reads: deque[tuple[tuple[str, int, bool, int], Between | None, tuple[Shape, pl.DataFrame]]] = deque(
+            maxlen=_READS_KEPT
+        )
         self._masks: dict[tuple[str, int], tuple[int, pl.DataFrame]] = {}
 
     def read(
@@ -51,12 +57,18 @@ class Reader:
             raise UserError(
                 f"table {table.name!r} has no event time, so no range of it can be read", do="leave out between"
             )
-        if version.kind == "derived":
+        left_out = tuple(without)
+        kept = None if zone or left_out else self._kept(table, version, between, trusted=trusted)
+        if kept is not None:
+            shape, frame = kept
+        elif version.kind == "derived":
             shape, frame = self._derived(table, version, between=between, trusted=trusted)
         else:
             shape, frame = self._stored(
-                table, version, between=between, zone=zone or {}, trusted=trusted, without=without
+                table, version, between=between, zone=zone or {}, trusted=trusted, without=left_out
             )
+        if kept is None and not zone and not left_out:
+            self._keep(table, version, between, trusted=trusted, read=(shape, frame))
         chosen = _chosen(table, shape, columns)
         known = {each: shape.known[each] for each in chosen if each in shape.known}
         return TableFrame(
@@ -68,6 +80,31 @@ class Reader:
             event_time=table.event_time,
             known=known,
         )
+
+    def _kept(
+        self, table: Table, version: TableVersion, between: Between | None, *, trusted: bool
+    ) -> tuple[Shape, pl.DataFrame] | None:
+        """Answer from a read of the same version that was at least as wide."""
+        masked = quarantine.latest(self._catalog.state, table.name) if trusted else 0
+        for place, wide, read in list(self._reads):
+            if place == (table.name, version.version, trusted, masked) and _covers(wide, between):
+                shape, frame = read
+                if between is None or between == wide or table.event_time is None:
+                    return read
+                return shape, frame.filter(inside(table.event_time, between))
+        return None
+
+    def _keep(
+        self,
+        table: Table,
+        version: TableVersion,
+        between: Between | None,
+        *,
+        trusted: bool,
+        read: tuple[Shape, pl.DataFrame],
+    ) -> None:
+        masked = quarantine.latest(self._catalog.state, table.name) if trusted else 0
+        self._reads.appendleft(((table.name, version.version, trusted, masked), between, read))
 
     def quarantined(self, name: str, number: int) -> pl.DataFrame:
         """Return what is masked at a version: key columns, ``version`` of the check, ``check``, ``reason``."""
@@ -152,6 +189,16 @@ class Reader:
             self._masks = {where: each for where, each in self._masks.items() if where[0] != table.name}
             kept = self._masks[(table.name, version.version)] = (latest, made)
         return kept[1] if kept[1].height else None
+
+
+def _covers(wide: Between | None, asked: Between | None) -> bool:
+    """Say whether a range holds another."""
+    if wide is None:
+        return True
+    if asked is None:
+        return False
+    starts = wide[0] is None or (asked[0] is not None and wide[0] <= asked[0])
+    return starts and (wide[1] is None or (asked[1] is not None and asked[1] <= wide[1]))
 
 
 def pinned(catalog: Catalog, name: str, version: int | None, pins: Pins | None) -> TableVersion:

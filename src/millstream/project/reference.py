@@ -52,14 +52,6 @@ def reference_of(project: Project, release: Any) -> tuple[FeaturePlan, Reference
     return plan, reference
 
 
-def categories_of(release: Any) -> dict[str, list[str]]:
-    """Return the categories of a release's text features, in the order of their codes."""
-    said: dict[str, list[str]] = msgspec.json.decode((Path(release.path) / "model.json").read_bytes()).get(
-        "categories", {}
-    )
-    return said
-
-
 def read_columns(project: Project, plan: FeaturePlan) -> dict[str, None]:
     """Name the source columns (``table.column``) that a plan's features read; a derived column stands for its inputs."""
     found: dict[str, None] = {}

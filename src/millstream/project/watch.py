@@ -25,6 +25,10 @@ _LABELS_BACK = timedelta(days=6)
 """How far back labels are read again each day: late ones and corrections of this age still count."""
 
 
+_REMEMBERED = timedelta(days=120)
+_FORGET_EVERY = 30
+
+
 @dataclass
 class _Model:
     """What is kept in memory of one model between days."""
@@ -36,7 +40,7 @@ class _Model:
     release: str = ""
     reference: Reference | None = None
     plan: FeaturePlan | None = None
-    categories: dict[str, list[str]] = field(default_factory=dict)
+    served: dict[date, list[bytes]] = field(default_factory=dict)
 
 
 class Watch:
@@ -95,24 +99,27 @@ class Watch:
 
     def _meet(self, kept: _Model, model: str, release: Any) -> None:
         """Learn what a release that went live promised."""
-        from millstream.project.reference import categories_of, reference_of
+        from millstream.project.reference import reference_of
 
         kept.plan, kept.reference = reference_of(self.project, release)
-        kept.categories = categories_of(release)
         kept.release = release.id
 
     def _take_answers(self) -> None:
-        for model, frame in self._tail.take(self._zone).items():
+        for model, (frame, features) in self._tail.take(self._zone).items():
             kept = self._kept(model)
             kept.predictions += kept.book.add_predictions(frame)
+            width = max((len(each) for each in features), default=0)
+            for day, each in zip(frame["day"].to_list(), features, strict=True):
+                if each and len(each) == width:  # answers of the simple rule have none
+                    kept.served.setdefault(day, []).append(each)
 
     def _judge_one(self, kept: _Model, model: str, day: date) -> Judgement:
         from millstream.monitoring import Watched, apply, judge_day
 
         assert kept.reference is not None and kept.plan is not None
         now = self.project.clock.now()
-        rows = self._settle(kept, kept.plan, day, now)
-        self._features(kept, kept.plan, rows, day)
+        self._settle(kept, kept.plan, day, now)
+        self._features(kept, kept.plan, day)
         watched = Watched(model, self.project.manifest.model(model).monitor, kept.reference)
         judgement = judge_day(
             day, watched=watched, book=kept.book, drift=kept.drift, batches=self._nulls(kept.reference, day),
@@ -121,43 +128,29 @@ class Watch:
         with self.project.state.transact() as tx:
             apply(tx, judgement, ledger=self.project.ledger)
             observations.put(tx, _totals(model, day, kept))
-        kept.book.forget(day - timedelta(days=120))
+        if day.toordinal() % _FORGET_EVERY == 0:
+            kept.book.forget(day - _REMEMBERED)
         return judgement
 
-    def _settle(self, kept: _Model, plan: FeaturePlan, day: date, now: datetime) -> pl.DataFrame:
-        """Join labels that became known; return the rows decided on the day and around it."""
+    def _settle(self, kept: _Model, plan: FeaturePlan, day: date, now: datetime) -> None:
+        """Join labels that became known to their predictions."""
         import polars as pl
 
         from millstream.features import spine
 
         start, end = self._span(day)
-        between = (start - _LABELS_BACK, end + timedelta(days=1))
-        rows = spine(plan, self.project.lake.read(plan.rows_table, between=between))
+        rows = spine(plan, self.project.lake.read(plan.rows_table, between=(start - _LABELS_BACK, end)))
         key = pl.concat_str([pl.col(each).cast(pl.String) for each in plan.row_key], separator="|")
         kept.outcomes += kept.book.settle(rows.select(key.alias("key"), "label", "label_known_at"), now)
-        return rows.filter(pl.col("decided_at").is_between(start, end, closed="left"))
 
-    def _features(self, kept: _Model, plan: FeaturePlan, rows: pl.DataFrame, day: date) -> None:
-        """Count the features of every row of the day, not only of those that were asked about."""
-        from millstream.features import point_in_time
-        from millstream.training.matrix import matrix
+    def _features(self, kept: _Model, plan: FeaturePlan, day: date) -> None:
+        """Count the features of the day's answers, as they were served."""
+        import numpy as np
 
-        if not rows.height:
+        served = kept.served.pop(day, [])
+        if not served:
             return
-        start, end = self._span(day)
-        tables = {}
-        for view in plan.views:
-            back = view.horizon_us
-            between = None if back is None else (start - timedelta(microseconds=back), end)
-            if (
-                view.table not in tables
-                or between is None
-                or (tables[view.table][0] is not None and between[0] < tables[view.table][0][0])
-            ):
-                tables[view.table] = (between, view)
-        frames = {name: self.project.lake.read(name, between=between) for name, (between, _) in tables.items()}
-        joined = point_in_time(plan, rows, frames)
-        numbers = matrix(joined, plan.columns, kept.categories)
+        numbers = np.frombuffer(b"".join(served), dtype="<f8").reshape(len(served), len(plan.columns))
         kept.drift.add(day, {each.name: numbers[:, place] for place, each in enumerate(plan.columns)})
 
     def _nulls(self, reference: Reference, day: date) -> dict[str, tuple[int, int]]:
@@ -221,13 +214,14 @@ class PredictionTail:
         self._project = project
         self._offsets: dict[str, int] = {}
 
-    def take(self, zone: ZoneInfo) -> dict[str, pl.DataFrame]:
-        """Return what was logged since the last call, by model, as ``OutcomeBook.add_predictions`` wants it."""
+    def take(self, zone: ZoneInfo) -> dict[str, tuple[pl.DataFrame, list[bytes]]]:
+        """Return what was logged since the last call, by model, and the features of each answer as served."""
         import polars as pl
 
         from millstream.serving import records
 
         rows: dict[str, list[tuple[Any, ...]]] = {}
+        features: dict[str, list[bytes]] = {}
         for path in records.segments(self._project.places.log):
             for each in self._new(path):
                 said = each.prediction
@@ -236,11 +230,15 @@ class PredictionTail:
                     rows.setdefault(said.model, []).append(
                         (each.id, key, said.at_us, said.value, said.version, said.degraded, said.latency_us)
                     )
+                    features.setdefault(said.model, []).append(said.features)
         names = ["id", "key", "at", "value", "version", "degraded", "latency_us"]
         local = pl.col("at").cast(pl.Datetime("us", "UTC"))
         return {
-            model: pl.DataFrame(found, schema=names, orient="row").with_columns(
-                at=local, day=local.dt.convert_time_zone(zone.key).dt.date()
+            model: (
+                pl.DataFrame(found, schema=names, orient="row").with_columns(
+                    at=local, day=local.dt.convert_time_zone(zone.key).dt.date()
+                ),
+                features[model],
             )
             for model, found in rows.items()
         }
