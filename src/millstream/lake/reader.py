@@ -8,13 +8,14 @@ from datetime import date, datetime
 from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from millstream.definitions.table import Table
 from millstream.errors import NotFound, UserError, near
 from millstream.lake.cache import FileCache, Range
 from millstream.lake.catalog import Catalog
-from millstream.lake.files import Between, FileReader, empty, inside, matching, ordered, overlapping, within
+from millstream.lake.files import Between, FileReader, empty, inside, matching, ordered, overlapping
 from millstream.lake.frame import TableFrame
 from millstream.lake.shape import POLARS, Shape
 from millstream.state import quarantine
@@ -140,19 +141,19 @@ class Reader:
             self._readers[(table.name, digest)] = FileReader(self._cache, catalog.folder(table), raw, where=where)
         rows = self._readers[(table.name, digest)].rows(files, shape, digest=digest)
         masks = self._mask(table, version) if trusted else None
-        frames = []
-        for file, each in zip(files, rows, strict=True):
-            if zone and not matching(each, zone):
-                continue
-            frame: pl.DataFrame | None = each.frame
-            if between is not None and table.event_time is not None:
-                frame = within(each, table.event_time, between)
-            if frame is not None and frame.height:
-                since = pl.lit(file.since, dtype=pl.Int64).alias(_SINCE)
-                frames.append(frame.with_columns(since) if masks is not None else frame)
-        if not frames:
+        held = [
+            (file.since, each.frame)
+            for file, each in zip(files, rows, strict=True)
+            if each.frame.height and (not zone or matching(each, zone))
+        ]
+        if not held:
             return shape, shape.apply(empty(raw, where=f"table {table.name!r}"))
-        frame = pl.concat(frames, rechunk=False)
+        frame = pl.concat([each for _, each in held], rechunk=False)
+        if masks is not None:
+            since = np.repeat([number for number, _ in held], [each.height for _, each in held])
+            frame = frame.with_columns(pl.Series(_SINCE, since, dtype=pl.Int64))
+        if between is not None and table.event_time is not None:
+            frame = frame.filter(inside(table.event_time, between))
         return shape, frame if masks is None else _unmasked(frame, masks, table.key)
 
     def _derived(
