@@ -18,6 +18,7 @@ from millstream.serving.scorer import Scorer
 def serving(app):
     """Run an app on a free port in a thread; yield its address."""
     listening = socket.socket()
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listening.bind(("127.0.0.1", 0))
     listening.listen(128)
     config = uvicorn.Config(
@@ -26,7 +27,12 @@ def serving(app):
     )  # fmt: skip
     server = uvicorn.Server(config)
     server.capture_signals = contextmanager(lambda: iter([None]))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True)
+
+    def run():
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(server.serve(sockets=[listening]))
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
         yield listening.getsockname()

@@ -1,6 +1,7 @@
 """Releases made by hand, small and real, and a lookup that keeps its features in memory."""
 
 import math
+import time
 from array import array
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,9 +9,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from millstream import settings
 from millstream.expressions import parse
-from millstream.features.online import layout
+from millstream.features.online import LmdbOnline, layout
 from millstream.features.plan import FeatureColumn, FeaturePlan, ViewPlan, WindowPlan
+from millstream.ledger import Ledger
+from millstream.releases.bundle import build
+from millstream.releases.desk import Desk
+from millstream.serving.server import read_running
+from millstream.state import State, leases, pointer
+from millstream.types import SystemClock
 
 REQUEST = {"scheduled_departure": "timestamptz", "distance": "double"}
 EXPRESSIONS = {
@@ -52,7 +60,7 @@ class Memory:
         for carrier, known in steps.items():
             instants = array("q", known).tobytes()
             rows = array("d", [value for row in known.values() for value in row]).tobytes()
-            self.kept[layout.entity_key(view.id, (carrier,))] = layout.pack(instants, rows, [])
+            self.kept[layout.key_of(layout.view_prefix(view.id), (carrier,))] = layout.pack(instants, rows, [])
 
     @contextmanager
     def snapshot(self):
@@ -94,3 +102,48 @@ def write_trees(folder: Path, *, version=1, trained=None, **more) -> Path:
     write(folder, version=version, model={"kind": "lightgbm", "task": "binary", "file": "model.txt"}, **more)
     (folder / "model.txt").write_text((trained or booster()).model_to_string())
     return folder
+
+
+class Project:
+    """A project with signed releases, an online store and a pointer, as the control plane leaves them."""
+
+    def __init__(self, root: Path):
+        root.mkdir(parents=True, exist_ok=True)
+        (root / "millstream.toml").write_text('name = "mill"\n')
+        self.root = root
+        self.places = settings.places(root, settings.read(root))
+        self.state = State(self.places.state_db)
+        clock = SystemClock()
+        self.desk = Desk(self.places, self.state, Ledger(self.state, clock), clock)
+        online = LmdbOnline(self.places.online)
+        online.commit(Memory().kept.items())
+        online.close()
+        self._built = 0
+
+    def build(self, **said):
+        """Build and sign a release; return its id."""
+        self._built += 1
+        artifact = write(self.root / f"artifact-{self._built}", **said)
+        (artifact / "release.json").unlink()
+        for name, content in {
+            "manifest.json": {"tables": {}, "views": {}, "models": {}},
+            "training.json": {"model": "late", "estimator": "", "run_id": f"run-{self._built}", "metrics": {}},
+            "sample.json": {"rows": [], "features": [], "values": []},
+        }.items():
+            (artifact / name).write_bytes(msgspec.json.encode(content))
+        return build(self.desk, artifact, actor="ann", trained_by="ann").id
+
+    def point(self, release):
+        """Move the pointer; return the new generation."""
+        with self.state.transact() as tx:
+            now = pointer.get(self.state, "late").generation
+            return pointer.swap(tx, model="late", release=release, expected_generation=now, at="").generation
+
+    def lease(self):
+        """Return the one live lease, if there is one."""
+        found = leases.live(self.state, time.time())
+        return found[0] if found else None
+
+    def running(self):
+        """Return where the scoring server says it is."""
+        return read_running(self.places.run / "scoring.json")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from millstream.errors import BadData, near
+from millstream.serving import models
 from millstream.serving.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -52,5 +56,40 @@ def score_frame(release: Path, frame: pl.DataFrame, columns: Sequence[str]) -> l
             for start in range(0, wanted.height, SLICE)
             for scored in scorer.score_features(wanted.slice(start, SLICE).rows())
         ]
+    finally:
+        scorer.close()
+
+
+class _Sample(msgspec.Struct, frozen=True):
+    features: list[list[float | None]]
+
+
+def replay(release: Path, rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Answer the requests of a release's ``sample.json`` as a server would.
+
+    Rows go through the door and request features are computed; the features recorded beside the rows, in the same
+    order, stand in for the online store.
+
+    Parameters
+    ----------
+    release
+        Folder of a verified release.
+    rows
+        The requests; what a caller does not send (``decided_at``) is left out.
+
+    Raises
+    ------
+    BadData
+        When a row does not go through the door, or there are not as many recorded features as rows.
+    """
+    recorded = models.decode(models.read_from(release), "sample.json", _Sample).features
+    if len(recorded) != len(rows):
+        raise BadData(f"sample.json has features of {len(recorded)} requests", expected=f"{len(rows)}, one a row")
+    scorer = Scorer.open(release)
+    try:
+        wanted = scorer.plan.request_columns
+        checked = scorer.check_many([{name: row[name] for name in wanted if name in row} for row in rows])
+        seen = [[math.nan if each is None else each for each in features] for features in recorded]
+        return [scored.value for scored in scorer.score_recorded(checked, seen)]
     finally:
         scorer.close()

@@ -1,20 +1,21 @@
-"""From a pointer to what answers: releases verified, their models loaded, the online store opened once."""
+"""From a route to what answers: releases verified, their models loaded, the online store opened once."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import msgspec
 
 from millstream.definitions.traffic import Champion
-from millstream.errors import MillstreamError, Unavailable
+from millstream.errors import MillstreamError, NotFound, Unavailable
 from millstream.features.online.store import LmdbOnline, OnlineStore, Snapshot
 from millstream.releases.verify import Release, open_release
 from millstream.serving.chain import Chain
 from millstream.serving.scorer import Scorer
-from millstream.settings import Places
-from millstream.state import State, releases
-from millstream.state.pointer import Pointer
+from millstream.traffic import ReleaseRef, Route
+
+_log = logging.getLogger("millstream.serving")
 
 
 class Loader:
@@ -22,51 +23,51 @@ class Loader:
 
     Parameters
     ----------
-    places
-        Addresses of the project.
-    state
-        The state database.
+    keys
+        Folder of the keys that releases are signed with.
+    online
+        Folder of the online store.
     """
 
-    def __init__(self, places: Places, state: State) -> None:
-        self._places = places
-        self._state = state
+    def __init__(self, *, keys: Path, online: Path) -> None:
+        self._keys, self._folder = keys, online
         self._store: OnlineStore | None = None
 
-    def open_chain(self, pointer: Pointer, now: Chain | None) -> Chain:
-        """Make what answers for a model at a pointer; nothing of a release is used before all of it was verified.
+    def open_chain(self, route: Route, now: Chain | None) -> Chain:
+        """Make what answers for a model; nothing of a release is used before all of it was verified.
 
         Raises
         ------
+        NotFound
+            When the model never had a release.
         IntegrityError
             When the live release is not exactly what was signed. (A previous one that is not is left out.)
         """
-        assert pointer.release is not None
-        champion, traffic = self._open(pointer.release, now)
+        if route.champion is None:
+            raise NotFound(f"{route.model} has no live release", do=f"millstream release {route.model}")
+        champion, traffic = self._open(route.champion, now)
         previous: Scorer | None = None
-        if pointer.previous is not None and "previous" in traffic.fallback:
+        if route.previous is not None and "previous" in traffic.fallback:
             try:
-                previous, _ = self._open(pointer.previous, now)
+                previous, _ = self._open(route.previous, now)
             except MillstreamError:
-                previous = None
-        return Chain(champion, previous=previous, traffic=traffic, generation=pointer.generation)
+                _log.exception("%s@%s cannot stand in", route.model, route.previous.version)
+        return Chain(champion, previous=previous, traffic=traffic, generation=route.generation)
 
-    def _open(self, release: str, now: Chain | None) -> tuple[Scorer, Champion]:
-        path = Path(releases.get(self._state, release).path)
-        verified = open_release(path, self._places.keys, expected=release)
-        traffic = _traffic(verified)
+    def _open(self, wanted: ReleaseRef, now: Chain | None) -> tuple[Scorer, Champion]:
+        release = open_release(wanted.path, self._keys, expected=wanted.id)
         for held in (now.champion, now.previous) if now is not None else ():
-            if held is not None and held.release == release:
-                return held, traffic
+            if held is not None and held.release == release.id:
+                return held, _traffic(release)
         scorer = Scorer(
-            verified.read, release=release, model=verified.model, version=verified.version, store=self._online()
+            release.read, release=release.id, model=release.model, version=release.version, store=self._online()
         )
-        return scorer, traffic
+        return scorer, _traffic(release)
 
     def _online(self) -> OnlineStore:
         if self._store is None:
             try:
-                self._store = LmdbOnline(self._places.online, readonly=True)
+                self._store = LmdbOnline(self._folder, readonly=True)
             except Unavailable as wrong:
                 return _Nothing(wrong)
         return self._store

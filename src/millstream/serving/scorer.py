@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from millstream.errors import BadData, IntegrityError, Unavailable, near
+from millstream.expressions.closure import to_closure
 from millstream.expressions.values import value as through_the_door
 from millstream.features.online.lookup import Lookup
 from millstream.features.online.store import OnlineStore
@@ -134,6 +135,26 @@ class Scorer:
     def score_features(self, rows: Sequence[Sequence[Any]]) -> list[Scored]:
         """Score rows of feature values, in the order of ``features``; no lookup."""
         features = [self._encode(row) for row in rows]
+        return [Scored(value, each, {}) for value, each in zip(self._predict(features), features, strict=True)]
+
+    def score_recorded(self, rows: Sequence[Mapping[str, Any]], recorded: Sequence[Sequence[float]]) -> list[Scored]:
+        """Score checked rows with recorded float64 features in place of a lookup; request features are computed."""
+        compute = to_closure(self.plan.request_features)
+        features: list[array[float]] = []
+        for row, seen in zip(rows, recorded, strict=True):
+            if len(seen) != len(self.features):
+                raise BadData(f"a row has {len(seen)} recorded features", expected=f"{len(self.features)}")
+            computed = compute(row)
+            mine = self._encode([computed.get(name) for name in self.features])
+            features.append(
+                array(
+                    "d",
+                    [
+                        own if name in computed else old
+                        for name, own, old in zip(self.features, mine, seen, strict=True)
+                    ],
+                )
+            )
         return [Scored(value, each, {}) for value, each in zip(self._predict(features), features, strict=True)]
 
     def close(self) -> None:

@@ -89,7 +89,7 @@ class _Server:
         host, port = listening.getsockname()[:2]
         self._running = Running(f"http://{f'[{host}]' if ':' in host else host}:{port}", os.getpid(), log.incarnation)
         live = Live()
-        loader = Loader(places, state)
+        loader = Loader(keys=places.keys, online=places.online)
         self._watcher = Watcher(
             state, live, server=log.incarnation, url=self._running.url, open_chain=loader.open_chain
         )
@@ -167,8 +167,14 @@ def _listen(descriptor: int | None, host: str, port: int) -> socket.socket:
             expected="a loopback address; a proxy in front of it says who may ask",
             do="set server.host to 127.0.0.1 in millstream.toml",
         )
-    if descriptor is not None:
-        return listening
+    if descriptor is None:
+        listening = _bind(host, port)
+    # Head and body of an answer are two writes; without this the second waits 40 ms for the first's receipt.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
+def _bind(host: str, port: int) -> socket.socket:
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

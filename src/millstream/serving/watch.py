@@ -12,8 +12,8 @@ from collections.abc import Callable
 from millstream.errors import MillstreamError
 from millstream.serving.chain import Chain
 from millstream.serving.live import Live
-from millstream.state import State, leases, pointer
-from millstream.state.pointer import Pointer
+from millstream.state import State, leases
+from millstream.traffic import Route, routes
 
 _log = logging.getLogger("millstream.serving")
 
@@ -23,8 +23,8 @@ LEASE_S = 3.0
 _RETRY_S = 1.0
 _DRAIN_S = 2.0
 
-OpenChain = Callable[[Pointer, Chain | None], Chain]
-"""Make what answers for a model at a pointer, given what answers now; raises when the release is not whole."""
+OpenChain = Callable[[Route, Chain | None], Chain]
+"""Make what answers for a model by its route, given what answers now; raises when the release is not whole."""
 
 Switch = Callable[[Callable[[], None]], None]
 """Run a function where requests are answered, between two of them, and return when it has run."""
@@ -42,7 +42,7 @@ class Watcher:
     server, url
         Who and where this process is, for its lease.
     open_chain
-        How a pointer becomes something that answers.
+        How a route becomes something that answers.
     """
 
     def __init__(self, state: State, live: Live, *, server: str, url: str, open_chain: OpenChain) -> None:
@@ -88,6 +88,7 @@ class Watcher:
             _log.warning("the lease could not be given back; it runs out in %s s", LEASE_S, exc_info=True)
 
     def _run(self) -> None:
+        self._seen = -1  # the number is a connection's own, and every thread has a connection of its own
         while not self._stop.wait(POLL_S):
             try:
                 self.tick()
@@ -96,13 +97,13 @@ class Watcher:
                 self._stop.wait(_RETRY_S / 4)
 
     def _load(self) -> bool:
-        """Load what the pointers say; return whether anything that is served changed."""
+        """Load what the routes say; return whether anything that is served changed."""
         chains = dict(self._live.chains)
         replaced: list[Chain] = []
         changed = False
-        for each in pointer.all(self._state):
+        for each in routes(self._state):
             now = chains.get(each.model)
-            if each.release is None or self._is_served(each, now):
+            if each.champion is None or self._is_served(each, now):
                 continue
             chain = self._opened(each, now)
             if chain is None:
@@ -118,18 +119,19 @@ class Watcher:
             self._drain(replaced)
         return changed
 
-    def _is_served(self, wanted: Pointer, now: Chain | None) -> bool:
+    def _is_served(self, wanted: Route, now: Chain | None) -> bool:
         if now is not None and now.generation == wanted.generation and not now.refused:
             return True
         generation, again = self._failed.get(wanted.model, (-1, 0.0))
         return generation == wanted.generation and time.monotonic() < again
 
-    def _opened(self, wanted: Pointer, now: Chain | None) -> Chain | None:
-        """Open what a pointer names; one that is not whole never answers: what answered before stands in."""
+    def _opened(self, wanted: Route, now: Chain | None) -> Chain | None:
+        """Open what a route names; one that is not whole never answers: what answered before stands in."""
         try:
             chain = self._open_chain(wanted, now)
         except (MillstreamError, OSError) as wrong:
-            said = f"release {(wanted.release or '')[:12]} of {wanted.model} is not live here: {wrong}"
+            named = f"{wanted.model}@{wanted.champion.version}" if wanted.champion else wanted.model
+            said = f"{named} is not live here: {wrong}"
             if self._failed.get(wanted.model, (-1, 0.0))[0] != wanted.generation:
                 _log.error(said)
             self._failed[wanted.model] = (wanted.generation, time.monotonic() + _RETRY_S)
