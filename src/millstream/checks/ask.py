@@ -1,0 +1,117 @@
+"""What each check asks of the rows: columns of one Polars select over the batch.
+
+A check of rows asks for the positions of the rows that may fail it; nearly always there are none, and then nothing
+else is computed. All checks of a table go into one select, so a batch is passed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from millstream.checks.contract import kind, validate
+from millstream.checks.scene import Scene
+from millstream.definitions.checks import Between, Check, Complete, Fresh, Holds, Nulls, References, Unique
+from millstream.errors import DefinitionError, near
+from millstream.expressions import parse
+from millstream.expressions.polars import to_polars
+
+ROWS = "rows"
+"""Answer that holds positions of rows; the others are numbers and instants."""
+
+
+def ask(check: Check, scene: Scene) -> dict[str, pl.Expr]:
+    """Return what a check asks of the batch, each expression giving one value.
+
+    Raises
+    ------
+    DefinitionError
+        When the check cannot be asked of this table.
+    """
+    validate(scene.table, check, scene.batch.schema)
+    match check:
+        case Between(column=name, low=low, high=high):
+            column = pl.col(name)
+            outside = positions(~column.is_between(low, high))
+            return {ROWS: outside, "lowest": column.min(), "highest": column.max()}
+        case Holds(expression=text):
+            return {ROWS: positions(~_condition(text, scene))}
+        case References(column=name):
+            known = _referenced(check, scene)
+            return {ROWS: positions(~pl.col(name).is_in(known.implode()))}
+        case Unique(columns=columns):
+            return {ROWS: positions(_alike(columns, scene))}
+        case Nulls(column=name):
+            return {"nulls": pl.col(name).null_count()}
+        case Fresh():
+            return {"newest": pl.col(str(scene.table.event_time)).max()}
+        case Complete():
+            return {}
+
+
+def positions(fails: pl.Expr) -> pl.Expr:
+    """Return the positions of the rows for which a condition is true, as one list."""
+    return pl.int_range(pl.len(), dtype=pl.Int64).filter(fails).implode()
+
+
+def identity(columns: Sequence[str], scene: Scene) -> list[str]:
+    """Name the columns in which two rows must agree to be duplicates: these, and when they became known.
+
+    A row of the same key with another known-at is a correction, not a duplicate.
+    """
+    return [*columns, *scene.batch.known_for(columns)]
+
+
+def fingerprint(columns: Sequence[str]) -> pl.Expr:
+    """Hash columns into one number; rows that agree have equal numbers, others nearly never."""
+    numbers = [pl.col(name).hash(seed) for seed, name in enumerate(columns)]
+    return pl.reduce(lambda left, right: left ^ right, numbers) if len(numbers) > 1 else numbers[0]
+
+
+def earlier(columns: Sequence[str], scene: Scene) -> pl.DataFrame | None:
+    """Return what earlier rows had in these columns, in the batch's types; None where that is not known.
+
+    Where the earlier rows come without a column, they cannot be compared by it.
+    """
+    if scene.known_keys is None:
+        return None
+    keys = scene.known_keys()
+    types = scene.batch.frame.schema
+    if any(each not in keys.columns for each in columns):
+        return None
+    return keys.select(pl.col(each).cast(types[each]) for each in columns)
+
+
+def _alike(columns: Sequence[str], scene: Scene) -> pl.Expr:
+    """Return which rows may have a twin; the few found are compared value by value afterwards."""
+    same = identity(columns, scene)
+    mark = fingerprint(same)
+    before = earlier(same, scene)
+    if before is None or not before.height:
+        return mark.is_duplicated()
+    return mark.is_duplicated() | mark.is_in(before.select(mark.alias("mark"))["mark"].implode())
+
+
+def _condition(text: str, scene: Scene) -> pl.Expr:
+    condition = parse(text, scene.batch.schema, where=f"check 'holds' of table {scene.table.name!r}")
+    if condition.dtype != "boolean":
+        raise DefinitionError(
+            f"check 'holds' of table {scene.table.name!r}: {text!r} is {condition.dtype}",
+            expected="a condition, true or false, such as 'air_time > 0'",
+        )
+    return to_polars(condition)
+
+
+def _referenced(check: References, scene: Scene) -> pl.Series:
+    table, column = check.to.split(".")
+    target = scene.other(table, columns=(column,))
+    said = f"check {kind(check)!r} of table {scene.table.name!r}"
+    if column not in target.schema:
+        raise DefinitionError(f"{said}: table {table!r} has no column {column!r}", expected=near(column, target.schema))
+    ours, theirs = scene.batch.schema[check.column], target.schema[column]
+    if ours != theirs:
+        raise DefinitionError(
+            f"{said}: {check.column} is {ours}, {check.to} is {theirs}", expected="columns of one type"
+        )
+    return target.frame[column].drop_nulls().unique()

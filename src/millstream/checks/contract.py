@@ -1,0 +1,197 @@
+"""A table's contract: its schema and its checks, in words, and what is wrong with how they are written."""
+
+from __future__ import annotations
+
+from typing import Literal, NoReturn
+
+import msgspec
+
+from millstream.checks.report import CheckResult
+from millstream.checks.words import percent, value
+from millstream.definitions.checks import Between, Check, Complete, Fresh, Holds, Nulls, References, Unique
+from millstream.definitions.table import Table
+from millstream.errors import DefinitionError, near
+from millstream.types import Schema, parse_duration
+
+_NUMBERS = ("bigint", "double")
+
+
+def kind(check: Check) -> str:
+    """Return the word a check is declared with.
+
+    >>> kind(Nulls(column="tailnum", at_most=0.05, severity="warn"))
+    'nulls'
+    """
+    return type(check).__name__.lower()
+
+
+def subject(table: Table, check: Check) -> str:
+    """Name what a check is about."""
+    match check:
+        case Unique(columns=columns):
+            return f"{table.name}.{','.join(columns)}"
+        case Between() | Nulls() | References():
+            return f"{table.name}.{check.column}"
+        case Holds(expression=text):
+            return f"{table.name}: {text}"
+        case Fresh():
+            return f"{table.name}.{table.event_time}" if table.event_time else table.name
+        case Complete():
+            return f"{table.name}.{check.key}"
+
+
+def wording(check: Check) -> str:
+    """Say what a check demands.
+
+    >>> wording(Nulls(column="tailnum", at_most=0.05, severity="warn"))
+    'tailnum: at most 5 % NULL'
+    """
+    match check:
+        case Unique(columns=columns):
+            return f"{', '.join(columns)}: no two rows alike, corrections aside"
+        case Between():
+            return f"{check.column}: from {value(check.low)} to {value(check.high)}"
+        case Nulls():
+            return f"{check.column}: at most {percent(check.at_most)} NULL"
+        case Holds():
+            return f"{check.expression}: never false"
+        case References():
+            return f"{check.column}: found in {check.to}"
+        case Fresh():
+            return f"newest event at most {check.within} old"
+        case Complete():
+            habit = percent(check.at_least)
+            return f"{check.key}: at least {habit} of a day's habitual share of what {check.against} expects"
+
+
+def summary(table: Table, schema: Schema) -> tuple[str, ...]:
+    """Say a table's contract in lines: its columns, its key, then each check with its severity."""
+    columns = ", ".join(f"{name} {dtype}" for name, dtype in schema.items())
+    lines = [f"columns: {columns}"]
+    if table.key:
+        lines.append(f"key: {', '.join(table.key)}")
+    if table.event_time:
+        lines.append(f"event time: {table.event_time}; usable {table.lag} after it is known")
+    return (*lines, *(f"{wording(each)} ({each.severity})" for each in table.checks))
+
+
+def validate(table: Table, check: Check, schema: Schema) -> None:
+    """Refuse a check that cannot be asked of a table with this schema.
+
+    Raises
+    ------
+    DefinitionError
+        For a column the table has not (near matches are named), a type the check is not for, or an odd limit.
+    """
+    match check:
+        case Unique(columns=columns):
+            if not columns:
+                _refuse(table, check, "names no column", "unique('column', ...)")
+            for each in columns:
+                _column(table, check, each, schema)
+        case Between():
+            _column(table, check, check.column, schema)
+            if schema[check.column] not in _NUMBERS:
+                found = f"needs numbers, and {check.column} is {schema[check.column]}"
+                _refuse(table, check, found, "a bigint or double column; for others write holds('...')")
+            if not check.low <= check.high:
+                _refuse(table, check, f"has bounds {check.low} and {check.high}", "low <= high")
+        case Nulls():
+            _column(table, check, check.column, schema)
+            _share(table, check, check.at_most, "at_most")
+        case References():
+            _column(table, check, check.column, schema)
+            if check.to.count(".") != 1:
+                _refuse(table, check, f"points to {check.to!r}", "'table.column'")
+        case Complete():
+            _column(table, check, check.key, schema)
+            _share(table, check, check.at_least, "at_least")
+        case Fresh():
+            _fresh(table, check)
+        case Holds():
+            pass  # the expression is parsed where it is asked; its errors carry a caret
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One column that is not as the contract has it.
+
+    Parameters
+    ----------
+    column
+        Its name.
+    what
+        ``missing``, ``new`` or ``type``.
+    says
+        One phrase.
+    """
+
+    column: str
+    what: Literal["missing", "new", "type"]
+    says: str
+
+
+def changes(expected: Schema, found: Schema) -> tuple[Change, ...]:
+    """Compare a schema with the one expected: missing columns, changed types, then new columns.
+
+    >>> [each.says for each in changes({"wind": "double"}, {"wind": "varchar", "gust": "double"})]
+    ['wind was double and is varchar', 'gust (double) is new']
+    """
+    missing = [
+        Change(name, "missing", f"{name} ({dtype}) is missing{_renamed(name, dtype, expected, found)}")
+        for name, dtype in expected.items()
+        if name not in found
+    ]
+    changed = [
+        Change(name, "type", f"{name} was {dtype} and is {found[name]}")
+        for name, dtype in expected.items()
+        if name in found and found[name] != dtype
+    ]
+    new = [Change(name, "new", f"{name} ({dtype}) is new") for name, dtype in found.items() if name not in expected]
+    return (*missing, *changed, *new)
+
+
+def compare(table: str, expected: Schema, found: Schema) -> CheckResult:
+    """Check a schema: a missing column or a changed type stops, a new column is a note."""
+    all_changes = changes(expected, found)
+    breaking = [each for each in all_changes if each.what != "new"]
+    said = "; ".join(each.says for each in all_changes)
+    return CheckResult(
+        check="schema",
+        subject=table,
+        severity="stop" if breaking or not all_changes else "note",
+        ok=not all_changes,
+        failed_rows=0,
+        share=None,
+        threshold=None,
+        says=f"{table}: {said}" if said else f"{table}: {len(found)} columns, as the contract has them",
+        detail={"changes": [msgspec.to_builtins(each) for each in all_changes]},
+    )
+
+
+def _renamed(name: str, dtype: str, expected: Schema, found: Schema) -> str:
+    candidates = [each for each in found if each not in expected and found[each] == dtype]
+    said = near(name, candidates) if candidates else ""
+    return f" ({said})" if said.startswith("did you mean") else ""
+
+
+def _column(table: Table, check: Check, name: str, schema: Schema) -> None:
+    if name not in schema:
+        _refuse(table, check, f"names column {name!r}, which the table has not", near(name, schema))
+
+
+def _share(table: Table, check: Check, share: float, name: str) -> None:
+    if not 0 <= share <= 1:
+        _refuse(table, check, f"has {name}={share}", "a share from 0 to 1")
+
+
+def _fresh(table: Table, check: Fresh) -> None:
+    if table.event_time is None:
+        _refuse(table, check, "needs an event time, which the table has not", "Table(..., event_time='column')")
+    try:
+        parse_duration(check.within)
+    except ValueError as wrong:
+        _refuse(table, check, f"has within={check.within!r}", str(wrong))
+
+
+def _refuse(table: Table, check: Check, happened: str, expected: str) -> NoReturn:
+    raise DefinitionError(f"check {kind(check)!r} of table {table.name!r} {happened}", expected=expected)
