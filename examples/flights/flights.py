@@ -144,5 +144,5 @@ late = Model(
     goal="roc_auc",
     split=splits.Time(test="7d", folds=2),
     traffic=traffic.Champion(fallback=["previous", "baseline"]),
-    retrain=loop.Monthly(or_on=loop.Harm(), at_most_every="14d"),
+    retrain=loop.Every("56d", or_on=loop.Harm(), at_most_every="21d"),
 )

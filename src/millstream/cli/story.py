@@ -232,12 +232,12 @@ class Story:
         render.say(f"{said['says']} [dim](simulated approver)[/]", tone="good")
 
     async def _bad_release(self, day: date) -> None:
-        """Somebody trains on the first days of January only, and somebody else approves it against the verdict."""
-        trained = await self._ask("train", model=MODEL, note="a bad idea", until="2013-01-06", actor="intern")
+        """Somebody trains on two weeks of January only, and somebody else approves it against the verdict."""
+        trained = await self._ask("train", model=MODEL, note="a bad idea", until="2013-01-17", actor="intern")
         released = await self._ask("release", model=MODEL, version=trained["version"], actor="intern")
         await self._approve(released["decision"], "approved against the verdict, to show a rollback")
         self._bad = released["version"]
-        render.say(f"{day}  a bad release is live: {MODEL}@{self._bad}, trained on five days", tone="bad")
+        render.say(f"{day}  a bad release is live: {MODEL}@{self._bad}, trained on two weeks of January", tone="bad")
 
     async def _roll_back(self) -> None:
         rolled = await self._ask("rollback", model=MODEL, reason="worse than the one before", actor="on call")
