@@ -131,25 +131,22 @@ def _supersede(
         return superseded, successor
     position = rows["__position"].to_numpy()
     rows = rows.with_columns(pl.Series("__known", known[position]), pl.Series("__tie", tie[position]))
-    rows = rows.sort("__known", "__tie", "__position")
-    later = rows.select(
-        "__position",
-        pl.col("__known").shift(-1).over(table.key).alias("known"),
-        pl.col("__position").shift(-1).over(table.key).alias("next"),
-    ).drop_nulls()
-    position = later["__position"].to_numpy()
-    superseded[position] = later["known"].to_numpy()
-    successor[position] = later["next"].to_numpy()
+    rows = rows.sort(*table.key, "__known", "__tie", "__position")
+    position, when = rows["__position"].to_numpy(), rows["__known"].to_numpy()
+    next_is_same = rows.select(pl.all_horizontal(pl.col(each) == pl.col(each).shift(-1) for each in table.key))
+    followed = np.flatnonzero(next_is_same.to_series().fill_null(False).to_numpy())
+    superseded[position[followed]] = when[followed + 1]
+    successor[position[followed]] = position[followed + 1]
     return superseded, successor
 
 
 def _repeated(table: TableFrame, knowable: npt.NDArray[np.bool_]) -> pl.DataFrame | None:
-    """Return key and position of the rows whose key is not theirs alone; None when all keys are unique."""
+    """Return key and position of the known rows whose key is not theirs alone; None when all keys are unique."""
     if not table.key:
         return None
     rows = table.frame.select(table.key)
     if rows.n_unique() == len(rows):
         return None
     rows = rows.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("__position"))
-    rows = rows.filter(pl.Series(knowable)).drop_nulls(list(table.key))
-    return rows.filter(pl.struct(table.key).is_duplicated()) if len(rows) else None
+    rows = rows.filter(rows.select(table.key).is_duplicated() & pl.Series(knowable))
+    return rows.drop_nulls(list(table.key))

@@ -70,14 +70,18 @@ class Asked:
         places = line.place(entity, instants, asked=True)
         self._order = None if _ascending(places) else np.argsort(places)
         self._places = places if self._order is None else places[self._order]
+        self._counted: dict[int, tuple[Indices, Indices]] = {}
 
     def count_until(self, places: Indices) -> Indices:
-        """Count, for each question, the places (ascending) at or before it."""
-        found = np.searchsorted(places, self._places, side="right").astype(np.int64, copy=False)
-        if self._order is None:
-            return found
-        counts = np.empty(len(found), dtype=np.int64)
-        counts[self._order] = found
+        """Count, for each question, the places (ascending) at or before it. Features of one window ask once."""
+        known = self._counted.get(id(places))
+        if known is not None:
+            return known[1]
+        counts = np.searchsorted(places, self._places, side="right").astype(np.int64, copy=False)
+        if self._order is not None:
+            found, counts = counts, np.empty(len(counts), dtype=np.int64)
+            counts[self._order] = found
+        self._counted[id(places)] = places, counts  # kept alive, so that its id stays its own
         return counts
 
 
@@ -95,24 +99,36 @@ class Intervals:
     ----------
     facts
         Positions of the facts in the table's rows, in the order in which they start.
-    ending
-        Positions within ``facts`` in the order in which they end; None when that is the same order.
+    starts
+        Where they start, ascending.
     """
 
     def __init__(self, entity: Codes, start: Instants, end: Instants, line: Line) -> None:
         kept = (entity != NOBODY) & (start < end)
         facts = np.flatnonzero(kept)
-        self._line = line
         places = line.place(entity[facts], start[facts])
         if not _ascending(places):
-            order = np.argsort(places, kind="stable")
+            order = np.argsort(places)
             facts, places = facts[order], places[order]
         self.facts = facts
         self.starts = places
-        ends = line.place(entity[facts], end[facts])
-        self.ending: Indices | None = None if _ascending(ends) else np.argsort(ends, kind="stable")
-        self._end_of = ends
-        self.ends = ends if self.ending is None else ends[self.ending]
+        self._close = entity, end, line
+
+    @cached_property
+    def _end_of(self) -> Indices:
+        """Where each of ``facts`` ends."""
+        entity, end, line = self._close
+        return line.place(entity[self.facts], end[self.facts])
+
+    @cached_property
+    def ending(self) -> Indices | None:
+        """Positions within ``facts`` in the order in which they end; None when that is the same order."""
+        return None if _ascending(self._end_of) else np.argsort(self._end_of)
+
+    @cached_property
+    def ends(self) -> Indices:
+        """Where facts end, ascending."""
+        return self._end_of if self.ending is None else self._end_of[self.ending]
 
     def span(self, asked: Asked) -> tuple[Indices, Indices]:
         """Count what of all entities has started, and what has ended, by each question."""

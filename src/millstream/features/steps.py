@@ -10,11 +10,13 @@ import numpy.typing as npt
 import polars as pl
 
 from millstream.errors import Refused
-from millstream.features.facts import Codes, Instants
+from millstream.features.facts import FOREVER, Codes, Instants
 from millstream.features.online import layout
 from millstream.features.plan import ViewPlan
 from millstream.features.views import ViewFacts
 from millstream.lake.frame import TableFrame
+
+_NO_TEXTS: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -43,23 +45,30 @@ class Steps:
 
     def packed(self, view: ViewPlan) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and value of each entity that is not simply never seen."""
-        never = np.array(view.never_seen)
-        text_columns = [n for n, each in enumerate(view.features.values()) if each.dtype == "varchar"]
-        for entity, start, stop in zip(self.entities, self.offsets[:-1], self.offsets[1:], strict=True):
-            rows = self.rows[start:stop]
-            if stop - start == 1 and np.array_equal(rows[0], never, equal_nan=True):
+        worded = [place for place, each in enumerate(view.features.values()) if each.dtype == "varchar"]
+        prefix, width = layout.view_prefix(view.id), layout.WORD * len(view.features)
+        instants, rows = self.instants.tobytes(), self.rows.tobytes()
+        starts, stops = self.offsets[:-1], self.offsets[1:]
+        told = (stops - starts > 1) | self._differs(np.array(view.never_seen))[starts]
+        for entity, start, stop, tells in zip(
+            self.entities, starts.tolist(), stops.tolist(), told.tolist(), strict=True
+        ):
+            if not tells:
                 continue
-            texts: list[str] = []
-            if text_columns:
-                rows, texts = self._own_texts(rows, text_columns)
+            own, texts = rows[start * width : stop * width], _NO_TEXTS
+            if worded:
+                own, texts = self._own_texts(self.rows[start:stop], worded)
             yield (
-                layout.entity_key(view.id, entity),
-                layout.pack(self.instants[start:stop].tobytes(), rows.tobytes(), texts),
+                layout.key_of(prefix, entity),
+                layout.pack(instants[start * layout.WORD : stop * layout.WORD], own, texts),
             )
 
-    def _own_texts(
-        self, rows: npt.NDArray[np.float64], columns: list[int]
-    ) -> tuple[npt.NDArray[np.float64], list[str]]:
+    def _differs(self, row: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Say which rows are not this one."""
+        differs: npt.NDArray[np.bool_] = ~((self.rows == row) | (np.isnan(self.rows) & np.isnan(row))).all(axis=1)
+        return differs
+
+    def _own_texts(self, rows: npt.NDArray[np.float64], columns: list[int]) -> tuple[bytes, list[str]]:
         """Number an entity's texts by themselves, so that its value stands alone."""
         rows = rows.copy()
         codes = rows[:, columns]
@@ -67,11 +76,13 @@ class Steps:
         used = np.unique(codes[there])
         codes[there] = np.searchsorted(used, codes[there])
         rows[:, columns] = codes
-        return rows, [self.texts[int(each)] for each in used]
+        return rows.tobytes(), [self.texts[int(each)] for each in used]
 
 
-def steps(view: ViewPlan, table: TableFrame, *, since: int, bound_bytes: int) -> Steps:
-    """Compute the step functions of every entity from ``since`` (microseconds) until nothing changes any more.
+def steps(view: ViewPlan, table: TableFrame, *, since: int, bound_bytes: int, until: int = FOREVER) -> Steps:
+    """Compute the step functions of every entity from ``since`` to ``until`` (microseconds).
+
+    Without ``until`` they go on until nothing changes any more.
 
     Raises
     ------
@@ -79,7 +90,7 @@ def steps(view: ViewPlan, table: TableFrame, *, since: int, bound_bytes: int) ->
         When they would take more than ``bound_bytes``; names the view.
     """
     facts = ViewFacts(view, table)
-    entity, instants = facts.changes(since)
+    entity, instants = facts.changes(since, until)
     size = len(instants) * 8 * (len(view.features) + 1)
     if size > bound_bytes:
         raise Refused(

@@ -71,8 +71,11 @@ class ViewFacts:
         found = answer(window, values, windows, asked, entities=len(self.entities))
         return found.cast(COLUMN[window.dtype]).alias(f"{self.view.name}.{name}")
 
-    def changes(self, since: int) -> tuple[Codes, Instants]:
-        """List, by entity and instant, when an answer may change after ``since``; each entity also at ``since``."""
+    def changes(self, since: int, until: int = FOREVER) -> tuple[Codes, Instants]:
+        """List, by entity and instant, when an answer may change from ``since`` on and before ``until``.
+
+        Each entity also stands at ``since``.
+        """
         windows = set()
         for name, each in self.view.features.items():
             windows.add((self._waits_for[name], each.over_us))
@@ -81,7 +84,7 @@ class ViewFacts:
         found = [self._windows[waits_for].changes(over_us) for waits_for, over_us in windows]
         entity = np.concatenate([np.arange(len(self.entities)), *(each for each, _ in found)])
         instant = np.concatenate([np.full(len(self.entities), since), *(each for _, each in found)])
-        ahead = (instant >= since) & (instant < FOREVER) & (entity != NOBODY)
+        ahead = (instant >= since) & (instant < until) & (entity != NOBODY)
         entity, instant = entity[ahead], instant[ahead]
         order = np.lexsort((instant, entity))
         entity, instant = entity[order], instant[order]

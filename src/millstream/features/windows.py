@@ -15,6 +15,8 @@ from millstream.features.intervals import Asked, Indices, Intervals, Line
 from millstream.features.plan import WindowPlan
 from millstream.features.sums import ActiveSum, Floats, sample_variance, two_product
 
+Mask = npt.NDArray[np.bool_]
+
 _EXACT_SQUARE = 2.0**26
 
 
@@ -25,7 +27,7 @@ class Values:
     series: pl.Series | None
 
     @cached_property
-    def present(self) -> npt.NDArray[np.bool_] | None:
+    def present(self) -> Mask | None:
         """Mask of the facts whose value is not NULL; None when all are."""
         if self.series is None or not self.series.null_count():
             return None
@@ -54,6 +56,7 @@ class Windows:
         self._facts = facts
         self._line = line
         self._intervals: dict[int | None, Intervals] = {}
+        self._found: tuple[Asked, Indices] | None = None
 
     def of_length(self, over_us: int | None) -> Intervals:
         """Return the intervals in which facts are in a window of this length."""
@@ -94,33 +97,45 @@ class Windows:
         Where every correction leaves a fact's entity and does not move it back in time, a corrected fact is always
         outranked by its correction, and windows close in the order of events: the latest that has begun decides.
         """
-        facts, present = self._facts, values.present
-        successor = facts.successor[self._corrected]
-        outranked = (facts.entity[successor] == facts.entity[self._corrected]) & (
-            facts.event[successor] >= facts.event[self._corrected]
-        )
-        if present is not None:
-            outranked &= present[successor] | ~present[self._corrected]
-        if not outranked.all():
+        if not self._outranked(values.present):
             return self._highest(self.order, values, over_us, asked)
+        fact = self._latest_begun(values.present, asked)
+        if over_us is None or not len(self.order):
+            return fact
+        return np.where((fact >= 0) & (closing(self._facts, over_us)[fact] > asked.instants), fact, -1)
+
+    def _outranked(self, present: Mask | None) -> bool:
+        """Say whether every correction is of the same entity, not of an earlier event, and not to NULL."""
+        facts, corrected = self._facts, self._corrected
+        successor = facts.successor[corrected]
+        outranked = facts.entity[successor] == facts.entity[corrected]
+        outranked &= facts.event[successor] >= facts.event[corrected]
+        if present is not None:
+            outranked &= present[successor] | ~present[corrected]
+        return bool(outranked.all())
+
+    def _latest_begun(self, present: Mask | None, asked: Asked) -> Indices:
+        """Find the fact of the highest order that has begun; -1 for none. Values without NULL share the answer."""
+        if present is None and self._found is not None and self._found[0] is asked:
+            return self._found[1]
         begun = self.begun
         if not len(begun.facts):
             return np.full(len(asked.instants), -1)
+        entity = self._facts.entity[begun.facts]
         rank = self.order[begun.facts] + 1
         if present is not None:
             rank = np.where(present[begun.facts], rank, 0)
-        room = len(facts.event) + 1
-        latest = np.maximum.accumulate(facts.entity[begun.facts] * room + rank)
-        by_rank = np.empty(room, dtype=np.int64)
-        by_rank[0] = -1
-        by_rank[self.order + 1] = np.arange(len(facts.event))
+        room = len(self.order) + 1
+        leader = np.maximum.accumulate(entity * room + rank)
+        in_order = np.empty(room, dtype=np.int64)
+        in_order[0] = -1
+        in_order[self.order + 1] = np.arange(len(self.order))
+        latest = in_order[leader - entity * room]
         started = asked.count_until(begun.starts)
-        leader = latest[started - 1]
-        fact = by_rank[leader % room]
-        there = (started > 0) & (leader // room == asked.entity) & (fact >= 0)
-        if over_us is not None:
-            there &= closing(facts, over_us)[fact] > asked.instants
-        return np.where(there, fact, -1)
+        fact = np.where((started > 0) & (entity[started - 1] == asked.entity), latest[started - 1], -1)
+        if present is None:
+            self._found = asked, fact
+        return fact
 
     def extreme(self, values: Values, over_us: int | None, asked: Asked, *, largest: bool) -> Indices:
         """Find a fact with the largest (or smallest) value in the window; -1 for none."""
@@ -165,7 +180,7 @@ class Active:
         self.intervals = windows.of_length(over_us)
         self.started, self.ended = self.intervals.span(asked)
 
-    def count(self, mask: npt.NDArray[np.bool_] | None) -> Indices:
+    def count(self, mask: Mask | None) -> Indices:
         """Count active facts, or those of a mask."""
         return self.started - self.ended if mask is None else self.whole(mask.astype(np.int64))
 

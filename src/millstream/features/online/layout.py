@@ -8,6 +8,7 @@ views with text features, a JSON list of the entity's texts, to which a float is
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Sequence
 from struct import Struct
 from typing import TypeAlias
@@ -24,6 +25,8 @@ APPLIED = b"applied"
 
 WORD = 8
 COUNT = Struct("<q")
+FIRST = Struct("<8xq")
+"""The first instant of a value."""
 
 _LONGEST_KEY = 511
 _encode = msgspec.msgpack.Encoder().encode
@@ -36,12 +39,13 @@ class Applied(msgspec.Struct, frozen=True):
     ----------
     versions
         Table versions they were computed from.
-    since_us
-        Instant from which they hold.
+    since_us, until_us
+        Instant from which they hold, and the one before which (None: for good).
     """
 
     versions: Pins
     since_us: int
+    until_us: int | None = None
 
 
 def view_prefix(view_id: str) -> bytes:
@@ -49,13 +53,8 @@ def view_prefix(view_id: str) -> bytes:
     return bytes.fromhex(view_id)
 
 
-def entity_key(view_id: str, entity: tuple[Part, ...]) -> bytes:
-    """Return the key of an entity; one too long for the store is hashed."""
-    return key_of(view_prefix(view_id), entity)
-
-
 def key_of(prefix: bytes, entity: Sequence[Part]) -> bytes:
-    """Return the key of an entity of the view with this prefix."""
+    """Return the key of an entity of the view with this prefix; one too long for the store is hashed."""
     key = prefix + _encode(entity)
     return key if len(key) <= _LONGEST_KEY else prefix + hashlib.sha256(key).digest()
 
@@ -67,24 +66,11 @@ def pack(instants: bytes, rows: bytes, texts: list[str]) -> bytes:
 
 def covers(old: bytes | memoryview, new: bytes, features: int) -> bool:
     """Say whether stored steps already answer what new steps answer, from the first new instant on."""
-    held, wanted = _Steps(old, features), _Steps(new, features)
-    if held.texts != wanted.texts:
+    held, wanted = memoryview(old), memoryview(new)
+    had, has = COUNT.unpack_from(held)[0], COUNT.unpack_from(wanted)[0]
+    at = bisect_right(held[WORD : WORD * (1 + had)].cast("q"), FIRST.unpack_from(wanted)[0]) - 1
+    if at < 0 or had - at != has:
         return False
-    first = wanted.instants[0]
-    at = sum(1 for each in held.instants if each <= first) - 1
-    if at < 0 or len(held.instants) - at != len(wanted.instants):
-        return False
-    return held.instants[at + 1 :] == wanted.instants[1:] and held.rows[at * features * WORD :] == wanted.rows
-
-
-class _Steps:
-    """Steps taken apart."""
-
-    def __init__(self, value: bytes | memoryview, features: int) -> None:
-        data = memoryview(value)
-        count = COUNT.unpack_from(data)[0]
-        rows_at = WORD * (1 + count)
-        texts_at = rows_at + WORD * features * count
-        self.instants = data[WORD:rows_at].cast("q")
-        self.rows = data[rows_at:texts_at]
-        self.texts = data[texts_at:]
+    # From the step that holds then: instants but the first, which may be earlier; rows and texts.
+    same_instants = held[WORD * (2 + at) : WORD * (1 + had)] == wanted[WORD * 2 : WORD * (1 + has)]
+    return same_instants and held[WORD * (1 + had + at * features) :] == wanted[WORD * (1 + has) :]

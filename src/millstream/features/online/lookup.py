@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from struct import Struct
 from typing import Any, TypeAlias
@@ -21,6 +21,9 @@ Value: TypeAlias = float | str
 Row: TypeAlias = Mapping[str, Any]
 
 _applied_decoder = msgspec.json.Decoder(dict[str, layout.Applied])
+
+
+_NEVER = 1 << 63
 
 
 class Lookup:
@@ -41,6 +44,7 @@ class Lookup:
         self._request = to_closure(plan.request_features) if plan.request_features else None
         self._order = self._column_order()
         self._record: bytes = b""
+        self._until = _NEVER
         self._provenance: dict[str, Pins] = {}
 
     def lookup_one(self, row: Row, at_us: int) -> list[Value]:
@@ -65,6 +69,8 @@ class Lookup:
         """
         with self._store.snapshot() as snapshot:
             self._learn_applied(snapshot)
+            if at_us >= self._until:
+                raise self._out_of_date()
             return self._read(snapshot, row, at_us)
 
     def lookup_many(self, rows: Iterable[Row], at_us: Iterable[int]) -> list[list[Value]]:
@@ -72,7 +78,10 @@ class Lookup:
         read = self._read
         with self._store.snapshot() as snapshot:
             self._learn_applied(snapshot)
-            return [read(snapshot, row, at) for row, at in zip(rows, at_us, strict=True)]
+            instants = list(at_us)
+            if max(instants, default=0) >= self._until:
+                raise self._out_of_date()
+            return [read(snapshot, row, at) for row, at in zip(rows, instants, strict=True)]
 
     def applied(self) -> dict[str, Pins]:
         """Return, per view, the table versions that the latest lookup's values reflect (read with them)."""
@@ -102,7 +111,16 @@ class Lookup:
                 do="millstream refresh (millstream up does it by itself)",
             )
         self._provenance = {view.name: applied[view.id].versions for view in self.plan.views}
+        ends = [applied[view.id].until_us for view in self.plan.views]
+        self._until = min((each for each in ends if each is not None), default=_NEVER)
         self._record = record
+
+    def _out_of_date(self) -> Unavailable:
+        return Unavailable(
+            f"the served features of model {self.plan.model} were not refreshed in time: they end before this instant",
+            expected="a control plane that refreshes them as tables move",
+            do="millstream status, then millstream up",
+        )
 
     def _column_order(self) -> Callable[[list[Value]], tuple[Value, ...]] | None:
         """Return how to bring values, read view by view and then the request, into the plan's order."""
@@ -139,7 +157,7 @@ class _ViewReader:
         found = self._row(value, 8 * (1 + count + step * self._width))
         return self._with_texts(found, value, count) if self._texts else found
 
-    def _with_texts(self, found: tuple[float, ...], value: memoryview | bytes, count: int) -> list[Value]:
+    def _with_texts(self, found: Sequence[float], value: memoryview | bytes, count: int) -> list[Value]:
         """Put texts in place of their numbers."""
         values: list[Value] = list(found)
         texts: list[str] | None = None

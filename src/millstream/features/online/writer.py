@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from millstream.errors import Conflict
+from millstream.features.facts import FOREVER
 from millstream.features.online import layout
 from millstream.features.online.store import Change, OnlineStore
 from millstream.features.plan import FeaturePlan, ViewPlan
@@ -58,7 +59,9 @@ class Writer:
         self._store = store
         self._bound_bytes = bound_bytes
 
-    def refresh(self, plans: Iterable[FeaturePlan], read: Read, *, pins: Pins, now: datetime) -> Refreshed:
+    def refresh(
+        self, plans: Iterable[FeaturePlan], read: Read, *, pins: Pins, now: datetime, ahead: timedelta | None = None
+    ) -> Refreshed:
         """Bring the store to these table versions.
 
         Parameters
@@ -71,6 +74,9 @@ class Writer:
             The version of every table that the plans read.
         now
             The present instant: steps hold from shortly before it.
+        ahead
+            How far past ``now`` they must hold; None for good. A read later than that is refused rather than wrong,
+            and ``read`` may leave out facts of later events.
 
         Raises
         ------
@@ -86,7 +92,9 @@ class Writer:
         """
         views = _distinct(plans)
         applied = self.applied()
-        stale = [view for view in views if not _reflects(applied.get(view.id), view, pins)]
+        half = None if ahead is None else to_micros(now + ahead / 2)
+        until = None if ahead is None else to_micros(now + ahead)
+        stale = [view for view in views if not _reflects(applied.get(view.id), view, pins, half)]
         since = now - GRACE
         changes: dict[bytes, bytes | None] = {}
         unchanged = 0
@@ -94,10 +102,10 @@ class Writer:
             of_table = [view for view in stale if view.table == table]
             rows = _read(read, table, of_table, since=since, version=pins[table])
             for view in of_table:
-                unchanged += self._compare(view, rows, since_us=to_micros(since), changes=changes)
+                unchanged += self._compare(view, rows, span=(to_micros(since), until), changes=changes)
         current = {view.id: applied[view.id] for view in views if view not in stale}
         for view in stale:
-            current[view.id] = layout.Applied({view.table: pins[view.table]}, to_micros(since))
+            current[view.id] = layout.Applied({view.table: pins[view.table]}, to_micros(since), until)
         for gone in applied.keys() - current.keys():
             changes |= dict.fromkeys(self._store.keys(layout.view_prefix(gone)))
         written = [each for each in changes.values() if each is not None]
@@ -117,9 +125,13 @@ class Writer:
             record = snapshot.get(layout.APPLIED)
             return {} if record is None else msgspec.json.decode(bytes(record), type=dict[str, layout.Applied])
 
-    def _compare(self, view: ViewPlan, rows: TableFrame, *, since_us: int, changes: dict[bytes, bytes | None]) -> int:
+    def _compare(
+        self, view: ViewPlan, rows: TableFrame, *, span: tuple[int, int | None], changes: dict[bytes, bytes | None]
+    ) -> int:
         """Collect what differs from the store; return how many entities do not."""
-        found = steps(view, rows, since=since_us, bound_bytes=self._bound_bytes)
+        since, until = span
+        bound = self._bound_bytes
+        found = steps(view, rows, since=since, until=FOREVER if until is None else until, bound_bytes=bound)
         gone = set(self._store.keys(layout.view_prefix(view.id)))
         unchanged = 0
         with self._store.snapshot() as snapshot:
@@ -143,8 +155,11 @@ def _distinct(plans: Iterable[FeaturePlan]) -> list[ViewPlan]:
     return list(views.values())
 
 
-def _reflects(applied: layout.Applied | None, view: ViewPlan, pins: Pins) -> bool:
-    return applied is not None and applied.versions == {view.table: pins[view.table]}
+def _reflects(applied: layout.Applied | None, view: ViewPlan, pins: Pins, needed_us: int | None) -> bool:
+    """Say whether stored steps are of these versions, and hold as far as they are needed."""
+    if applied is None or applied.versions != {view.table: pins[view.table]}:
+        return False
+    return applied.until_us is None or (needed_us is not None and applied.until_us > needed_us)
 
 
 def _read(read: Read, table: str, views: list[ViewPlan], *, since: datetime, version: int) -> TableFrame:
