@@ -105,7 +105,7 @@ route_form = FeatureView(
     "route_form",
     of=flights,
     entity=("origin", "dest"),
-    features=dict(late_share_28d=f.mean("arr_delay > 15", over="28d"), arr_delay_28d=f.mean("arr_delay", over="28d")),
+    features=dict(late_share_14d=f.mean("arr_delay > 15", over="14d"), arr_delay_14d=f.mean("arr_delay", over="14d")),
 )
 
 weather_seen = FeatureView(
