@@ -1,13 +1,21 @@
-"""Small line charts as inline SVG: no script, readable without colour, with a text alternative."""
+"""Small line charts as inline SVG: no script, readable without colour, with a text alternative.
+
+Only the lines are SVG, stretched to whatever room the page has; words and figures beside them are HTML, so that they
+keep their size on a phone.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from datetime import date
 
 import msgspec
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 10, 22
+_TICKS = 4
+_BETWEEN = 0.13
+"""Least distance between two marked words, as a share of the width; nearer ones lose the word, not the mark."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -29,102 +37,144 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """Something that happened on a day: a vertical line with a word."""
+    """Something that happened on a day: a vertical line with a word, and a sentence for whoever points at it."""
 
     day: str
+    word: str
     says: str
     style: str
 
 
 def chart(
-    days: Sequence[str],
-    lines: Sequence[Line],
-    *,
-    title: str,
-    marks: Sequence[Mark] = (),
-    width: int = 720,
-    height: int = 190,
+    days: Sequence[str], lines: Sequence[Line], *, title: str, marks: Sequence[Mark] = (), unit: str = ""
 ) -> Markup:
     """Draw lines over days.
 
     Parameters
     ----------
     days
-        ISO days, one for each value.
+        ISO days in order, one for each value.
     lines
-        What is drawn; empty lines give an empty state in words.
+        What is drawn; no values give an empty state in words.
     title
         What the chart shows, also for screen readers.
     marks
-        Events to mark.
-    width, height
-        In CSS pixels of the drawing; it scales with the page.
+        Events to mark; those outside the days are left out.
+    unit
+        Written behind the latest figures.
     """
-    present = [value for line in lines for value in line.values if value is not None]
+    present = [value for line in lines for value in line.values if value is not None and math.isfinite(value)]
     if len(days) < 2 or not present:
-        return Markup('<p class="empty">{} appears here after two judged days.</p>').format(title)
-    low, high = min(present), max(present)
-    pad = (high - low or abs(high) or 1.0) * 0.08
-    low, high = low - pad, high + pad
+        return Markup('<p class="empty chartless">{} will appear here after two judged days.</p>').format(title)
+    steps = ticks(min(present), max(present))
+    low, high = min(steps[0], *present), max(steps[-1], *present)
 
-    def x(number: float) -> float:
-        return _LEFT + number / (len(days) - 1) * (width - _LEFT - _RIGHT)
+    def x(number: int) -> float:
+        return number / (len(days) - 1)
 
     def y(value: float) -> float:
-        return _TOP + (high - value) / (high - low) * (height - _TOP - _BOTTOM)
+        return (high - value) / (high - low)
 
-    parts = [_axes(days, low, high, x=x, y=y, width=width, height=height)]
-    for mark in marks:
-        if mark.day in days:
-            at = x(days.index(mark.day))
-            parts.append(
-                Markup(
-                    '<line class="mark {}" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"><title>{} {}</title></line>'
-                ).format(mark.style, at, at, _TOP, height - _BOTTOM, mark.day, mark.says)
-            )
-    parts += [Markup('<path class="line {}" d="{}"/>').format(line.style, _path(line.values, x, y)) for line in lines]
-    latest = "; ".join(f"{line.name} {_latest(line.values)}" for line in lines)
+    paths = [
+        Markup('<path class="line {}" d="{}"/>').format(line.style, _path(line.values, x, y))
+        for line in reversed(lines)
+    ]
+    grid = [Markup('<path class="grid" d="M0 {0:.1f}H1000"/>').format(y(each) * 1000) for each in steps]
+    scale = [
+        Markup('<span class="tick y" style="top:{:.1f}%">{}</span>').format(y(each) * 100, _figure(each, steps))
+        for each in steps
+    ]
+    events, named = _marks(days, marks)
+    latest = "; ".join(f"{line.name} {_latest(line.values, unit)}" for line in lines)
     legend = Markup("").join(
-        Markup('<span class="key {}">{} <b>{}</b></span>').format(line.style, line.name, _latest(line.values))
+        Markup('<span class="key {}">{} <b>{}</b></span>').format(line.style, line.name, _latest(line.values, unit))
         for line in lines
     )
     return Markup(
-        '<figure><figcaption>{}<span class="legend">{}</span></figcaption>'
-        '<svg viewBox="0 0 {} {}" role="img" aria-label="{}. Latest: {}">{}</svg></figure>'
-    ).format(title, legend, width, height, title, latest, Markup("").join(parts))
+        '<figure><figcaption>{}<span class="legend">{}</span></figcaption><div class="plot">'
+        '<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" role="img"'
+        ' aria-label="{}, {} to {}. Latest: {}">{}</svg>'
+        "{}</div></figure>"
+    ).format(
+        title, legend, title, days[0], days[-1], latest, Markup("").join([*grid, *events, *paths]),
+        Markup("").join([*scale, *_dates(days), *named]),
+    )  # fmt: skip
 
 
-def _axes(days: Sequence[str], low: float, high: float, *, x: object, y: object, width: int, height: int) -> Markup:
-    assert callable(x) and callable(y)
-    parts = []
-    for share in (0.1, 0.5, 0.9):
-        value = low + (high - low) * share
-        parts.append(
-            Markup(
-                '<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/><text x="{}" y="{:.1f}" class="tick end">{}</text>'
-            ).format(_LEFT, width - _RIGHT, y(value), y(value), _LEFT - 6, y(value) + 4, f"{value:.3g}")
-        )
-    for number in sorted({0, len(days) // 3, 2 * len(days) // 3, len(days) - 1}):
-        place = "start" if number == 0 else "end" if number == len(days) - 1 else "middle"
-        parts.append(
-            Markup('<text x="{:.1f}" y="{}" class="tick {}">{}</text>').format(
-                x(number), height - 6, place, escape(days[number])
+def ticks(low: float, high: float) -> list[float]:
+    """Choose round numbers that span a range, about four of them.
+
+    >>> ticks(0.52, 0.67)
+    [0.5, 0.55, 0.6, 0.65, 0.7]
+    >>> ticks(3.0, 3.0)
+    [2.0, 3.0, 4.0]
+    """
+    if high - low < 1e-12 * max(1.0, abs(high)):
+        width = abs(high) / 3 or 1.0
+        return [high - width, high, high + width]
+    rough = (high - low) / _TICKS
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(each for each in (power, 2 * power, 5 * power, 10 * power) if each >= rough * 0.75)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [float(f"{number * step:.10g}") for number in range(first, last + 1)]
+
+
+def day_in_words(day: str, *, year: bool = False) -> str:
+    """Write a day as people say it.
+
+    >>> day_in_words("2013-02-01"), day_in_words("2013-02-01", year=True)
+    ('1 Feb', '1 Feb 2013')
+    """
+    at = date.fromisoformat(day)
+    return f"{at.day} {at:%b %Y}" if year else f"{at.day} {at:%b}"
+
+
+def _marks(days: Sequence[str], marks: Sequence[Mark]) -> tuple[list[Markup], list[Markup]]:
+    lines, words, free = [], [], -1.0
+    for mark in sorted(marks, key=lambda each: each.day):
+        if not days[0] <= mark.day <= days[-1]:
+            continue
+        at = next(number for number, day in enumerate(days) if day >= mark.day) / (len(days) - 1)
+        lines.append(Markup('<path class="mark {}" d="M{:.1f} 0V1000"/>').format(mark.style, at * 1000))
+        if at - free >= _BETWEEN:
+            words.append(
+                Markup('<span class="word {} {}" style="left:{:.1f}%" title="{}: {}">{}</span>').format(
+                    mark.style, "left" if at > 0.8 else "", at * 100, mark.day, mark.says, mark.word
+                )
             )
+            free = at
+    return lines, words
+
+
+def _dates(days: Sequence[str]) -> list[Markup]:
+    last = len(days) - 1
+    chosen = sorted({0, last // 3, 2 * last // 3, last} if last >= 6 else {0, last})
+    return [
+        Markup('<span class="tick x {}" style="left:{:.1f}%">{}</span>').format(
+            "start" if number == 0 else "end" if number == last else "", number / last * 100, day_in_words(days[number])
         )
-    return Markup("").join(parts)
+        for number in chosen
+    ]
 
 
 def _path(values: Sequence[float | None], x: object, y: object) -> str:
+    """Write a path; a value alone between two gaps becomes a dot."""
     assert callable(x) and callable(y)
     words, pen_down = [], False
     for number, value in enumerate(values):
-        if value is None:
+        if value is None or not math.isfinite(value):
             pen_down = False
             continue
-        words.append(f"{'L' if pen_down else 'M'}{x(number):.1f} {y(value):.1f}")
+        place = f"{x(number) * 1000:.1f} {y(value) * 1000:.1f}"
+        words.append(f"L{place}" if pen_down else f"M{place}h0")
         pen_down = True
     return "".join(words)
 
 
-def _latest(values: Sequence[float | None]) -> str:
-    return next((f"{value:.3f}" for value in reversed(values) if value is not None), "none yet")
+def _figure(value: float, steps: Sequence[float]) -> str:
+    digits = max(0, -math.floor(math.log10(steps[1] - steps[0]) + 1e-9))
+    return f"{value:.{digits}f}"
+
+
+def _latest(values: Sequence[float | None], unit: str) -> str:
+    return next((f"{value:.3g}{unit}" for value in reversed(values) if value is not None), "none yet")

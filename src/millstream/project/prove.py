@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from millstream.project.root import Project
 
 _TOLD = {
-    "alarm.open": "alarm", "alarm.close": "calm", "loop.start": "retrain", "loop.end": "retrain", "release.build": "release",
-    "decision.ask": "ask", "decision.approve": "approve", "decision.reject": "reject", "pointer.swap": "swap",
-    "pointer.rollback": "rollback",
+    "alarm.open": "alarm", "alarm.close": "calm", "loop.failed": "alarm", "loop.start": "retrain",
+    "loop.end": "retrain", "release.build": "release", "release.rehearse": "release", "decision.ask": "ask",
+    "decision.approve": "approve", "decision.reject": "reject", "decision.void": "reject", "pointer.swap": "swap", "pointer.rollback": "rollback",
 }  # fmt: skip
 """Acts that the timeline tells, and as what."""
 _TIMELINE = 60
@@ -35,6 +35,7 @@ def status(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
         "root": str(project.root),
         "now": now.isoformat(),
         "clock": replay.label if replay is not None else "machine clock",
+        "timezone": project.settings.timezone,
         "tables": [_table(project, each) for each in project.manifest.tables.values()],
         "models": [_model(project, name) for name in project.manifest.models],
         "alarms": [msgspec.to_builtins(each) for each in alarms.opened(project.state)],
@@ -127,9 +128,10 @@ def _series(project: Project, model: str, goal: str) -> dict[str, list[tuple[str
     latency = observations.series(project.state, model, "latency", "p95")
     return {
         "performance": [(each.day, each.value) for each in performance if each.value is not None],
+        "limit": [(each.day, each.threshold) for each in performance if each.threshold is not None],
         "baseline": [(each.day, each.detail.get("baseline")) for each in performance if each.detail.get("baseline")],
-        "predicted": [(each.day, each.detail.get("predicted")) for each in bias if each.value is not None],
-        "actual": [(each.day, each.detail.get("actual")) for each in bias if each.value is not None],
+        "predicted": [(each.day, each.detail.get("mean_answer")) for each in bias if each.value is not None],
+        "actual": [(each.day, each.detail.get("mean_truth")) for each in bias if each.value is not None],
         "latency": [(each.day, each.value) for each in latency if each.value is not None],
     }
 
@@ -142,7 +144,9 @@ def _decision(project: Project, decision: decisions.Decision) -> dict[str, Any]:
         "version": row.version,
         "asked_at": decision.asked_at,
         "trained_by": decision.trained_by,
+        "asked_by": decision.asked_by,
         "says": decision.verdict.get("says", "no verdict was given"),
+        "reasons": [each["says"] for each in decision.verdict.get("comparisons", ())],
         "passed": decision.verdict.get("passed"),
     }
 
@@ -151,23 +155,33 @@ def timeline(project: Project, *, limit: int = _TIMELINE) -> list[dict[str, Any]
     """List what happened, newest first, in words."""
     found = []
     for row in project.ledger.rows(acts=tuple(_TOLD), limit=limit):
-        found.append(
-            {"at": row.at, "kind": _TOLD[row.act], "actor": row.actor, "says": _says(row.act, row.subject, row.detail)}
-        )
+        says = _says(row.act, row.subject, row.detail)
+        found.append({"at": row.at, "kind": _TOLD[row.act], "actor": row.actor, "subject": row.subject, "says": says})
     return found
 
 
 def _says(act: str, subject: str, detail: dict[str, Any]) -> str:
-    noun, _, verb = act.partition(".")
     said = detail.get("says") or detail.get("reason") or ""
+    because = f": {said}" if said else ""
+    job = detail.get("model") or subject.removeprefix("retrain-").rpartition("-")[0]
+    ended = {"done": "ended", "refused": "ended without a better model", "rejected": "ended: a person said no"}
+    how = f"{ended.get(detail.get('status', ''), 'failed')}: {(detail.get('result') or {}).get('says', '')}"
+    simulated = " (simulated, no person)" if detail.get("simulated") else ""
     words = {
-        "alarm.open": f"alarm: {said}", "alarm.close": f"over: {subject}", "loop.start": f"retraining {subject}: {said}",
-        "loop.end": f"retraining of {subject} ended: {detail.get('status', '')}", "release.build": f"{subject} signed",
-        "decision.ask": f"approval of {subject} asked", "decision.approve": f"{subject} approved: {said}",
-        "decision.reject": f"{subject} rejected: {said}", "pointer.swap": f"{subject} live",
-        "pointer.rollback": f"rolled back to {subject}: {said}",
+        "alarm.open": f"alarm{because}", "alarm.close": f"{subject}: {said}",
+        "loop.start": f"{job} is retrained{because}",
+        "loop.end": f"the retraining of {job} {how}",
+        "loop.failed": f"the loop could not turn: {detail.get('error', {}).get('detail', '')}",
+        "release.build": f"{subject} is built and signed",
+        "release.rehearse": f"{subject} rehearsed its rollback{because}",
+        "decision.ask": f"{subject} waits for approval. {detail.get('verdict', {}).get('says', '')}",
+        "decision.approve": f"{subject} approved{simulated}{because}",
+        "decision.reject": f"{subject} rejected{because}",
+        "decision.void": f"the question about {subject} is void{because}",
+        "pointer.swap": f"{subject} is live{because}",
+        "pointer.rollback": f"rolled back to {subject}{because}",
     }  # fmt: skip
-    return words.get(act, f"{noun} {verb} {subject} {said}")
+    return words[act]
 
 
 def _counts(project: Project) -> dict[str, int]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+import inspect
+import typing
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,11 +144,7 @@ class Project:
             raise NotFound(f"there is no command {command!r}", do=near(command, COMMANDS))
         file, _, name = COMMANDS[command].partition(":")
         function = getattr(importlib.import_module(f"millstream.project.{file}"), name)
-        known = function.__code__.co_varnames[1 : function.__code__.co_argcount + function.__code__.co_kwonlyargcount]
-        unknown = sorted(set(arguments or {}) - set(known))
-        if unknown:
-            raise UserError(f"{command} takes no {', '.join(unknown)}", expected=", ".join(known))
-        return msgspec.to_builtins(function(self, **(arguments or {})))
+        return msgspec.to_builtins(function(self, **checked(command, function, arguments or {})))
 
     def close(self) -> None:
         """Let go of everything held open."""
@@ -162,6 +160,31 @@ class Project:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def checked(command: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a command, each there if it must be and of the type it has.
+
+    Raises
+    ------
+    UserError
+        For an argument the command does not take, one that is missing, or one of another type.
+    """
+    hints = typing.get_type_hints(function, localns={"Project": object})
+    takes = {
+        name: each for name, each in inspect.signature(function).parameters.items() if each.kind is each.KEYWORD_ONLY
+    }
+    unknown = sorted(set(arguments) - set(takes))
+    if unknown:
+        raise UserError(f"{command} takes no {', '.join(unknown)}", expected=", ".join(takes))
+    missing = [name for name, each in takes.items() if each.default is each.empty and name not in arguments]
+    if missing:
+        raise UserError(f"{command} needs {', '.join(missing)}", expected=", ".join(takes))
+    try:
+        return {name: msgspec.convert(value, hints[name]) for name, value in arguments.items()}
+    except msgspec.ValidationError as wrong:
+        said = ", ".join(f"{name}: {getattr(hints[name], '__name__', hints[name])}" for name in arguments)
+        raise UserError(f"{command} cannot use what it was given: {wrong}", expected=said) from None
 
 
 def open(root: str | Path = ".") -> Project:

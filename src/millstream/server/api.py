@@ -7,17 +7,17 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from millstream.errors import MillstreamError, UserError
+from millstream.console.bodies import read_body
+from millstream.errors import MillstreamError, NotFound, UserError
 from millstream.server.conductor import Conductor
 from millstream.server.guard import Guard
 from millstream.server.problems import problem_response
-
-_BODY_LIMIT = 1 << 20
 
 
 def application(conductor: Conductor, *, token: str, hosts: frozenset[str]) -> ASGIApp:
@@ -35,6 +35,10 @@ def application(conductor: Conductor, *, token: str, hosts: frozenset[str]) -> A
     async def tick(_: Request) -> Response:
         return JSONResponse(await run_in_threadpool(conductor.tick))
 
+    async def unknown(request: Request, wrong: Exception) -> Response:
+        assert isinstance(wrong, HTTPException)
+        return problem_response(_of_http(request, wrong))
+
     app = Starlette(
         routes=[
             Route("/health", health),
@@ -42,7 +46,7 @@ def application(conductor: Conductor, *, token: str, hosts: frozenset[str]) -> A
             Route("/api/tick", tick, methods=["POST"]),
             Mount("/", routes=pages(conductor)),
         ],
-        exception_handlers={MillstreamError: _tell},
+        exception_handlers={MillstreamError: _tell, HTTPException: unknown, Exception: _unexpected},
     )
     return Guard(app, token=token, hosts=hosts)
 
@@ -52,12 +56,24 @@ async def _tell(_: Request, wrong: Exception) -> Response:
     return problem_response(wrong)
 
 
+async def _unexpected(_: Request, wrong: Exception) -> Response:
+    """Answer for a fault of ours; its traceback goes to the log, not to the caller."""
+    said = f"the control plane failed: {type(wrong).__name__}"
+    return problem_response(MillstreamError(said, do="look at .millstream/run/control.log"))
+
+
+def _of_http(request: Request, wrong: HTTPException) -> MillstreamError:
+    said: MillstreamError
+    if wrong.status_code == 404:
+        said = NotFound(f"there is nothing at {request.url.path!r}", expected="/, /board or /api/commands/COMMAND")
+    else:
+        said = UserError(f"{request.method} {request.url.path}: {wrong.detail}")
+    said.http_status = wrong.status_code
+    return said
+
+
 async def _body(request: Request) -> dict[str, Any]:
-    raw = b""
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > _BODY_LIMIT:
-            raise UserError(f"the request is larger than {_BODY_LIMIT} bytes")
+    raw = await read_body(request)
     try:
         body = json.loads(raw or b"{}")
     except (ValueError, RecursionError) as wrong:

@@ -8,7 +8,7 @@ from typing import Any
 
 from millstream.errors import MillstreamError
 from millstream.project import Project
-from millstream.project.root import USER_CODE
+from millstream.project.root import USER_CODE, checked
 from millstream.project.wheel import Wheel
 from millstream.server.workers import Worker
 
@@ -45,7 +45,7 @@ class Conductor:
         if name in USER_CODE:
             return self.worker.run(name, arguments)
         if name == "retrain":
-            return self.wheel.retrain(**arguments)
+            return self.wheel.retrain(**checked(name, self.wheel.retrain, arguments))
         if name in _FLOW:
             with self._flow:
                 return self.project.run(name, arguments)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hmac
-from http.cookies import SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from millstream.console.pages import lost_page
 from millstream.errors import MillstreamError, Refused, UserError
+from millstream.server.problems import problem_response
 
-COOKIE = "millstream"
+COOKIE = "millstream-"
+"""Begin of the cookie's name; the port follows, since browsers do not keep the ports of a host apart."""
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _OPEN = {"/health"}
 
@@ -41,15 +43,17 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge one request."""
+        if scope["type"] == "websocket":  # there is none here
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         refused = self._judge(scope, headers)
         if refused is not None:
-            from millstream.server.problems import problem_response
-
-            await problem_response(refused)(scope, receive, send)
+            looked_at = isinstance(refused, Unauthenticated) and "text/html" in headers.get("accept", "")
+            await (lost_page(refused) if looked_at else problem_response(refused))(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -70,16 +74,17 @@ class Guard:
             return Unauthenticated(
                 "no valid token came with this request",
                 expected="the address that `millstream up` printed, with its token",
-                do="millstream status prints the address again",
+                do="millstream status",
             )
         return None
 
 
 def _tokens(scope: Scope, headers: dict[str, str]) -> list[str]:
-    found = [headers.get("authorization", "").removeprefix("Bearer ")]
-    cookie = SimpleCookie(headers.get("cookie", ""))
-    if COOKIE in cookie:
-        found.append(cookie[COOKIE].value)
-    if scope["method"] == "GET":
-        found += parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [])
-    return found
+    """List the tokens that came along; one in the address counts alone, since it is kept from then on."""
+    asked = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True).get("token")
+    if asked is not None:
+        return asked[:1] if scope["method"] == "GET" else []
+    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+    cookies = [each.strip().partition("=") for each in headers.get("cookie", "").split(";")]
+    found = [value.strip('"') for name, _, value in cookies if name.startswith(COOKIE)]
+    return [bearer.strip(), *found] if scheme.lower() == "bearer" else found

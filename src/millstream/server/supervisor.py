@@ -1,5 +1,7 @@
-"""All of it on one machine: the supervisor binds each port once, passes the listening sockets on, and starts a
-process again when it dies. A caller's connection is never refused while a process is being replaced.
+"""All of it on one machine, one process tree.
+
+The supervisor binds each port once, passes the listening sockets on, and starts a process again when it dies. A
+caller's connection is never refused while a process is being replaced.
 """
 
 from __future__ import annotations
@@ -119,6 +121,8 @@ class Supervisor:
     def stop(self) -> None:
         """Stop every process and let the ports go."""
         self._stopping.set()
+        if self._watching.is_alive():
+            self._watching.join(timeout=30)
         for each in (self.scoring, self.control):
             each.stop()
         for listening in (self._scoring, self._control):

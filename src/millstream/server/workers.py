@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,15 @@ class Worker:
         self._log = log
         self._busy = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        # The kernel ends a child with the thread that started it: this thread lives as long as the control plane.
+        self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker-starter")
         self.start()
 
     def start(self) -> None:
         """Start the process; it warms up while nobody waits for it."""
+        self._starter.submit(self._start).result()
+
+    def _start(self) -> None:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -88,3 +94,4 @@ class Worker:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        self._starter.shutdown()

@@ -1,0 +1,30 @@
+// What the page does beside htmx: it rests while nobody looks, keeps what is open and typed, and says when it is cut off.
+"use strict";
+
+const board = () => document.getElementById("board");
+const requestOf = (event) => event.detail.ctx.request;
+
+document.addEventListener("htmx:before:request", (event) => {
+  if (document.hidden && requestOf(event).method === "GET") event.preventDefault();
+});
+
+// The server does not know which details a reader opened.
+document.addEventListener("htmx:before:morph:attr", (event) => {
+  if (event.detail.attrName === "open" || event.detail.attrName === "disabled") event.preventDefault();
+});
+
+const acting = (event, busy) => {
+  if (requestOf(event).method === "GET") return;
+  const form = event.target.closest("form");
+  for (const button of form ? form.querySelectorAll("button") : []) button.disabled = busy;
+};
+
+document.addEventListener("htmx:before:request", (event) => acting(event, true));
+
+document.addEventListener("htmx:finally:request", (event) => {
+  acting(event, false);
+  if (requestOf(event).method !== "GET") board().dispatchEvent(new CustomEvent("acted"));
+});
+
+document.addEventListener("htmx:after:request", () => document.body.classList.remove("cut-off"));
+document.addEventListener("htmx:error", () => document.body.classList.add("cut-off"));
