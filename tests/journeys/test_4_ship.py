@@ -1,0 +1,61 @@
+"""Step 4: signed, rehearsed, approved by somebody else, and only then live."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from millstream.errors import Refused
+from tests.journeys.command import millstream
+from tests.journeys.conftest import Prepared
+from tests.journeys.house import APPROVER, MODEL, TRAINER, House
+
+
+def test_a_release_is_signed_and_its_rollback_rehearsed(prepared: Prepared) -> None:
+    said = prepared.said["release"]
+    assert said["rehearsal"].startswith("200 requests answered as at training")
+    with prepared.house.opened() as project:
+        live = project.releases.live(MODEL)
+        assert live is not None and live.id == said["release"]
+        opened = project.releases.open(live)
+        folder = Path(live.path)
+        assert folder.name == live.id and (folder / "signature").exists() and opened.key
+        named = {file.name for file in folder.iterdir()} - {"release.json", "signature"}
+        assert named == set(opened.said.files)
+
+
+def test_the_one_who_trained_cannot_approve(house: House) -> None:
+    trained = house.run("train", model=MODEL, until="2013-01-29", actor=TRAINER)
+    asked = house.run("release", model=MODEL, version=trained["version"], actor="ben")
+    for name in (TRAINER, TRAINER.upper(), f" {TRAINER} ", "ben", "system:loop"):
+        with pytest.raises(Refused):
+            house.run("approve", decision=asked["decision"], actor=name, reason="mine is good")
+    refused = millstream("approve", "-m", "mine is good", "--json", "-p", house.root, actor=TRAINER)
+    assert refused.code == 4 and TRAINER in refused.err and refused.record["title"] == "Refused"
+    waiting = millstream("status", "--json", "-p", house.root).record
+    assert [each["id"] for each in waiting["decisions"]] == [asked["decision"]]
+    assert waiting["models"][0]["live"]["version"] == 1
+    approved = millstream("approve", "-m", "looked at it", "--json", "-p", house.root, actor=APPROVER)
+    assert approved.code == 0 and approved.record["version"] == 2, approved
+    with house.opened() as project:
+        acts = [(each.act, each.actor) for each in project.ledger.rows(newest=True, limit=8)]
+        assert ("decision.approve", APPROVER) in acts and ("pointer.swap", APPROVER) in acts
+        assert project.tracking.alias(MODEL) == trained["version"]
+    # rejected is rejected: nothing changes for callers
+    again = house.run("train", model=MODEL, until="2013-01-28", actor=TRAINER)
+    asked = house.run("release", model=MODEL, version=again["version"], actor=TRAINER)
+    assert house.run("reject", actor=APPROVER, reason="older data")["status"] == "rejected"
+    assert house.run("status")["models"][0]["live"]["version"] == 2
+
+
+def test_uncommitted_definitions_are_not_released(house: House) -> None:
+    if shutil.which("git") is None:
+        pytest.skip("without git a snapshot stands in, and nothing can be uncommitted")
+    with (house.root / "flights.py").open("a") as file:
+        file.write("\n# a thought\n")
+    refused = millstream("release", MODEL, "--json", "-p", house.root)
+    assert refused.code == 4 and "flights.py" in json.dumps(refused.record)
+    assert house.run("status")["models"][0]["releases"] == 1
