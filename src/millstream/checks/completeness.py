@@ -7,7 +7,7 @@ missing rows are looked at: a sender that loses rows loses them evenly, a storm 
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -57,20 +57,21 @@ class DayShare(msgspec.Struct, frozen=True):
 
 
 def last_due(now: datetime, *, timezone: str, lag: timedelta) -> date:
-    """Return the last local day whose rows must all be here: it ended at least ``lag`` ago.
+    """Return the last local day whose rows must all be here: it ended at least ``lag`` ago, by the local clock.
 
-    >>> from datetime import UTC
     >>> last_due(datetime(2013, 10, 14, 4, tzinfo=UTC), timezone="America/New_York", lag=timedelta(days=1))
     datetime.date(2013, 10, 12)
     """
-    return (now - lag).astimezone(ZoneInfo(timezone)).date() - timedelta(days=1)
+    wall = now.astimezone(ZoneInfo(timezone)).replace(tzinfo=None)
+    return (wall - lag).date() - timedelta(days=1)
 
 
 def check(asked: Complete, scene: Scene) -> CheckResult:
     """Judge the days that became due with this batch.
 
-    These are the last due day and every other due day most of whose rows came with the batch (all of them, for a
-    first batch); a straggler does not reopen a day that was judged before.
+    These are the days that became due since the checks last ran (the last due day, where that is not said) and every
+    other due day most of whose rows came with the batch (all of them, for a first batch); a straggler does not reopen
+    a day that was judged before.
 
     Raises
     ------
@@ -81,13 +82,15 @@ def check(asked: Complete, scene: Scene) -> CheckResult:
     -----
     Reads ``DAYS`` days of both tables before the first day judged.
     """
-    due = last_due(scene.now, timezone=scene.timezone, lag=parse_duration(scene.table.lag))
-    first = min(due, _first_day(scene)) - timedelta(days=DAYS)
+    lag = parse_duration(scene.table.lag)
+    due = last_due(scene.now, timezone=scene.timezone, lag=lag)
+    settled = last_due(scene.since, timezone=scene.timezone, lag=lag) if scene.since else due - timedelta(days=1)
+    first = min(due, settled + timedelta(days=1), _first_day(scene)) - timedelta(days=DAYS)
     frame = _expected(asked, scene, first=first, due=due)
     counted = frame.group_by("day").agg(
         pl.len().alias("expected"), pl.col("present").sum(), pl.col("came").sum()
     ).sort("day")  # fmt: skip
-    judged = _judge(counted, at_least=asked.at_least, due=due)
+    judged = _judge(counted, at_least=asked.at_least, settled=settled)
     return _result(asked, scene, judged, frame)
 
 
@@ -97,14 +100,17 @@ def _first_day(scene: Scene) -> date:
     return _local(earliest, scene.timezone) if isinstance(earliest, datetime) else date.max
 
 
+def _midnight(day: date, timezone: str) -> datetime:
+    return datetime.combine(day, time(), tzinfo=ZoneInfo(timezone)).astimezone(UTC)
+
+
 def _local(instant: datetime, timezone: str) -> date:
     return instant.astimezone(ZoneInfo(timezone)).date()
 
 
 def _expected(asked: Complete, scene: Scene, *, first: date, due: date) -> pl.DataFrame:
     """Return the expected rows of the days, with ``day``, ``present`` and ``came`` (present through this batch)."""
-    zone = ZoneInfo(scene.timezone)
-    start, end = (datetime.combine(each, time(), tzinfo=zone) for each in (first, due + timedelta(days=1)))
+    start, end = (_midnight(each, scene.timezone) for each in (first, due + timedelta(days=1)))
     against = scene.other(asked.against, between=(start, end))
     if against.event_time is None:
         raise DefinitionError(
@@ -142,14 +148,14 @@ def _known_by(against: TableFrame, key: str, now: datetime) -> pl.Expr:
     return pl.all_horizontal(*columns) if columns else pl.lit(True)
 
 
-def _judge(counted: pl.DataFrame, *, at_least: float, due: date) -> list[DayShare]:
+def _judge(counted: pl.DataFrame, *, at_least: float, settled: date) -> list[DayShare]:
     days = list(counted.iter_rows())
     judged: list[DayShare] = []
     wanted = False
     for at in range(len(days) - 1, -1, -1):
         day, expected, present, came = days[at]
         # empty days just before a judged one were never in any batch: they come to light with it
-        wanted = day == due or came > present / 2 or (wanted and present == 0)
+        wanted = day > settled or came > present / 2 or (wanted and present == 0)
         if wanted:
             habit = learn([each[2] / each[1] for each in days[max(0, at - DAYS) : at]])
             judged.append(_day_share(day, expected, present, habit, habit.limit(at_least=at_least, expected=expected)))
@@ -177,7 +183,7 @@ def _result(asked: Complete, scene: Scene, judged: list[DayShare], frame: pl.Dat
     detail: dict[str, Any] = {"days": [msgspec.to_builtins(each) for each in judged]}
     where = scene.table.name
     if worst is None:
-        says = f"{where}: no day of {asked.against} is due yet"
+        says = f"{where}: no further day of {asked.against} is due"
     else:
         habit = f"usual is {percent(worst.habit)}" if worst.habit_days else "no habit yet"
         says = (

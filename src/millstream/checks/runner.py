@@ -28,6 +28,7 @@ def run(
     other: Reader,
     now: datetime,
     timezone: str,
+    since: datetime | None = None,
 ) -> CheckReport:
     """Run every check of a table over the rows that a version brought.
 
@@ -46,6 +47,9 @@ def run(
         The project's instant, aware.
     timezone
         Zone whose midnights part the days of ``complete``.
+    since
+        The instant at which this table's checks last ran: ``complete`` judges each day that became due after it. Left
+        out, it judges the last due day.
 
     Returns
     -------
@@ -63,7 +67,7 @@ def run(
     -----
     31 checks of 337,000 rows take 0.03 s; a clean batch is passed once.
     """
-    scene = Scene(table, batch, known_keys, other, now, timezone)
+    scene = Scene(table, batch, known_keys, other, now, timezone, since)
     asked = [ask(check, scene) for check in table.checks]
     answers = _answer(asked, scene)
     results: list[CheckResult] = []

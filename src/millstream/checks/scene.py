@@ -47,6 +47,8 @@ class Scene:
         The project's instant.
     timezone
         Zone whose midnights part days.
+    since
+        When the checks last ran; None where that is not known.
     """
 
     table: Table
@@ -55,3 +57,4 @@ class Scene:
     other: Reader
     now: datetime
     timezone: str
+    since: datetime | None = None
