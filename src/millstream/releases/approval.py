@@ -38,7 +38,7 @@ def ask(desk: Desk, release: Release | ReleaseRow | str, verdict: Mapping[str, A
             "SELECT id FROM decisions WHERE release = ? AND status IN ('waiting', 'approved') ORDER BY id DESC LIMIT 1",
             (row.id,),
         )
-        if known and not (known[0]["id"] and status == "rejected"):
+        if known:
             made = int(known[0]["id"])
         else:
             trained_by = opened.said.trained_by
@@ -110,10 +110,10 @@ def _plain(name: str) -> str:
 def _refuse_own(desk: Desk, row: ReleaseRow, asked: Decision, *, by: str, simulated: bool) -> None:
     if _plain(by).startswith(_SYSTEM) and not simulated:
         raise Refused(f"{by} is a part of the system and cannot approve {row.name}", expected="a person")
-    roles = {"built": row.built_by, "trained": asked.trained_by}
+    roles = [("built", row.built_by), ("trained", asked.trained_by)]
     registered = desk.ledger.rows(act="model.register", subject=f"{row.model}@{row.model_version}")
-    roles |= {"registered": each.actor for each in registered if each.detail.get("run") == row.run_id}
-    for did, name in roles.items():
+    roles += [("trained", each.actor) for each in registered if each.detail.get("run") == row.run_id]
+    for did, name in roles:
         if name and same_person(by, name):
             raise Refused(
                 f"{by} {did} {row.name} and cannot approve it",

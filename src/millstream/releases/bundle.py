@@ -215,7 +215,12 @@ def _register(desk: Desk, release: Release, training: Mapping[str, Any]) -> None
     with desk.state.transact() as tx:
         desk.fault("build:registering")
         releases.add(tx, row, root=desk.state.path.parent)
-        detail = {"release": release.id, "artifact": said.artifact, "run": said.run_id, "code": said.code}
+        detail: dict[str, Any] = {
+            "release": release.id,
+            "artifact": said.artifact,
+            "run": said.run_id,
+            "code": said.code,
+        }
         detail |= {"previous": said.previous, "key": release.key, "trained_by": said.trained_by, "note": said.note}
         desk.ledger.append(tx, actor=said.built_by, act="release.build", subject=release.name, detail=detail)
         desk.fault("build:registered")

@@ -102,9 +102,9 @@ def _assumptions(training: Mapping[str, Any]) -> list[str]:
 
 def _intended(said: Mapping[str, Any], training: Mapping[str, Any]) -> str:
     return (
-        f"Decisions about the rows `{said['model']}` is defined for, on data like that it learnt from. It was judged as "
-        f"a whole on {training.get('goal', 'its goal')}, not for any single group; it is watched for drift and harm, "
-        "and an answer that says `degraded` came from an older release or the baseline."
+        f"Decisions about the rows `{said['model']}` is defined for, on data like that it learnt from. It was judged "
+        f"as a whole on {training.get('goal', 'its goal')}, not for any single group; it is watched for drift and "
+        "harm, and an answer that says `degraded` came from an older release or the baseline."
     )
 
 
