@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _TOLD = {
     "alarm.open": "alarm", "alarm.close": "calm", "loop.failed": "alarm", "loop.start": "retrain",
     "loop.end": "retrain", "release.build": "release", "release.rehearse": "release", "decision.ask": "ask",
-    "decision.approve": "approve", "decision.reject": "reject", "decision.void": "reject", "pointer.swap": "swap", "pointer.rollback": "rollback",
+    "decision.approve": "approve", "decision.reject": "reject", "decision.void": "reject", "pointer.swap": "swap",
+    "pointer.rollback": "rollback",
 }  # fmt: skip
 """Acts that the timeline tells, and as what."""
 _TIMELINE = 60
@@ -166,15 +167,17 @@ def _says(act: str, subject: str, detail: dict[str, Any]) -> str:
     job = detail.get("model") or subject.removeprefix("retrain-").rpartition("-")[0]
     ended = {"done": "ended", "refused": "ended without a better model", "rejected": "ended: a person said no"}
     how = f"{ended.get(detail.get('status', ''), 'failed')}: {(detail.get('result') or {}).get('says', '')}"
+    gate = {True: "; it passed its gate", False: "; it did not pass its gate"}
+    passed = gate.get(detail.get("verdict", {}).get("passed"), "")
     simulated = " (simulated, no person)" if detail.get("simulated") else ""
     words = {
-        "alarm.open": f"alarm{because}", "alarm.close": f"{subject}: {said}",
+        "alarm.open": said or subject, "alarm.close": f"over: {subject}",
         "loop.start": f"{job} is retrained{because}",
         "loop.end": f"the retraining of {job} {how}",
         "loop.failed": f"the loop could not turn: {detail.get('error', {}).get('detail', '')}",
         "release.build": f"{subject} is built and signed",
         "release.rehearse": f"{subject} rehearsed its rollback{because}",
-        "decision.ask": f"{subject} waits for approval. {detail.get('verdict', {}).get('says', '')}",
+        "decision.ask": f"{subject} waits for approval{passed}",
         "decision.approve": f"{subject} approved{simulated}{because}",
         "decision.reject": f"{subject} rejected{because}",
         "decision.void": f"the question about {subject} is void{because}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -47,6 +48,9 @@ def main() -> int:
             target=_publish, args=(server, project.places.run / "control.json", address), daemon=True
         )
         publish.start()
+        # uvicorn raises the signal that stopped it once more when it has ended: go on then, and clean up
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, lambda *_: None)
         conductor.start()
         try:
             server.run(sockets=[listening])

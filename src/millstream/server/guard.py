@@ -72,9 +72,9 @@ class Guard:
             return None
         if not any(hmac.compare_digest(self._token.encode(), each.encode()) for each in _tokens(scope, headers)):
             return Unauthenticated(
-                "no valid token came with this request",
+                "no valid token with this request",
                 expected="the address that `millstream up` printed, with its token",
-                do="millstream status",
+                do="look where millstream up runs, or into .millstream/run/control.json",
             )
         return None
 
