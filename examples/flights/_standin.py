@@ -157,14 +157,25 @@ def read_year(incidents: Incidents) -> dict[str, pl.DataFrame]:
     )
     planned_day = _local_day(pl.col("scheduled_departure"))
     schedule = flights.select(
-        "flight_id", "carrier", "flight", "origin", "dest", "scheduled_departure", "distance",
+        "flight_id",
+        "carrier",
+        "flight",
+        "origin",
+        "dest",
+        "scheduled_departure",
+        "distance",
         pl.max_horizontal(planned_day - PLANNED_AHEAD, pl.lit(FIRST)).alias("published"),
     )
     landed = pl.col("scheduled_departure") + pl.duration(
         minutes=pl.col("dep_delay") + pl.col("air_time").fill_null(12 * 60) + 50
     )
     movements = flights.filter(pl.col("dep_delay").is_not_null()).select(
-        "flight_id", "scheduled_departure", "tailnum", "dep_delay", "arr_delay", "air_time",
+        "flight_id",
+        "scheduled_departure",
+        "tailnum",
+        "dep_delay",
+        "arr_delay",
+        "air_time",
         _local_day(landed).alias("published"),
     )
     lost = pl.col("published").is_in(list(incidents.lossy_weekends)) & (

@@ -121,7 +121,9 @@ weather_seen = FeatureView(
     ),
 )
 
-airport = FeatureView("airport", of=airports, entity="faa", features=dict(alt=f.last("alt"), lat=f.last("lat"), lon=f.last("lon")))
+airport = FeatureView(
+    "airport", of=airports, entity="faa", features=dict(alt=f.last("alt"), lat=f.last("lat"), lon=f.last("lon"))
+)
 
 at_request = FeatureView(
     "at_request",
@@ -138,7 +140,14 @@ late = Model(
     "late",
     rows=Each(flights, decide_at="scheduled_departure - interval '2 hours'"),
     label="arr_delay > 15",
-    features=[carrier_form, origin_form, route_form, weather_seen, airport.on({"faa": "dest"}, name="dest_airport"), at_request],
+    features=[
+        carrier_form,
+        origin_form,
+        route_form,
+        weather_seen,
+        airport.on({"faa": "dest"}, name="dest_airport"),
+        at_request,
+    ],
     estimator=LGBMClassifier(n_estimators=80, num_leaves=8, learning_rate=0.05, min_child_samples=200),
     metrics=["roc_auc", "log_loss", "brier"],
     goal="roc_auc",

@@ -18,7 +18,7 @@ WIDE_FUNCTIONS = {
     "definitions/table.py:__init__": "a definition record: its words are its parameters",
     "definitions/model.py:__init__": "a definition record: its words are its parameters",
 }
-HEAVY = ("polars", "pandas", "numpy", "mlflow", "dbos", "duckdb", "deltalake", "lightgbm", "sklearn", "sqlglot", "starlette")
+HEAVY = ("polars", "pandas", "numpy", "mlflow", "dbos", "duckdb", "deltalake", "lightgbm", "sqlglot", "starlette")
 
 
 def trees():
@@ -109,7 +109,11 @@ def test_light_starts(module):
 
 def test_imports_point_upstream():
     done = subprocess.run(
-        [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+        [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
 

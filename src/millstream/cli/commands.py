@@ -81,15 +81,20 @@ def demo(
     ask: Annotated[
         bool, typer.Option("--ask", help="Wait for a person to approve, on the page or at the prompt.")
     ] = False,
-    full: Annotated[bool, typer.Option("--full", help="Replay every flight, not one in four.")] = False,
-    until: Annotated[str, typer.Option("--until", help="Last day to replay.")] = "2013-12-31",
+    full: Annotated[
+        bool, typer.Option("--full", help="Replay every flight, not one in four, to the year's end.")
+    ] = False,
+    until: Annotated[
+        str | None, typer.Option("--until", help="Last day to replay; 2013-09-30 when left out.", show_default=False)
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole loop on all flights of 2013, and show it on one page."""
     from millstream.cli.demo import Wishes, tell
 
     with calls.told(as_json=as_json):
-        tell(Wishes(folder=folder, exit=exit_, ask=ask, full=full, until=until, json=as_json))
+        last = until or ("2013-12-31" if full else "2013-09-30")
+        tell(Wishes(folder=folder, exit=exit_, ask=ask, full=full, until=last, json=as_json))
 
 
 @app.command()

@@ -246,8 +246,8 @@ def status(record: dict[str, Any]) -> None:
             say(f"[bold]{each['name']}[/] has no live release", tone="warn")
         else:
             say(
-                f"[bold]{each['name']}@{live['version']}[/] live since {live['since'][:16]}, {each['goal']} {number(live['value'])} "
-                f"(baseline {number(live['baseline'])})",
+                f"[bold]{each['name']}@{live['version']}[/] live since {live['since'][:16]}, "
+                f"{each['goal']} {number(live['value'])} (baseline {number(live['baseline'])})",
                 tone="good",
             )
     alarms(record["alarms"])
@@ -260,8 +260,8 @@ def status(record: dict[str, Any]) -> None:
 def why(record: dict[str, Any]) -> None:
     """Show how one answer came about."""
     console.print(
-        f"[bold]{record['id']}[/]  {record['model']}@{record['version']} answered [bold]{number(record['value'])}[/] at "
-        f"{record['at'][:19]}, by {record['answered_by']}{' (degraded)' if record['degraded'] else ''}"
+        f"[bold]{record['id']}[/]  {record['model']}@{record['version']} answered "
+        f"[bold]{number(record['value'])}[/] at {record['at'][:19]}, by {record['answered_by']}{' (degraded)' if record['degraded'] else ''}"
     )
     table("feature", "value", rows=[(name, number(value)) for name, value in record["features"].items()], right={1})
     console.print(f"data: {_pins(record['tables'])}\nrelease: {record['release']}")

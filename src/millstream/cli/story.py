@@ -88,10 +88,16 @@ class Story:
         checked = await self._ask("check")
         reports = {each["table"]: each for each in checked["reports"]}
         rows = [
-            (each["table"], each["kind"], f"{each['version']}", render.number(each["rows"]),
-             render.number(each["bytes_copied"]), _contract(reports.get(each["table"])))
+            (
+                each["table"],
+                each["kind"],
+                f"{each['version']}",
+                render.number(each["rows"]),
+                render.number(each["bytes_copied"]),
+                _contract(reports.get(each["table"])),
+            )
             for each in moved["versions"]
-        ]  # fmt: skip
+        ]
         render.table("table", "how", "version", "rows", "bytes copied", "contract", rows=rows, right={2, 3, 4})
 
     async def _learn(self) -> None:
@@ -119,9 +125,14 @@ class Story:
         _stage(6, "Watch", "each day is judged: contracts, drift, outcomes, nulls, latency, bias, harm")
         _stage(7, "Act", "harm or schedule retrains; a person approves; the swap drops no request")
         progress = Progress(
-            TextColumn("[bold]{task.fields[day]}"), BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("{task.fields[says]}"),
-            TimeElapsedColumn(), console=render.console, transient=True,
-        )  # fmt: skip
+            TextColumn("[bold]{task.fields[day]}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[says]}"),
+            TimeElapsedColumn(),
+            console=render.console,
+            transient=True,
+        )
         with progress:
             bar = progress.add_task("replay", total=count, day="2013-02-01", says="")
             for day in sorted(days):
@@ -163,7 +174,10 @@ class Story:
                 for each in status["tables"]
             },
             "model": {
-                "name": MODEL, "version": live["version"], "goal": status["models"][0]["goal"], "value": live["value"],
+                "name": MODEL,
+                "version": live["version"],
+                "goal": status["models"][0]["goal"],
+                "value": live["value"],
                 "baselines": {"simple rule": live["baseline"]},
             },
             "predictions": status["predictions"],
@@ -179,7 +193,7 @@ class Story:
             "latency_ms": {"p50": self.tally.quantile(0.5), "p99": self.tally.quantile(0.99)},
             "reproduced": reproduced,
             "verify": verified,
-        }  # fmt: skip
+        }
         _close(summary, failed=self.tally.failed, answered_by=self.tally.answered_by)
         return summary
 
@@ -190,8 +204,7 @@ class Story:
         self.airline.publish(day - timedelta(days=1))
         self.clock.advance(self.standin.midnight(day))  # type: ignore[attr-defined]
         turned = await asyncio.to_thread(self.control.send, "POST", "/api/tick", {})
-        for alarm in turned["opened"]:
-            self._alarm(alarm, day)
+        self._tell_alarms(turned["opened"], day)
         for said in turned["says"]:
             render.say(f"{day}  {said}", tone="good")
         for decision in turned["decisions"]:
@@ -199,15 +212,23 @@ class Story:
                 render.say(f"{day}  candidate {MODEL}@{decision['version']}: {decision['says']}", tone="good")
                 await self._approve(decision["id"], "the gate says it is no worse")
 
-    def _alarm(self, alarm: dict[str, Any], day: date) -> None:
-        planted = self._is_planted(alarm)
-        noticed = (day - planted).days if planted else None
-        self.alarms[str(alarm["id"])] = {
-            "kind": alarm["kind"], "subject": alarm["subject"], "at": str(day), "planted": planted is not None,
-            "noticed_after_days": noticed,
-        }  # fmt: skip
-        mark = " [dim](planted)[/]" if planted else ""
-        render.say(f"{day}  [bold]{alarm['kind']}[/] {alarm['subject']}{mark}: {alarm['says']}", tone="warn")
+    def _tell_alarms(self, opened: list[dict[str, Any]], day: date) -> None:
+        """Count every alarm; tell each, but drift of one day together."""
+        drifted = [each["subject"] for each in opened if each["kind"] == "drift"]
+        for alarm in opened:
+            planted = self._is_planted(alarm)
+            self.alarms[str(alarm["id"])] = {
+                "kind": alarm["kind"],
+                "subject": alarm["subject"],
+                "at": str(day),
+                "planted": planted is not None,
+                "noticed_after_days": (day - planted).days if planted else None,
+            }
+            if alarm["kind"] != "drift":
+                mark = " [dim](planted)[/]" if planted else ""
+                render.say(f"{day}  [bold]{alarm['kind']}[/] {alarm['subject']}{mark}: {alarm['says']}", tone="warn")
+        if drifted:
+            render.say(f"{day}  [bold]drift[/] of {', '.join(drifted)}; no harm by itself", tone="warn")
 
     def _is_planted(self, alarm: dict[str, Any]) -> date | None:
         """Return the first day of the planted incident an alarm is about, if it is about one."""
@@ -216,7 +237,7 @@ class Story:
         incidents = {"weather.visib": self.planted.sensor_dead, "movements.complete": self.planted.lossy_weekends}
         for subject, days in incidents.items():
             if alarm["subject"].startswith(subject) and days and any(abs(since - each) <= near for each in days):
-                return min(days)
+                return date.fromisoformat(str(min(days)))
         return None
 
     async def _approve(self, decision: Any, reason: str) -> None:
@@ -292,18 +313,20 @@ def _contract(report: dict[str, Any] | None) -> str:
 def _close(summary: dict[str, Any], *, failed: int, answered_by: dict[str, int]) -> None:
     render.console.print(f"\n[bold]The wheel turned in {summary['seconds']:.0f} s.[/]")
     latency = summary["latency_ms"]
+    planted = sum(each["planted"] for each in summary["alarms"])
     render.table(
-        "what", "figure",
+        "what",
+        "figure",
         rows=[
             ("bytes copied of attached tables", render.number(summary["copied_bytes"])),
             ("predictions / outcomes joined", f"{summary['predictions']:,} / {summary['outcomes']:,}"),
             ("requests failed / answers lost", f"{failed} / {summary['lost']}"),
             ("answered by", ", ".join(f"{name} {count:,}" for name, count in answered_by.items())),
             ("answer time p50 / p99", f"{latency['p50']} ms / {latency['p99']} ms"),
-            ("alarms", f"{len(summary['alarms'])}, {sum(each['planted'] for each in summary['alarms'])} of them planted"),
+            ("alarms", f"{len(summary['alarms'])}, {planted} of them planted"),
             ("retrains / releases", f"{summary['retrains']} / {summary['releases']}"),
             ("rollback", f"{summary['rollback_ms']} ms"),
             ("retrained from pins to the same bytes", "yes" if summary["reproduced"] else "NO"),
             ("ledger, lake and releases verify", "yes" if summary["verify"] else "NO"),
         ],
-    )  # fmt: skip
+    )

@@ -124,7 +124,7 @@ def _refuse_dangling(manifest: Manifest) -> None:
         for role in model.features:
             if role.view not in manifest.views:
                 raise DefinitionError(
-                    f"model {model.name!r} uses feature view {role.view!r}, which no definition file names at its top level",
+                    f"model {model.name!r} uses feature view {role.view!r}, which no file names at its top level",
                     do=near(role.view, manifest.views),
                 )
 

@@ -104,8 +104,9 @@ class Table:
                 expected="letters, digits and _, not starting with a digit",
             )
         if (self.source is None) == (not self.of):
+            has = "both a source and inputs" if self.source else "neither a source nor inputs"
             raise DefinitionError(
-                f"table {self.name!r} has {'both a source and inputs' if self.source else 'neither a source nor inputs'}",
+                f"table {self.name!r} has {has}",
                 expected="source=... for production data, or of=[...] with sql=... for a derived table",
             )
         if self.of and not self.sql:

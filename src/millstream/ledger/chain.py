@@ -120,12 +120,12 @@ class Ledger:
             wanted.append(f"{said.format('act')} IN ({', '.join('?' * len(acts))})")
             given += list(acts)
         order = "DESC" if newest else "ASC"
-        query = f"SELECT sequence, at, body, hash FROM ledger WHERE {' AND '.join(wanted)} ORDER BY sequence {order} LIMIT ?"
+        where = f"WHERE {' AND '.join(wanted)} ORDER BY sequence {order} LIMIT ?"
         return [
             LedgerRow(
                 sequence=stored["sequence"], at=stored["at"], hash=stored["hash"], **msgspec.json.decode(stored["body"])
             )
-            for stored in self._state.query(query, (*given, limit))
+            for stored in self._state.query(f"SELECT sequence, at, body, hash FROM ledger {where}", (*given, limit))
         ]
 
     def head(self) -> Anchor:

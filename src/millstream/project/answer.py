@@ -76,8 +76,8 @@ def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[s
     from millstream.state import releases as rows
 
     logged = records.find(prediction, project.places.log)
-    said = logged.record
-    if not hasattr(said, "features"):
+    said = logged.prediction
+    if said is None:
         raise NotFound(f"{prediction} is an outcome, not a prediction", do="give the id of an answer")
     release = rows.get(project.state, said.release)
     plan = FeaturePlan.decode((Path(release.path) / "plan.json").read_bytes())
@@ -133,9 +133,14 @@ def _outcome(project: Project, plan: FeaturePlan, said: Any) -> dict[str, Any] |
     rows = project.lake.read(plan.rows_table)
     same = [pl.col(name) == value for name, value in said.key.items()]
     picked = type(rows)(
-        table=rows.table, version=rows.version, frame=rows.frame.filter(*same), schema=rows.schema, key=rows.key,
-        event_time=rows.event_time, known=rows.known,
-    )  # fmt: skip
+        table=rows.table,
+        version=rows.version,
+        frame=rows.frame.filter(*same),
+        schema=rows.schema,
+        key=rows.key,
+        event_time=rows.event_time,
+        known=rows.known,
+    )
     found = spine(plan, picked)
     if not found.height or found["label"][0] is None or found["label_known_at"][0] > project.clock.now():
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,8 +12,6 @@ from millstream.errors import ContractBroken
 from millstream.state import contracts, quarantine
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import polars as pl
 
     from millstream.checks import CheckReport
@@ -21,13 +20,14 @@ if TYPE_CHECKING:
     from millstream.lake.frame import TableFrame
     from millstream.project.root import Project
 
+SERVED_AHEAD = timedelta(days=4)
+"""How long served features hold when nothing refreshes them; after that the fallback answers."""
 _SHOWN = 1000
 
 
 def refresh(project: Project, *, tables: Iterable[str] | None = None, actor: str = "somebody") -> dict[str, Any]:
     """Notice new versions, take in changed files, and keep served features current with them."""
-    names = _named(project, tables)
-    moved = project.lake.refresh(names, actor=actor)
+    moved = project.lake.refresh(_named(project, tables), actor=actor)
     if moved:
         keep_served(project)
     assumed = [said for name in project.manifest.tables for said in project.lake.assumptions(name)]
@@ -35,7 +35,7 @@ def refresh(project: Project, *, tables: Iterable[str] | None = None, actor: str
 
 
 def keep_served(project: Project) -> None:
-    """Bring the served features of every live model to the heads of the lake; nothing to do before a release is live."""
+    """Bring the served features of every live model to the heads of the lake; nothing before a release is live."""
     from millstream.project.ship import live_plans
 
     serve_plans(project, live_plans(project))
@@ -48,20 +48,25 @@ def serve_plans(project: Project, plans: Iterable[FeaturePlan]) -> None:
         return
     pins = project.lake.heads()
 
-    def read(table: str, since: datetime | None) -> TableFrame:
-        return project.lake.read(table, version=pins[table], between=None if since is None else (since, None))
+    now = project.clock.now()
 
-    project.writer.refresh(wanted, read, pins=pins, now=project.clock.now())
+    def read(table: str, since: datetime | None) -> TableFrame:
+        between = None if since is None else (since, now + SERVED_AHEAD)
+        return project.lake.read(table, version=pins[table], between=between)
+
+    project.writer.refresh(wanted, read, pins=pins, now=now, ahead=SERVED_AHEAD)
 
 
 def check(project: Project, *, tables: Iterable[str] | None = None, actor: str = "somebody") -> dict[str, Any]:
     """Run contracts on what arrived since they last ran; rows that fail go into quarantine by key and reason."""
-    refresh(project, tables=tables, actor=actor)
+    moved = project.lake.refresh(_named(project, tables), actor=actor)
     reports = [
         _check_one(project, name, actor=actor)
         for name in _named(project, tables)
         if project.manifest.table(name).checks
     ]
+    if moved:  # after the checks: served features leave out what they put in quarantine
+        keep_served(project)
     found = [each for each in reports if each is not None]
     broken = [each for report in found for each in report["results"] if not each["ok"] and each["severity"] == "stop"]
     return {"reports": found, "exit_code": ContractBroken.exit_code if broken else 0}
@@ -70,7 +75,7 @@ def check(project: Project, *, tables: Iterable[str] | None = None, actor: str =
 def _check_one(project: Project, name: str, *, actor: str) -> dict[str, Any] | None:
     from millstream.checks import run
 
-    table, head = project.manifest.table(name), project.lake.head(name)
+    definition, head = project.manifest.table(name), project.lake.head(name)
     before = contracts.last(project.state, name)
     if before is not None and before.version >= head.version:
         return None
@@ -78,11 +83,11 @@ def _check_one(project: Project, name: str, *, actor: str) -> dict[str, Any] | N
     batch = project.lake.added(name, since=since, version=head.version)
     earlier = None if since is None else _earlier(project, name, since)
 
-    def other(asked: str, *, columns: Sequence[str] | None = None, between: Between | None = None) -> TableFrame:
-        return project.lake.read(asked, columns=columns, between=between, trusted=False)
+    def other(table: str, *, columns: Sequence[str] | None = None, between: Between | None = None) -> TableFrame:
+        return project.lake.read(table, columns=columns, between=between, trusted=False)
 
     made = run(
-        table, batch, known_keys=earlier, other=other, now=project.clock.now(), timezone=project.settings.timezone
+        definition, batch, known_keys=earlier, other=other, now=project.clock.now(), timezone=project.settings.timezone
     )
     record = _record(made, head.version)
     with project.state.transact() as tx:
@@ -90,9 +95,12 @@ def _check_one(project: Project, name: str, *, actor: str) -> dict[str, Any] | N
         contracts.put(tx, name, head.version, at=project.clock.now().isoformat(), report=record)
         failed = [each["says"] for each in record["results"] if not each["ok"]]
         project.ledger.append(
-            tx, actor=actor, act="table.check", subject=f"{name}@{head.version}",
+            tx,
+            actor=actor,
+            act="table.check",
+            subject=f"{name}@{head.version}",
             detail={"rows": record["rows"], "quarantined": record["quarantined"], "failed": failed},
-        )  # fmt: skip
+        )
     return record
 
 

@@ -74,15 +74,21 @@ def backtest(project: Project, *, model: str, version: int | None = None, actor:
     report = read_report(Path(chosen.path)) if chosen is not None else None
     if report is not None and report.verdict is not None:
         return {
-            "model": model, "version": chosen.version if chosen else None, "goal": report.verdict.goal,
-            "verdict": msgspec.to_builtins(report.verdict), "folds": _folded(report.backtest),
-        }  # fmt: skip
+            "model": model,
+            "version": chosen.version if chosen else None,
+            "goal": report.verdict.goal,
+            "verdict": msgspec.to_builtins(report.verdict),
+            "folds": _folded(report.backtest),
+        }
     _, tested, verdict = _judged(project, model, None)
     project.ledger.record(actor=actor, act="model.backtest", subject=model, detail={"passed": verdict.passed})
     return {
-        "model": model, "version": None, "goal": verdict.goal,
-        "verdict": msgspec.to_builtins(verdict), "folds": _folds(tested),
-    }  # fmt: skip
+        "model": model,
+        "version": None,
+        "goal": verdict.goal,
+        "verdict": msgspec.to_builtins(verdict),
+        "folds": _folds(tested),
+    }
 
 
 def reproduce(project: Project, *, subject: str, actor: str = "somebody") -> dict[str, Any]:

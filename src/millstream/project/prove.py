@@ -18,11 +18,20 @@ if TYPE_CHECKING:
     from millstream.project.root import Project
 
 _TOLD = {
-    "alarm.open": "alarm", "alarm.close": "calm", "loop.failed": "alarm", "loop.start": "retrain",
-    "loop.end": "retrain", "release.build": "release", "release.rehearse": "release", "decision.ask": "ask",
-    "decision.approve": "approve", "decision.reject": "reject", "decision.void": "reject", "pointer.swap": "swap",
+    "alarm.open": "alarm",
+    "alarm.close": "calm",
+    "loop.failed": "alarm",
+    "loop.start": "retrain",
+    "loop.end": "retrain",
+    "release.build": "release",
+    "release.rehearse": "release",
+    "decision.ask": "ask",
+    "decision.approve": "approve",
+    "decision.reject": "reject",
+    "decision.void": "reject",
+    "pointer.swap": "swap",
     "pointer.rollback": "rollback",
-}  # fmt: skip
+}
 """Acts that the timeline tells, and as what."""
 _TIMELINE = 60
 
@@ -113,9 +122,12 @@ def _release(row: rows.ReleaseRow, since: str) -> dict[str, Any]:
     metrics = row.summary.get("metrics", {})
     goal = row.summary.get("goal", "")
     return {
-        "version": row.version, "release": row.id, "since": since, "value": row.goal_value,
+        "version": row.version,
+        "release": row.id,
+        "since": since,
+        "value": row.goal_value,
         "baseline": _scores(metrics.get("baseline", {})).get(goal),
-    }  # fmt: skip
+    }
 
 
 def _scores(said: dict[str, Any]) -> dict[str, Any]:
@@ -171,7 +183,8 @@ def _says(act: str, subject: str, detail: dict[str, Any]) -> str:
     passed = gate.get(detail.get("verdict", {}).get("passed"), "")
     simulated = " (simulated, no person)" if detail.get("simulated") else ""
     words = {
-        "alarm.open": said or subject, "alarm.close": f"over: {subject}",
+        "alarm.open": said or subject,
+        "alarm.close": f"over: {subject}",
         "loop.start": f"{job} is retrained{because}",
         "loop.end": f"the retraining of {job} {how}",
         "loop.failed": f"the loop could not turn: {detail.get('error', {}).get('detail', '')}",
@@ -183,7 +196,7 @@ def _says(act: str, subject: str, detail: dict[str, Any]) -> str:
         "decision.void": f"the question about {subject} is void{because}",
         "pointer.swap": f"{subject} is live{because}",
         "pointer.rollback": f"rolled back to {subject}{because}",
-    }  # fmt: skip
+    }
     return words[act]
 
 

@@ -53,7 +53,7 @@ def reference_of(project: Project, release: Any) -> tuple[FeaturePlan, Reference
 
 
 def read_columns(project: Project, plan: FeaturePlan) -> dict[str, None]:
-    """Name the source columns (``table.column``) that a plan's features read; a derived column stands for its inputs."""
+    """Name the source columns (``table.column``) that features read; a derived column stands for its inputs."""
     found: dict[str, None] = {}
     for view in plan.views:
         values = [each.value for each in view.features.values() if each.value is not None]

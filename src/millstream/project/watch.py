@@ -122,9 +122,14 @@ class Watch:
         self._features(kept, kept.plan, day)
         watched = Watched(model, self.project.manifest.model(model).monitor, kept.reference)
         judgement = judge_day(
-            day, watched=watched, book=kept.book, drift=kept.drift, batches=self._nulls(kept.reference, day),
-            opened=alarms.opened(self.project.state, model), now=now,
-        )  # fmt: skip
+            day,
+            watched=watched,
+            book=kept.book,
+            drift=kept.drift,
+            batches=self._nulls(kept.reference, day),
+            opened=alarms.opened(self.project.state, model),
+            now=now,
+        )
         with self.project.state.transact() as tx:
             apply(tx, judgement, ledger=self.project.ledger)
             observations.put(tx, _totals(model, day, kept))
@@ -194,11 +199,17 @@ class Watch:
 def _totals(model: str, day: date, kept: _Model) -> list[observations.Observation]:
     return [
         observations.Observation(
-            day=day.isoformat(), model=model, kind="totals", subject=subject, value=float(value), threshold=None,
-            verdict="ok", says=f"{value:,} {subject} so far",
+            day=day.isoformat(),
+            model=model,
+            kind="totals",
+            subject=subject,
+            value=float(value),
+            threshold=None,
+            verdict="ok",
+            says=f"{value:,} {subject} so far",
         )
         for subject, value in (("predictions", kept.predictions), ("outcomes", kept.outcomes))
-    ]  # fmt: skip
+    ]
 
 
 class PredictionTail:

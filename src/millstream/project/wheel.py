@@ -141,9 +141,15 @@ def retrain(project: Project, *, model: str, reason: str = "asked for", actor: s
     """Run a retrain without a control plane, up to its question; ``approve`` puts the release live."""
     steps = ProjectSteps(project, project.run)
     job = jobs.Job(
-        id=f"retrain-{project.clock.now():%Y%m%dT%H%M%S}", kind="retrain", model=model, status="running", step="candidate",
-        asked_at=project.clock.now().isoformat(), actor=actor, reason=reason,
-    )  # fmt: skip
+        id=f"retrain-{project.clock.now():%Y%m%dT%H%M%S}",
+        kind="retrain",
+        model=model,
+        status="running",
+        step="candidate",
+        asked_at=project.clock.now().isoformat(),
+        actor=actor,
+        reason=reason,
+    )
     done: dict[str, Any] = {}
     for name in ("candidate", "backtest", "gate"):
         done[name] = getattr(steps, name)(job, done)
@@ -161,17 +167,23 @@ def retrain(project: Project, *, model: str, reason: str = "asked for", actor: s
 def _asked(project: Project, decision: decisions.Decision) -> dict[str, Any]:
     row = rows.get(project.state, decision.release)
     return {
-        "id": decision.id, "model": decision.model, "version": row.version, "says": decision.verdict.get("says", ""),
+        "id": decision.id,
+        "model": decision.model,
+        "version": row.version,
+        "says": decision.verdict.get("says", ""),
         "asked_by": decision.asked_by,
-    }  # fmt: skip
+    }
 
 
 def _told(project: Project, job: Job) -> dict[str, Any]:
     result = job.result or {}
-    waiting = [each for each in decisions.waiting(project.state, job.model)] if job.status == "waiting" else []
+    waiting = decisions.waiting(project.state, job.model) if job.status == "waiting" else []
     says = result.get("says") or (waiting[0].verdict.get("says", "") if waiting else f"{job.id}: {job.status}")
     status = {"done": "live", "refused": "failed"}.get(job.status, job.status)
     return {
-        "job": job.id, "status": status, "says": says, "decision": waiting[0].id if waiting else None,
+        "job": job.id,
+        "status": status,
+        "says": says,
+        "decision": waiting[0].id if waiting else None,
         "exit_code": 7 if status == "failed" else 0,
-    }  # fmt: skip
+    }

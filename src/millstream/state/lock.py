@@ -38,7 +38,7 @@ class ProjectLock:
             self._file.close()
             who = json.loads(said) if said.startswith("{") else {}
             raise Conflict(
-                f"another process works on this project: {who.get('holder', 'unknown')} (process {who.get('pid', '?')})",
+                f"another process works on this project: {who.get('holder', 'unknown')}, process {who.get('pid', '?')}",
                 expected="one command at a time where no server is up",
                 do="wait for it to end, or start `millstream up` and send every command through it",
             ) from None
