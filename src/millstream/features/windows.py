@@ -76,16 +76,18 @@ class Windows:
     @cached_property
     def order(self) -> Indices:
         """Rank of each fact by event time, then known-at, then row order."""
-        facts = self._facts
-        event, known = facts.event, facts.known
-        ascending = event[1:] > event[:-1]
-        ascending |= (event[1:] == event[:-1]) & (known[1:] >= known[:-1])
-        rank = np.arange(len(event))
-        if ascending.all():
-            return rank
-        ordered = np.empty(len(event), dtype=np.int64)
-        ordered[np.lexsort((known, event))] = rank
-        return ordered
+        event, known = self._facts.event, self._facts.known
+        order = np.argsort(event, kind="stable")
+        same = event[order[1:]] == event[order[:-1]]
+        if same.any():  # only events at one instant are told apart by known-at, which spares a second sort of all
+            tied = np.zeros(len(order), dtype=bool)
+            tied[1:] |= same
+            tied[:-1] |= same
+            among = order[tied]
+            order[tied] = among[np.lexsort((known[among], event[among]))]
+        rank = np.empty(len(order), dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        return rank
 
     @cached_property
     def _corrected(self) -> Indices:
