@@ -1,0 +1,100 @@
+"""Step 6: each day is judged; what breaks is noticed within a day, and a blizzard is not taken for a broken model."""
+
+from __future__ import annotations
+
+import os
+import signal
+from datetime import date, timedelta
+from typing import Any
+
+from millstream.state import observations
+from tests.journeys.conftest import FIRST, LOSSY, SENSORS_DEAD, February, Prepared
+from tests.journeys.house import MODEL, House, until
+
+BLIZZARD = (date(2013, 2, 8), date(2013, 2, 9))
+
+
+def test_a_dead_sensor_is_noticed_within_a_day(february: February) -> None:
+    opened = {(each["kind"], each["subject"]): each for each in february.opened(SENSORS_DEAD[0])}
+    nulls = opened["nulls", "weather.visib"]
+    assert nulls["since"][:10] == str(SENSORS_DEAD[0]) and "100%" in nulls["says"].replace(" %", "%")
+    assert nulls["next"], "an alarm says what to do"
+    before = [each for each in february.alarms if each["subject"].startswith("weather.visib")]
+    assert all(each["since"][:10] >= str(SENSORS_DEAD[0]) for each in before)
+
+
+def test_a_lossy_weekend_is_noticed_by_completeness_within_a_day(february: February) -> None:
+    complete = [
+        (day, alarm)
+        for day, turned in february.turns.items()
+        for alarm in turned["opened"]
+        if alarm["subject"].startswith("movements.complete") and day > LOSSY[0]
+    ]
+    assert complete, [each["subject"] for each in february.alarms]
+    day, alarm = complete[0]
+    assert day - LOSSY[0] <= timedelta(days=1)
+    assert "schedule" in alarm["says"] and alarm["next"]
+
+
+def test_the_blizzard_reads_as_outcomes_incomplete(february: February) -> None:
+    around = [BLIZZARD[0] + timedelta(days=each) for each in range(-1, 7)]
+    opened = [alarm for day in around for alarm in february.opened(day)]
+    incomplete = [each for each in opened if each["kind"] == "outcomes"]
+    assert incomplete and incomplete[0]["since"][:10] == str(BLIZZARD[0])
+    assert "incomplete" in incomplete[0]["says"]
+    assert not [each for each in opened if each["kind"] in ("performance", "harm")]
+    assert not [each for each in february.alarms if each["kind"] == "harm"]
+    with february.house.opened() as project:
+        day = [
+            each
+            for each in observations.series(project.state, MODEL, "outcomes", "arrived")
+            if each.day == str(BLIZZARD[0])
+        ]
+        assert day and day[-1].verdict != "ok"
+
+
+def test_every_alarm_says_what_since_when_how_bad_and_what_to_do(february: February) -> None:
+    assert february.alarms
+    for each in february.alarms:
+        assert each["says"] and each["since"] and each["next"] and each["severity"] in ("note", "warn", "stop"), each
+    status = february.house.run("status")
+    told = [each for each in status["timeline"] if each["kind"] == "alarm"]
+    assert len(told) == len(february.alarms)
+
+
+def _seen(house: House, last: date) -> tuple[list[Any], list[Any]]:
+    """What was observed up to a day, and every alarm as the ledger has it; times of answering are the machine's."""
+    with house.opened() as project:
+        days = [FIRST + timedelta(days=each) for each in range((last - FIRST).days + 1)]
+        rows = project.state.query("SELECT * FROM observations ORDER BY day, model, kind, subject")
+        kept = [dict(each) for each in rows if each["day"] in {str(day) for day in days} and each["kind"] != "latency"]
+        alarms = [
+            (each.at, each.act, each.subject, each.detail.get("says"))
+            for each in project.ledger.rows(act="alarm.", newest=False)
+            if each.at <= house.standin.midnight(last + timedelta(days=1)).isoformat()
+        ]
+    return kept, alarms
+
+
+def test_law_6_a_killed_control_plane_judges_the_days_as_one_that_lived(
+    february: February, prepared: Prepared, tmp_path: Any
+) -> None:
+    house, last = prepared.house.copy(tmp_path / "mill"), date(2013, 2, 11)
+    with house.up() as up:
+        up.answering()
+        day = FIRST
+        while day <= last:
+            up.turn(day)
+            up.ask(house.decisions(day))
+            if day in (date(2013, 2, 5), date(2013, 2, 9)):
+                process = up.supervisor.control.process
+                assert process is not None
+                os.kill(process.pid, signal.SIGKILL)
+                until(lambda old=process: up.supervisor.control.process is not old, "started again")
+            day += timedelta(days=1)
+        up.turn(day)
+    observed, alarms = _seen(house, last)
+    lived, lived_alarms = _seen(february.house, last)
+    assert alarms == lived_alarms
+    assert len(observed) > 100
+    assert observed == lived
