@@ -1,12 +1,14 @@
 """A segment that has ended moves into the lake and nothing of it is lost."""
 
+import asyncio
+
 import pytest
 
 from millstream.errors import NotFound
 from millstream.project.answers import AnswerTail, find, ids, keep_ended
 from millstream.project.root import Project
 from millstream.serving.log import PredictionLog
-from millstream.serving.records import Prediction, encode
+from millstream.serving.records import Prediction
 from millstream.state import segments
 
 
@@ -30,11 +32,14 @@ def answer(number):
 
 
 def write(project, count):
-    log = PredictionLog(project.places.log)
-    try:
-        return [log.append_many([encode(answer(number))])[0] for number in range(count)]
-    finally:
-        log.close()
+    async def work():
+        log = PredictionLog(project.places.log)
+        try:
+            return [(await log.append([answer(number)]))[0] for number in range(count)]
+        finally:
+            log.close()
+
+    return asyncio.run(work())
 
 
 def test_an_ended_segment_becomes_one_commit_and_its_file_goes(project):

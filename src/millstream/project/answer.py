@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from millstream.errors import NotFound, UserError
+from millstream.project import answers
 from millstream.types import from_micros, parse_instant
 
 if TYPE_CHECKING:
@@ -72,10 +73,9 @@ def score(
 def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[str, Any]:
     """Say who answered, from which features of which table versions, and what became true; recompute the features."""
     from millstream.features.plan import FeaturePlan
-    from millstream.serving import records
     from millstream.state import releases as rows
 
-    logged = records.find(prediction, project.places.log)
+    logged = answers.find(project, prediction)
     said = logged.prediction
     if said is None:
         raise NotFound(f"{prediction} is an outcome, not a prediction", do="give the id of an answer")

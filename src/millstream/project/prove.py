@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from millstream.errors import IntegrityError
+from millstream.project import answers
 from millstream.state import alarms, contracts, decisions, jobs, leases, observations, pointer, quarantine, versions
 from millstream.state import releases as rows
 from millstream.types import SystemClock, parse_instant, to_micros
@@ -297,17 +298,7 @@ def verify(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
 
 def lost(project: Project, *, ids: Iterable[str], actor: str = "somebody") -> dict[str, Any]:
     """Count acknowledged answers, given by their ids, that are nowhere in the log."""
-    from millstream.serving import records
-
-    kept: set[str] = set()
-    for path in records.segments(project.places.log):
-        offset = 0
-        while True:
-            found, after = records.read(path, offset)
-            kept.update(each.id for each in found)
-            if after == offset:
-                break
-            offset = after
+    kept = set(answers.ids(project))
     asked = list(ids)
     missing = [each for each in asked if each not in kept]
     return {"asked": len(asked), "lost": len(missing), "first": missing[:5], "now": to_micros(project.clock.now())}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from millstream.project.answers import AnswerTail
 from millstream.state import alarms, contracts, observations
 from millstream.types import parse_duration
 
@@ -56,7 +56,7 @@ class Watch:
         self.project = project
         self._zone = ZoneInfo(project.settings.timezone)
         self._models: dict[str, _Model] = {}
-        self._tail = PredictionTail(project)
+        self._tail = AnswerTail(project)
         self._contracts_judged: dict[str, int] = {}
 
     def judge(self, model: str | None = None) -> list[Judgement]:
@@ -105,7 +105,7 @@ class Watch:
         kept.release = release.id
 
     def _take_answers(self) -> None:
-        for model, (frame, features) in self._tail.take(self._zone).items():
+        for model, (frame, features) in _answers(self._tail.poll(), self._zone).items():
             kept = self._kept(model)
             kept.predictions += kept.book.add_predictions(frame)
             width = max((len(each) for each in features), default=0)
@@ -212,59 +212,26 @@ def _totals(model: str, day: date, kept: _Model) -> list[observations.Observatio
     ]
 
 
-class PredictionTail:
-    """Reads answers as they are logged: sealed ones from the lake, the rest from the segments.
+def _answers(logged: list[Any], zone: ZoneInfo) -> dict[str, tuple[pl.DataFrame, list[bytes]]]:
+    """Lay live answers out by model as ``OutcomeBook.add_predictions`` wants them, beside their features as served."""
+    import polars as pl
 
-    Parameters
-    ----------
-    project
-        The project.
-    """
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
-        self._offsets: dict[str, int] = {}
-
-    def take(self, zone: ZoneInfo) -> dict[str, tuple[pl.DataFrame, list[bytes]]]:
-        """Return what was logged since the last call, by model, and the features of each answer as served."""
-        import polars as pl
-
-        from millstream.serving import records
-
-        rows: dict[str, list[tuple[Any, ...]]] = {}
-        features: dict[str, list[bytes]] = {}
-        for path in records.segments(self._project.places.log):
-            for each in self._new(path):
-                said = each.prediction
-                if said is not None and said.bucket == "live":
-                    key = "|".join(str(value) for value in said.key.values())
-                    rows.setdefault(said.model, []).append(
-                        (each.id, key, said.at_us, said.value, said.version, said.degraded, said.latency_us)
-                    )
-                    features.setdefault(said.model, []).append(said.features)
-        names = ["id", "key", "at", "value", "version", "degraded", "latency_us"]
-        local = pl.col("at").cast(pl.Datetime("us", "UTC"))
-        return {
-            model: (
-                pl.DataFrame(found, schema=names, orient="row").with_columns(
-                    at=local, day=local.dt.convert_time_zone(zone.key).dt.date()
-                ),
-                features[model],
-            )
-            for model, found in rows.items()
-        }
-
-    def _new(self, path: Path) -> Iterator[Any]:
-        """Yield what a segment holds past what was read of it."""
-        from millstream.serving import records
-
-        while True:
-            before = self._offsets.get(path.name, 0)
-            found, after = records.read(path, before)
-            yield from found
-            self._offsets[path.name] = after
-            if after == before:
-                return
+    rows: dict[str, list[tuple[Any, ...]]] = {}
+    features: dict[str, list[bytes]] = {}
+    for each in logged:
+        said = each.prediction
+        if said is not None and said.bucket == "live":
+            key = "|".join(str(value) for value in said.key.values())
+            row = (each.id, key, said.at_us, said.value, said.version, said.degraded, said.latency_us)
+            rows.setdefault(said.model, []).append(row)
+            features.setdefault(said.model, []).append(said.features)
+    names = ["id", "key", "at", "value", "version", "degraded", "latency_us"]
+    local = pl.col("at").cast(pl.Datetime("us", "UTC"))
+    day = local.dt.convert_time_zone(zone.key).dt.date()
+    return {
+        model: (pl.DataFrame(found, schema=names, orient="row").with_columns(at=local, day=day), features[model])
+        for model, found in rows.items()
+    }
 
 
 def monitor(project: Project, *, model: str | None = None, actor: str = "somebody") -> dict[str, Any]:

@@ -12,7 +12,9 @@ from millstream.loop.durable import Durable
 from millstream.loop.retraining import Retraining
 from millstream.loop.schedule import Schedule
 from millstream.project import ship
+from millstream.project.answers import keep_ended
 from millstream.project.watch import Watch
+from millstream.serving.seal import ended
 from millstream.state import decisions, jobs, pointer
 from millstream.state import releases as rows
 from millstream.types import parse_instant
@@ -60,7 +62,9 @@ class Wheel:
         """Turn once, by the project's clock, and say what came of it."""
         before = {each.id: each.status for each in jobs.recent(self.project.state)}
         self.project.run("check", {"actor": ACTOR})
+        over = ended(self.project.places.log)
         judged = self.watch.judge()
+        keep_ended(self.project, over)
         triggers = self.schedule.tick(self.project.clock.now())
         ship.project_outbox(self.project)
         return {

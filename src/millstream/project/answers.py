@@ -1,0 +1,185 @@
+"""Answers and outcomes as logged: followed while they are written, kept in the lake once their segment has ended.
+
+An ended segment becomes one lake commit of the table ``predictions`` and one ledger row with its hash, and only then is
+its file deleted. An id names process and sequence, so a row is found in its segment or its commit without a scan.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from millstream.errors import NotFound
+from millstream.serving import records
+from millstream.serving.records import Logged, Outcome, Prediction
+from millstream.serving.seal import Tail, discard, ended, seal
+from millstream.state import segments, versions
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from millstream.project.root import Project
+
+TABLE = "predictions"
+ACTOR = "system:log"
+_decoder = msgspec.msgpack.Decoder(Prediction | Outcome)
+
+
+def keep_ended(project: Project, paths: Iterable[Path] | None = None) -> int:
+    """Move segments nobody writes any more into the lake; doing it again, or after a kill, changes nothing.
+
+    Parameters
+    ----------
+    paths
+        Ended segments; all of them when left out. Somebody who follows the log names those that had ended before it
+        last looked, so that it has read them to their end.
+
+    Returns
+    -------
+    int
+        Segments moved.
+    """
+    moved = 0
+    for path in ended(project.places.log) if paths is None else paths:
+        made = seal(path)
+        if made.records:
+            rows = _frame(list(_all(path)))
+            version = project.lake.append(
+                TABLE, rows, app_id=f"log.{made.incarnation}", app_version=made.last, actor=ACTOR
+            )
+            row = segments.Segment(
+                name=path.name,
+                server=made.incarnation,
+                first_sequence=made.first,
+                last_sequence=made.last,
+                records=made.records,
+                sha256=made.sha256,
+                bytes=made.bytes,
+                sealed_at=project.clock.now().isoformat(),
+                lake_version=version.version,
+            )
+            if segments.get(project.state, path.name) is None:
+                with project.state.transact() as tx:
+                    segments.put(tx, row)
+                    detail = {"sha256": made.sha256, "records": made.records, "version": version.version}
+                    project.ledger.append(tx, actor=ACTOR, act="log.seal", subject=path.name, detail=detail)
+            moved += 1
+        discard(path)
+    return moved
+
+
+def find(project: Project, prediction: str) -> Logged:
+    """Find an answer by its id, in the log or in the commit its segment became.
+
+    Raises
+    ------
+    NotFound
+        When nothing has that id.
+    """
+    try:
+        return records.find(prediction, project.places.log)
+    except NotFound:
+        server, sequence = records.parse_id(prediction)
+        held = segments.holding(project.state, server, sequence)
+        if held is None or held.lake_version is None:
+            raise
+        for each in _of_commit(project, held.lake_version):
+            if each.id == prediction:
+                return each
+        raise
+
+
+def ids(project: Project) -> Iterator[str]:
+    """Yield the id of every record that is kept, in the lake and in the log."""
+    if versions.head(project.state, TABLE) is not None:
+        yield from project.lake.read(TABLE, columns=["id"]).frame["id"].to_list()
+    for path in records.segments(project.places.log):
+        yield from (each.id for each in _all(path))
+
+
+class AnswerTail:
+    """Follows answers from the first one kept to the newest, across segments, processes and the lake.
+
+    Parameters
+    ----------
+    project
+        The project.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._tail = Tail(project.places.log)
+        self._begun = False
+
+    def poll(self) -> list[Logged]:
+        """Return what was logged since the last call; the first call returns everything kept."""
+        found: list[Logged] = []
+        if not self._begun:
+            self._begun = True
+            if versions.head(self._project.state, TABLE) is not None:
+                found += _decoded(self._project.lake.read(TABLE).frame)
+        return found + self._tail.poll()
+
+
+def _of_commit(project: Project, version: int) -> list[Logged]:
+    since = version - 1 if version > 0 else None
+    return _decoded(project.lake.added(TABLE, since=since, version=version).frame)
+
+
+def _all(path: Path) -> Iterator[Logged]:
+    offset = 0
+    while True:
+        found, after = records.read(path, offset)
+        yield from found
+        if after == offset:
+            return
+        offset = after
+
+
+def _frame(logged: list[Logged]) -> pl.DataFrame:
+    """Lay records out as a table: what people ask about in columns, and the whole record beside."""
+    import polars as pl
+
+    rows = []
+    for each in logged:
+        said = each.prediction
+        rows.append(
+            {
+                "id": each.id,
+                "sequence": each.sequence,
+                "kind": "prediction" if said is not None else "outcome",
+                "model": each.record.model,
+                "key": "|".join(str(value) for value in each.record.key.values()),
+                "at": each.record.at_us,
+                "version": said.version if said is not None else None,
+                "value": said.value if said is not None else None,
+                "answered_by": said.answered_by if said is not None else None,
+                "degraded": said.degraded if said is not None else None,
+                "latency_us": said.latency_us if said is not None else None,
+                "record": base64.b64encode(records.encode(each.record)).decode(),
+            }
+        )
+    schema = {
+        "id": pl.String,
+        "sequence": pl.Int64,
+        "kind": pl.String,
+        "model": pl.String,
+        "key": pl.String,
+        "at": pl.Int64,
+        "version": pl.Int64,
+        "value": pl.Float64,
+        "answered_by": pl.String,
+        "degraded": pl.Boolean,
+        "latency_us": pl.Int64,
+        "record": pl.String,
+    }
+    return pl.DataFrame(rows, schema=schema).with_columns(pl.col("at").cast(pl.Datetime("us", "UTC")))
+
+
+def _decoded(frame: pl.DataFrame) -> list[Logged]:
+    rows = zip(frame["id"].to_list(), frame["sequence"].to_list(), frame["record"].to_list(), strict=True)
+    return [Logged(id_, sequence, _decoder.decode(base64.b64decode(text))) for id_, sequence, text in rows]
