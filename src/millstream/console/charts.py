@@ -109,9 +109,10 @@ def ticks(low: float, high: float) -> list[float]:
     >>> ticks(3.0, 3.0)
     [2.0, 3.0, 4.0]
     """
-    if high - low < 1e-12 * max(1.0, abs(high)):
-        width = abs(high) / 3 or 1.0
-        return [high - width, high, high + width]
+    size = max(abs(low), abs(high))
+    if high - low < 1e-9 * max(1.0, size):  # flat: the line runs through the middle
+        width = size / 3 if size > 1e-6 else 1.0
+        return [low - width, low, low + width]
     rough = (high - low) / _TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(each for each in (power, 2 * power, 5 * power, 10 * power) if each >= rough * 0.75)

@@ -1,0 +1,104 @@
+"""An example project made once a session: one release live, a second one waiting; tests work on cheap copies."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from millstream.cli.examples import write
+from millstream.project import Project
+from millstream.server.supervisor import Supervisor
+
+TRAINER = "tina"
+MILLSTREAM = [sys.executable, "-m", "millstream.cli"]
+_MADE: dict[str, Path] = {}
+
+
+def waiting(folders) -> Path:
+    """Return a project with ``late@1`` live and ``late@2`` waiting as decision 2; look, do not touch."""
+    if "waiting" not in _MADE:
+        root = folders.mktemp("example") / "flights"
+        write("flights", root)
+        with Project(root, lock=True) as project:
+            project.run("check", {"actor": TRAINER})
+            _release(project)
+            project.run("approve", {"actor": "ada", "reason": "better than the simple rule"})
+            _release(project)
+        _MADE["waiting"] = root
+    return _MADE["waiting"]
+
+
+def _release(project: Project) -> None:
+    project.run("train", {"model": "late", "actor": TRAINER})
+    project.run("release", {"model": "late", "actor": TRAINER})
+
+
+def copy(origin: Path, to: Path) -> Path:
+    """Copy a project; nothing in it may know where it lay."""
+    shutil.copytree(origin, to, symlinks=True)
+    return to
+
+
+@contextlib.contextmanager
+def up(root: Path):
+    """Run servers over a project on free ports; yield the supervisor and a client of the control plane."""
+    supervisor = Supervisor(root, scoring_port=0, control_port=0)
+    supervisor.start()
+    try:
+        yield supervisor, supervisor.ready()
+    finally:
+        supervisor.stop()
+
+
+def until(condition, *, within_s: float = 30.0):
+    """Wait for a condition and return what it said."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        said = condition()
+        if said:
+            return said
+        time.sleep(0.01)
+    raise AssertionError(f"not so within {within_s} s: {condition}")
+
+
+def run(*words, cwd=None, user="ada", **options):
+    """Run the command line to its end."""
+    done = subprocess.run(
+        [*MILLSTREAM, *map(str, words)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "MILLSTREAM_USER": user, "COLUMNS": "200", "NO_COLOR": "1", **options.pop("env", {})},
+        **options,
+    )
+    assert "Traceback" not in done.stderr + done.stdout, done.stderr + done.stdout
+    return done
+
+
+def descendants(pid: int) -> set[int]:
+    """Return the ids of every process below one."""
+    parents = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    found, last = {pid}, set()
+    while found != last:
+        last = set(found)
+        found |= {child for child, parent in parents.items() if parent in found}
+    return found - {pid}
+
+
+def alive(pid: int) -> bool:
+    """Say whether a process runs; one that ended and was not yet fetched does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
