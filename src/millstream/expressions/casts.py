@@ -12,19 +12,18 @@ def _plain(source: DType, to: DType, python: str, sql: str) -> Function:
     )
 
 
-def _strict(source: DType, to: DType, python: str, sql: str, pattern: str) -> tuple[Function, Function]:
-    """Make cast and try_cast of something that may have no counterpart."""
+def _strict(source: DType, to: DType, valid: str, sql: str = "") -> tuple[Function, Function]:
+    """Make cast and try_cast of something that may have no counterpart; ``valid`` is SQL that says whether it has."""
     parser = f"{to}_of_{source}"
-    valid = f"regexp_full_match({{0}}, '{pattern}')" if pattern else "true"
-    failure = f"error('cannot be cast to {to}')"
+    sql = sql or f"CAST({{0}} AS {to.upper()})"
     return (
         Function(
             f"cast as {to}",
             (source,),
             to,
-            f"strict({python}, {{0}}, {to!r})",
+            f"strict({parser}({{0}}), {{0}}, {to!r})",
             lambda k, a: getattr(k, parser)(a, strict=True),
-            f"(CASE WHEN {{0}} IS NULL THEN NULL WHEN {valid} THEN {sql} ELSE {failure} END)",
+            f"(CASE WHEN {{0}} IS NULL THEN NULL WHEN {valid} THEN {sql} ELSE error('cannot be cast to {to}') END)",
             fails=True,
             nullable=True,
             says=_SAYS[to],
@@ -34,7 +33,7 @@ def _strict(source: DType, to: DType, python: str, sql: str, pattern: str) -> tu
             f"try_cast as {to}",
             (source,),
             to,
-            python,
+            f"{parser}({{0}})",
             lambda k, a: getattr(k, parser)(a, strict=False),
             f"(CASE WHEN {valid} THEN TRY({sql}) END)",
             nullable=True,
@@ -42,6 +41,11 @@ def _strict(source: DType, to: DType, python: str, sql: str, pattern: str) -> tu
             example=f"try_cast('?' as {to})",
         ),
     )
+
+
+def _matches(pattern: str) -> str:
+    """Write in SQL that the whole text has a pattern; braces are doubled because places are filled in later."""
+    return f"regexp_full_match({{0}}, '{pattern}')".replace("{", "{{").replace("}", "}}").replace("{{0}}", "{0}", 1)
 
 
 _SAYS: dict[str, str] = {
@@ -76,10 +80,10 @@ FUNCTIONS = (
     _plain("date", "varchar", "date_text({0})", "CAST({0} AS VARCHAR)"),
     _plain("bigint", "boolean", "{0} != 0", "({0} <> 0)"),
     _plain("timestamp", "date", "{0} // 86400000000", "CAST({0} AS DATE)"),
-    *_strict("double", "bigint", "bigint_of_double({0})", "CAST({0} AS BIGINT)", ""),
-    *_strict("varchar", "bigint", "bigint_of_varchar({0})", "CAST({0} AS BIGINT)", INTEGER),
-    *_strict("varchar", "double", "double_of_varchar({0})", "CAST({0} AS DOUBLE)", DECIMAL),
-    *_strict("varchar", "boolean", "boolean_of_varchar({0})", "(lower({0}) = ''true'')".replace("''", "'"), BOOLEAN),
-    *_strict("varchar", "date", "date_of_varchar({0})", "CAST({0} AS DATE)", DATE),
-    *_strict("varchar", "timestamptz", "timestamptz_of_varchar({0})", "CAST({0} AS TIMESTAMPTZ)", INSTANT),
+    *_strict("double", "bigint", "true"),
+    *_strict("varchar", "bigint", _matches(INTEGER)),
+    *_strict("varchar", "double", f"{_matches(DECIMAL)} AND isfinite(TRY_CAST({{0}} AS DOUBLE))"),
+    *_strict("varchar", "boolean", _matches(BOOLEAN), "(lower({0}) = 'true')"),
+    *_strict("varchar", "date", f"{_matches(DATE)} AND {{0}} NOT LIKE '0000%'"),
+    *_strict("varchar", "timestamptz", f"{_matches(INSTANT)} AND {{0}} NOT LIKE '0000%'"),
 )

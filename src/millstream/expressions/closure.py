@@ -100,9 +100,17 @@ class _Writer:
             self.sure.add(source)
         return source
 
+    def named(self, node: Node, place: str) -> str:
+        """Give a literal a variable, for sources that ask what it is."""
+        return self.fresh(place) if isinstance(node, Literal) else place
+
     def call(self, node: Call, function: Function) -> str:
         places = ["" if function.is_constant(place) else self.value(child) for place, child in enumerate(node.args)]
+        if function.nulls == "any" and "None" in places:
+            return self.fresh("None")
         places = self.constants(node, function, places)
+        if function.nulls == "own":
+            places = [self.named(each, place) for each, place in zip(node.args, places, strict=True)]
         args = [each for place, each in enumerate(places) if not function.is_constant(place)]
         source = function.python.format(*places, all=", ".join(places))
         loose = [] if function.nulls == "own" else [each for each in dict.fromkeys(args) if each not in self.sure]

@@ -151,7 +151,7 @@ def _fail(valid: pl.Expr, given: pl.Expr, value: pl.Expr, to: str, *, strict: bo
     told = pl.when(valid.not_() | (valid.is_null() & given.is_not_null())).then(
         pl.lit(f"not a {to}: ") + given.cast(pl.String)
     )
-    failing = told.str.to_integer(strict=True).is_null()
+    failing = told.cast(pl.Int64).is_null()
     return pl.when(failing & valid).then(value)
 
 

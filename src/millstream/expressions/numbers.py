@@ -21,7 +21,7 @@ FUNCTIONS = (
     ),
     Function("-", _TWO_DOUBLE, "double", "{0} - {1}", lambda k, a, b: a - b, "({0} - {1})", check="finite"),
     Function(
-        "negate", ("bigint",), "bigint", "-{0}", lambda k, a: -a, "(CAST(0 AS BIGINT) - {0})",
+        "negate", ("bigint",), "bigint", "-{0}", lambda k, a: 0 - a, "(CAST(0 AS BIGINT) - {0})",
         check="bigint", says="Written `-x`.", example="-(2)",
     ),
     Function("negate", ("double",), "double", "-{0}", lambda k, a: -a, "(- {0})"),

@@ -32,7 +32,7 @@ _ARITHMETIC = (
         "-", ("interval", "interval"), "interval", "{0} - {1}", lambda k, a, b: a - b, "({0} - {1})", check="interval"
     ),
     Function(
-        "negate", ("interval",), "interval", "-{0}", lambda k, a: -a, "(CAST(0 AS BIGINT) - {0})", check="interval",
+        "negate", ("interval",), "interval", "-{0}", lambda k, a: 0 - a, "(CAST(0 AS BIGINT) - {0})", check="interval",
     ),
     Function(
         "*", ("bigint", "interval"), "interval", "{0} * {1}", lambda k, a, b: a * b, "({0} * {1})", check="interval"
@@ -50,11 +50,11 @@ _ARITHMETIC = (
     ),
     Function(
         "+", ("date", "bigint"), "date", "{0} + {1}", lambda k, a, b: a + b,
-        "CAST({0} + CAST({1} AS INTEGER) AS DATE)", check="date",
+        "CAST(DATE '1970-01-01' + CAST(({0} - DATE '1970-01-01') + {1} AS INTEGER) AS DATE)", check="date",
     ),
     Function(
         "-", ("date", "bigint"), "date", "{0} - {1}", lambda k, a, b: a - b,
-        "CAST({0} - CAST({1} AS INTEGER) AS DATE)", check="date",
+        "CAST(DATE '1970-01-01' + CAST(({0} - DATE '1970-01-01') - {1} AS INTEGER) AS DATE)", check="date",
     ),
     Function(
         "-", ("date", "date"), "bigint", "{0} - {1}", lambda k, a, b: a - b, "({0} - {1})", check="bigint"
