@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from millstream.errors import Conflict, IntegrityError, Refused
+from millstream.errors import IntegrityError, Refused, UserError
 from millstream.releases.desk import Desk, named
 from millstream.releases.verify import Release
 from millstream.state import decisions, releases
@@ -17,30 +17,24 @@ _SYSTEM = "system:"
 
 
 def ask(desk: Desk, release: Release | ReleaseRow | str, verdict: Mapping[str, Any], *, actor: str) -> Decision:
-    """Ask for approval of a release; asking again while a question waits, or after approval, gives that one.
+    """Ask for approval of a release.
 
-    A rejected release may be asked about again: the new question and its answer stand beside the old ones.
+    Asking again while a question waits, or after the approval that holds, gives that one. A rejected release, and
+    one that was live before, is asked about anew; the new question and its answer stand beside the old ones.
 
     Raises
     ------
     IntegrityError
         When the bundle is not whole.
-    Conflict
-        When the release is live or was live already.
     """
     row = desk.row(release)
     opened = desk.open(row)
     with desk.state.transact() as tx:
-        status = releases.status_of(tx, row.id)
-        if status in ("live", "retired"):
-            raise Conflict(f"{row.name} is {status} and was approved before", do="millstream status")
-        known = tx.query(
-            "SELECT id FROM decisions WHERE release = ? AND status IN ('waiting', 'approved') ORDER BY id DESC LIMIT 1",
-            (row.id,),
-        )
-        if known:
-            made = int(known[0]["id"])
-        else:
+        held: list[decisions.Status] = ["waiting"]
+        if releases.status_of(tx, row.id) in ("approved", "live"):
+            held.append("approved")
+        made = decisions.latest(tx, row.id, held)
+        if made is None:
             trained_by = opened.said.trained_by
             made = decisions.ask(
                 tx,
@@ -143,4 +137,4 @@ def _number(decision_id: int | str) -> int:
     try:
         return int(decision_id)
     except ValueError:
-        raise Refused(f"{decision_id!r} is not a decision's number", do="millstream status") from None
+        raise UserError(f"{decision_id!r} is not a decision's number", do="millstream status") from None

@@ -14,7 +14,7 @@ import msgspec
 from millstream.errors import IntegrityError, MillstreamError
 from millstream.releases.desk import Desk
 from millstream.releases.verify import Release
-from millstream.state import State, pointer, releases
+from millstream.state import State, decisions, pointer, releases
 from millstream.state.releases import ReleaseRow
 
 Score: TypeAlias = Callable[[Path, list[dict[str, Any]]], Sequence[float]]
@@ -110,10 +110,21 @@ def rehearse(new: Release, previous: Release | None, score: Score) -> Rehearsal:
 
 
 def record(desk: Desk, release: Release, rehearsal: Rehearsal, *, actor: str) -> Rehearsal:
-    """Keep how a rehearsal went, with a ledger row; only after one that passed may the release go live."""
+    """Keep how a rehearsal went, with a ledger row; only after one that passed may the release go live.
+
+    An approval that was given while something else was live lapses: it compared the release with another one.
+    """
+    against = rehearsal.against if rehearsal.ok else None
     with desk.state.transact() as tx:
-        releases.rehearsed(tx, release.id, rehearsal.against if rehearsal.ok else None)
+        before = releases.rehearsed_against(tx, release.id)
+        releases.rehearsed(tx, release.id, against)
         detail = {"release": release.id, **msgspec.to_builtins(rehearsal)}
+        if before not in (None, against) and releases.status_of(tx, release.id) == "approved":
+            given = decisions.latest(tx, release.id, ("approved",))
+            releases.mark(tx, release.id, "candidate")
+            if given is not None:
+                decisions.lapse(tx, given, reason="it was rehearsed again, after another release went live")
+                detail["void"] = given
         desk.ledger.append(tx, actor=actor, act="release.rehearse", subject=release.name, detail=detail)
     return rehearsal
 

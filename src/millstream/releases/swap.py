@@ -165,7 +165,7 @@ def _target(desk: Desk, now: Pointer, to: int | None) -> ReleaseRow:
 
 def _refuse_unready(tx: Transaction, row: ReleaseRow) -> None:
     status = releases.status_of(tx, row.id)
-    if status not in ("approved", "retired"):
+    if status != "approved":
         raise Refused(
             f"{row.name} is {status}, not approved",
             expected="an approval by a person",
@@ -174,7 +174,7 @@ def _refuse_unready(tx: Transaction, row: ReleaseRow) -> None:
 
 
 def _refuse_stale_rehearsal(tx: Transaction, row: ReleaseRow, previous: str | None) -> None:
-    against = tx.query("SELECT rehearsed_against FROM releases WHERE id = ?", (row.id,))[0]["rehearsed_against"]
+    against = releases.rehearsed_against(tx, row.id)
     if against is None:
         raise Refused(
             f"going back from {row.name} was not rehearsed, or the rehearsal failed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -90,6 +91,21 @@ def answer(tx: Transaction, id: int, status: Status, *, by: str, at: str, reason
             f"decision {id} was already {was['status']} by {was['decided_by']} at {was['decided_at']}",
             do="millstream status",
         )
+
+
+def latest(tx: Transaction, release: str, among: Sequence[Status]) -> int | None:
+    """Return the id of the newest decision about a release that has one of some statuses."""
+    marks = ", ".join("?" * len(among))
+    rows = tx.query(
+        f"SELECT id FROM decisions WHERE release = ? AND status IN ({marks}) ORDER BY id DESC LIMIT 1",
+        (release, *among),
+    )
+    return int(rows[0]["id"]) if rows else None
+
+
+def lapse(tx: Transaction, id: int, *, reason: str) -> None:
+    """Take the force from an approval: what it was about is not so any more."""
+    tx.execute("UPDATE decisions SET status = 'void', reason = reason || ? WHERE id = ?", (f" (void: {reason})", id))
 
 
 def get(state: State, id: int) -> Decision:

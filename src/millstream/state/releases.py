@@ -182,6 +182,12 @@ def rehearsed(tx: Transaction, release: str, against: str | None) -> None:
     tx.execute("UPDATE releases SET rehearsed_against = ? WHERE id = ?", (against, release))
 
 
+def rehearsed_against(tx: Transaction, release: str) -> str | None:
+    """Return what the last passed rehearsal of a release swapped from; None when there was none or it failed."""
+    against: str | None = tx.query("SELECT rehearsed_against FROM releases WHERE id = ?", (release,))[0][0]
+    return against
+
+
 def _row(state: State, stored: sqlite3.Row) -> ReleaseRow:
     fields = dict(stored)
     fields["path"] = str(state.path.parent / fields["path"])
