@@ -161,6 +161,10 @@ class Story:
         verified = await self._ask("verify")
         render.verify(verified)
         status = await self._ask("status")
+        for each in status["tables"]:
+            if each["rows"] is None:  # a derived table is computed when it is read
+                counted = await self._ask("sql", query=f"select count(*) from {each['name']}")
+                each["rows"] = counted["rows"][0][0]
         lost = await self._ask("lost", ids=self.tally.ids)
         return self._summary(status, reproduced=reproduced["equal"], verified=verified["ok"], lost=lost["lost"])
 
