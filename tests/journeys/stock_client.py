@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -14,7 +15,7 @@ experiment = client.get_experiment_by_name(name)
 runs = mlflow.search_runs([experiment.experiment_id], output_format="list")
 champion = client.get_model_version_by_alias(name, "champion")
 loaded = mlflow.pyfunc.load_model(f"models:/{name}@champion")
-frame = pd.DataFrame(json.loads(open(rows).read()))
+frame = pd.DataFrame(json.loads(Path(rows).read_text()))
 print(
     json.dumps(
         {

@@ -99,10 +99,8 @@ def recomputed(company: Company, row: dict[str, Any], at: datetime) -> dict[str,
         if each["origin"] == row["origin"] and each["observed_at"] <= at < each["observed_at"] + timedelta(hours=36)
         and each["observed_at"] + DAY <= at
     ]  # fmt: skip
-    last = lambda name: next(  # noqa: E731
-        (each[name] for each in sorted(seen, key=lambda each: each["observed_at"], reverse=True) if each[name] is not None),
-        None,
-    )
+    newest = sorted(seen, key=lambda each: each["observed_at"], reverse=True)
+    last = lambda name: next((each[name] for each in newest if each[name] is not None), None)  # noqa: E731
     departure = datetime.fromisoformat(row["scheduled_departure"]).astimezone(ZoneInfo("America/New_York"))
     return {
         "carrier_form.late_share_7d": late(carrier, 7 * DAY),

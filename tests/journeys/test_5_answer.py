@@ -17,7 +17,7 @@ from millstream.features import point_in_time
 from millstream.features.plan import FeaturePlan
 from millstream.features.rows import from_request
 from millstream.project import Project
-from millstream.serving import records
+from millstream.project.answers import AnswerTail
 from millstream.serving.client import Client
 from millstream.serving.records import Prediction
 from millstream.types import from_micros
@@ -26,16 +26,9 @@ from tests.journeys.house import MODEL, House, Up, until
 
 
 def logged(house: House) -> dict[str, Prediction]:
-    found: dict[str, Prediction] = {}
-    for path in records.segments(house.places.log):
-        offset = 0
-        while True:
-            some, after = records.read(path, offset)
-            found |= {each.id: each.prediction for each in some if each.prediction is not None}
-            if after == offset:
-                break
-            offset = after
-    return found
+    """Every answer that is kept, in the log or in the lake."""
+    with Project(house.root) as project:
+        return {each.id: each.prediction for each in AnswerTail(project).poll() if each.prediction is not None}
 
 
 def test_every_request_is_answered_by_the_champion_and_is_in_the_log(february: February) -> None:
@@ -74,8 +67,8 @@ def _plan(project: Project) -> FeaturePlan:
 def _compare(project: Project, plan: FeaturePlan, applied: dict[str, int], some: list[Prediction]) -> int:
     spine = pl.concat(from_request(plan, each.row, at=from_micros(each.at_us)) for each in some)
     tables = {name: project.lake.read(name, version=applied[name]) for name in plan.tables}
-    names = [each.name for each in plan.columns]
-    read = point_in_time(plan, spine, tables).select(pl.col(each).cast(pl.Float64).fill_null(float("nan")) for each in names)
+    numbers = [pl.col(each.name).cast(pl.Float64).fill_null(float("nan")) for each in plan.columns]
+    read = point_in_time(plan, spine, tables).select(numbers)
     for place, (said, row) in enumerate(zip(some, read.iter_rows(), strict=True)):
         assert said.values() == pytest.approx(row, rel=1e-9, abs=1e-9, nan_ok=True), (said.row, applied, place)
     return len(some)
@@ -144,7 +137,7 @@ def test_batch_answers_are_those_of_the_server(served: Up) -> None:
 
 
 def test_bad_requests_are_refused_with_a_hint_and_nothing_breaks(served: Up) -> None:
-    good = {"rows": [{name: each for name, each in _plain(served.house.decisions(FIRST)[0]).items()}]}
+    good = {"rows": [_plain(served.house.decisions(FIRST)[0])]}
     row = good["rows"][0]
     bad = [
         ({"rows": [row | {"distance": "1"}]}, 422, "distance"),

@@ -72,8 +72,11 @@ class Watch:
             if release is None:
                 continue
             kept = self._kept(name)
+            new = not kept.release
             if kept.release != release.id:
                 self._meet(kept, name, release)
+            if new:
+                self._go_on(kept, name)
             for day in self._days(name, today, release.built_at):
                 done.append(self._judge_one(kept, name, day))
         done += self._judge_contracts(today - timedelta(days=1))
@@ -104,13 +107,26 @@ class Watch:
         kept.plan, kept.reference = reference_of(self.project, release)
         kept.release = release.id
 
+    def _go_on(self, kept: _Model, model: str) -> None:
+        """Take up the days that another process judged: their outcomes, their features as served, their totals."""
+        last = observations.last_day(self.project.state, model)
+        assert kept.plan is not None
+        judged = sorted(day for day in kept.served if last is not None and day.isoformat() <= last)
+        if not judged:
+            return
+        end = self._span(judged[-1])[1]
+        self._settle(kept, kept.plan, judged[-1], end, since=self._span(judged[0])[0])
+        for day in judged:
+            self._features(kept, kept.plan, day)
+        totals = observations.series(self.project.state, model, "totals", "outcomes")
+        kept.outcomes = int(totals[-1].value or 0) if totals else kept.outcomes
+
     def _take_answers(self) -> None:
         for model, (frame, features) in _answers(self._tail.poll(), self._zone).items():
             kept = self._kept(model)
             kept.predictions += kept.book.add_predictions(frame)
-            width = max((len(each) for each in features), default=0)
             for day, each in zip(frame["day"].to_list(), features, strict=True):
-                if each and len(each) == width:  # answers of the simple rule have none
+                if each:  # answers of the simple rule have none
                     kept.served.setdefault(day, []).append(each)
 
     def _judge_one(self, kept: _Model, model: str, day: date) -> Judgement:
@@ -137,14 +153,16 @@ class Watch:
             kept.book.forget(day - _REMEMBERED)
         return judgement
 
-    def _settle(self, kept: _Model, plan: FeaturePlan, day: date, now: datetime) -> None:
+    def _settle(
+        self, kept: _Model, plan: FeaturePlan, day: date, now: datetime, *, since: datetime | None = None
+    ) -> None:
         """Join labels that became known to their predictions."""
         import polars as pl
 
         from millstream.features import spine
 
         start, end = self._span(day)
-        rows = spine(plan, self.project.lake.read(plan.rows_table, between=(start - _LABELS_BACK, end)))
+        rows = spine(plan, self.project.lake.read(plan.rows_table, between=((since or start) - _LABELS_BACK, end)))
         key = pl.concat_str([pl.col(each).cast(pl.String) for each in plan.row_key], separator="|")
         kept.outcomes += kept.book.settle(rows.select(key.alias("key"), "label", "label_known_at"), now)
 
@@ -152,7 +170,8 @@ class Watch:
         """Count the features of the day's answers, as they were served."""
         import numpy as np
 
-        served = kept.served.pop(day, [])
+        width = 8 * len(plan.columns)  # a release before may have had other features
+        served = [each for each in kept.served.pop(day, []) if len(each) == width]
         if not served:
             return
         numbers = np.frombuffer(b"".join(served), dtype="<f8").reshape(len(served), len(plan.columns))
@@ -182,6 +201,8 @@ class Watch:
         from millstream.monitoring.contracts import from_record
 
         findings = []
+        if not self._contracts_judged:
+            self._contracts_judged = self._judged_before()
         for name in self.project.manifest.tables:
             checked = contracts.last(self.project.state, name)
             if checked is not None and self._contracts_judged.get(name) != checked.version:
@@ -194,6 +215,17 @@ class Watch:
         with self.project.state.transact() as tx:
             apply(tx, judgement, ledger=self.project.ledger)
         return [judgement]
+
+
+    def _judged_before(self) -> dict[str, int]:
+        """Return the version of each table whose contract another process judged last."""
+        found: dict[str, int] = {}
+        for kind, subject in observations.subjects(self.project.state, ""):
+            if kind == "contract":
+                last = observations.series(self.project.state, "", kind, subject)[-1]
+                table = subject.partition(".")[0]
+                found[table] = max(found.get(table, -1), last.detail["version"])
+        return found
 
 
 def _totals(model: str, day: date, kept: _Model) -> list[observations.Observation]:
