@@ -26,16 +26,13 @@ def waiting(folders) -> Path:
         write("flights", root)
         with Project(root, lock=True) as project:
             project.run("check", {"actor": TRAINER})
-            _release(project)
+            project.run("train", {"model": "late", "actor": TRAINER})
+            project.run("release", {"model": "late", "actor": TRAINER})
             project.run("approve", {"actor": "ada", "reason": "better than the simple rule"})
-            _release(project)
+            project.run("train", {"model": "late", "actor": TRAINER, "until": "2013-01-29"})
+            project.run("release", {"model": "late", "actor": TRAINER})
         _MADE["waiting"] = root
     return _MADE["waiting"]
-
-
-def _release(project: Project) -> None:
-    project.run("train", {"model": "late", "actor": TRAINER})
-    project.run("release", {"model": "late", "actor": TRAINER})
 
 
 def copy(origin: Path, to: Path) -> Path:

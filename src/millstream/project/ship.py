@@ -90,6 +90,9 @@ def release(
         model_version=chosen.version,
         code=git.source(project.root, project.manifest.digest, patch=dirty),
     )
+    if (status := rows.get(project.state, built.id).status) in ("live", "retired"):
+        said = f"{model}@{built.said.version} is live already" if status == "live" else f"{built.name} was live before"
+        raise Conflict(said, expected="a version that was never live", do=f"millstream train {model}")
     rehearsal = project.releases.rehearse(built, replay, actor=actor)
     if not rehearsal.ok:
         raise IntegrityError(

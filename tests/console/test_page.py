@@ -1,0 +1,213 @@
+"""The page in a real browser, over a real control plane."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from millstream.project import Project
+from tests.server import example
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync"
+)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        sync_playwright = None
+    if CHROMIUM is None or sync_playwright is None:
+        missing = "Chromium" if CHROMIUM is None else "playwright"
+        if os.environ.get("CI"):
+            pytest.fail(f"{missing} is missing, and this is CI")
+        pytest.skip(f"{missing} is not installed here: the page is not driven")
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
+        yield made
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def served(waiting, tmp_path_factory):
+    """One project for the whole journey: its acts follow on each other."""
+    root = example.copy(waiting, tmp_path_factory.mktemp("page") / "flights")
+    with example.up(root) as (_, control):
+        yield root, control
+
+
+@pytest.fixture(params=["desk"])
+def page(browser, served, request):
+    """The page, opened as a person opens it: by the printed address."""
+    _, control = served
+    size = {"width": 1280, "height": 900} if request.param == "desk" else {"width": 390, "height": 844}
+    context = browser.new_context(viewport=size)
+    opened, troubles = context.new_page(), []
+    opened.on("pageerror", lambda wrong: troubles.append(str(wrong)))
+    opened.on("console", lambda said: troubles.append(said.text) if "Content Security" in said.text else None)
+    opened.goto(f"{control.address.url}/?token={control.address.token}")
+    yield opened
+    context.close()
+    assert troubles == []
+
+
+def polled(page):
+    """Wait until the page has asked for itself once more, and shows the answer."""
+    with page.expect_response(lambda answer: answer.url.endswith("/board") and answer.ok):
+        pass
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def acts(root, act):
+    with Project(root) as project:
+        return [(row.actor, row.subject, row.detail["reason"]) for row in project.ledger.rows(act=act, newest=False)]
+
+
+def live(root):
+    with Project(root) as project:
+        return project.run("status")["models"][0]["live"]["version"]
+
+
+def decide(page, form, button, *, name, reason):
+    page.fill(f"#{form}-actor", name)
+    page.fill(f"#{form}-reason", reason)
+    page.click(f"button:text-is('{button}')")
+
+
+def test_it_opens_only_with_the_token(browser, served):
+    _, control = served
+    context = browser.new_context()
+    page = context.new_page()
+    assert page.goto(control.address.url).status == 401
+    assert "needs its key" in page.inner_text("body")
+    assert "flights" not in page.inner_text("body")
+    assert page.goto(f"{control.address.url}/?token=wrong").status == 401
+    assert page.goto(f"{control.address.url}/?token={control.address.token}").status == 200
+    assert "token" not in page.url
+    assert page.goto(control.address.url).status == 200  # the browser keeps it
+    assert page.goto(f"{control.address.url}/?token=wrong").status == 401
+    assert page.goto(control.address.url).status == 200  # and a wrong one does not replace it
+    context.close()
+
+
+@pytest.mark.parametrize("page", ["desk", "phone"], indirect=True)
+def test_nothing_sticks_out(page):
+    page.click("summary") if page.query_selector("summary") else None
+    assert page.evaluate("document.documentElement.scrollWidth") == page.viewport_size["width"]
+    small = page.evaluate(
+        "[...document.querySelectorAll('button')].filter(each => each.getBoundingClientRect().height < 40).length"
+    )
+    assert small == 0
+
+
+def test_what_is_typed_survives_the_polling(page):
+    page.fill("#decision-2-actor", "ada")
+    page.focus("#decision-2-reason")
+    page.keyboard.type("half a rea")
+    page.evaluate("document.querySelector('#decision-2 .verdict').textContent = 'stale'")
+    polled(page)
+    page.wait_for_function("document.querySelector('#decision-2 .verdict').textContent !== 'stale'")
+    polled(page)
+    assert page.input_value("#decision-2-actor") == "ada"
+    assert page.input_value("#decision-2-reason") == "half a rea"
+    assert page.evaluate("document.activeElement.id") == "decision-2-reason"
+    page.keyboard.type("son")
+    assert page.input_value("#decision-2-reason") == "half a reason"
+
+
+def test_focus_is_seen(page):
+    page.focus("#decision-2-reason")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Approve"
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    assert page.evaluate("parseFloat(getComputedStyle(document.activeElement).outlineWidth)") >= 2
+
+
+def test_a_reason_must_be_given(page, served):
+    root, _ = served
+    page.fill("#decision-2-actor", "ada")
+    page.click("button:text-is('Approve')")
+    assert page.evaluate("document.querySelector('#decision-2-reason').validity.valueMissing")
+    polled(page)
+    assert live(root) == 1
+
+
+def test_the_trainer_is_refused_in_words_and_keeps_what_was_typed(page, served):
+    root, _ = served
+    decide(page, "decision-2", "Approve", name=" TINA ", reason="I made it")
+    page.wait_for_selector(".told.bad")
+    assert "TINA built late@2 and cannot approve it" in page.inner_text("#told")
+    assert "somebody else" in page.inner_text("#told")
+    assert page.input_value("#decision-2-reason") == "I made it"
+    assert live(root) == 1
+
+
+def test_a_person_rejects_and_nothing_changes(page, served):
+    root, _ = served
+    decide(page, "decision-2", "Reject", name="ada", reason="no better")
+    page.wait_for_selector(".told.good")
+    assert "what was live stays live" in page.inner_text("#told")
+    page.wait_for_selector(".decision", state="detached")
+    assert live(root) == 1
+    assert acts(root, "decision.reject") == [("ada", "late@2", "no better")]
+
+
+def test_forms_work_without_script(browser, served):
+    root, control = served
+    asked = control.command("release", {"model": "late", "actor": "tina"})
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{control.address.url}/?token={control.address.token}")
+    decide(page, f"decision-{asked['decision']}", "Reject", name="ada", reason="not now")
+    page.wait_for_selector(".told.good")
+    assert "Late@2 is rejected" in page.inner_text("#told")
+    assert acts(root, "decision.reject")[-1] == ("ada", "late@2", "not now")
+    context.close()
+
+
+def test_a_person_approves_and_it_is_live(page, served):
+    root, control = served
+    asked = control.command("release", {"model": "late", "actor": "tina"})["decision"]
+    page.wait_for_selector(f"#decision-{asked}")  # it appears by itself
+    decide(page, f"decision-{asked}", "Approve", name="ben", reason="<script>alert(1)</script> better")
+    page.wait_for_selector(".told.good")
+    assert "Late@2 is live on 1 server" in page.inner_text("#told")
+    page.wait_for_selector(".decision", state="detached")
+    assert "version 2 is live" in page.inner_text("#model-late")
+    assert "<script>alert(1)</script> better" in page.inner_text("#timeline")
+    assert live(root) == 2
+    assert acts(root, "decision.approve")[-1] == ("ben", "late@2", "<script>alert(1)</script> better")
+
+
+def test_a_person_rolls_back(page, served):
+    root, _ = served
+    page.click("summary")
+    page.fill("#rollback-late-reason", "worse at night")
+    polled(page)
+    assert page.is_visible("#rollback-late-reason")  # still open, still typed
+    decide(page, "rollback-late", "Roll back", name="on call", reason="worse at night")
+    page.wait_for_selector(".told.good")
+    assert "rolled back to late@1" in page.inner_text("#told")
+    page.wait_for_function("document.querySelector('#model-late').innerText.includes('version 1 is live')")
+    assert live(root) == 1
+    assert acts(root, "pointer.rollback") == [("on call", "late@1", "worse at night")]
+
+
+def test_it_says_when_it_is_cut_off(page):
+    page.route("**/board", lambda route: route.abort())
+    page.wait_for_selector(".cut", state="visible")
+    page.unroute("**/board")
+    page.wait_for_selector(".cut", state="hidden")
+
+
+def test_the_static_files_are_ours_alone():
+    static = Path(__file__).parents[2] / "src" / "millstream" / "console" / "static"
+    for each in static.iterdir():
+        text = each.read_text(encoding="utf-8")
+        assert "//cdn" not in text
+        assert "@import" not in text
