@@ -61,7 +61,7 @@ _EXAMPLES: dict[str, str] = {
     "double": "cast('1.5e3' as double)",
     "varchar": "cast(12 as varchar)",
     "boolean": "cast('TRUE' as boolean)",
-    "date": "cast('2013-07-04' as date)",
+    "date": "year(cast('2013-07-04' as date))",
     "timestamptz": "epoch(cast('2013-07-04 12:30:00Z' as timestamptz))",
 }
 

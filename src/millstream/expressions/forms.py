@@ -22,6 +22,7 @@ FORMS: dict[str, tuple[str, str]] = {
 # fmt: off
 _CLOCK = "an expression gives the same answer whenever it is asked; compare with a column, or with decided_at"
 _DIFFERENCE = "subtract and take seconds: epoch(later - earlier) / 60 are minutes; two dates give days"
+_JOIN = "an expression sees one row; tables are joined in Table(sql=..., of=[...])"
 _MULTIPLY = "multiply an interval: x * interval '1 minute'"
 
 HINTS: dict[str, str] = {
@@ -49,5 +50,10 @@ HINTS: dict[str, str] = {
     "min": "aggregates are windows of feature views; of several columns of a row: least",
     "max": "aggregates are windows of feature views; of several columns of a row: greatest",
     "lag": "an expression sees one row; the past is a window of a feature view", "lead": "an expression sees one row",
+    "window": "an expression sees one row; what came before is a window of a feature view",
+    "subquery": _JOIN, "exists": _JOIN, "select": _JOIN, "escape": "a LIKE pattern has no escape; use contains",
+    "regexp_like": "write like, contains or starts_with", "regexp_matches": "write like, contains or starts_with",
+    "xor": "write a <> b", "bitwisexor": "write a <> b", "prefix": "write starts_with(text, start)",
+    "suffix": "write ends_with(text, end)", "strpos": "write contains(text, part)",
 }
 """What people write that the language does not have, to what to do instead."""

@@ -13,18 +13,19 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from millstream.errors import ExpressionError, near
+from millstream.expressions import advice
 from millstream.expressions.forms import FORMS, HINTS
 from millstream.expressions.kernel import BIGINT, date_of_varchar, timestamptz_of_varchar
 from millstream.expressions.lengths import UnequalLengthError, interval_micros
 from millstream.expressions.node import Call, Case, Column, Expression, Literal, Node, columns
-from millstream.expressions.table import BY_NAME, resolve
+from millstream.expressions.table import BY_NAME, FUNCTIONS, resolve
 from millstream.types import DType, Schema
 
 # fmt: off
 BINARY: dict[type[exp.Expression], str] = {
     exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.IntDiv: "//", exp.Mod: "%", exp.DPipe: "||",
     exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
-    exp.And: "and", exp.Or: "or", exp.NullSafeEQ: "is not distinct from", exp.Like: "like", exp.Pow: "power",
+    exp.And: "and", exp.Or: "or", exp.NullSafeEQ: "is not distinct from", exp.Pow: "power",
     exp.Contains: "contains", exp.StartsWith: "starts_with", exp.EndsWith: "ends_with",
 }
 UNARY: dict[type[exp.Expression], str] = {
@@ -41,6 +42,10 @@ TYPES: dict[str, DType] = {
 }
 HARMLESS = {"safe", "typed", "ignore_nulls", "coalesce", "big_int", "binary", "is_string", "quoted", "copy"}
 # fmt: on
+PARTS = (
+    *(each.name for each in FUNCTIONS.values() if each.arguments == ("timestamp",) and each.result == "bigint"),
+    "epoch",
+)
 MOST_CHARACTERS = 20_000
 
 
@@ -94,7 +99,7 @@ class _Reader:
     ) -> NoReturn:
         """Raise an ExpressionError that shows the place."""
         place = _place(at) if isinstance(at, exp.Expression) else at
-        shown = _caret(self.text, place) if isinstance(self.text, str) else ""
+        shown = advice.caret(self.text, place) if isinstance(self.text, str) else ""
         raise ExpressionError(f"{self.where}: {problem}{shown}", expected=expected, do=do)
 
     def syntax(self, wrong: SqlglotError) -> NoReturn:
@@ -118,37 +123,13 @@ class _Reader:
         return self.text[place[0] : place[1]] if place else tree.sql("duckdb")
 
     def refuse_types(self, name: str, args: Sequence[Node | None], tree: exp.Expression) -> NoReturn:
-        """Say which types a function takes."""
+        """Say which types a function takes, and what was probably meant."""
         types = [each.dtype if each is not None else None for each in args]
+        inner = tree.expressions[-1] if isinstance(tree, exp.Anonymous) else tree.args.get("expression") or tree.this
+        source = self.source(inner) if isinstance(inner, exp.Expression) else "x"
         given = ", ".join(each or "NULL" for each in types)
-        taken = [each for each in BY_NAME[name] if "timestamp" not in each.arguments] or BY_NAME[name]
-        expected = " or ".join(dict.fromkeys(f"({each.signature[len(name) + 1 :]}" for each in taken[:8]))
-        self.fail(f"{name} does not take ({given})", tree, expected=expected, do=self.advice(name, types, tree))
-
-    def advice(self, name: str, types: Sequence[DType | None], tree: exp.Expression) -> str:
-        """Say how to write what was probably meant."""
-        takes_local = any(each.arguments == ("timestamp",) for each in BY_NAME[name])
-        inner = tree.args.get("expression") if isinstance(tree, exp.Extract) else tree.this
-        if takes_local and list(types) == ["timestamptz"] and isinstance(inner, exp.Expression):
-            return f"say in which zone: {name}({self.source(inner)} at time zone 'America/New_York')"
-        kinds = set(types)
-        if {"varchar", "timestamptz"} <= kinds:
-            return "write an instant as timestamptz '2013-02-01T10:00:00Z'"
-        if {"varchar", "date"} <= kinds:
-            return "write a day as date '2013-02-01'"
-        if {"timestamptz", "date"} <= kinds:
-            return "compare days: cast(x at time zone 'Zone' as date)"
-        if {"date", "interval"} <= kinds:
-            return "add or subtract whole days as a number: day + 1"
-        if "timestamptz" in kinds and kinds & {"bigint", "double"}:
-            return "say which unit: x * interval '1 minute'"
-        if "boolean" in kinds and kinds & {"bigint", "double"}:
-            return "turn the boolean into a number: cast(x as bigint)"
-        if name in ("%", "//") and "double" in kinds:
-            return "these are for whole numbers: cast(x as bigint), or floor(a / b)"
-        if "timestamp" in kinds:
-            return "keep to instants; a local time is for calendar parts and cast(... as date) only"
-        return "cast one side, for instance cast(x as double)"
+        problem = f"{name} does not take ({given})"
+        self.fail(problem, tree, expected=advice.expected(name, types), do=advice.instead(name, types, source))
 
     # Nodes ----------------------------------------------------------------------------------------------------
 
@@ -168,33 +149,38 @@ class _Reader:
     def unknown(self, tree: exp.Expression) -> NoReturn:
         """Refuse what is not in the language."""
         name = _written(tree, self.text)
-        known = sorted({*(each for each in BY_NAME if each.isidentifier()), *FORMS})
-        close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
         hint = HINTS.get(name, "")
-        if isinstance(tree, exp.Anonymous | exp.Func):
-            problem = f"there is no function {name!r}"
-        else:
+        if not isinstance(tree, exp.Func):
             problem = f"{type(tree).__name__.upper()} is not part of the row language"
-        listed = "docs/expressions.md lists the functions"
-        self.fail(problem, tree, expected="" if hint else near(name, known) if close else listed, do=hint)
+            self.fail(problem, tree, expected="" if hint else _LISTED, do=hint)
+        known = sorted(
+            {
+                *(each for each in BY_NAME if each.isidentifier() and each not in _OPERATORS),
+                *(each for each in FORMS if " " not in each),
+            }
+        )
+        close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+        expected = "" if hint else near(name, known) if close else _LISTED
+        self.fail(f"there is no function {name!r}", tree, expected=expected, do=hint)
 
     def only(self, tree: exp.Expression, *names: str) -> None:
         """Refuse options of a function that the language does not have."""
         for name, given in tree.args.items():
             if name not in names and name not in HARMLESS and given:
-                self.fail(f"{_written(tree, self.text)} does not take {name.rstrip('_')!r}", tree)
+                hint = HINTS["subquery"] if name == "query" else HINTS.get(_written(tree, self.text), "")
+                self.fail(f"{_written(tree, self.text)} does not take {name.rstrip('_')!r}", tree, do=hint)
 
     def call(self, name: str, trees: Sequence[exp.Expression | None], tree: exp.Expression) -> Node:
         """Type a call of a function."""
         if any(each is None for each in trees):
-            self.fail(f"{name} needs more arguments", tree, expected=_signatures(name))
+            self.fail(f"{name} needs more arguments", tree, expected=advice.signatures(name))
         return self.apply(name, [self.node(each) for each in trees if each is not None], tree)
 
     def apply(self, name: str, args: Sequence[Node | None], tree: exp.Expression) -> Node:
         """Apply a function to typed arguments."""
         types = [each.dtype if each is not None else None for each in args]
         if not any(each.takes(len(args)) for each in BY_NAME[name]):
-            self.fail(f"{name} does not take {len(args)} arguments", tree, expected=_signatures(name))
+            self.fail(f"{name} does not take {len(args)} arguments", tree, expected=advice.signatures(name))
         function = resolve(name, types)
         if function is None:
             self.refuse_types(name, args, tree)
@@ -265,10 +251,8 @@ class _Reader:
 
 
 _PREFIX = "select "
-
-
-def _signatures(name: str) -> str:
-    return " or ".join(dict.fromkeys(each.signature for each in BY_NAME[name][:6]))
+_OPERATORS = ("and", "or", "not", "in", "like", "negate")
+_LISTED = "one of the functions that docs/expressions.md lists"
 
 
 def _place(tree: exp.Expression | None) -> tuple[int, int] | None:
@@ -293,27 +277,14 @@ def _written(tree: exp.Expression, text: str) -> str:
     return tree.sql_name().lower() if isinstance(tree, exp.Func) else type(tree).__name__.lower()
 
 
-def _caret(text: str, place: tuple[int, int] | None) -> str:
-    """Show a text, and the place under it; of several lines only the one."""
-    if place is None:
-        return f"\n    {text.strip()}" if text.strip() else ""
-    start = min(place[0], len(text))
-    first = text.rfind("\n", 0, start) + 1
-    last = text.find("\n", start)
-    line = text[first : last if last >= 0 else len(text)]
-    width = max(min(place[1] - start, len(line) - (start - first)), 1)
-    return f"\n    {line}\n    {' ' * (start - first)}{'^' * width}"
-
-
 def _column(reader: _Reader, tree: exp.Column) -> Node:
     name = tree.name
     if tree.args.get("table"):
         reader.fail("a column is named without its table", tree, do=f"write {name}")
     dtype = reader.schema.get(name)
     if dtype is None:
-        reader.fail(f"there is no column {name!r}", tree, expected=near(name, reader.schema))
-    if isinstance(tree.this, exp.Star):
-        reader.fail("* is not a value", tree)
+        alike = [each for each in reader.schema if each.lower() == name.lower()]
+        reader.fail(f"there is no column {name!r}", tree, expected=near(alike[0] if alike else name, reader.schema))
     return Column(name, dtype)
 
 
@@ -470,10 +441,20 @@ def _interval(reader: _Reader, tree: exp.Interval) -> Node:
 
 
 def _extract(reader: _Reader, tree: exp.Extract) -> Node:
-    name = tree.name.lower()
-    if name not in BY_NAME or name not in UNARY.values():
-        reader.fail(f"there is no calendar part {name!r}", tree, expected=near(name, UNARY.values()))
-    return reader.call(name, [tree.expression], tree)
+    return _part(reader, tree, tree.name.lower(), tree.expression)
+
+
+def _part(reader: _Reader, tree: exp.Expression, name: str, of: exp.Expression) -> Node:
+    name = {"dow": "dayofweek", "doy": "dayofyear"}.get(name, name)
+    if name not in PARTS:
+        reader.fail(f"there is no calendar part {name!r}", tree, expected=near(name, PARTS))
+    return reader.call(name, [of], tree)
+
+
+def _like(reader: _Reader, tree: exp.Like) -> Node:
+    reader.only(tree, "this", "expression", "negate")
+    found = reader.call("like", [tree.this, tree.expression], tree)
+    return reader.apply("not", [found], tree) if tree.args.get("negate") else found
 
 
 def _zone(reader: _Reader, tree: exp.AtTimeZone) -> Node:
@@ -508,6 +489,12 @@ def _substring(reader: _Reader, tree: exp.Substring) -> Node:
 
 def _anonymous(reader: _Reader, tree: exp.Anonymous) -> Node:
     name = str(tree.this).lower()
+    if (
+        name in ("date_part", "datepart")
+        and len(tree.expressions) == 2
+        and isinstance(tree.expressions[0], exp.Literal)
+    ):
+        return _part(reader, tree, tree.expressions[0].name.lower(), tree.expressions[1])
     if name in BY_NAME:
         return reader.call(name, tree.expressions, tree)
     reader.unknown(tree)
@@ -535,6 +522,7 @@ _READERS: dict[type[exp.Expression], Callable[[_Reader, Any], Node | None]] = {
     exp.Interval: _interval,
     exp.Extract: _extract,
     exp.AtTimeZone: _zone,
+    exp.Like: _like,
     exp.Round: _round,
     exp.Log: _log,
     exp.Trim: _trim,

@@ -1,0 +1,62 @@
+"""What is said about expressions that cannot be used; the texts are golden."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from millstream.errors import ExpressionError
+from millstream.expressions import parse
+
+SCHEMA = {
+    "arr_delay": "double", "air_time": "bigint", "carrier": "varchar", "scheduled_departure": "timestamptz",
+    "day": "date", "cancelled": "boolean",
+}  # fmt: skip
+WRONG = [
+    "arr_dely > 15", "Carrier = 'UA'", "flights.arr_delay > 15", "arr_delay > 'late'", "cancelled + 1", "not arr_delay",
+    "cancelled > false", "case when air_time then 1 end", "case when cancelled then 1 else 'x' end", "air_time % 2.5",
+    "carrier || air_time", "scheduled_departure + 5", "scheduled_departure > '2013-02-01'", "day > '2013-02-01'",
+    "day + interval '1 day'", "hour(scheduled_departure)", "extract(month from scheduled_departure)",
+    "hour(scheduled_departure at time zone 'America/New_Yorc')", "cast(scheduled_departure as date)",
+    "cast(arr_delay as varchar)", "cast(air_time as int)", "interval '1 month'", "interval '1 fortnight'",
+    "air_time * interval (5) minute", "timestamp '2013-02-01'", "timestamptz '2013-02-01 10:00:00'",
+    "date '2013-02-30'", "hoor(day)", "no_such_thing(1)", "now()", "random() > 0.5", "count(*)",
+    "avg(arr_delay) over (partition by carrier)", "date_diff('minute', scheduled_departure, scheduled_departure)",
+    "carrier in (select carrier from airlines)", "carrier like air_time", "carrier like carrier",
+    "round(arr_delay, 99)",
+    "substring(carrier, 0)", "99999999999999999999", "null", "", "arr_delay >",
+    "arr_delay > 15 as late", "arr_delay; air_time", "'open", "carrier = 'UA'\nand arr_dely > 15", "day = null = 5",
+]  # fmt: skip
+GOLDEN = Path(__file__).with_name("messages.txt")
+
+
+def told(text: str) -> str:
+    with pytest.raises(ExpressionError) as refused:
+        parse(text, SCHEMA, where="label of model late")  # type: ignore[arg-type]
+    return str(refused.value)
+
+
+def test_messages_are_as_agreed() -> None:
+    # To change them on purpose: write what this makes to messages.txt, and read it.
+    assert "\n\n".join(told(text) for text in WRONG) + "\n" == GOLDEN.read_text()
+
+
+def test_the_caret_stands_under_the_place() -> None:
+    lines = told("carrier = 'UA'\n  and arr_dely > 15").splitlines()
+    assert lines[1:3] == ["      and arr_dely > 15", "          ^^^^^^^^"]
+
+
+def test_deep_and_long_texts_are_refused_in_words() -> None:
+    assert "nested too deeply" in told("(" * 4000 + "1" + ")" * 4000)
+    assert "characters" in told("1 + " * 10_000 + "1")
+
+
+def test_deep_expressions_that_are_read_are_also_computed() -> None:
+    from millstream.expressions.closure import to_closure
+
+    many = parse(" + ".join(["air_time"] * 60), SCHEMA, where="x")  # type: ignore[arg-type]
+    assert to_closure({"x": many})({"air_time": 2}) == {"x": 120}
+    branches = " ".join(f"when air_time = {each} then {each * 2}" for each in range(80))
+    chosen = parse(f"case {branches} end", SCHEMA, where="x")  # type: ignore[arg-type]
+    assert to_closure({"x": chosen})({"air_time": 79}) == {"x": 158}
