@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sqlite3
 import threading
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,10 +80,21 @@ class State:
         self._local = threading.local()
         self._writing = threading.Lock()
         self._open: list[sqlite3.Connection] = []
+        self._lay_tables()
+
+    def _lay_tables(self) -> None:
+        """Make the tables that are missing, all in one synced commit; a database that has them is only looked at."""
+        schema = "".join(importlib.import_module(f"millstream.state.{owner}").SCHEMA for owner in _OWNERS)
+        mark = zlib.crc32(schema.encode()) >> 1
         connection = self._connection
-        for owner in _OWNERS:
-            module = importlib.import_module(f"millstream.state.{owner}")
-            connection.executescript(module.SCHEMA)
+        if connection.execute("PRAGMA user_version").fetchone()[0] == mark:
+            return
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE;{schema}PRAGMA user_version = {mark};COMMIT;")
+        except sqlite3.OperationalError as wrong:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise _storage_error(self.path, wrong) from wrong
 
     @property
     def _connection(self) -> sqlite3.Connection:
