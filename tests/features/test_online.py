@@ -84,7 +84,7 @@ def test_served_equals_point_in_time(plan: FeaturePlan, tmp_path_factory: pytest
     store = LmdbOnline(tmp_path_factory.mktemp("online"), map_bytes=64 << 20)
     numbers = iter(range(1, 10**9))
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(facts, facts, st.integers(0, 40), st.integers(0, 30), later)
     def check(
         first: list[dict[str, Any]], more: list[dict[str, Any]], now: int, gap: int, asks: list[dict[str, Any]]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from millstream.features import FeaturePlan, point_in_time
+from millstream.features import FeaturePlan, intervals, point_in_time
+from millstream.features.sums import ActiveSum
 from millstream.types import to_micros
 
 from . import worlds
@@ -112,6 +115,63 @@ def test_a_large_value_elsewhere_leaves_no_trace() -> None:
         at = to_micros(worlds.instant(row["at"]))
         assert std == pytest.approx(expert.expect("std", "x", 5_000_000, {"a": "u"}, at), rel=1e-9)
         assert mean == pytest.approx(expert.expect("mean", "x", 5_000_000, {"a": "u"}, at), rel=1e-15)
+
+
+def test_a_window_far_from_the_usual_level_keeps_its_spread() -> None:
+    usual = [{"x": float(i % 7), "at": 0} for i in range(60)]
+    raised = [{"x": 3e9 + 0.1 * (i % 3), "at": 30} for i in range(40)]
+    facts = [
+        {"id": i, "a": "u", "b": 1, "n": 0, "flag": True, "word": "", "k1": 0, "k2": 0} | each
+        for i, each in enumerate(usual + raised)
+    ]
+    joined = point_in_time(PLAN, worlds.asks([{"p": "u", "q": 1, "at": 31}]), {"facts": worlds.table(facts)})
+    expected = worlds.Judge(facts).expect("std", "x", 5_000_000, {"a": "u"}, to_micros(worlds.instant(31)))
+    assert joined["one.std_x_5s"][0] == pytest.approx(expected, rel=1e-9)
+
+
+def test_sums_are_exact_whatever_else_is_in_the_column() -> None:
+    rng = np.random.default_rng(5)
+    values = np.concatenate([rng.normal(size=500) * 10.0 ** rng.integers(-8, 12, 500), [1e15 + 0.5, 2.0**-40]])
+    ending = rng.permutation(len(values))
+    started, ended = rng.integers(0, len(values) + 1, 50), rng.integers(0, len(values) + 1, 50)
+    high, low = ActiveSum(values, ending).between(started, ended)
+    for place, (begun, gone) in enumerate(zip(started, ended, strict=True)):
+        exact = sum(map(Fraction, values[:begun])) - sum(map(Fraction, values[ending[:gone]]))
+        assert abs(Fraction(high[place]) + Fraction(low[place]) - exact) <= abs(exact) * Fraction(1, 2**90)
+
+
+FACT = {"id": 1, "a": "u", "b": 1, "at": 5, "x": 1.0, "n": 1, "flag": True, "word": "red", "k1": 0, "k2": 5}
+
+
+def last_x(*facts: dict[str, Any], at: int = 30) -> Any:
+    joined = point_in_time(PLAN, worlds.asks([{"p": "u", "q": 1, "at": at}]), {"facts": worlds.table(list(facts))})
+    return joined["one.last_x_ever"].item()
+
+
+def test_last_is_by_event_then_by_known_at_then_by_row() -> None:
+    older = FACT | {"id": 2, "at": 4, "k2": 20, "x": 2.0}
+    assert last_x(FACT, older) == last_x(older, FACT) == 1.0
+    later_known = FACT | {"id": 3, "k2": 9, "x": 3.0}
+    assert last_x(FACT, later_known) == last_x(later_known, FACT) == 3.0
+    assert last_x(later_known, FACT, at=8) == 1.0
+    same = FACT | {"id": 4, "x": 4.0}
+    assert (last_x(FACT, same), last_x(same, FACT)) == (4.0, 1.0)
+
+
+def test_last_follows_corrections_to_null_to_an_earlier_event_and_to_another_entity() -> None:
+    before = FACT | {"id": 9, "at": 2, "k2": 2, "x": 9.0}
+    for changed in ({"x": None}, {"at": 1, "x": 7.0}, {"a": "v"}):
+        assert last_x(before, FACT, FACT | changed | {"k2": 10}) == 9.0
+    assert last_x(before, FACT, FACT | {"x": 8.0, "k2": 10}) == 8.0
+    assert last_x(before, FACT, FACT | {"x": 8.0, "k2": 10}, at=9) == 1.0
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(worlds.fact, max_size=14), st.lists(worlds.ask, min_size=1, max_size=4))
+def test_times_too_far_apart_for_one_line_are_ranked(facts: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intervals, "_ROOM", 1)
+        judge(PLAN, facts, rows)
 
 
 def test_a_row_without_an_instant_is_kept_and_knows_nothing() -> None:

@@ -38,7 +38,7 @@ class Line:
         self._width = self._high - self._low + 2
         self._ranks: Instants | None = None
         if self._width * (entities + 1) >= _ROOM:
-            self._ranks = np.unique(np.concatenate(finite))
+            self._ranks = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *finite]))
             self._width = len(self._ranks) + 2
 
     def place(self, entity: Codes, instants: Instants, *, asked: bool = False) -> Indices:
