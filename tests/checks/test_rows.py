@@ -80,9 +80,10 @@ def test_a_correction_is_no_duplicate_and_a_repeated_row_is() -> None:
 
 
 def test_equal_fingerprints_are_no_duplicates(monkeypatch: pytest.MonkeyPatch) -> None:
-    from millstream.checks import ask
+    from millstream.checks import ask, tell
 
-    monkeypatch.setattr(ask, "fingerprint", lambda columns: pl.col(columns[0]).hash() % 1)
+    for module in (ask, tell):
+        monkeypatch.setattr(module, "fingerprint", lambda columns: pl.col(columns[0]).hash() % 1)
     frame = pl.DataFrame({"id": [1, 2, 3, 3]})
     report = run_on(frame, checks.unique("id"), known_keys=lambda: pl.DataFrame({"id": [1, 9]}))
     assert report.results[0].failed_rows == 3 and report.quarantine["id"].to_list() == [1, 3, 3]

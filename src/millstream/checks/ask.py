@@ -41,7 +41,7 @@ def ask(check: Check, scene: Scene) -> dict[str, pl.Expr]:
             known = _referenced(check, scene)
             return {ROWS: positions(~pl.col(name).is_in(known.implode()))}
         case Unique(columns=columns):
-            return {ROWS: positions(_alike(columns, scene))}
+            return {ROWS: positions(_repeats(columns, scene))}
         case Nulls(column=name):
             return {"nulls": pl.col(name).null_count()}
         case Fresh():
@@ -83,14 +83,15 @@ def earlier(columns: Sequence[str], scene: Scene) -> pl.DataFrame | None:
     return keys.select(pl.col(each).cast(types[each]) for each in columns)
 
 
-def _alike(columns: Sequence[str], scene: Scene) -> pl.Expr:
-    """Return which rows may have a twin; the few found are compared value by value afterwards."""
+def _repeats(columns: Sequence[str], scene: Scene) -> pl.Expr:
+    """Return which rows may repeat an earlier one; for the few found, all twins are looked up afterwards."""
     same = identity(columns, scene)
     mark = fingerprint(same)
     before = earlier(same, scene)
+    repeats = ~mark.is_first_distinct()
     if before is None or not before.height:
-        return mark.is_duplicated()
-    return mark.is_duplicated() | mark.is_in(before.select(mark.alias("mark"))["mark"].implode())
+        return repeats
+    return repeats | mark.is_in(before.select(mark.alias("mark"))["mark"].implode())
 
 
 def _condition(text: str, scene: Scene) -> pl.Expr:

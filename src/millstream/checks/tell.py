@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from millstream.checks.ask import ROWS, earlier, identity
+from millstream.checks.ask import ROWS, earlier, fingerprint, identity, positions
 from millstream.checks.contract import kind, subject
 from millstream.checks.report import CheckResult
 from millstream.checks.scene import Scene
@@ -96,8 +96,11 @@ def _tell_rows(check: Check, answers: Answers, scene: Scene) -> tuple[CheckResul
 
 
 def _twins(check: Unique, at: pl.Series, scene: Scene) -> pl.Series:
-    """Keep the rows that agree with another value by value; equal fingerprints may be chance."""
+    """Find the rows that agree with another value by value; equal fingerprints may be chance."""
     same = identity(check.columns, scene)
+    mark = fingerprint(same)
+    marks = scene.batch.frame[at].select(mark.alias("mark"))["mark"].unique()
+    at = scene.batch.frame.select(positions(mark.is_in(marks.implode())).alias("at"))["at"][0]
     found = scene.batch.frame[at].select(same).with_columns(at.alias("at"))
     inside = found.filter(pl.struct(same).is_duplicated())
     before = earlier(same, scene)

@@ -249,13 +249,14 @@ def _column(values: npt.NDArray[Any], name: str, bins: int) -> ColumnProfile:
     nulls = _share(values.size - ordered.size, values.size)
     if not ordered.size:
         return ColumnProfile(values.size, nulls, counts=(0,))
-    distinct = ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))]
-    few = distinct.size <= FEW
-    categories = tuple(distinct.tolist()) if few else ()
+    steps = ordered[1:] != ordered[:-1]
+    few = np.count_nonzero(steps) < FEW
+    categories = tuple(ordered[np.concatenate(([True], steps))].tolist()) if few else ()
     at = (np.arange(1, bins) * ordered.size) // bins - 1
     edges = () if few else tuple(np.unique(ordered[np.clip(at, 0, None)]).tolist())
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, std, sketch = float(ordered.mean()), float(ordered.std()), _sketch(ordered)
+        mean = float(ordered.mean())
+        std, sketch = math.sqrt(float(np.square(ordered - mean).mean())), _sketch(ordered)
     return ColumnProfile(
         count=values.size,
         null_share=nulls,
@@ -274,10 +275,10 @@ def _sketch(ordered: Array) -> tuple[float, ...]:
     """Return the means of cells of exactly equal weight; a value on a boundary counts in part in both cells."""
     if ordered.size <= SKETCH:
         return tuple(ordered.tolist())
-    middle = ordered[ordered.size // 2]
-    area = np.concatenate(([0.0], np.cumsum(ordered - middle)))
-    at = np.interp(np.linspace(0, ordered.size, SKETCH + 1), np.arange(ordered.size + 1), area)
-    return tuple((middle + np.diff(at) * (SKETCH / ordered.size)).tolist())
+    whole, part = np.divmod(np.arange(SKETCH + 1) * ordered.size, SKETCH)
+    cut = part / SKETCH * ordered[np.minimum(whole, ordered.size - 1)]
+    sums = np.add.reduceat(ordered, whole[:-1]) - cut[:-1] + cut[1:]
+    return tuple((sums * (SKETCH / ordered.size)).tolist())
 
 
 def _ordered(values: npt.NDArray[Any], name: str) -> Array:

@@ -1,0 +1,96 @@
+"""One work: what is measured, ours and the bare limit in turn, and the most memory a process of its own needs.
+
+A module of this folder lists its works in ``WORKS``, name to a callable that measures and returns a record: a ``Work``,
+or any function where a work is not two callables in one process.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+ROOT = Path(__file__).parents[1]
+ROUNDS = 7
+
+
+class Record(TypedDict):
+    """One line of ``results.json``."""
+
+    work: str
+    size: str
+    unit: str
+    better: Literal["lower", "higher"]
+    ours: float
+    limit: float
+    peers: dict[str, float]
+    peak_mb: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """Something two callables do, timed in seconds.
+
+    Parameters
+    ----------
+    name
+        As ``ONLY`` and ``results.json`` write it.
+    size
+        How much is done, in words.
+    setup
+        Makes what both are given; not timed.
+    ours, limit
+        Do it, given that.
+    in_children
+        Whether the work is done by processes they start, whose memory then counts.
+    """
+
+    name: str
+    size: str
+    setup: Callable[[], Any]
+    ours: Callable[[Any], object]
+    limit: Callable[[Any], object]
+    in_children: bool = False
+
+    def __call__(self) -> Record:
+        """Run ours and the limit in turn, after one run of each that does not count; return the medians."""
+        given = self.setup()
+        took: dict[str, list[float]] = {"ours": [], "limit": []}
+        for turn in range(ROUNDS + 1):
+            for name, run in (("ours", self.ours), ("limit", self.limit)):
+                begun = time.perf_counter()
+                run(given)
+                if turn:
+                    took[name].append(time.perf_counter() - begun)
+        return {
+            "work": self.name,
+            "size": self.size,
+            "unit": "s",
+            "better": "lower",
+            "ours": round(statistics.median(took["ours"]), 4),
+            "limit": round(statistics.median(took["limit"]), 4),
+            "peers": {},
+            "peak_mb": in_a_process("peak", self.name, float),
+        }
+
+    def peak_mb(self) -> float:
+        """Do ours once; return the most memory this process (or those it started) had."""
+        import resource
+
+        self.ours(self.setup())
+        who = resource.RUSAGE_CHILDREN if self.in_children else resource.RUSAGE_SELF
+        return round(resource.getrusage(who).ru_maxrss / 1000, 1)
+
+
+def in_a_process(word: str, work: str, read: Callable[[str], Any]) -> Any:
+    """Run ``benchmarks.run WORD WORK`` in a process of its own and read the last line it prints."""
+    command = [sys.executable, "-m", "benchmarks.run", word, work]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{work} failed: see above")
+    return read(done.stdout.splitlines()[-1])
