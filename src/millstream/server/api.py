@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from millstream.console.bodies import read_body
@@ -44,7 +44,7 @@ def application(conductor: Conductor, *, token: str, hosts: frozenset[str]) -> A
             Route("/health", health),
             Route("/api/commands/{command}", command, methods=["POST"]),
             Route("/api/tick", tick, methods=["POST"]),
-            Mount("/", routes=pages(conductor)),
+            *pages(conductor),
         ],
         exception_handlers={MillstreamError: _tell, HTTPException: unknown, Exception: _unexpected},
     )
