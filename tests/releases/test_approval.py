@@ -23,7 +23,12 @@ def test_somebody_else_approves_and_everything_is_kept(house):
     assert (question.status, question.trained_by, question.verdict) == ("waiting", TRAINER, VERDICT)
     assert decisions.waiting(house.state) == [question]
     answer = house.releases.decide(question.id, True, by=APPROVER, reason="better")
-    assert (answer.status, answer.decided_by, answer.reason, answer.simulated) == ("approved", APPROVER, "better", False)
+    assert (answer.status, answer.decided_by, answer.reason, answer.simulated) == (
+        "approved",
+        APPROVER,
+        "better",
+        False,
+    )
     assert status(house, question) == "approved"
     assert decisions.waiting(house.state) == []
     row = house.ledger.rows(act="decision.approve")[0]

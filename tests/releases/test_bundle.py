@@ -61,8 +61,17 @@ def test_a_release_takes_the_number_of_its_model_version(house):
 
 def test_the_card_says_it_in_plain_words(house):
     text = house.built(0.5, note="# not a heading").read("card.md").decode()
-    for said in ("# late@1", "`flights` at version 12", "| roc_auc (goal) | 0.71 | 0.5 |", "better than the simple rule",
-                 "millstream rollback late", "Trained by ann", "prior (0.2213)", "| log_loss | – | – |"):  # fmt: skip
+    wanted = (
+        "# late@1",
+        "`flights` at version 12",
+        "| roc_auc (goal) | 0.71 | 0.5 |",
+        "| log_loss | – | – |",
+        "prior (0.2213)",
+        "better than the simple rule",
+        "millstream rollback late",
+        "Trained by ann",
+    )
+    for said in wanted:
         assert said in text, said
 
 
@@ -121,7 +130,7 @@ def test_everything_is_synced_before_it_has_a_name_and_named_before_a_row_says_s
     sync, rename = os.fsync, Path.rename
 
     def noted(fd):
-        done.append(("sync", Path(os.readlink(f"/proc/self/fd/{fd}"))))
+        done.append(("sync", Path(f"/proc/self/fd/{fd}").readlink()))
         sync(fd)
 
     def renamed(self, target):
@@ -165,7 +174,7 @@ def test_what_stopped_builds_left_is_swept_but_not_what_others_are_building(hous
     for name, age in (("old", 7200), ("new", 5)):
         folder = root / f".building-{name}"
         folder.mkdir(parents=True)
-        then = os.stat(folder).st_mtime - age
+        then = folder.stat().st_mtime - age
         os.utime(folder, (then, then))
     house.built()
     assert {each.name for each in root.glob(".building-*")} == {".building-new"}

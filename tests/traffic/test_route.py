@@ -1,17 +1,7 @@
 import subprocess
 import sys
 
-import pytest
-
 from millstream.traffic import route, routes
-from tests.releases.made import House
-
-
-@pytest.fixture
-def house(tmp_path):
-    house = House(tmp_path / "mill")
-    yield house
-    house.close()
 
 
 def chain(found):

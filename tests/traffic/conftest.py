@@ -1,0 +1,3 @@
+from tests.releases.conftest import house
+
+__all__ = ["house"]
