@@ -80,6 +80,12 @@ class House:
         with Project(self.root, lock=True) as project:
             yield project
 
+    @contextmanager
+    def opened_beside(self) -> Iterator[Project]:
+        """The project as a notebook has it, while the servers run."""
+        with Project(self.root) as project:
+            yield project
+
     def run(self, command: str, **arguments: Any) -> Any:
         with self.opened() as project:
             return project.run(command, arguments)

@@ -17,18 +17,12 @@ from millstream.features import point_in_time
 from millstream.features.plan import FeaturePlan
 from millstream.features.rows import from_request
 from millstream.project import Project
-from millstream.project.answers import AnswerTail
 from millstream.serving.client import Client
 from millstream.serving.records import Prediction
 from millstream.types import from_micros
+from tests.journeys.answered import logged
 from tests.journeys.conftest import FIRST, LAST, February, Prepared
-from tests.journeys.house import MODEL, House, Up, until
-
-
-def logged(house: House) -> dict[str, Prediction]:
-    """Every answer that is kept, in the log or in the lake."""
-    with Project(house.root) as project:
-        return {each.id: each.prediction for each in AnswerTail(project).poll() if each.prediction is not None}
+from tests.journeys.house import MODEL, Up, until
 
 
 def test_every_request_is_answered_by_the_champion_and_is_in_the_log(february: February) -> None:
