@@ -65,7 +65,7 @@ def run(
 
     Notes
     -----
-    31 checks of 337,000 rows take 0.03 s; a clean batch is passed once.
+    31 checks of 337,000 rows take 0.04 s; a clean batch is passed once.
     """
     scene = Scene(table, batch, known_keys, other, now, timezone, since)
     asked = [ask(check, scene) for check in table.checks]

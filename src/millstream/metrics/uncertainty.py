@@ -149,7 +149,7 @@ def difference(
 
     Notes
     -----
-    20,000 rows in 28 blocks take 0.02 s, in 256 blocks 0.2 s.
+    20,000 rows take 0.05 s in 28 blocks and 0.1 s in 256 for ``roc_auc``, less for the others.
 
     Examples
     --------
