@@ -56,9 +56,8 @@ class Works:
 
     def decided(self, decision: str) -> Verdict:
         said = self.folder / "decision"
-        if not said.exists():
-            return "waiting"
-        return "approved" if said.read_text() == "approved" else "rejected"
+        word = said.read_text() if said.exists() else ""  # a file being written is empty for an instant
+        return word if word in ("approved", "rejected") else "waiting"
 
     def swap(self, job: Job, done: Results) -> Result:
         return self._once("swap", job, {"generation": 2, "release": done["release"]["release"]})
