@@ -261,7 +261,8 @@ def why(record: dict[str, Any]) -> None:
     """Show how one answer came about."""
     console.print(
         f"[bold]{record['id']}[/]  {record['model']}@{record['version']} answered "
-        f"[bold]{number(record['value'])}[/] at {record['at'][:19]}, by {record['answered_by']}{' (degraded)' if record['degraded'] else ''}"
+        f"[bold]{number(record['value'])}[/] at {record['at'][:19]}, by {record['answered_by']}"
+        f"{' (degraded)' if record['degraded'] else ''}"
     )
     table("feature", "value", rows=[(name, number(value)) for name, value in record["features"].items()], right={1})
     console.print(f"data: {_pins(record['tables'])}\nrelease: {record['release']}")
