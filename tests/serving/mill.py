@@ -120,7 +120,7 @@ class Project:
         online.close()
         self._built = 0
 
-    def build(self, **said):
+    def build(self, files=None, **said):
         """Build and sign a release; return its id."""
         self._built += 1
         artifact = write(self.root / f"artifact-{self._built}", **said)
@@ -131,6 +131,8 @@ class Project:
             "sample.json": {"rows": [], "features": [], "values": []},
         }.items():
             (artifact / name).write_bytes(msgspec.json.encode(content))
+        for name, text in (files or {}).items():
+            (artifact / name).write_text(text)
         return build(self.desk, artifact, actor="ann", trained_by="ann").id
 
     def point(self, release):

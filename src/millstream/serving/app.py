@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from millstream.version import __version__
 from millstream.errors import BadData, MillstreamError, Refused, Unavailable
 from millstream.serving import openapi
 from millstream.serving.chain import Answer, Chain
@@ -35,6 +34,7 @@ from millstream.serving.log import PredictionLog
 from millstream.serving.meters import Meters
 from millstream.serving.records import Outcome, Prediction, Record, Scalar
 from millstream.types import parse_instant, to_micros
+from millstream.version import __version__
 
 HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 SLICE = 64
@@ -143,7 +143,7 @@ class App:
         except MillstreamError as wrong:
             self.meters.refused(wrong.http_status)
             reply = problem(wrong)
-        except Exception:  # noqa: BLE001 - the request border
+        except Exception:  # noqa: BLE001 - a border: the request
             _log.exception("a request failed")
             self.meters.refused(500)
             reply = problem(MillstreamError("the server failed", do="look at run/scoring.log"))

@@ -155,6 +155,6 @@ def _run(scorer: Scorer, score: Callable[[], list[Scored]], until: float) -> tup
         return score(), ""
     except MillstreamError as wrong:
         return None, wrong.happened
-    except Exception as wrong:  # noqa: BLE001 - the request border: the failure is logged and answered for
+    except Exception as wrong:  # noqa: BLE001 - a border: the request; logged, and answered for
         _log.warning("%s@%s failed", scorer.model, scorer.version, exc_info=True)
         return None, f"{type(wrong).__name__}: {wrong}"
