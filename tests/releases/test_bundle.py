@@ -50,6 +50,14 @@ def test_building_the_same_again_is_the_same_release(house):
     assert house.built(0.6).version == 2
 
 
+def test_building_again_after_the_environment_changed_is_still_the_same_release(house, monkeypatch):
+    artifact = house.artifact(0.5)
+    first = house.releases.build(artifact, actor=TRAINER, trained_by=TRAINER, model_version=4)
+    monkeypatch.setattr(bundle.environment, "lock", lambda estimator: "another==1\n")
+    assert house.releases.build(artifact, actor=TRAINER, trained_by=TRAINER, model_version=4) == first
+    assert house.built(0.6).read("environment.lock") == b"another==1\n"
+
+
 def test_a_release_takes_the_number_of_its_model_version(house):
     assert house.built(0.5, model_version=4).name == "late@4"
     with pytest.raises(Conflict, match="late@4 is already a release"):

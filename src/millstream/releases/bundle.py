@@ -48,7 +48,8 @@ def build(
 ) -> Release:
     """Bundle an artifact folder, sign it and register it as a candidate.
 
-    Building the same content again returns the release that exists, so a stopped build can simply be repeated.
+    Building the same artifact again returns the release that exists, with the environment it was built in, so a
+    stopped build can simply be repeated.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def build(
     BadData
         When the folder lacks a file or holds what no release may.
     Conflict
-        When another content already has that number.
+        When another artifact already has that number.
     StorageFull
         When the disk refuses; no row names what was begun.
     """
@@ -80,7 +81,7 @@ def build(
     if patch := code.pop("patch", ""):
         extras[PATCH] = patch.encode()
     model = named(str(training.get("model", "")), "the model's name in training.json")
-    content = _content_hash(artifact_files | extras)
+    content = _content_hash(artifact_files)
     for _ in range(_ATTEMPTS):
         for each in releases.history(desk.state, model):
             if each.artifact == content and model_version in (None, each.version):
@@ -250,7 +251,7 @@ def _same(desk: Desk, model: str, version: int, content: str) -> bool:
 
 def _taken(model: str, version: int) -> Conflict:
     return Conflict(
-        f"{model}@{version} is already a release, with another content or environment",
+        f"{model}@{version} is already a release, of another artifact",
         expected="one release for a model version",
         do=f"millstream train {model}, and release the new version",
     )

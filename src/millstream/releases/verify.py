@@ -45,7 +45,7 @@ class ReleaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model, version
         Its name: ``late@3``.
     artifact
-        Content hash of the files training wrote and the environment lock.
+        Content hash of the files training wrote.
     previous
         Release that was live when this one was built.
     run_id, model_version

@@ -61,7 +61,7 @@ class ReleaseRow(msgspec.Struct, frozen=True):
     summary
         Plain data for pages: goal, metrics, baseline, rows, note.
     artifact
-        Content hash of the artifact folder and the environment lock.
+        Content hash of the artifact folder.
     previous
         Release that was live when this one was built.
     rehearsed_against
