@@ -10,6 +10,7 @@ import msgspec
 
 from millstream.errors import ContractBroken
 from millstream.state import contracts, quarantine
+from millstream.types import parse_instant
 
 if TYPE_CHECKING:
     import polars as pl
@@ -87,7 +88,13 @@ def _check_one(project: Project, name: str, *, actor: str) -> dict[str, Any] | N
         return project.lake.read(table, columns=columns, between=between, trusted=False)
 
     made = run(
-        definition, batch, known_keys=earlier, other=other, now=project.clock.now(), timezone=project.settings.timezone
+        definition,
+        batch,
+        known_keys=earlier,
+        other=other,
+        now=project.clock.now(),
+        timezone=project.settings.timezone,
+        since=parse_instant(before.checked_at) if before is not None else None,
     )
     record = _record(made, head.version)
     with project.state.transact() as tx:

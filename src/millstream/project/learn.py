@@ -149,9 +149,10 @@ def _of_job(project: Project, model: str, job: str) -> dict[str, Any] | None:
     """Return what a job has trained already, so that a step begun again does not train twice."""
     if not job:
         return None
+    written = {row.detail.get("run"): row.subject for row in project.ledger.rows(act="model.register", limit=20)}
     for run in project.tracking.runs(model, limit=5):
-        if run.tags.get("millstream.job") == job and "millstream.version" in run.tags:
-            return {"model": model, "version": int(run.tags["millstream.version"]), "run_id": run.run_id}
+        if run.tags.get("millstream.job") == job and run.run_id in written:
+            return {"model": model, "version": int(written[run.run_id].rpartition("@")[2]), "run_id": run.run_id}
     return None
 
 

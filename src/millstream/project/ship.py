@@ -130,7 +130,8 @@ def replay(release: Path, rows: Sequence[Mapping[str, Any]]) -> list[float]:
 
 def trainer(project: Project, model: str, version: int) -> str:
     """Return who trained a model version, from the ledger."""
-    found = project.ledger.rows(act="model.register", subject=f"{model}@{version}", limit=1)
+    named = f"{model}@{version}"
+    found = [each for each in project.ledger.rows(act="model.register", subject=named) if each.subject == named]
     return found[0].actor if found else "unknown"
 
 
