@@ -48,9 +48,9 @@ class Incidents:
 
 
 def planted(year: int = 2013) -> Incidents:
-    """Plan the two incidents of the demo: a dead sensor in August, two lossy weekends in September."""
+    """Plan the two incidents of the demo: two lossy weekends in August, then a dead sensor."""
     sensor = {date(year, 8, 20) + timedelta(days=each) for each in range(4)}
-    weekends = {date(year, 9, 14) + timedelta(days=each) for each in (0, 1, 7, 8)}
+    weekends = {date(year, 8, 3) + timedelta(days=each) for each in (0, 1, 7, 8)}
     return Incidents(sensor_dead=frozenset(sensor), lossy_weekends=frozenset(weekends))
 
 

@@ -231,7 +231,7 @@ class Story:
                 "subject": alarm["subject"],
                 "at": str(day),
                 "planted": planted is not None,
-                "noticed_after_days": (day - planted).days if planted else None,
+                "noticed_after_days": (day - planted).days - 1 if planted else None,
             }
             if alarm["kind"] != "drift":
                 mark = " [dim](planted)[/]" if planted else ""
