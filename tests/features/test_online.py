@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from millstream.errors import Conflict, Refused, StorageFull, Unavailable
 from millstream.features import FeaturePlan, point_in_time
 from millstream.features.online import LmdbOnline, Lookup, Writer
+from millstream.features.online.writer import GRACE
 from millstream.lake.frame import TableFrame
 from millstream.types import to_micros
 
@@ -104,6 +105,7 @@ def test_served_equals_point_in_time(plan: FeaturePlan, tmp_path_factory: pytest
 
 FACT = {"id": 1, "a": "u", "b": 1, "at": 10, "x": 4.0, "n": 1, "flag": True, "word": "red", "k1": 10, "k2": 12}
 ASK = {"p": "u", "q": 1, "at": 0}
+NOW = to_micros(worlds.START)
 
 
 def features(store: LmdbOnline, plan: FeaturePlan, at: float) -> dict[str, Any]:
@@ -119,6 +121,34 @@ def test_activation_and_expiry_need_no_refresh(store: LmdbOnline) -> None:
     assert features(store, PLAN, 15)["one.sum_x_5s"] == 0.0  # left the window, but the entity was seen
     assert features(store, PLAN, 15)["one.last_word_ever"] == "red"
     assert features(store, PLAN, 15)["one.last_x_5s"] != features(store, PLAN, 15)["one.last_x_5s"]  # NULL is NaN
+
+
+def test_instants_outside_of_what_was_refreshed_are_refused(store: LmdbOnline) -> None:
+    writer, tick = Writer(store), timedelta(microseconds=1)
+    now = worlds.instant(1000)
+    writer.refresh([PLAN], reader(worlds.table([FACT])), pins={"facts": 1}, now=now, ahead=timedelta(seconds=60))
+    lookup = Lookup(PLAN, store)
+    first, end = to_micros(now - GRACE), to_micros(now + timedelta(seconds=60))
+    assert len(lookup.lookup_many([ASK, ASK], [first, end - 1])) == 2
+    with pytest.raises(Unavailable, match="begins at 2013-01-01T00:06:40"):
+        lookup.lookup_one(ASK, to_micros(now - GRACE - tick))
+    with pytest.raises(Unavailable, match="ends at 2013-01-01T00:17:40"):
+        lookup.lookup_many([ASK, ASK], [first, end])
+
+
+def test_steps_that_end_soon_are_computed_again(store: LmdbOnline) -> None:
+    def again(after: int) -> tuple[str, ...]:
+        now = worlds.instant(after)
+        assert now is not None
+        done = Writer(store).refresh(
+            [PLAN], reader(worlds.table([FACT])), pins={"facts": 1}, now=now, ahead=timedelta(seconds=60)
+        )
+        return done.views
+
+    assert again(0) == ("one", "two")
+    assert again(29) == ()
+    assert again(30) == ("one", "two")
+    assert features(store, PLAN, 89)["one.last_word_ever"] == "red"
 
 
 def test_an_entity_whose_facts_are_long_past_is_still_seen(store: LmdbOnline) -> None:
@@ -138,7 +168,7 @@ def test_a_view_serves_every_model_and_role_that_uses_it_from_one_place(store: L
     assert [view.id for view in other.views] == [view.id for view in PLAN.views]
     done = Writer(store).refresh([PLAN, other], reader(worlds.table([FACT])), pins={"facts": 1}, now=worlds.START)
     assert done.views == ("one", "two")
-    assert repr(Lookup(other, store).lookup_one(ASK, 10**15)) == repr(Lookup(PLAN, store).lookup_one(ASK, 10**15))
+    assert repr(Lookup(other, store).lookup_one(ASK, NOW)) == repr(Lookup(PLAN, store).lookup_one(ASK, NOW))
 
 
 def test_the_same_version_is_not_computed_again_and_new_views_are(store: LmdbOnline) -> None:
@@ -157,11 +187,11 @@ def test_the_same_version_is_not_computed_again_and_new_views_are(store: LmdbOnl
 def test_values_and_versions_come_from_one_snapshot(store: LmdbOnline) -> None:
     lookup = Lookup(PLAN, store)
     refresh(store, PLAN, version(worlds.table([FACT]), 7), 0)
-    lookup.lookup_one(ASK, 0)
+    lookup.lookup_one(ASK, NOW)
     assert lookup.applied() == {"one": {"facts": 7}, "two": {"facts": 7}}
     refresh(store, PLAN, version(worlds.table([FACT]), 8), 1)
     assert lookup.applied()["one"] == {"facts": 7}
-    lookup.lookup_many([ASK], [0])
+    lookup.lookup_many([ASK], [NOW])
     assert lookup.applied()["one"] == {"facts": 8}
 
 

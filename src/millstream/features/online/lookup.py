@@ -15,7 +15,7 @@ from millstream.expressions.closure import to_closure
 from millstream.features.online import layout
 from millstream.features.online.store import OnlineStore, Snapshot
 from millstream.features.plan import NULL, FeaturePlan, ViewPlan
-from millstream.types import Pins
+from millstream.types import Pins, from_micros
 
 Value: TypeAlias = float | str
 Row: TypeAlias = Mapping[str, Any]
@@ -23,7 +23,7 @@ Row: TypeAlias = Mapping[str, Any]
 _applied_decoder = msgspec.json.Decoder(dict[str, layout.Applied])
 
 
-_NEVER = 1 << 63
+_FOREVER = 1 << 63
 
 
 class Lookup:
@@ -44,7 +44,7 @@ class Lookup:
         self._request = to_closure(plan.request_features) if plan.request_features else None
         self._order = self._column_order()
         self._record: bytes = b""
-        self._until = _NEVER
+        self._since, self._until = 0, _FOREVER
         self._provenance: dict[str, Pins] = {}
 
     def lookup_one(self, row: Row, at_us: int) -> list[Value]:
@@ -55,7 +55,7 @@ class Lookup:
         row
             Entity keys and request fields, as ``expressions.door.value`` gives them; a missing key is NULL.
         at_us
-            The instant, microseconds since 1970. One before the store's last refresh reads what holds from there.
+            The instant, microseconds since 1970.
 
         Returns
         -------
@@ -65,12 +65,12 @@ class Lookup:
         Raises
         ------
         Unavailable
-            When a view was never written to the store.
+            When a view was never written to the store, or the instant lies outside of what was refreshed.
         """
         with self._store.snapshot() as snapshot:
             self._learn_applied(snapshot)
-            if at_us >= self._until:
-                raise self._out_of_date()
+            if not self._since <= at_us < self._until:
+                raise self._outside(at_us)
             return self._read(snapshot, row, at_us)
 
     def lookup_many(self, rows: Iterable[Row], at_us: Iterable[int]) -> list[list[Value]]:
@@ -79,8 +79,9 @@ class Lookup:
         with self._store.snapshot() as snapshot:
             self._learn_applied(snapshot)
             instants = list(at_us)
-            if max(instants, default=0) >= self._until:
-                raise self._out_of_date()
+            for at in instants:
+                if not self._since <= at < self._until:
+                    raise self._outside(at)
             return [read(snapshot, row, at) for row, at in zip(rows, instants, strict=True)]
 
     def applied(self) -> dict[str, Pins]:
@@ -111,14 +112,25 @@ class Lookup:
                 do="millstream refresh (millstream up does it by itself)",
             )
         self._provenance = {view.name: applied[view.id].versions for view in self.plan.views}
-        ends = [applied[view.id].until_us for view in self.plan.views]
-        self._until = min((each for each in ends if each is not None), default=_NEVER)
+        found = [applied[view.id] for view in self.plan.views]
+        self._since = max((each.since_us for each in found), default=0)
+        self._until = min((each.until_us for each in found if each.until_us is not None), default=_FOREVER)
         self._record = record
 
-    def _out_of_date(self) -> Unavailable:
+    def _outside(self, at_us: int) -> Unavailable:
+        """Say that the store has no answer for an instant: one it gave would be of another instant."""
+        model, instant = self.plan.model, from_micros(at_us).isoformat()
+        if at_us < self._since:
+            return Unavailable(
+                f"features of model {model} at {instant} were asked for; what is served begins at"
+                f" {from_micros(self._since).isoformat()}, with the latest refresh",
+                expected="an instant that is not past",
+                do="millstream score computes features of past instants from the lake",
+            )
         return Unavailable(
-            f"the served features of model {self.plan.model} were not refreshed in time: they end before this instant",
-            expected="a control plane that refreshes them as tables move",
+            f"features of model {model} at {instant} were asked for; what is served ends at"
+            f" {from_micros(self._until).isoformat()}, because nothing refreshed it since",
+            expected="a control plane that refreshes served features as tables move",
             do="millstream status, then millstream up",
         )
 
