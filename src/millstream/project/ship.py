@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 WAIT_S = 3.0
 """How long a swap waits for servers whose lease is live."""
+_moving = threading.RLock()
+"""Held while a release goes live or back: a person who approves and the loop that notices it are one swap."""
 
 
 def live(project: Project, model: str) -> ReleaseRow | None:
@@ -145,12 +148,13 @@ def approve(
 ) -> dict[str, Any]:
     """Approve a waiting release and put it live."""
     asked = _waiting(project, decision)
-    decided = project.releases.decide(asked.id, True, by=actor, reason=reason, simulated=simulated)
-    return {
-        "status": decided.status,
-        "decision": decided.id,
-        **put_live(project, decided.release, actor=actor, reason=reason),
-    }
+    with _moving:
+        decided = project.releases.decide(asked.id, True, by=actor, reason=reason, simulated=simulated)
+        return {
+            "status": decided.status,
+            "decision": decided.id,
+            **put_live(project, decided.release, actor=actor, reason=reason),
+        }
 
 
 def put_live(project: Project, release_id: str, *, actor: str, reason: str) -> dict[str, Any]:

@@ -216,7 +216,6 @@ class Watch:
             apply(tx, judgement, ledger=self.project.ledger)
         return [judgement]
 
-
     def _judged_before(self) -> dict[str, int]:
         """Return the version of each table whose contract another process judged last."""
         found: dict[str, int] = {}

@@ -15,7 +15,7 @@ from millstream.project import ship
 from millstream.project.answers import keep_ended
 from millstream.project.watch import Watch
 from millstream.serving.seal import ended
-from millstream.state import decisions, jobs, pointer
+from millstream.state import alarms, decisions, jobs, pointer
 from millstream.state import releases as rows
 from millstream.types import parse_instant
 
@@ -51,8 +51,37 @@ class Wheel:
         )
 
     def start(self) -> None:
-        """Resume what a stop interrupted."""
+        """Resume what a stop interrupted, and compare what mirrors the state with it."""
         self.durable.start()
+        if pointer.all(self.project.state):
+            self._reconcile()
+
+    def _reconcile(self) -> None:
+        """Raise an alarm for an alias that somebody else moved; it releases nothing."""
+        now = self.project.clock.now().isoformat()
+        for each in self.project.releases.reconcile(self.project.tracking.alias):
+            if each.ok:
+                continue
+            alarm = alarms.Alarm(
+                id=alarms.alarm_id(each.subject, "alias", each.subject, now[:10]),
+                model=each.subject,
+                kind="alias",
+                subject=each.subject,
+                severity="warn",
+                opened_at=now,
+                since=now[:10],
+                last_at=now,
+                value=None,
+                threshold=None,
+                says=each.says,
+                next=f"millstream status; the next swap or rollback of {each.subject} puts the alias right",
+            )
+            with self.project.state.transact() as tx:
+                alarms.put(tx, alarm)
+                detail = {"id": alarm.id, "model": alarm.model, "says": alarm.says}
+                self.project.ledger.append(
+                    tx, actor=ACTOR, act="alarm.open", subject=f"alias {each.subject}", detail=detail
+                )
 
     def stop(self) -> None:
         """Stop; what is under way resumes at the next start."""
