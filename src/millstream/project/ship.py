@@ -161,14 +161,15 @@ def put_live(project: Project, release_id: str, *, actor: str, reason: str) -> d
     """Swap to an approved release; nothing to do when it is live already."""
     from millstream.project.data import keep_served
 
-    row = rows.get(project.state, release_id)
-    at = pointer.get(project.state, row.model)
-    if at.release == release_id:
-        return {"says": f"{row.name} is live already", "version": row.version, "ms": 0.0}
-    keep_served_for(project, row)
-    swapped = project.releases.swap(
-        row.model, row, expected_generation=at.generation, actor=actor, reason=reason, wait_s=WAIT_S
-    )
+    with _moving:
+        row = rows.get(project.state, release_id)
+        at = pointer.get(project.state, row.model)
+        if at.release == release_id:
+            return {"says": f"{row.name} is live already", "version": row.version, "ms": 0.0}
+        keep_served_for(project, row)
+        swapped = project.releases.swap(
+            row.model, row, expected_generation=at.generation, actor=actor, reason=reason, wait_s=WAIT_S
+        )
     keep_served(project)
     project_outbox(project)
     servers = len(swapped.acknowledged)

@@ -160,8 +160,13 @@ class ProjectSteps:
         return "rejected" if status == "void" else status
 
     def swap(self, job: Job, done: Mapping[str, Any]) -> dict[str, Any]:
-        """Put the approved release live; nothing to do when the approval did."""
-        return ship.put_live(self._project, done["release"]["release"], actor=ACTOR, reason=job.reason)
+        """Put the approved release live; nothing to do when it was live since, even if it was rolled back again."""
+        release = done["release"]["release"]
+        if any(each["release"] == release for each in pointer.was_live(self._project.state, job.model)):
+            ship.project_outbox(self._project)
+            row = rows.get(self._project.state, release)
+            return {"says": f"{row.name} went live when it was approved", "version": row.version, "ms": 0.0}
+        return ship.put_live(self._project, release, actor=ACTOR, reason=job.reason)
 
 
 def first_live(project: Project, model: str) -> datetime | None:

@@ -18,7 +18,12 @@ from millstream.errors import Conflict, Unavailable
 from millstream.server.client import Control, running
 from millstream.settings import places, read
 
+CONTROL = "millstream.server.control"
+SCORING = "millstream.serving.server"
 _RESTART_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 5.0
+_YOUNG_S = 2.0
+"""A process that dies younger than this is started again after a pause, longer each time in a row."""
 _READY_S = 30.0
 
 
@@ -32,6 +37,9 @@ class Child:
         self._log = log
         self.process: subprocess.Popen[bytes] | None = None
         self.starts = 0
+        self._began = 0.0
+        self._young_deaths = 0
+        self._again_at: float | None = None
 
     def start(self) -> None:
         """Start the process with the listening socket."""
@@ -40,6 +48,18 @@ class Child:
         with self._log.open("ab") as log:
             self.process = self._spawn(descriptor, log)
         self.starts += 1
+        self._began, self._again_at = time.monotonic(), None
+
+    def keep_up(self) -> None:
+        """Start the process again if it died: at once, or after a pause when it keeps dying young."""
+        if self.process is None or self.process.poll() is None:
+            return
+        now = time.monotonic()
+        if self._again_at is None:
+            self._young_deaths = self._young_deaths + 1 if now - self._began < _YOUNG_S else 0
+            self._again_at = now + min(_RESTART_PAUSE_S * self._young_deaths, _LONGEST_PAUSE_S)
+        if now >= self._again_at:
+            self.start()
 
     def _spawn(self, descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", *self._arguments, "--fd", str(descriptor)]
@@ -83,11 +103,11 @@ class Supervisor:
         replay = ["--replay"] if settings.replay is not None else []
         project = ["--project", str(root)]
         self.control = Child(
-            "control", ["millstream.server.control", *project], listening=self._control, log=self._run / "control.log"
+            "control", [CONTROL, *project], listening=self._control, log=self._run / "control.log"
         )
         self.scoring = Child(
             "scoring",
-            ["millstream.serving.server", *project, *replay],
+            [SCORING, *project, *replay],
             listening=self._scoring,
             log=self._run / "scoring.log",
         )
@@ -136,11 +156,8 @@ class Supervisor:
     def _watch(self) -> None:
         while not self._stopping.wait(0.05):
             for each in (self.scoring, self.control):
-                if each.process is not None and each.process.poll() is not None and not self._stopping.is_set():
-                    if each.starts > 1:
-                        self._stopping.wait(_RESTART_PAUSE_S * min(each.starts, 25))
-                    if not self._stopping.is_set():
-                        each.start()
+                if not self._stopping.is_set():
+                    each.keep_up()
 
 
 def _bind(host: str, port: int, what: str) -> socket.socket:
