@@ -96,7 +96,7 @@ def test_an_address_with_a_token_opens_by_get_only(app):
     cookie = opened.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
-    assert opened.headers["referrer-policy"] == "no-referrer"
+    assert opened.headers["referrer-policy"] == "same-origin"
     kept = {"cookie": cookie.partition(";")[0]}
     assert ask(app, "GET", "/board", headers=kept).status == 200
 

@@ -102,9 +102,7 @@ class Supervisor:
         self._control = _bind(host, settings.server.control_port if control_port is None else control_port, "control")
         replay = ["--replay"] if settings.replay is not None else []
         project = ["--project", str(root)]
-        self.control = Child(
-            "control", [CONTROL, *project], listening=self._control, log=self._run / "control.log"
-        )
+        self.control = Child("control", [CONTROL, *project], listening=self._control, log=self._run / "control.log")
         self.scoring = Child(
             "scoring",
             [SCORING, *project, *replay],

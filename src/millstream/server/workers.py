@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -41,6 +42,7 @@ class Worker:
         self._starter.submit(self._start).result()
 
     def _start(self) -> None:
+        self._let_go()
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -94,4 +96,12 @@ class Worker:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        self._let_go()
         self._starter.shutdown()
+
+    def _let_go(self) -> None:
+        """Close the pipes to a process that has ended."""
+        for pipe in (self._process.stdin, self._process.stdout) if self._process is not None else ():
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()

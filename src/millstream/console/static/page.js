@@ -1,4 +1,4 @@
-// What the page does beside htmx: it rests while nobody looks, keeps what is open and typed, and says when it is cut off.
+// What the page does beside htmx: it rests while nobody looks, presses no button twice, and says when it is cut off.
 "use strict";
 
 const board = () => document.getElementById("board");
@@ -8,14 +8,9 @@ document.addEventListener("htmx:before:request", (event) => {
   if (document.hidden && requestOf(event).method === "GET") event.preventDefault();
 });
 
-// The server does not know which details a reader opened.
-document.addEventListener("htmx:before:morph:attr", (event) => {
-  if (event.detail.attrName === "open" || event.detail.attrName === "disabled") event.preventDefault();
-});
-
 const acting = (event, busy) => {
   if (requestOf(event).method === "GET") return;
-  const form = event.target.closest("form");
+  const form = event.detail.ctx.sourceElement.closest("form");
   for (const button of form ? form.querySelectorAll("button") : []) button.disabled = busy;
 };
 
