@@ -122,6 +122,12 @@ def check(record: dict[str, Any]) -> None:
 
 
 def train(record: dict[str, Any]) -> None:
+    """Show the model beside its baseline, and what to do next."""
+    learnt(record)
+    console.print(f"\nnext: millstream backtest {record['model']}, or millstream release {record['model']}")
+
+
+def learnt(record: dict[str, Any]) -> None:
     """Show the model beside its baseline."""
     say(f"[bold]{record['model']}[/] version {record['version']} trained in {record['seconds']:.1f} s", tone="good")
     metrics = record["metrics"]
@@ -134,7 +140,6 @@ def train(record: dict[str, Any]) -> None:
     )
     counts = "  ".join(f"{name} {number(value)}" for name, value in record["counts"].items())
     console.print(f"rows: {counts}\ndata: {_pins(record['pins'])}\nrun:  {record['run_id']}  [dim]in MLflow[/]")
-    console.print(f"\nnext: millstream backtest {record['model']}, or millstream release {record['model']}")
 
 
 def backtest(record: dict[str, Any]) -> None:

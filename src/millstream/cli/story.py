@@ -102,11 +102,18 @@ class Story:
         ]
         render.table("table", "how", "version", "rows", "bytes copied", "contract", rows=rows, right={2, 3, 4})
 
+        for report in checked["reports"]:
+            for each in report["results"]:
+                if not each["ok"]:
+                    render.say(f"[bold]{report['table']}[/] {each['severity']}: {each['says']}", tone="warn")
+
     async def _learn(self) -> None:
         _stage(2, "Describe", "features joined to every row as known two hours before departure")
+        for name, features in (await self._ask("views", model=MODEL))["views"].items():
+            render.console.print(f"  [bold]{name}[/]  [dim]{', '.join(features)}[/]")
         _stage(3, "Learn", "LightGBM beside the simple rule, on splits that purge what was not known yet")
         trained = await self._ask("train", model=MODEL, note="first model", actor=TRAINER)
-        render.train(trained)
+        render.learnt(trained)
         tested = await self._ask("backtest", model=MODEL, actor=TRAINER)
         render.backtest(tested)
 
@@ -314,9 +321,8 @@ def _contract(report: dict[str, Any] | None) -> str:
     if report is None:
         return "[dim]none[/]"
     failed = [each for each in report["results"] if not each["ok"]]
-    if not failed:
-        return f"[green]{len(report['results'])} checks hold[/]"
-    return f"[yellow]{len(failed)} of {len(report['results'])} failed: {failed[0]['says']}[/]"
+    count = len(report["results"])
+    return f"[yellow]{len(failed)} of {count} failed[/]" if failed else f"[green]{count} hold[/]"
 
 
 def _close(summary: dict[str, Any], *, failed: int, answered_by: dict[str, int]) -> None:

@@ -32,6 +32,15 @@ def plan(project: Project, model: str) -> FeaturePlan:
     return compile_plan(project.manifest, model, schemas=frames, known=known)
 
 
+def views(project: Project, *, model: str, actor: str = "somebody") -> dict[str, Any]:
+    """Name the features a model reads, by view."""
+    found: dict[str, list[str]] = {}
+    for each in plan(project, model).columns:
+        view, _, feature = each.name.partition(".")
+        found.setdefault(view, []).append(feature)
+    return {"model": model, "views": found}
+
+
 def train(
     project: Project, *, model: str, note: str = "", until: str | None = None, job: str = "", actor: str = "somebody"
 ) -> dict[str, Any]:
