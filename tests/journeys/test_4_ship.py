@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from millstream.errors import Refused
+from millstream.project import ship
+from millstream.project.wheel import ProjectSteps
+from millstream.state import jobs
 from tests.journeys.command import millstream
-from tests.journeys.conftest import Prepared
+from tests.journeys.conftest import February, Prepared
 from tests.journeys.house import APPROVER, MODEL, TRAINER, House
 
 
@@ -48,6 +51,28 @@ def test_the_one_who_trained_cannot_approve(house: House) -> None:
     asked = house.run("release", model=MODEL, version=again["version"], actor=TRAINER)
     assert house.run("reject", actor=APPROVER, reason="older data")["status"] == "rejected"
     assert house.run("status")["models"][0]["live"]["version"] == 2
+
+
+def test_a_loop_that_comes_late_does_not_undo_a_rollback(february: February, tmp_path: Path) -> None:
+    """Approved, live, rolled back; only then the loop wakes up and finds the approval."""
+    house = february.house.copy(tmp_path / "mill")
+    with house.opened() as project:
+        trained = project.run("train", {"model": MODEL, "until": "2013-01-29", "actor": TRAINER})
+        asked = project.run("release", {"model": MODEL, "version": trained["version"], "actor": TRAINER})
+        project.run("approve", {"actor": APPROVER, "reason": "looked at it"})
+        project.run("rollback", {"model": MODEL, "actor": APPROVER, "reason": "worse"})
+        job = jobs.Job(
+            id="retrain-late-1", kind="retrain", model=MODEL, status="waiting", step="approval", asked_at="",
+            actor=TRAINER, reason="a month is over",
+        )  # fmt: skip
+        ProjectSteps(project, project.run).swap(job, {"release": asked})
+        assert project.releases.live(MODEL).version == 1  # type: ignore[union-attr]
+
+
+def test_the_trainer_of_a_version_is_not_that_of_a_longer_number(house: House) -> None:
+    with house.opened() as project:
+        project.ledger.record(actor="zoe", act="model.register", subject=f"{MODEL}@10")
+        assert ship.trainer(project, MODEL, 1) == TRAINER
 
 
 def test_uncommitted_definitions_are_not_released(house: House) -> None:
