@@ -13,9 +13,15 @@ from millstream.expressions import kernel_polars
 from millstream.expressions.function import Function
 from millstream.expressions.kernel import BOUNDS
 from millstream.expressions.kernel_polars import TYPES
-from millstream.expressions.node import Call, Case, Column, Expression, Literal, Node, children
+from millstream.expressions.node import Call, Case, Column, Expression, Literal, Node, children, columns
 from millstream.expressions.table import FUNCTIONS
 
+_MIRRORED = {"=": "=", "<>": "<>", "is not distinct from": "is not distinct from"} | {
+    "<": ">",
+    "<=": ">=",
+    ">": "<",
+    ">=": "<=",
+}
 _PHYSICAL = ("timestamptz", "timestamp", "date", "interval")
 
 
@@ -55,7 +61,19 @@ def _compile(node: Node, only: pl.Expr | None) -> pl.Expr:
         return literal(node)
     if isinstance(node, Case):
         return _case(node, only)
-    return _call(node, FUNCTIONS[node.function], only)
+    return _call(*_turned(node, FUNCTIONS[node.function]), only)
+
+
+def _turned(node: Call, function: Function) -> tuple[Call, Function]:
+    """Compare columns with constants, never constants with columns.
+
+    Polars 2.1 answers with one row when a constant is compared with a numeric column in which every value is NULL.
+    """
+    mirrored = _MIRRORED.get(function.name)
+    if mirrored is None or columns(node.args[0]) or not columns(node.args[1]):
+        return node, function
+    other = FUNCTIONS[function.signature.replace(function.name, mirrored, 1)]
+    return Call(other.signature, node.args[::-1], node.dtype), other
 
 
 def literal(node: Literal) -> pl.Expr:
