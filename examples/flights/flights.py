@@ -31,7 +31,7 @@ movements = Table(
     event_time="scheduled_departure",
     columns={
         "departed_at": "scheduled_departure + dep_delay * interval '1 minute'",
-        # An assumption: 50 minutes on the ground (elapsed less air time is 29 in the median, 49 at the 90th percentile).
+        # An assumption: 50 minutes on the ground (elapsed less air time: 29 in the median, 49 at the 90th percentile).
         "arrived_at": "departed_at + (air_time + 50) * interval '1 minute'",
     },
     known_at={"*": "arrived_at", "dep_delay": "departed_at"},
