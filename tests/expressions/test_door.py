@@ -5,9 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from millstream.errors import BadData
 from millstream.expressions import door
@@ -56,6 +59,20 @@ def test_naive_times_are_localised_the_earlier_of_two() -> None:
 def test_a_time_that_did_not_exist_is_refused_by_name() -> None:
     with pytest.raises(BadData, match=r"column 'x' holds 2013-03-10 02:30:00, a time that did not exist in America"):
         admit([datetime(2013, 3, 10, 2, 30), None], timezone=NEW_YORK)
+
+
+@given(st.datetimes(datetime(1970, 1, 1), datetime(2037, 1, 1)), st.sampled_from(["America/New_York", "Europe/Berlin"]))
+@example(datetime(2013, 11, 3, 1, 59, 59, 999999), NEW_YORK)
+@example(datetime(2013, 3, 10, 2), NEW_YORK)
+@example(datetime(2013, 3, 31, 2, 59, 59), "Europe/Berlin")
+@settings(deadline=None, max_examples=60)
+def test_any_local_time_is_what_the_zone_says(local: datetime, zone: str) -> None:
+    instant = local.replace(tzinfo=ZoneInfo(zone), fold=0).astimezone(UTC)
+    if instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None) == local:
+        assert admit([local], timezone=zone) == [instant]
+    else:
+        with pytest.raises(BadData, match="did not exist"):
+            admit([local], timezone=zone)
 
 
 def test_naive_times_need_a_zone() -> None:

@@ -15,7 +15,8 @@ def _plain(source: DType, to: DType, python: str, sql: str) -> Function:
 def _strict(source: DType, to: DType, valid: str, sql: str = "") -> tuple[Function, Function]:
     """Make cast and try_cast of something that may have no counterpart; ``valid`` is SQL that says whether it has."""
     parser = f"{to}_of_{source}"
-    sql = sql or f"CAST({{0}} AS {to.upper()})"
+    cast = sql or f"CAST({{0}} AS {to.upper()})"
+    tried = sql or f"TRY_CAST({{0}} AS {to.upper()})"
     return (
         Function(
             f"cast as {to}",
@@ -23,7 +24,7 @@ def _strict(source: DType, to: DType, valid: str, sql: str = "") -> tuple[Functi
             to,
             f"strict({parser}({{0}}), {{0}}, {to!r})",
             lambda k, a: getattr(k, parser)(a, strict=True),
-            f"(CASE WHEN {{0}} IS NULL THEN NULL WHEN {valid} THEN {sql} ELSE error('cannot be cast to {to}') END)",
+            f"(CASE WHEN {{0}} IS NULL THEN NULL WHEN {valid} THEN {cast} ELSE error('cannot be cast to {to}') END)",
             fails=True,
             nullable=True,
             says=_SAYS[to],
@@ -35,7 +36,7 @@ def _strict(source: DType, to: DType, valid: str, sql: str = "") -> tuple[Functi
             to,
             f"{parser}({{0}})",
             lambda k, a: getattr(k, parser)(a, strict=False),
-            f"(CASE WHEN {valid} THEN TRY({sql}) END)",
+            f"(CASE WHEN {valid} THEN {tried} END)",
             nullable=True,
             says=f"As `cast`, but NULL where there is no such {to}.",
             example=f"try_cast('?' as {to})",
