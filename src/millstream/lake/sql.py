@@ -41,6 +41,8 @@ def query(sql: str, *, known: set[str], read: Callable[[str], TableFrame]) -> tu
     except DefinitionError as wrong:
         raise UserError(wrong.happened, expected=wrong.expected) from None
     for each in names:
+        if not each:
+            raise UserError("the query reads from a function or a file", expected=f"tables: {', '.join(sorted(known))}")
         if each not in known:
             raise NotFound(f"there is no table {each!r}", do=near(each, known))
     frames = {each: read(each) for each in names}

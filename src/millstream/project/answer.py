@@ -36,6 +36,7 @@ def score(
 
     begun = time.perf_counter()
     release = release_of(project, f"{model}@champion")
+    project.releases.open(release)  # every file as signed, or no answer
     plan = FeaturePlan.decode((Path(release.path) / "plan.json").read_bytes())
     try:
         span = tuple(None if each is None else parse_instant(each) for each in (since, until))
