@@ -174,9 +174,8 @@ def test_however_it_ends_no_process_is_left(project, how):
     example.until(lambda: not [each for each in tree if example.alive(each)])
     assert "Traceback" not in errors
     assert "Traceback" not in (project / ".millstream/run/control.log").read_text()
-    if how is signal.SIGINT:
-        assert started.returncode == 130
-        assert not (project / ".millstream/run/control.json").exists()
+    assert not (project / ".millstream/run/control.json").exists()
+    assert started.returncode == (130 if how is signal.SIGINT else -how)
 
 
 def test_a_worker_that_dies_is_said_and_replaced(project):
