@@ -20,16 +20,23 @@ class Said(NamedTuple):
         return json.loads(self.out)
 
 
-def millstream(*words: str | Path, actor: str = "ann", cwd: Path | None = None, timeout_s: float = 120) -> Said:
+def millstream(*words: str | Path, actor: str = "ann", timeout_s: float = 120) -> Said:
+    """Run a command to its end."""
+    done = started(*words, actor=actor)
+    try:
+        out, err = done.communicate(timeout=timeout_s)
+    finally:
+        done.kill()
+    return Said(done.returncode, out, err)
+
+
+def started(*words: str | Path, actor: str = "ann") -> subprocess.Popen[str]:
+    """Start a command."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    environment |= {"MILLSTREAM_USER": actor, "COLUMNS": "120"}
-    done = subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-m", "millstream.cli", *map(str, words)],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
+        env=environment | {"MILLSTREAM_USER": actor, "COLUMNS": "120"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=timeout_s,
-        check=False,
     )
-    return Said(done.returncode, done.stdout, done.stderr)

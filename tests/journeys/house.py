@@ -126,9 +126,7 @@ class House:
         file = self.root / "ops" / table / f"{table}-{day}.parquet"
         frame = change(pl.read_parquet(file))
         frame.write_parquet(file, statistics=True)
-        commit = self.standin._commit(
-            file.name, file.stat().st_size, frame, number=0, at=self.standin.midnight(day)
-        )
+        commit = self.standin._commit(file.name, file.stat().st_size, frame, number=0, at=self.standin.midnight(day))
         staged.write_text(commit)
 
 

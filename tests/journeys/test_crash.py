@@ -18,7 +18,7 @@ from tests.journeys.conftest import FIRST, Prepared
 from tests.journeys.doomed import FILE, POINTS
 from tests.journeys.house import APPROVER, MODEL, House, Up, until
 
-AFTER_EFFECTS = ("end:candidate", "end:release", "end:ask", "end:swap")
+AFTER_EFFECTS = ("end:candidate", "end:release", "end:swap")
 
 
 def retrain(up: Up) -> None:
@@ -79,6 +79,7 @@ def each_effect_once(house: House) -> None:
         assert project.run("verify")["ok"]
 
 
+@pytest.mark.nightly
 def test_a_control_plane_killed_after_each_effect_does_it_once(house: House) -> None:
     doomed_retrain_with(house, AFTER_EFFECTS)
 
@@ -96,9 +97,7 @@ def doomed_retrain_with(house: House, points: tuple[str, ...]) -> None:
     each_effect_once(house)
 
 
-def test_a_scoring_server_killed_under_load_loses_nothing_acknowledged(
-    prepared: Prepared, tmp_path: Path
-) -> None:
+def test_a_scoring_server_killed_under_load_loses_nothing_acknowledged(prepared: Prepared, tmp_path: Path) -> None:
     house, back_s = prepared.house.copy(tmp_path / "mill"), []
     with house.up() as up:
         up.answering()
