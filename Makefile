@@ -28,7 +28,7 @@ bench: .venv/.dev  ## measure against the bare limits; ONLY=name runs one
 	@ONLY="$(ONLY)" .venv/bin/python -m benchmarks.run
 
 nightly: .venv/.dev chromium  ## the tests and the long runs
-	@.venv/bin/python -m pytest -m "nightly or not nightly" $(ARGS)
+	@MILLSTREAM_NEW_EXAMPLES=1 .venv/bin/python -m pytest -m "nightly or not nightly" $(ARGS)
 
 lock: $(UV)  ## pin every requirement with its hashes
 	@$(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 \
