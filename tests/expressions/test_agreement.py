@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
@@ -20,7 +21,7 @@ from millstream.expressions.duckdb import to_sql
 from millstream.expressions.node import Call, Case, Column, Literal, Node, children, walk
 from millstream.expressions.polars import compute
 from millstream.expressions.table import BY_NAME, FUNCTIONS
-from tests.expressions.trees import LIBM, ROWS, SCHEMA, calls, expression, frame, nodes, plain
+from tests.expressions.trees import LIBM, ROWS, SCHEMA, calls, expression, frame, micros, nodes, plain
 
 KINDS = sorted(set(SCHEMA.values()))
 FAILED = "failed"
@@ -182,6 +183,20 @@ def test_calendar_parts_around_every_turn_of_the_clock(zone: str) -> None:
         assert [plain(value) for value in made[name].to_list()] == [compiled(row)[name] for row in rows], name
 
 
+@pytest.mark.parametrize(
+    ("zone", "turn"),
+    [
+        ("Australia/Lord_Howe", datetime(2013, 4, 6, 15, tzinfo=UTC)),
+        ("Australia/Lord_Howe", datetime(2013, 10, 5, 15, tzinfo=UTC)),
+        ("America/New_York", datetime(1883, 11, 18, 16, 30, tzinfo=UTC)),
+    ],
+)
+def test_clocks_that_turn_within_an_hour(zone: str, turn: datetime) -> None:
+    each = parse(f"minute(t1 at time zone '{zone}') + 60 * hour(t1 at time zone '{zone}')", SCHEMA, where="test")
+    rows = [dict.fromkeys(SCHEMA) | {"t1": micros(turn) + 60_000_000 * minute} for minute in range(0, 90)]
+    assert by_polars(each, rows) == by_closure(each, rows)
+
+
 @pytest.mark.parametrize("a", [True, False, None])
 @pytest.mark.parametrize("b", [True, False, None])
 def test_three_valued_logic(judge: duckdb.DuckDBPyConnection, a: bool | None, b: bool | None) -> None:
@@ -224,7 +239,10 @@ def test_three_valued_logic(judge: duckdb.DuckDBPyConnection, a: bool | None, b:
         ("s1 in ('a', 'b')", True), ("t1 in (timestamptz '1970-01-01 00:00:00Z')", True), ("b1 in (true)", True),
         ("least(i1, i2, 0)", 0), ("greatest(i2, null)", None), ("concat(s1, s2, 'x')", "ax"), ("s1 || s2", None),
         ("d1 / 0", None), ("i1 / 2", 0.5), ("-7 // 2", -3), ("-7 % 2", -1), ("7 % -2", 1), ("i1 // 0", None),
-        ("i1 % 0", None), ("round(2.5)", 3.0), ("round(-2.5)", -3.0), ("round(2.675, 2)", 2.68), ("sqrt(-1)", None),
+        ("i1 % 0", None), ("round(2.5)", 3.0), ("round(-2.5)", -3.0), ("round(2.675, 2)", 2.68),
+        ("round(1.004999999999, 2)", 1.0),
+        ("epoch(cast('1970-01-01 00:00-0130' as timestamptz))", 5400.0),
+        ("case when i1 > 1 then i1 * 2 + 1 else 0 end + (i1 * 2 + 1)", 3), ("sqrt(-1)", None),
         ("ln(0)", None), ("exp(1000)", None), ("1e308 * 10", None), ("power(0, -1)", None), ("power(-8, 0.5)", None),
         ("cast(2.5 as bigint)", 2), ("cast(3.5 as bigint)", 4), ("try_cast('x' as bigint)", None),
         ("try_cast(1e300 as bigint)", None), ("epoch(t1 - t1)", 0.0),
