@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from millstream.errors import Conflict, Unavailable
+from millstream.errors import Conflict, Refused, Unavailable
 from millstream.server.supervisor import Supervisor
 from millstream.server.workers import Worker
 from tests.server import example
@@ -153,6 +153,13 @@ def test_a_port_in_use_ends_up_with_code_5_and_leaves_nothing(project):
     assert said.returncode == 5
     assert f"the control server cannot listen on 127.0.0.1:{port}" in said.stderr
     assert "do next: set server.control_port" in said.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.org", ""])
+def test_it_does_not_listen_to_other_machines(tmp_path, host):
+    (tmp_path / "millstream.toml").write_text(f'[server]\nhost = "{host}"\n')
+    with pytest.raises(Refused, match="which other machines may reach"):
+        Supervisor(tmp_path, scoring_port=0, control_port=0)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -6,6 +6,8 @@ caller's connection is never refused while a process is being replaced.
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import socket
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import time
 from pathlib import Path
 from typing import IO
 
-from millstream.errors import Conflict, Unavailable
+from millstream.errors import Conflict, Refused, Unavailable
 from millstream.server.client import Control, running
 from millstream.settings import places, read
 
@@ -91,13 +93,15 @@ class Supervisor:
     ------
     Conflict
         When a port is in use.
+    Refused
+        When the host is not this machine's loopback: nobody is authenticated yet.
     """
 
     def __init__(self, root: Path, *, scoring_port: int | None = None, control_port: int | None = None) -> None:
         self.root = root
         settings = read(root)
         self._run = places(root, settings).run
-        host = settings.server.host
+        host = _loopback(settings.server.host)
         self._scoring = _bind(host, settings.server.scoring_port if scoring_port is None else scoring_port, "scoring")
         self._control = _bind(host, settings.server.control_port if control_port is None else control_port, "control")
         replay = ["--replay"] if settings.replay is not None else []
@@ -156,6 +160,17 @@ class Supervisor:
             for each in (self.scoring, self.control):
                 if not self._stopping.is_set():
                     each.keep_up()
+
+
+def _loopback(host: str) -> str:
+    with contextlib.suppress(ValueError):
+        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
+            return host
+    raise Refused(
+        f"server.host is {host!r}, which other machines may reach",
+        expected="127.0.0.1 or localhost, since names are asserted and not yet authenticated",
+        do="put a proxy that authenticates in front of it",
+    )
 
 
 def _bind(host: str, port: int, what: str) -> socket.socket:
