@@ -88,6 +88,7 @@ class _Door(ModuleType):
     features = _word("features")
     loop = _word("loop")
     sources = _word("sources")
+    traffic = _word("traffic")
 
 
 sys.modules[__name__].__class__ = _Door
