@@ -21,10 +21,10 @@ from tests.journeys.house import APPROVER, MODEL, House, Up, until
 AFTER_EFFECTS = ("end:candidate", "end:release", "end:swap")
 
 
-def retrain(up: Up) -> None:
-    """Ask for a retrain; whether the one who asks lives to hear of it does not matter."""
+def tell(up: Up, command: str, **arguments: str | int) -> None:
+    """Ask for something; whether the one who asks lives to hear of it does not matter."""
     try:
-        up.command("retrain", model=MODEL, reason="a month is over", actor="ann")
+        up.command(command, **arguments)
     except MillstreamError as wrong:
         assert not wrong.terminal, wrong
 
@@ -39,10 +39,10 @@ def doomed_retrain(house: House, points: tuple[str, ...]) -> None:
     (house.root / FILE).write_text("\n".join(points))
     with house.up() as up, house.opened_beside() as project:
         up.answering()
-        retrain(up)
+        tell(up, "retrain", model=MODEL, reason="a month is over", actor="ann")
         until(lambda: (job := job_of(project)) and job.status == "waiting", "it asks", within_s=120)
         (asked,) = decisions.waiting(project.state, MODEL)
-        up.command("approve", decision=asked.id, reason="no worse", actor=APPROVER)
+        tell(up, "approve", decision=asked.id, reason="no worse", actor=APPROVER)
         until(lambda: (job := job_of(project)) and job.ended_at, "it ends", within_s=60)
         until(up.control.alive, "control plane up")
     died = [line.split()[0] for line in (house.root / f"{FILE}.log").read_text().splitlines()]
