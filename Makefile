@@ -19,8 +19,8 @@ test: .venv/.dev chromium  ## run the tests
 	@.venv/bin/python -m pytest $(ARGS)
 
 lint: .venv/.dev  ## style, types and import contracts
-	@.venv/bin/ruff check src tests benchmarks examples
-	@.venv/bin/ruff format --check src tests benchmarks examples
+	@.venv/bin/ruff check --no-cache src tests benchmarks examples
+	@.venv/bin/ruff format --no-cache --check src tests benchmarks examples
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 

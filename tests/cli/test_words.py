@@ -101,7 +101,6 @@ JSON = [
     ("train", "late", "--note", "again"),
     ("backtest", "late"),
     ("status",),
-    ("audit", "late@1"),
     ("audit", "late@champion"),
     ("verify",),
     ("monitor",),
@@ -122,7 +121,7 @@ def test_every_command_speaks_json(served):
         done = example.run(*words, "--json", "-p", root, user="tina" if words[0] in ("train", "release") else "ada")
         assert done.returncode == 0, (words, done.stderr)
         said[words[0]] = json.loads(done.stdout)
-    assert said["approve"]["says"].startswith("late@3 is live on 1 server after")
+    assert said["approve"]["says"].startswith("late@4 is live on 1 server after")
     assert said["rollback"]["says"] == "late is rolled back to late@1"
     assert said["reproduce"]["equal"] is True
     assert said["verify"]["ok"] is True

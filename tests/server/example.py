@@ -20,7 +20,7 @@ _MADE: dict[str, Path] = {}
 
 
 def waiting(folders) -> Path:
-    """Return a project with ``late@1`` live and ``late@2`` waiting as decision 2; look, do not touch."""
+    """Return a project with ``late@1`` live, ``late@2`` waiting as decision 2 and a third version trained."""
     if "waiting" not in _MADE:
         root = folders.mktemp("example") / "flights"
         write("flights", root)
@@ -31,6 +31,7 @@ def waiting(folders) -> Path:
             project.run("approve", {"actor": "ada", "reason": "better than the simple rule"})
             project.run("train", {"model": "late", "actor": TRAINER, "until": "2013-01-29"})
             project.run("release", {"model": "late", "actor": TRAINER})
+            project.run("train", {"model": "late", "actor": TRAINER, "until": "2013-01-28"})
         _MADE["waiting"] = root
     return _MADE["waiting"]
 

@@ -1,7 +1,6 @@
 """One process tree: what dies comes back on the same socket, and nothing is left when it stops."""
 
 import http.client
-import json
 import os
 import signal
 import socket
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from millstream.errors import Conflict, Refused, Unavailable
+from millstream.errors import Conflict, NotFound, Refused, Unavailable
 from millstream.server.supervisor import Supervisor
 from millstream.server.workers import Worker
 from tests.server import example
@@ -186,6 +185,7 @@ def test_however_it_ends_no_process_is_left(project, how):
 
 
 def test_a_worker_that_dies_is_said_and_replaced(project):
+    """The kernel ends a child with the thread that started it: the new one must outlive the thread that asked."""
     worker = Worker(project, log=project / "worker.log")
     said = []
 
@@ -203,34 +203,12 @@ def test_a_worker_that_dies_is_said_and_replaced(project):
         os.kill(was, signal.SIGKILL)
         asking.join(timeout=60)
         assert [each.happened for each in said] == ["the worker ended with code -9 while it ran train"]
+        replaced = worker._process.pid
+        assert replaced != was
         assert worker.run("backtest", {"model": "late", "actor": "tina"})["verdict"]["says"]
-        assert worker._process.pid != was
+        with pytest.raises(NotFound, match="late@99"):  # an error there is the same error here
+            worker.run("reproduce", {"subject": "late@99"})
+        assert worker._process.pid == replaced
     finally:
         worker.stop()
     assert worker._process.poll() is not None
-
-
-def test_a_workers_error_is_the_same_error_here(project):
-    worker = Worker(project, log=project / "worker.log")
-    try:
-        with pytest.raises(Exception, match="late@99") as wrong:
-            worker.run("reproduce", {"subject": "late@99"})
-        assert type(wrong.value).__name__ == "NotFound"
-        assert wrong.value.exit_code == 3
-    finally:
-        worker.stop()
-
-
-def test_a_worker_outlives_the_thread_that_asked(project):
-    """The kernel ends a child with the thread that started it, so no passing thread may start one."""
-    worker = Worker(project, log=project / "worker.log")
-    try:
-        os.kill(worker._process.pid, signal.SIGKILL)
-        worker._process.wait()
-        passing = threading.Thread(target=worker.start)
-        passing.start()
-        passing.join()
-        assert json.dumps(worker.run("backtest", {"model": "late", "actor": "tina"}))
-        assert worker._process.poll() is None
-    finally:
-        worker.stop()

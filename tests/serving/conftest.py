@@ -3,7 +3,6 @@ import socket
 import threading
 from contextlib import contextmanager
 
-import mill
 import pytest
 import uvicorn
 
@@ -12,6 +11,7 @@ from millstream.serving.chain import Chain
 from millstream.serving.live import Live
 from millstream.serving.log import PredictionLog
 from millstream.serving.scorer import Scorer
+from tests.serving import mill
 
 
 @contextmanager

@@ -5,10 +5,8 @@ import socket
 import threading
 import time
 
-import mill
 import numpy as np
 import pytest
-from conftest import Served, serving
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +14,8 @@ from millstream.errors import StorageFull, Unavailable
 from millstream.serving import records
 from millstream.serving.app import Limits
 from millstream.serving.client import Client
+from tests.serving import mill
+from tests.serving.conftest import Served, serving
 
 PREDICT = "/v1/models/late/predict"
 

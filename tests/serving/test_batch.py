@@ -1,6 +1,5 @@
 import math
 
-import mill
 import msgspec
 import polars as pl
 import pytest
@@ -10,6 +9,7 @@ from millstream.releases.rehearsal import rehearse
 from millstream.releases.verify import open_release
 from millstream.serving.batch import replay, score_frame
 from millstream.serving.scorer import Scorer
+from tests.serving import mill
 
 
 @pytest.fixture(scope="module")

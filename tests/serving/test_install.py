@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import mill
 import pytest
-from test_server import until
+
+from tests.serving import mill
+from tests.serving.test_server import until
 
 ROOT = Path(__file__).parents[2]
 LIST = ROOT / "requirements" / "scoring.txt"

@@ -8,7 +8,6 @@ import time
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from log_child import log_until_killed, outcome, prediction
 
 from millstream.errors import Conflict, NotFound, StorageFull, Unavailable
 from millstream.serving import records
@@ -16,6 +15,7 @@ from millstream.serving.log import PredictionLog
 from millstream.serving.records import Outcome, Prediction
 from millstream.serving.seal import Tail, discard, ended, seal
 from millstream.state import State, segments
+from tests.serving.log_child import log_until_killed, outcome, prediction
 
 
 def written(log, batches):
@@ -173,7 +173,7 @@ def test_without_a_second_path_the_caller_is_told_and_service_resumes_when_space
 @pytest.mark.parametrize("acknowledge", ["fsynced", "written"])
 def test_killed_at_random_instants_nothing_acknowledged_is_lost_or_doubled(tmp_path, acknowledge):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["log_child"])
+    context.set_forkserver_preload(["tests.serving.log_child"])
     chance = random.Random(11)
     acknowledged: dict[str, str] = {}
     for _ in range(25):

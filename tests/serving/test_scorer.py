@@ -1,7 +1,6 @@
 import math
 import time
 
-import mill
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +10,7 @@ from millstream.definitions.traffic import Champion
 from millstream.errors import BadData, IntegrityError
 from millstream.serving.chain import Chain
 from millstream.serving.scorer import Scorer
+from tests.serving import mill
 
 LATER = math.inf
 

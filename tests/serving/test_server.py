@@ -10,7 +10,6 @@ import threading
 import time
 from pathlib import Path
 
-import mill
 import pytest
 
 from millstream.serving import live as live_
@@ -18,6 +17,7 @@ from millstream.serving import records, watch
 from millstream.serving.client import Client
 from millstream.serving.load import Loader
 from millstream.serving.seal import ended, seal
+from tests.serving import mill
 
 PREDICT = "/v1/models/late/predict"
 HEAVY = ("polars", "numpy", "pandas", "deltalake", "mlflow", "duckdb", "sqlglot", "starlette", "lightgbm", "pyarrow",
