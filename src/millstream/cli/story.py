@@ -148,16 +148,18 @@ class Story:
                 await self._day(client, day, days[day])
                 progress.update(bar, advance=len(days[day]), day=str(day), says=f"{len(self.alarms)} alarms so far")
         # what the last day brought
-        await self._turn(self.until + timedelta(days=1))
+        await self._take_in(self.until + timedelta(days=1))
+        await self._look(self.until + timedelta(days=1))
 
     async def _day(self, client: Client, day: date, decisions: list[dict[str, Any]]) -> None:
-        await self._turn(day)
+        """Live one day: take in what midnight brought, then answer while the days before it are judged."""
+        await self._take_in(day)
         if day == BAD_RELEASE_ON:
             await self._bad_release(day)
+        work = [ask(client, MODEL, requests(decisions, fields=_FIELDS), self.tally), self._look(day)]
         if self._bad is not None and day == BAD_RELEASE_ON + ROLLED_BACK_AFTER:
-            await asyncio.gather(ask(client, MODEL, requests(decisions, fields=_FIELDS), self.tally), self._roll_back())
-            return
-        await ask(client, MODEL, requests(decisions, fields=_FIELDS), self.tally)
+            work.append(self._roll_back())
+        await asyncio.gather(*work)
 
     async def _prove(self) -> dict[str, Any]:
         _stage(8, "Prove", "any answer, any version, all of it")
@@ -215,11 +217,15 @@ class Story:
 
     # --- acting ----------------------------------------------------------------------------------------------
 
-    async def _turn(self, day: date) -> None:
-        """Begin a day: the airline commits what it knew by midnight, the clock moves, the wheel turns once."""
+    async def _take_in(self, day: date) -> None:
+        """Begin a day: the airline commits what it knew by midnight, the clock moves, features become current."""
         self.airline.publish(day - timedelta(days=1))
         self.clock.advance(self.standin.midnight(day))  # type: ignore[attr-defined]
-        turned = await asyncio.to_thread(self.control.send, "POST", "/api/tick", {})
+        await asyncio.to_thread(self.control.send, "POST", "/api/tick", {"part": "take-in"})
+
+    async def _look(self, day: date) -> None:
+        """Have the days that ended judged; tell what was found, and approve what the loop asks."""
+        turned = await asyncio.to_thread(self.control.send, "POST", "/api/tick", {"part": "look"})
         self._tell_alarms(turned["opened"], day)
         for said in turned["says"]:
             render.say(f"{day}  {said}", tone="good")
@@ -325,6 +331,10 @@ def _contract(report: dict[str, Any] | None) -> str:
     return f"[yellow]{len(failed)} of {count} failed[/]" if failed else f"[green]{count} hold[/]"
 
 
+def _ms(value: float | None) -> str:
+    return "·" if value is None else f"{value:.1f} ms"
+
+
 def _close(summary: dict[str, Any], *, failed: int, answered_by: dict[str, int]) -> None:
     render.console.print(f"\n[bold]The wheel turned in {summary['seconds']:.0f} s.[/]")
     latency = summary["latency_ms"]
@@ -337,10 +347,10 @@ def _close(summary: dict[str, Any], *, failed: int, answered_by: dict[str, int])
             ("predictions / outcomes joined", f"{summary['predictions']:,} / {summary['outcomes']:,}"),
             ("requests failed / answers lost", f"{failed} / {summary['lost']}"),
             ("answered by", ", ".join(f"{name} {count:,}" for name, count in answered_by.items())),
-            ("answer time p50 / p99", f"{latency['p50']} ms / {latency['p99']} ms"),
+            ("answer time p50 / p99", f"{_ms(latency['p50'])} / {_ms(latency['p99'])}"),
             ("alarms", f"{len(summary['alarms'])}, {planted} of them planted"),
             ("retrains / releases", f"{summary['retrains']} / {summary['releases']}"),
-            ("rollback", f"{summary['rollback_ms']} ms"),
+            ("rollback under traffic", _ms(summary["rollback_ms"])),
             ("retrained from pins to the same bytes", "yes" if summary["reproduced"] else "NO"),
             ("ledger, lake and releases verify", "yes" if summary["verify"] else "NO"),
         ],

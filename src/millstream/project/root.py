@@ -47,11 +47,13 @@ COMMANDS = {
     "audit": "prove:audit",
     "verify": "prove:verify",
     "lost": "prove:lost",
+    "mirror": "mirror:mirror",
+    "reconcile": "mirror:reconcile",
 }
 """Command to the function that carries it out, ``file:function`` of this room."""
 
-USER_CODE = frozenset({"train", "backtest", "reproduce"})
-"""Commands that import an estimator, and so run in a worker wherever a control plane is up."""
+IN_WORKER = frozenset({"train", "backtest", "reproduce", "mirror", "reconcile"})
+"""Commands that import user code or MLflow, and so run in a worker wherever a control plane is up."""
 
 
 class Project:
@@ -80,6 +82,8 @@ class Project:
         self.places = settings_.places(self.root, self.settings)
         self.clock = settings_.clock(self.settings, self.places)
         self._lock = ProjectLock(self.places.run, holder=holder) if lock else None
+        self.tell: Callable[[], object] = lambda: self.run("mirror")
+        """Tell other systems what became true; a control plane lets its worker do it while nobody waits."""
 
     @cached_property
     def state(self) -> State:

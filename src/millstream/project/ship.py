@@ -171,7 +171,7 @@ def put_live(project: Project, release_id: str, *, actor: str, reason: str) -> d
             row.model, row, expected_generation=at.generation, actor=actor, reason=reason, wait_s=WAIT_S
         )
     keep_served(project)
-    project_outbox(project)
+    project.tell()
     servers = len(swapped.acknowledged)
     said = f"{row.name} is live" + (
         f" on {servers} server{'s' * (servers != 1)} after {swapped.ms:.0f} ms" if servers else ""
@@ -207,7 +207,7 @@ def rollback(
     """Put the release before back, whole."""
     project.manifest.model(model)
     swapped = project.releases.rollback(model, to=to, actor=actor, reason=reason, wait_s=WAIT_S)
-    project_outbox(project)
+    project.tell()
     row = live(project, model)
     assert row is not None
     return {
@@ -216,16 +216,6 @@ def rollback(
         "version": row.version,
         "ms": swapped.ms,
     }
-
-
-def project_outbox(project: Project) -> int:
-    """Bring what mirrors the state up to date: the registry's alias ``champion``."""
-
-    def alias(body: Mapping[str, Any]) -> None:
-        if body["model_version"] is not None:
-            project.tracking.set_alias(body["model"], body["alias"], body["model_version"])
-
-    return project.releases.project({"alias": alias, "notify": lambda body: None})
 
 
 def _waiting(project: Project, decision: int | str | None) -> decisions.Decision:

@@ -15,7 +15,7 @@ from millstream.project import ship
 from millstream.project.answers import keep_ended
 from millstream.project.watch import Watch
 from millstream.serving.seal import ended
-from millstream.state import alarms, decisions, jobs, pointer
+from millstream.state import decisions, jobs, pointer
 from millstream.state import releases as rows
 from millstream.types import parse_instant
 
@@ -51,37 +51,8 @@ class Wheel:
         )
 
     def start(self) -> None:
-        """Resume what a stop interrupted, and compare what mirrors the state with it."""
+        """Resume what a stop interrupted."""
         self.durable.start()
-        if pointer.all(self.project.state):
-            self._reconcile()
-
-    def _reconcile(self) -> None:
-        """Raise an alarm for an alias that somebody else moved; it releases nothing."""
-        now = self.project.clock.now().isoformat()
-        for each in self.project.releases.reconcile(self.project.tracking.alias):
-            if each.ok:
-                continue
-            alarm = alarms.Alarm(
-                id=alarms.alarm_id(each.subject, "alias", each.subject, now[:10]),
-                model=each.subject,
-                kind="alias",
-                subject=each.subject,
-                severity="warn",
-                opened_at=now,
-                since=now[:10],
-                last_at=now,
-                value=None,
-                threshold=None,
-                says=each.says,
-                next=f"millstream status; the next swap or rollback of {each.subject} puts the alias right",
-            )
-            with self.project.state.transact() as tx:
-                alarms.put(tx, alarm)
-                detail = {"id": alarm.id, "model": alarm.model, "says": alarm.says}
-                self.project.ledger.append(
-                    tx, actor=ACTOR, act="alarm.open", subject=f"alias {each.subject}", detail=detail
-                )
 
     def stop(self) -> None:
         """Stop; what is under way resumes at the next start."""
@@ -89,18 +60,26 @@ class Wheel:
 
     def turn(self) -> dict[str, Any]:
         """Turn once, by the project's clock, and say what came of it."""
-        before = {each.id: each.status for each in jobs.recent(self.project.state)}
-        self.project.run("check", {"actor": ACTOR})
+        self.take_in()
+        return self.look()
+
+    def take_in(self) -> dict[str, Any]:
+        """Take in what arrived: new versions, their contracts, and served features kept current with them."""
+        checked: dict[str, Any] = self.project.run("check", {"actor": ACTOR})
+        return checked
+
+    def look(self) -> dict[str, Any]:
+        """Judge the days that have ended, and begin what harm or the schedule asks for; requests may flow meanwhile."""
         over = ended(self.project.places.log)
         judged = self.watch.judge()
         keep_ended(self.project, over)
         triggers = self.schedule.tick(self.project.clock.now())
-        ship.project_outbox(self.project)
+        self.project.tell()
         return {
             "now": self.project.clock.now().isoformat(),
             "opened": [msgspec.to_builtins(alarm) for each in judged for alarm in each.opened],
             "closed": [msgspec.to_builtins(alarm) for each in judged for alarm in each.closed],
-            "says": [each.says for each in triggers if not each.held and not before.get(each.model)],
+            "says": [each.says for each in triggers if not each.held],
             "held": [each.says for each in triggers if each.held],
             "working": [each.id for each in jobs.at_work(self.project.state) if each.status == "running"],
             "decisions": [_asked(self.project, each) for each in decisions.waiting(self.project.state)],
@@ -163,7 +142,7 @@ class ProjectSteps:
         """Put the approved release live; nothing to do when it was live since, even if it was rolled back again."""
         release = done["release"]["release"]
         if any(each["release"] == release for each in pointer.was_live(self._project.state, job.model)):
-            ship.project_outbox(self._project)
+            self._project.tell()
             row = rows.get(self._project.state, release)
             return {"says": f"{row.name} went live when it was approved", "version": row.version, "ms": 0.0}
         return ship.put_live(self._project, release, actor=ACTOR, reason=job.reason)

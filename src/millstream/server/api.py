@@ -32,8 +32,9 @@ def application(conductor: Conductor, *, token: str, hosts: frozenset[str]) -> A
         record = await run_in_threadpool(conductor.command, request.path_params["command"], arguments)
         return JSONResponse(record)
 
-    async def tick(_: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(conductor.tick))
+    async def tick(request: Request) -> Response:
+        part = (await _body(request)).get("part", "all")
+        return JSONResponse(await run_in_threadpool(conductor.tick, str(part)))
 
     async def unknown(request: Request, wrong: Exception) -> Response:
         assert isinstance(wrong, HTTPException)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from millstream.errors import MillstreamError
+from millstream.errors import MillstreamError, NotFound, near
 from millstream.project import Project
-from millstream.project.root import USER_CODE, checked
-from millstream.project.wheel import Wheel
+from millstream.project.root import IN_WORKER, checked
+from millstream.project.wheel import ACTOR, Wheel
 from millstream.server.workers import Worker
+from millstream.state import outbox
 
 _FLOW = frozenset({"ingest", "refresh", "check", "monitor", "sql", "score"})
 """Commands that read or move tables: one at a time."""
@@ -33,6 +36,9 @@ class Conductor:
         self._stopping = threading.Event()
         self._turning: threading.Thread | None = None
         self.worker = Worker(project.root, log=project.places.run / "worker.log")
+        self._teller = ThreadPoolExecutor(max_workers=1, thread_name_prefix="teller")
+        self._untold = threading.Event()
+        project.tell = self._tell
         self.wheel = Wheel(project, run=self.command)
 
     def start(self) -> None:
@@ -42,7 +48,7 @@ class Conductor:
 
     def command(self, name: str, arguments: Mapping[str, Any]) -> Any:
         """Carry out a command: user code in the worker, data one at a time, everything else at once."""
-        if name in USER_CODE:
+        if name in IN_WORKER:
             return self.worker.run(name, arguments)
         if name == "retrain":
             return self.wheel.retrain(**checked(name, self.wheel.retrain, arguments))
@@ -51,19 +57,37 @@ class Conductor:
                 return self.project.run(name, arguments)
         return self.project.run(name, arguments)
 
-    def tick(self) -> dict[str, Any]:
-        """Turn the wheel once: refresh, check, keep features current, judge, trigger."""
+    def tick(self, part: str = "all") -> dict[str, Any]:
+        """Turn the wheel once, or one part of it: ``take-in`` what arrived, then ``look`` at what has ended."""
+        parts = {"all": self.wheel.turn, "take-in": self.wheel.take_in, "look": self.wheel.look}
+        if part not in parts:
+            raise NotFound(f"a turn has no part {part!r}", do=near(part, parts))
         with self._flow:
-            return self.wheel.turn()
+            return parts[part]()
 
     def stop(self) -> None:
         """Stop turning and end the worker."""
         self._stopping.set()
         self.wheel.stop()
+        self._teller.shutdown(wait=False, cancel_futures=True)
         self.worker.stop()
+
+    def _tell(self) -> None:
+        """Let the worker tell other systems what became true, once it is free; nobody waits for it."""
+        if outbox.pending(self.project.state) and not self._untold.is_set():
+            self._untold.set()
+            self._teller.submit(self._aside, "mirror")
+
+    def _aside(self, command: str) -> None:
+        """Have the worker do what nobody waits for; what failed is tried again at the next turn or start."""
+        self._untold.clear()
+        with contextlib.suppress(MillstreamError):
+            self.worker.run(command, {"actor": ACTOR})
 
     def _turn(self) -> None:
         self.wheel.start()
+        for each in ("mirror", "reconcile"):  # what a stop left untold, and what somebody else moved meanwhile
+            self._teller.submit(self._aside, each)
         if self.project.settings.replay is not None:
             return
         while not self._stopping.wait(TICK_S):
@@ -71,5 +95,5 @@ class Conductor:
                 self.tick()
             except MillstreamError as wrong:
                 self.project.ledger.record(
-                    actor="system:loop", act="loop.failed", subject="tick", detail={"error": wrong.problem()}
+                    actor=ACTOR, act="loop.failed", subject="tick", detail={"error": wrong.problem()}
                 )
