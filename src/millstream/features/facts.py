@@ -105,7 +105,7 @@ def find_entities(entities: pl.DataFrame, keys: pl.DataFrame) -> Codes:
 
 def to_micros(instants: pl.Series) -> Instants:
     """Return a Datetime column as microseconds since the epoch; it must have no NULL."""
-    return instants.to_physical().cast(pl.Int64).to_numpy()
+    return instants.to_numpy().view(np.int64)
 
 
 def _instants(frame: pl.DataFrame, columns: tuple[str, ...]) -> tuple[Instants, npt.NDArray[np.bool_]]:
@@ -115,8 +115,12 @@ def _instants(frame: pl.DataFrame, columns: tuple[str, ...]) -> tuple[Instants, 
     for each in columns:
         column = frame[each]
         if column.null_count():
-            there &= column.is_not_null().to_numpy()
-        latest = np.maximum(latest, to_micros(column.fill_null(pl.lit(0).cast(column.dtype))))
+            present = column.is_not_null().to_numpy()
+            there &= present
+            instants = np.where(present, column.to_numpy().view(np.int64), 0)
+        else:
+            instants = column.to_numpy().view(np.int64)
+        latest = np.maximum(latest, instants)
     return latest, there
 
 

@@ -110,9 +110,11 @@ def _as_floats(facts: ViewFacts, entity: Codes, instants: Instants) -> tuple[npt
     worded = [each.unique().drop_nulls() for each in answers.values() if each.dtype == pl.String]
     texts = pl.concat(worded).unique().sort() if worded else pl.Series([], dtype=pl.String)
     for column, each in enumerate(answers.values()):
-        said = texts.search_sorted(each) if each.dtype == pl.String and len(texts) else each
-        numbers = pl.Series(said).cast(pl.Float64, strict=each.dtype != pl.String)
-        rows[:, column] = numbers.to_frame("v").select(pl.when(each.is_not_null()).then("v"))["v"].fill_null(np.nan)
+        if each.dtype == pl.String:
+            rows[:, column] = texts.search_sorted(each) if len(texts) else np.nan
+            rows[each.is_null().to_numpy(), column] = np.nan
+        else:
+            rows[:, column] = (each if each.dtype == pl.Float64 else each.cast(pl.Float64)).to_numpy()  # NULL is NaN
     return rows, texts.to_list()
 
 
