@@ -12,7 +12,7 @@ import pytest
 
 from millstream.errors import MillstreamError
 from millstream.project import Project
-from millstream.state import decisions, jobs, pointer
+from millstream.state import decisions, jobs, outbox, pointer
 from tests.journeys.answered import logged
 from tests.journeys.conftest import FIRST, Prepared
 from tests.journeys.doomed import FILE, POINTS
@@ -45,6 +45,7 @@ def doomed_retrain(house: House, points: tuple[str, ...]) -> None:
         tell(up, "approve", decision=asked.id, reason="no worse", actor=APPROVER)
         until(lambda: (job := job_of(project)) and job.ended_at, "it ends", within_s=60)
         until(up.control.alive, "control plane up")
+        until(lambda: not outbox.pending(project.state), "the registry is told")
     died = [line.split()[0] for line in (house.root / f"{FILE}.log").read_text().splitlines()]
     assert died == list(points), "it died everywhere it was told to"
 
@@ -79,12 +80,10 @@ def each_effect_once(house: House) -> None:
         assert project.run("verify")["ok"]
 
 
-@pytest.mark.nightly
 def test_a_control_plane_killed_after_each_effect_does_it_once(house: House) -> None:
     doomed_retrain_with(house, AFTER_EFFECTS)
 
 
-@pytest.mark.nightly
 def test_a_control_plane_killed_at_every_step_ends_where_it_would_have(house: House) -> None:
     doomed_retrain_with(house, POINTS)
 

@@ -97,7 +97,6 @@ def test_a_day_outside_the_replay_is_refused(tmp_path: Path, until: str, code: i
     assert not (tmp_path / "demo").exists()
 
 
-@pytest.mark.nightly
 def test_the_whole_story(tmp_path: Path) -> None:
     told = summary(demo(tmp_path / "demo", None))
     planted = [each for each in told["alarms"] if each["planted"]]
