@@ -58,6 +58,7 @@ def run_on(
     event_time = more.pop("event_time", None)
     known = more.pop("known", None)
     key = more.pop("key", ("id",))
+    newest = more.pop("newest", None)
     return run(
         table_of(*checks, key=key, event_time=event_time),
         batch_of(frame, key=key, event_time=event_time, known=known),
@@ -65,6 +66,7 @@ def run_on(
         other=others(**more),
         now=now,
         timezone="UTC",
+        newest=newest,
     )
 
 

@@ -106,3 +106,17 @@ def test_law_6_a_killed_control_plane_judges_the_days_as_one_that_lived(
     assert alarms == lived_alarms
     assert len(observed) > 100
     assert observed == lived
+
+
+def test_a_sender_that_falls_silent_is_noticed_without_a_new_version(house: House) -> None:
+    house.publish(date(2013, 2, 1))
+    house.run("check")
+    house.clock.advance(house.standin.midnight(date(2013, 2, 4)))  # type: ignore[attr-defined]
+    checked = house.run("check")
+    (movements,) = [each for each in checked["reports"] if each["table"] == "movements"]
+    (complete,) = [each for each in movements["results"] if each["check"] == "complete"]
+    assert not complete["ok"] and "0 of" in complete["says"], complete["says"]
+    assert len(movements["results"]) == 5, "what was said of the last batch still stands"
+    opened = {each["subject"]: each for each in house.run("monitor")["alarms"]}
+    assert "0 of" in opened["movements.complete"]["says"]
+    assert not [each for each in house.run("check")["reports"] if each["table"] == "movements"], "said once"

@@ -6,7 +6,18 @@ handed over with their reason, to be masked by key. Nothing is dropped, and noth
 
 from millstream.checks.contract import Change, changes, compare, summary, validate
 from millstream.checks.report import CheckReport, CheckResult
-from millstream.checks.runner import run
+from millstream.checks.runner import by_the_clock, run
 from millstream.checks.scene import Reader
 
-__all__ = ["Change", "CheckReport", "CheckResult", "Reader", "changes", "compare", "run", "summary", "validate"]
+__all__ = [
+    "Change",
+    "CheckReport",
+    "CheckResult",
+    "Reader",
+    "by_the_clock",
+    "changes",
+    "compare",
+    "run",
+    "summary",
+    "validate",
+]

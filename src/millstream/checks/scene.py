@@ -49,6 +49,8 @@ class Scene:
         Zone whose midnights part days.
     since
         When the checks last ran; None where that is not known.
+    newest
+        The newest event that was known before this batch; None where that is not known.
     """
 
     table: Table
@@ -58,3 +60,4 @@ class Scene:
     now: datetime
     timezone: str
     since: datetime | None = None
+    newest: datetime | None = None

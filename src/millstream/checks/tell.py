@@ -24,13 +24,14 @@ Answers = Mapping[str, Any]
 
 def tell(check: Check, answers: Answers, scene: Scene) -> tuple[CheckResult, pl.DataFrame | None]:
     """Turn a check's answers into its result and, for a check of rows that sets rows aside, those rows."""
+    if isinstance(check, Fresh):
+        newest = max((each for each in (answers.get("newest"), scene.newest) if each is not None), default=None)
+        return freshness(check, newest, scene), None
     if not scene.batch.frame.height:
         return _result(check, scene, ok=True, says=f"{subject(scene.table, check)}: no rows"), None
     match check:
         case Nulls():
             return _tell_nulls(check, answers, scene), None
-        case Fresh():
-            return freshness(check, answers["newest"], scene), None
         case _:
             return _tell_rows(check, answers, scene)
 
@@ -53,16 +54,17 @@ def _tell_nulls(check: Nulls, answers: Answers, scene: Scene) -> CheckResult:
 
 
 def freshness(check: Fresh, newest: datetime | None, scene: Scene) -> CheckResult:
-    """Judge the newest event of a table, from a batch or from wherever else it is known."""
+    """Judge the newest event of a table, which a batch brought or an earlier one."""
     named = subject(scene.table, check)
     if newest is None:
-        return _result(check, scene, ok=False, says=f"{named}: no row has an event time")
+        rows = scene.batch.frame.height
+        return _result(check, scene, ok=not rows, says=f"{named}: no {'row has an event time' if rows else 'rows'}")
     age = scene.now - newest
     limit = parse_duration(check.within)
     when = f"{span(age)} {'old' if age.total_seconds() >= 0 else 'ahead of now'}"
     ok = age <= limit
     says = f"{named}: the newest event is {when}, {'limit' if ok else 'above the limit of'} {span(limit)}"
-    return _result(check, scene, ok=ok, says=says, detail={"age_s": age.total_seconds()})
+    return _result(check, scene, ok=ok, says=says, detail={"newest": newest.isoformat()})
 
 
 def _tell_rows(check: Check, answers: Answers, scene: Scene) -> tuple[CheckResult, pl.DataFrame | None]:

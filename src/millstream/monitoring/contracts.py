@@ -27,10 +27,14 @@ def from_checks(report: CheckReport, day: date) -> list[Finding]:
 def from_record(record: Mapping[str, Any], day: date) -> list[Finding]:
     """Do the same with a report as it is kept: ``table``, ``version``, ``rows`` and ``results`` as plain data."""
     results = msgspec.convert(record["results"], tuple[CheckResult, ...])
-    return _from_results(record["table"], record["version"], record["rows"], results, day)
+    return _from_results(
+        record["table"], record["version"], record["rows"], results, day, checked_at=record.get("checked_at")
+    )
 
 
-def _from_results(table: str, version: int, rows: int, results: Iterable[CheckResult], day: date) -> list[Finding]:
+def _from_results(
+    table: str, version: int, rows: int, results: Iterable[CheckResult], day: date, *, checked_at: str | None = None
+) -> list[Finding]:
     found: dict[str, Finding] = {}
     for result in results:
         subject = _subject(table, result)
@@ -47,7 +51,13 @@ def _from_results(table: str, version: int, rows: int, results: Iterable[CheckRe
             severity=result.severity,
             since=day.isoformat(),
             next=f"millstream check {table}",
-            detail={"check": result.check, "version": version, "failed": result.failed_rows, "rows": rows},
+            detail={
+                "check": result.check,
+                "version": version,
+                "checked_at": checked_at,
+                "failed": result.failed_rows,
+                "rows": rows,
+            },
         )
         if subject not in found or broken:  # two checks of one name: the broken one speaks
             found[subject] = finding

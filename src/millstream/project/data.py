@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,12 @@ from millstream.types import parse_instant
 if TYPE_CHECKING:
     import polars as pl
 
-    from millstream.checks import CheckReport
-    from millstream.checks.scene import Between
+    from millstream.checks.scene import Between, Reader
+    from millstream.definitions.table import Table
     from millstream.features.plan import FeaturePlan
     from millstream.lake.frame import TableFrame
     from millstream.project.root import Project
+    from millstream.state.contracts import Checked
 
 SERVED_AHEAD = timedelta(days=4)
 """How long served features hold when nothing refreshes them; after that the fallback answers."""
@@ -74,56 +76,105 @@ def check(project: Project, *, tables: Iterable[str] | None = None, actor: str =
 
 
 def _check_one(project: Project, name: str, *, actor: str) -> dict[str, Any] | None:
-    from millstream.checks import run
-
+    """Check what a version brought; where none came, what may be wrong with that."""
     definition, head = project.manifest.table(name), project.lake.head(name)
     before = contracts.last(project.state, name)
-    if before is not None and before.version >= head.version:
-        return None
+    if before is None or before.version < head.version:
+        record = _check_batch(project, definition, head.version, before)
+        return _keep(project, record, made=record.pop("quarantine"), actor=actor)
+    again = _check_silence(project, definition, before)
+    return None if again is None else _keep(project, again, made=None, actor=actor)
+
+
+def _check_batch(project: Project, table: Table, version: int, before: Checked | None) -> dict[str, Any]:
+    from millstream.checks import run
+
     since = before.version if before is not None else None
-    batch = project.lake.added(name, since=since, version=head.version)
-    earlier = None if since is None else _earlier(project, name, since)
-
-    def other(table: str, *, columns: Sequence[str] | None = None, between: Between | None = None) -> TableFrame:
-        return project.lake.read(table, columns=columns, between=between, trusted=False)
-
     made = run(
-        definition,
-        batch,
-        known_keys=earlier,
-        other=other,
+        table,
+        project.lake.added(table.name, since=since, version=version),
+        known_keys=None if since is None else _earlier(project, table.name, since),
+        other=_other(project),
         now=project.clock.now(),
         timezone=project.settings.timezone,
         since=parse_instant(before.checked_at) if before is not None else None,
+        newest=_newest(before),
     )
-    record = _record(made, head.version)
+    results = [msgspec.to_builtins(each) for each in made.results]
+    quarantined = made.quarantine.height
+    return {
+        "table": table.name,
+        "version": version,
+        "rows": made.rows,
+        "results": results,
+        "quarantined": quarantined,
+        "quarantine": made.quarantine,
+    }
+
+
+def _check_silence(project: Project, table: Table, before: Checked) -> dict[str, Any] | None:
+    """Ask again the checks that time alone may break; None when they say what they said."""
+    from millstream.checks import by_the_clock, run
+
+    now, since, zone = project.clock.now(), parse_instant(before.checked_at), project.settings.timezone
+    wanted = by_the_clock(table, now=now, timezone=zone, since=since)
+    if not wanted:
+        return None
+    made = run(
+        dataclasses.replace(table, checks=wanted),
+        project.lake.added(table.name, since=before.version, version=before.version),
+        known_keys=None,
+        other=_other(project),
+        now=now,
+        timezone=zone,
+        since=since,
+        newest=_newest(before),
+    )
+    said = {(each["check"], each["subject"]): each for each in before.report["results"]}
+    news = {(each.check, each.subject): msgspec.to_builtins(each) for each in made.results}
+    judged_a_day = any(each.check == "complete" and each.detail.get("days") for each in made.results)
+    if not judged_a_day and all(said.get(about, {}).get("ok") == each["ok"] for about, each in news.items()):
+        return None
+    return before.report | {"results": list((said | news).values())}
+
+
+def _keep(project: Project, record: dict[str, Any], *, made: pl.DataFrame | None, actor: str) -> dict[str, Any]:
+    """Write down what checks found, and mask the rows that failed."""
+    name, version = record["table"], record["version"]
+    record["checked_at"] = at = project.clock.now().isoformat()
     with project.state.transact() as tx:
-        project.lake.quarantine(name, head.version, made.quarantine, tx=tx)
-        contracts.put(tx, name, head.version, at=project.clock.now().isoformat(), report=record)
+        if made is not None:
+            project.lake.quarantine(name, version, made, tx=tx)
+        contracts.put(tx, name, version, at=at, report=record)
         failed = [each["says"] for each in record["results"] if not each["ok"]]
         project.ledger.append(
             tx,
             actor=actor,
             act="table.check",
-            subject=f"{name}@{head.version}",
+            subject=f"{name}@{version}",
             detail={"rows": record["rows"], "quarantined": record["quarantined"], "failed": failed},
         )
     return record
 
 
+def _other(project: Project) -> Reader:
+    def other(table: str, *, columns: Sequence[str] | None = None, between: Between | None = None) -> TableFrame:
+        return project.lake.read(table, columns=columns, between=between, trusted=False)
+
+    return other
+
+
+def _newest(before: Checked | None) -> datetime | None:
+    """Return the newest event the last check of a table knew of."""
+    if before is None:
+        return None
+    found = [each["detail"]["newest"] for each in before.report["results"] if "newest" in each["detail"]]
+    return parse_instant(max(found)) if found else None
+
+
 def _earlier(project: Project, name: str, version: int) -> Callable[[], pl.DataFrame]:
     keys = project.manifest.table(name).key
     return lambda: project.lake.read(name, version=version, columns=keys, trusted=False).frame
-
-
-def _record(made: CheckReport, version: int) -> dict[str, Any]:
-    return {
-        "table": made.table,
-        "version": version,
-        "rows": made.rows,
-        "results": [msgspec.to_builtins(each) for each in made.results],
-        "quarantined": made.quarantine.height,
-    }
 
 
 def refuse_broken(project: Project, tables: Iterable[str]) -> None:

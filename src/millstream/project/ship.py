@@ -17,6 +17,7 @@ from millstream.state import releases as rows
 if TYPE_CHECKING:
     from millstream.features.plan import FeaturePlan
     from millstream.project.root import Project
+    from millstream.releases.swap import Swap
     from millstream.state.releases import ReleaseRow
 
 WAIT_S = 3.0
@@ -172,11 +173,19 @@ def put_live(project: Project, release_id: str, *, actor: str, reason: str) -> d
         )
     keep_served(project)
     project.tell()
+    return {"says": f"{row.name} is live{_followed(swapped)}", "version": row.version, "ms": swapped.ms}
+
+
+def _followed(swapped: Swap) -> str:
+    """Say how many servers answer with what is live now, and name those that do not yet."""
     servers = len(swapped.acknowledged)
-    said = f"{row.name} is live" + (
-        f" on {servers} server{'s' * (servers != 1)} after {swapped.ms:.0f} ms" if servers else ""
-    )
-    return {"says": said, "version": row.version, "ms": swapped.ms}
+    said = f" on {servers} server{'s' * (servers != 1)} after {swapped.ms:.0f} ms" if servers else ""
+    if swapped.waiting:
+        said += (
+            f"; {', '.join(swapped.waiting)} did not follow in {WAIT_S:.0f} s and answers with what was live until"
+            " its lease ends: millstream status"
+        )
+    return said
 
 
 def keep_served_for(project: Project, row: ReleaseRow) -> None:
@@ -212,7 +221,7 @@ def rollback(
     assert row is not None
     return {
         "status": "approved",
-        "says": f"{model} is rolled back to {row.name}",
+        "says": f"{model} is rolled back to {row.name}" + (_followed(swapped) if swapped.waiting else ""),
         "version": row.version,
         "ms": swapped.ms,
     }

@@ -57,7 +57,7 @@ class Watch:
         self._zone = ZoneInfo(project.settings.timezone)
         self._models: dict[str, _Model] = {}
         self._tail = AnswerTail(project)
-        self._contracts_judged: dict[str, int] = {}
+        self._contracts_judged: dict[str, tuple[int, str | None]] = {}
 
     def judge(self, model: str | None = None) -> list[Judgement]:
         """Judge every day that has ended and is not judged yet; write observations, alarms and ledger rows."""
@@ -205,8 +205,11 @@ class Watch:
             self._contracts_judged = self._judged_before()
         for name in self.project.manifest.tables:
             checked = contracts.last(self.project.state, name)
-            if checked is not None and self._contracts_judged.get(name) != checked.version:
-                self._contracts_judged[name] = checked.version
+            if checked is None:
+                continue
+            known = (checked.version, checked.report.get("checked_at"))
+            if self._contracts_judged.get(name) != known:
+                self._contracts_judged[name] = known
                 findings += from_record(checked.report, day)
         if not findings:
             return []
@@ -216,14 +219,15 @@ class Watch:
             apply(tx, judgement, ledger=self.project.ledger)
         return [judgement]
 
-    def _judged_before(self) -> dict[str, int]:
-        """Return the version of each table whose contract another process judged last."""
-        found: dict[str, int] = {}
+    def _judged_before(self) -> dict[str, tuple[int, str | None]]:
+        """Return the version and instant of each table's check that another process judged last."""
+        found: dict[str, tuple[int, str | None]] = {}
         for kind, subject in observations.subjects(self.project.state, ""):
             if kind == "contract":
                 last = observations.series(self.project.state, "", kind, subject)[-1]
                 table = subject.partition(".")[0]
-                found[table] = max(found.get(table, -1), last.detail["version"])
+                known = (last.detail["version"], last.detail.get("checked_at"))
+                found[table] = max(found.get(table, known), known, key=lambda each: (each[0], each[1] or ""))
         return found
 
 

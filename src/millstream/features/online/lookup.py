@@ -53,7 +53,8 @@ class Lookup:
         Parameters
         ----------
         row
-            Entity keys and request fields, as ``expressions.door.value`` gives them; a missing key is NULL.
+            Entity keys and request fields, as ``expressions.door.value`` gives them. A missing entity key is NULL;
+            what the request's expressions read must be there.
         at_us
             The instant, microseconds since 1970.
 
