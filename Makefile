@@ -68,6 +68,7 @@ clean:  ## remove what the commands above made
 	@[ -e .venv/.dev ] || { echo "installing Millstream and its demo ..." >&2; \
 		$(UV) pip install -q --python .venv/bin/python --no-deps --require-hashes -r requirements/demo.txt; }
 	@$(UV) pip install -q --python .venv/bin/python --no-deps -e .
+	@.venv/bin/python -m compileall -q src || true
 	@touch $@
 
 .venv/.dev: requirements/dev.txt pyproject.toml | .venv/bin/python libgomp

@@ -85,7 +85,7 @@ def demo(
         bool, typer.Option("--full", help="Replay every flight, not one in four, to the year's end.")
     ] = False,
     until: Annotated[
-        str | None, typer.Option("--until", help="Last day to replay; 2013-09-30 when left out.", show_default=False)
+        str | None, typer.Option("--until", help="Last day to replay; 2013-08-31 when left out.", show_default=False)
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -93,7 +93,7 @@ def demo(
     from millstream.cli.demo import Wishes, tell
 
     with calls.told(as_json=as_json):
-        last = until or ("2013-12-31" if full else "2013-09-30")
+        last = until or ("2013-12-31" if full else "2013-08-31")
         tell(Wishes(folder=folder, exit=exit_, ask=ask, full=full, until=last, json=as_json))
 
 
