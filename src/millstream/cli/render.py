@@ -220,7 +220,10 @@ def alarms(found: Sequence[dict[str, Any]]) -> None:
 
 def status(record: dict[str, Any]) -> None:
     """Show where everything stands."""
-    console.print(f"[bold]{escape(record['project'])}[/]  {record['now'][:16]}  [dim]{escape(record['clock'])}[/]")
+    where = "" if record["environment"] == "prod" else f"  [bold yellow]{escape(record['environment'])}[/]"
+    console.print(
+        f"[bold]{escape(record['project'])}[/]{where}  {record['now'][:16]}  [dim]{escape(record['clock'])}[/]"
+    )
     table(
         "table",
         "version",
