@@ -92,8 +92,16 @@ def ingest(record: dict[str, Any]) -> None:
             "rows",
             "how",
             "bytes copied",
+            "why",
             rows=[
-                (each["table"], each["version"], number(each["rows"]), each["kind"], number(each["bytes_copied"]))
+                (
+                    each["table"],
+                    each["version"],
+                    number(each["rows"]),
+                    each["kind"],
+                    number(each["bytes_copied"]),
+                    escape(each["why"]),
+                )
                 for each in record["versions"]
             ],
             right={1, 2, 4},

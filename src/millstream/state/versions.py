@@ -211,6 +211,13 @@ def head(state: State, table: str) -> TableVersion | None:
     return msgspec.json.decode(found[0]["body"], type=TableVersion) if found else None
 
 
+def before(state: State, table: str, version: int) -> TableVersion | None:
+    """Return the registered version before one, if any."""
+    query = "SELECT body FROM table_versions WHERE name = ? AND version < ? ORDER BY version DESC LIMIT 1"
+    found = state.query(query, (table, version))
+    return msgspec.json.decode(found[0]["body"], type=TableVersion) if found else None
+
+
 def heads(state: State) -> dict[str, int]:
     """Return the newest version of every table."""
     found = state.query("SELECT name, max(version) AS version FROM table_versions GROUP BY name ORDER BY name")
