@@ -300,8 +300,7 @@ class App:
     def _model(self, name: str) -> dict[str, Any]:
         chain = self.live.chain(name)
         plan = chain.champion.plan
-        types = {key: dtype for view in plan.views for key, dtype in zip(view.keys, view.entity_types, strict=True)}
-        types |= plan.request
+        types = plan.request_types
         said = self._serving(chain)
         return {
             "name": name,

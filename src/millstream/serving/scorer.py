@@ -204,8 +204,7 @@ def _flat(applied: Mapping[str, Pins]) -> Pins:
 
 def _door(plan: FeaturePlan) -> dict[str, Callable[[Any], Any]]:
     """Say for each column a caller sends how its JSON value is taken, by the type its use demands."""
-    types = {key: dtype for view in plan.views for key, dtype in zip(view.keys, view.entity_types, strict=True)}
-    types |= plan.request
+    types = plan.request_types
     return {
         name: partial(through_the_door, dtype=types[name], where=f"column {name!r} of the request")
         if name in types
