@@ -65,7 +65,9 @@ def every(
     place = np.arange(len(entity)) - np.repeat(np.cumsum(per_entity) - per_entity - born, per_entity)
     order = np.lexsort((entity, place))
     found = at(plan, rows, entities=entities, entity=entity[order], instants=grid[place[order]])
-    return found if plan.ticks.horizon is None else _with_targets(found, plan.ticks, grid)
+    if plan.ticks.horizon is not None:
+        found = _with_targets(found, plan.ticks, grid)
+    return found.select(*plan.request_columns, "decided_at")
 
 
 def at(
