@@ -247,6 +247,16 @@ class FeaturePlan(msgspec.Struct, frozen=True):
         return tuple(dict.fromkeys((*self.row_key, *self.entity_columns, *self.request)))
 
     @property
+    def spine_columns(self) -> tuple[str, ...]:
+        """Name what a spine is made of: what a caller sends, and whom the label's facts are about."""
+        return tuple(dict.fromkeys((*self.request_columns, *(self.ahead.keys if self.ahead is not None else ()))))
+
+    @property
+    def prediction_key(self) -> tuple[str, ...]:
+        """Name the columns that tell one prediction from every other: of an entity, also when it was made."""
+        return self.row_key if self.ticks is None else (*self.row_key, "decided_at")
+
+    @property
     def request_types(self) -> dict[str, DType]:
         """Return the types of entity columns and request fields; the row's key keeps the type it has."""
         keys = {key: dtype for view in self.views for key, dtype in zip(view.keys, view.entity_types, strict=True)}

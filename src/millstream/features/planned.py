@@ -14,6 +14,7 @@ import polars as pl
 
 from millstream.errors import Refused
 from millstream.features.facts import (
+    ALWAYS,
     COLUMN,
     FOREVER,
     NOBODY,
@@ -182,11 +183,18 @@ def planned_steps(
 
 
 def _only(facts: Facts, held: Indices) -> Facts:
-    """Return some facts, which are believed for good."""
+    """Return facts that are believed, so that only their events say when they begin.
+
+    Which of two events at one instant was known first still decides which is the latest: the order of known-at is
+    kept, in microseconds before the event.
+    """
+    event = facts.event[held]
+    rank = np.empty(len(held), dtype=np.int64)
+    rank[np.argsort(facts.known[held], kind="stable")] = np.arange(len(held))
     return Facts(
         entity=facts.entity[held],
-        event=facts.event[held],
-        known=facts.known[held],
+        event=event,
+        known=np.where(event == ALWAYS, ALWAYS, event - len(held)) + rank,
         superseded=np.full(len(held), FOREVER),
         successor=np.full(len(held), -1),
     )

@@ -67,9 +67,13 @@ def spine(
     that of the latest row known at all.
     """
     shown = _each(plan, rows, between, static_at) if plan.ticks is None else _every(plan, rows, between, facts)
-    if plan.ahead is None or facts is None:
+    if plan.ahead is None:
         return shown
-    return add_label(plan.ahead, shown, facts, known_by=between[1] or last_known(rows, facts))
+    told = [*plan.request_columns, "decided_at"]
+    if facts is None:
+        return shown.select(told)
+    labelled = add_label(plan.ahead, shown, facts, known_by=between[1] or last_known(rows, facts))
+    return labelled.select(*told, "label", "label_known_at")
 
 
 def _every(
@@ -98,7 +102,7 @@ def _each(
         chosen = chosen.filter(pl.col("decided_at") < until)
     check_known(plan, rows, decided=chosen)
     fields = [pl.col(name).cast(COLUMN[dtype]) for name, dtype in plan.request.items()]
-    shown = chosen.with_columns(fields).select(*plan.request_columns, "decided_at")
+    shown = chosen.with_columns(fields).select(*plan.spine_columns, "decided_at")
     if plan.label is None:
         return shown
     labels = _labels(plan, revisions, rows)

@@ -57,7 +57,7 @@ def every(
     entities, first = _born(rows)
     begin = _beginning(first, since, seen)
     if begin is None or begin >= until:
-        return _empty(plan)
+        return _empty(plan, rows)
     grid = calendar.ticks(plan.ticks.step, timezone=plan.ticks.timezone, since=begin, until=until)
     born = np.searchsorted(grid, first)
     per_entity = len(grid) - born
@@ -67,29 +67,35 @@ def every(
     found = at(plan, rows, entities=entities, entity=entity[order], instants=grid[place[order]])
     if plan.ticks.horizon is not None:
         found = _with_targets(found, plan.ticks, grid)
-    return found.select(*plan.request_columns, "decided_at")
+    return found.select(*plan.spine_columns, "decided_at")
 
 
 def at(
     plan: FeaturePlan, rows: TableFrame, *, entities: pl.DataFrame, entity: Codes, instants: Instants
 ) -> pl.DataFrame:
     """Return the rows of entities at instants: their columns as believed then, where ``where`` holds."""
-    wanted = [name for name in plan.request_columns if name not in (*rows.key, TARGET)]
-    asked = {name: WindowPlan("last", _column(name, rows.schema[name]), None, rows.schema[name]) for name in wanted}
-    if plan.where is not None:
-        asked[_WHERE] = WindowPlan("last", plan.where, None, "boolean")
     found = entities[entity].with_columns(pl.Series("decided_at", instants).cast(_INSTANT))
-    if asked:
-        types = tuple(rows.schema[each] for each in rows.key)
-        view = ViewPlan("rows", rows.table, rows.key, types, rows.key, asked)
-        answers = ViewFacts(view, _timeless(rows))
-        codes = answers.find(entities)[entity]
-        found = found.with_columns(each.alias(name) for name, each in answers.ask(codes, instants).items())
-    if plan.where is not None:
-        found = found.filter(pl.col(_WHERE).fill_null(False))
+    wanted = [name for name in plan.spine_columns if name not in (*rows.key, TARGET)]
+    found = as_believed(rows, found, wanted, where=plan.where)
     fields = [pl.col(name).cast(COLUMN[dtype]) for name, dtype in plan.request.items() if name != TARGET]
-    kept = [name for name in plan.request_columns if name != TARGET]
-    return found.with_columns(fields).select(*kept, "decided_at")
+    return found.with_columns(fields).select(*(each for each in plan.spine_columns if each != TARGET), "decided_at")
+
+
+def as_believed(
+    rows: TableFrame, asked: pl.DataFrame, columns: Iterable[str], *, where: Expression | None = None
+) -> pl.DataFrame:
+    """Add columns of entities as believed at ``decided_at``; leave out those for which ``where`` is not true then."""
+    wanted = {name: WindowPlan("last", _column(name, rows.schema[name]), None, rows.schema[name]) for name in columns}
+    if where is not None:
+        wanted[_WHERE] = WindowPlan("last", where, None, "boolean")
+    if not wanted:
+        return asked
+    types = tuple(rows.schema[each] for each in rows.key)
+    answers = ViewFacts(ViewPlan("rows", rows.table, rows.key, types, rows.key, wanted), _timeless(rows))
+    instants = asked["decided_at"].to_physical().to_numpy()
+    said = answers.ask(answers.find(asked.select(rows.key)), instants)
+    found = asked.with_columns(each.alias(name) for name, each in said.items())
+    return found if where is None else found.filter(pl.col(_WHERE).fill_null(False)).drop(_WHERE)
 
 
 def existing(plan: FeaturePlan, rows: TableFrame, instant: datetime) -> pl.DataFrame:
@@ -155,8 +161,11 @@ def _column(name: str, dtype: DType) -> Expression:
     return Expression(name, Column(name, dtype), dtype, (name,))
 
 
-def _empty(plan: FeaturePlan) -> pl.DataFrame:
-    types = {name: COLUMN[plan.request_types[name]] for name in plan.request_columns}
+def _empty(plan: FeaturePlan, rows: TableFrame) -> pl.DataFrame:
+    types = {
+        name: _INSTANT if name == TARGET else COLUMN[plan.request.get(name, rows.schema[name])]
+        for name in plan.spine_columns
+    }
     return pl.DataFrame(schema=types | {"decided_at": _INSTANT})
 
 
