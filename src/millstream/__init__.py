@@ -16,13 +16,14 @@ from millstream.version import __version__
 if TYPE_CHECKING:
     from millstream.definitions import checks, features, loop, monitors, sources, splits, tasks, traffic
     from millstream.definitions.model import Model
-    from millstream.definitions.rows import Each
+    from millstream.definitions.rows import Each, Every
     from millstream.definitions.table import Table
     from millstream.definitions.view import FeatureView
     from millstream.project import Project, open
 
 _DOOR = {
     "Each": "millstream.definitions.rows:Each",
+    "Every": "millstream.definitions.rows:Every",
     "FeatureView": "millstream.definitions.view:FeatureView",
     "Model": "millstream.definitions.model:Model",
     "Project": "millstream.project:Project",
@@ -40,6 +41,7 @@ _DOOR = {
 
 __all__ = [
     "Each",
+    "Every",
     "FeatureView",
     "Model",
     "Project",

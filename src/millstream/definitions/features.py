@@ -1,5 +1,6 @@
 """What a feature is: a window over the facts of an entity, or an expression over the request.
 
+The same words say a label that looks ahead: ``of`` names the table of its facts, ``ahead`` the window's length.
 ``over`` is the window's length; without it the window is all that is known. Every window follows one rule: a fact
 is in a window of length w at T when event_time <= T < event_time + w, it is known at T, and its value is the
 latest believed at T.
@@ -7,11 +8,14 @@ latest believed at T.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import msgspec
 
+from millstream.definitions.rows import At
+from millstream.definitions.table import Table
 from millstream.types import DType
 
 Aggregate: TypeAlias = Literal["count", "sum", "mean", "min", "max", "std", "last", "any", "none"]
@@ -25,17 +29,28 @@ class Window(msgspec.Struct, frozen=True):
     aggregate
         What is computed.
     value
-        A row expression over the view's table; None counts rows.
+        A row expression over the view's table; None takes the facts themselves.
     over
         Length of the window looking back, or None for all that is known.
     ahead
         Length of the window looking forward; only a label may have one.
+    of, on
+        For a label: the table of its facts, and which of its columns name the entity, by the rows' columns that hold
+        it (columns of one name when left out).
+    where
+        A row expression; only facts for which it is true count.
+    at
+        For a label: where its window begins.
     """
 
     aggregate: Aggregate
     value: str | None = None
     over: str | None = None
     ahead: str | None = None
+    of: str | None = None
+    where: str | None = None
+    on: dict[str, str] | None = None
+    at: At = "decided_at"
 
 
 @dataclass(frozen=True, init=False)
@@ -52,46 +67,143 @@ class Request:
         object.__setattr__(self, "fields", fields)
 
 
-def count(value: str | None = None, *, over: str | None = None) -> Window:
+@dataclass(frozen=True)
+class _Ahead:
+    """What only a label says of its window."""
+
+    of: Table | str | None
+    ahead: str | None
+    on: Mapping[str, str] | None
+    at: At
+
+
+def count(
+    value: str | None = None,
+    *,
+    over: str | None = None,
+    where: str | None = None,
+    of: Table | str | None = None,
+    ahead: str | None = None,
+    on: Mapping[str, str] | None = None,
+    at: At = "decided_at",
+) -> Window:
     """Count facts (or those whose value is not NULL); 0 for none."""
-    return Window("count", value, over)
+    return _window("count", value, over, where, _Ahead(of, ahead, on, at))
 
 
-def sum(value: str, *, over: str | None = None) -> Window:
+def sum(
+    value: str,
+    *,
+    over: str | None = None,
+    where: str | None = None,
+    of: Table | str | None = None,
+    ahead: str | None = None,
+    on: Mapping[str, str] | None = None,
+    at: At = "decided_at",
+) -> Window:
     """Sum values; 0 for an entity already seen, NULL for one never seen."""
-    return Window("sum", value, over)
+    return _window("sum", value, over, where, _Ahead(of, ahead, on, at))
 
 
-def mean(value: str, *, over: str | None = None) -> Window:
+def mean(
+    value: str,
+    *,
+    over: str | None = None,
+    where: str | None = None,
+    of: Table | str | None = None,
+    ahead: str | None = None,
+    on: Mapping[str, str] | None = None,
+    at: At = "decided_at",
+) -> Window:
     """Average values; a boolean gives a share. NULL for none."""
-    return Window("mean", value, over)
+    return _window("mean", value, over, where, _Ahead(of, ahead, on, at))
 
 
-def min(value: str, *, over: str | None = None) -> Window:
+def min(
+    value: str,
+    *,
+    over: str | None = None,
+    where: str | None = None,
+    of: Table | str | None = None,
+    ahead: str | None = None,
+    on: Mapping[str, str] | None = None,
+    at: At = "decided_at",
+) -> Window:
     """Smallest value; NULL for none."""
-    return Window("min", value, over)
+    return _window("min", value, over, where, _Ahead(of, ahead, on, at))
 
 
-def max(value: str, *, over: str | None = None) -> Window:
+def max(
+    value: str,
+    *,
+    over: str | None = None,
+    where: str | None = None,
+    of: Table | str | None = None,
+    ahead: str | None = None,
+    on: Mapping[str, str] | None = None,
+    at: At = "decided_at",
+) -> Window:
     """Largest value; NULL for none."""
-    return Window("max", value, over)
+    return _window("max", value, over, where, _Ahead(of, ahead, on, at))
 
 
-def std(value: str, *, over: str | None = None) -> Window:
+def std(
+    value: str,
+    *,
+    over: str | None = None,
+    where: str | None = None,
+    of: Table | str | None = None,
+    ahead: str | None = None,
+    on: Mapping[str, str] | None = None,
+    at: At = "decided_at",
+) -> Window:
     """Sample standard deviation (n - 1); NULL for fewer than two values."""
-    return Window("std", value, over)
+    return _window("std", value, over, where, _Ahead(of, ahead, on, at))
 
 
-def last(value: str, *, over: str | None = None) -> Window:
+def last(
+    value: str,
+    *,
+    over: str | None = None,
+    where: str | None = None,
+    of: Table | str | None = None,
+    ahead: str | None = None,
+    on: Mapping[str, str] | None = None,
+    at: At = "decided_at",
+) -> Window:
     """Value of the latest event (by event time, then known-at); NULL for none."""
-    return Window("last", value, over)
+    return _window("last", value, over, where, _Ahead(of, ahead, on, at))
 
 
-def any(value: str, *, over: str | None = None) -> Window:
-    """Whether the value was true for any fact; NULL for none."""
-    return Window("any", value, over)
+def any(
+    value: str | None = None,
+    *,
+    over: str | None = None,
+    where: str | None = None,
+    of: Table | str | None = None,
+    ahead: str | None = None,
+    on: Mapping[str, str] | None = None,
+    at: At = "decided_at",
+) -> Window:
+    """Whether the value was true for any fact; NULL for none. Of a label, without facts: false."""
+    return _window("any", value, over, where, _Ahead(of, ahead, on, at))
 
 
-def none(value: str, *, over: str | None = None) -> Window:
-    """Whether the value was true for no fact; NULL for none."""
-    return Window("none", value, over)
+def none(
+    value: str | None = None,
+    *,
+    over: str | None = None,
+    where: str | None = None,
+    of: Table | str | None = None,
+    ahead: str | None = None,
+    on: Mapping[str, str] | None = None,
+    at: At = "decided_at",
+) -> Window:
+    """Whether the value was true for no fact; NULL for none. Of a label, without facts: true."""
+    return _window("none", value, over, where, _Ahead(of, ahead, on, at))
+
+
+def _window(aggregate: Aggregate, value: str | None, over: str | None, where: str | None, said: _Ahead) -> Window:
+    of = said.of.name if isinstance(said.of, Table) else said.of
+    on = None if said.on is None else dict(said.on)
+    return Window(aggregate, value, over, said.ahead, of, where, on, said.at)

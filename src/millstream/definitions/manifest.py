@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from millstream.definitions.features import Request
+from millstream.definitions.features import Request, Window
 from millstream.definitions.model import Model
 from millstream.definitions.table import Table
 from millstream.definitions.view import FeatureView
@@ -120,6 +120,12 @@ def _refuse_dangling(manifest: Manifest) -> None:
             raise DefinitionError(
                 f"model {model.name!r} has rows of table {model.rows.of!r}, which nothing defines",
                 do=near(model.rows.of, manifest.tables),
+            )
+        ahead = model.label.of if isinstance(model.label, Window) else None
+        if ahead is not None and ahead not in manifest.tables:
+            raise DefinitionError(
+                f"the label of model {model.name!r} looks at table {ahead!r}, which nothing defines",
+                do=near(ahead, manifest.tables),
             )
         for role in model.features:
             if role.view not in manifest.views:

@@ -12,7 +12,7 @@ import msgspec
 from millstream.definitions.features import Window
 from millstream.definitions.loop import Every
 from millstream.definitions.monitors import Classic
-from millstream.definitions.rows import Each
+from millstream.definitions.rows import Rows
 from millstream.definitions.splits import Time
 from millstream.definitions.tasks import Task
 from millstream.definitions.traffic import Champion
@@ -59,7 +59,8 @@ class Model:
     rows
         What it predicts for.
     label
-        Expression over the rows' table. NULL is unlabelled: kept, counted, not fitted.
+        Expression over the rows' table, or a window that looks ahead: ``features.any(of=failures, ahead="48h")``.
+        NULL is unlabelled: kept, counted, not fitted.
     features
         Feature views, or roles of them, in the order the model sees them.
     estimator
@@ -75,7 +76,7 @@ class Model:
     """
 
     name: str
-    rows: Each
+    rows: Rows
     label: str | Window
     features: tuple[Role, ...]
     estimator: Estimator
@@ -92,7 +93,7 @@ class Model:
         self,
         name: str,
         *,
-        rows: Each,
+        rows: Rows,
         label: str | Window,
         features: Iterable[FeatureView | Role],
         estimator: Any,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from millstream.definitions.features import Request, Window
+from millstream.definitions.rows import At
 from millstream.definitions.table import Table
 from millstream.errors import DefinitionError
 from millstream.types import parse_duration
@@ -51,15 +52,18 @@ class FeatureView:
         object.__setattr__(self, "ttl", ttl)
         self._refuse_contradictions()
 
-    def on(self, keys: Mapping[str, str], *, name: str) -> Role:
+    def on(self, keys: Mapping[str, str], *, name: str, at: At = "decided_at") -> Role:
         """Use the view for another role: entity column to the column of the rows that holds it.
+
+        With ``at="target_at"``, under a horizon, the windows are those that contain the instant that is predicted, of
+        facts that were known at the decision: what is planned ahead, such as promotions.
 
         >>> from millstream.definitions.features import last
         >>> weather = FeatureView("weather", of="weather", entity="airport", features={"wind": last("wind_speed")})
         >>> weather.on({"airport": "dest"}, name="weather_at_dest").name
         'weather_at_dest'
         """
-        return Role(view=self.name, keys=dict(keys), name=name)
+        return Role(view=self.name, keys=dict(keys), name=name, at=at)
 
     def _refuse_contradictions(self) -> None:
         if not self.features:
@@ -87,3 +91,4 @@ class Role:
     view: str
     keys: dict[str, str]
     name: str
+    at: At = "decided_at"

@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TypeAlias
 
 from millstream.definitions.features import Request, Window
 from millstream.definitions.manifest import Manifest
 from millstream.definitions.model import Model
+from millstream.definitions.table import Table
 from millstream.definitions.view import FeatureView, Role
-from millstream.errors import DefinitionError, LeakError, NotYet, near
+from millstream.errors import DefinitionError, LeakError
 from millstream.expressions import Expression, parse
-from millstream.features.plan import FeatureColumn, FeaturePlan, ViewPlan, WindowPlan
+from millstream.features.labels import compile_label
+from millstream.features.plan import TARGET, FeatureColumn, FeaturePlan, TickPlan, ViewPlan, WindowPlan
+from millstream.features.resolve import (
+    ACCEPTED,
+    ANSWERS,
+    RESERVED,
+    answer_type,
+    filtered,
+    refuse_reserved,
+    refuse_type,
+    refuse_unknown,
+    refuse_unlike,
+    typed,
+)
 from millstream.types import MICROSECOND, DType, Schema, parse_duration
 
-RESERVED = ("decided_at", "label", "label_known_at")
-"""Columns the spine adds."""
-
 _Features: TypeAlias = tuple[tuple[FeatureColumn, ...], tuple[ViewPlan, ...], dict[str, DType], dict[str, Expression]]
-_NUMBERS: tuple[DType, ...] = ("bigint", "double", "boolean")
-_ANSWERS: tuple[DType, ...] = (*_NUMBERS, "varchar")
-_ENTITIES: tuple[DType, ...] = ("varchar", "bigint", "boolean", "date", "timestamptz")
-_ACCEPTED: dict[str, tuple[DType, ...]] = {
-    "sum": _NUMBERS,
-    "mean": _NUMBERS,
-    "std": _NUMBERS,
-    "min": ("bigint", "double"),
-    "max": ("bigint", "double"),
-    "last": _ANSWERS,
-    "any": ("boolean",),
-    "none": ("boolean",),
-}
 
 
 def compile_plan(
-    manifest: Manifest, model_name: str, schemas: Mapping[str, Schema], known: Mapping[str, Mapping[str, str]]
+    manifest: Manifest,
+    model_name: str,
+    schemas: Mapping[str, Schema],
+    known: Mapping[str, Mapping[str, str]],
+    *,
+    timezone: str = "UTC",
 ) -> FeaturePlan:
     """Resolve what a model reads.
 
@@ -45,10 +48,12 @@ def compile_plan(
     model_name
         Which model.
     schemas
-        Table to its columns and types, for the rows' table and every view's.
+        Table to its columns and types, for the rows' table, every view's and the label's.
     known
         Table to (column to known-at column), as ``TableFrame.known`` has it: what becomes known together with the
         label is refused here, everything else when rows are read (``check_known``).
+    timezone
+        The project's, for the calendar of ``Every`` where the table names none.
 
     Raises
     ------
@@ -58,40 +63,52 @@ def compile_plan(
         For unknown columns and types that do not fit; near matches are named.
     LeakError
         When a prediction reads its row's own label, or what becomes known only together with it.
-    NotYet
-        For labels that are windows.
     """
     model = manifest.model(model_name)
     rows = manifest.table(model.rows.of)
     schema = schemas[rows.name]
-    _refuse_reserved(rows.name, schema)
+    ticks = model.rows.step is not None
+    refuse_reserved(rows.name, schema, (*RESERVED, TARGET) if ticks else RESERVED)
     where = f"model {model.name}"
-    columns, views, request, request_features = _features(manifest, model, schemas)
-    plan = FeaturePlan(
-        model=model.name,
-        rows_table=rows.name,
-        row_key=rows.key,
-        event_time=rows.event_time,
-        decide_at=_typed(model.rows.decide_at, schema, where=f"{where}: decide_at", accepted=("timestamptz",)),
-        where=_typed(model.rows.where, schema, where=f"{where}: where", accepted=("boolean",)),
-        label=_label(model, schema),
-        columns=columns,
-        views=views,
-        request=request,
-        request_features=request_features,
-    )
     if not rows.key:
         raise DefinitionError(
             f"{where} predicts rows of table {rows.name!r}, which has no key",
             expected="Table(..., key=...): predictions and outcomes are joined by it",
         )
+    target = model.rows.horizon is not None
+    rows_schema: Schema = {**schema, TARGET: "timestamptz"} if target else schema
+    columns, views, request, request_features = _features(manifest, model, schemas, rows_schema)
+    calendar = _ticks(model, rows, schema, timezone)
+    zone = None if calendar is None else calendar.timezone
+    label, ahead = compile_label(manifest, model, schemas, rows_schema, zone=zone)
+    plan = FeaturePlan(
+        model=model.name,
+        rows_table=rows.name,
+        row_key=(*rows.key, TARGET) if target else rows.key,
+        event_time=rows.event_time,
+        decide_at=typed(model.rows.decide_at, schema, where=f"{where}: decide_at", accepted=("timestamptz",)),
+        where=typed(model.rows.where, schema, where=f"{where}: where", accepted=("boolean",)),
+        label=label,
+        columns=columns,
+        views=views,
+        request=request,
+        request_features=request_features,
+        ahead=ahead,
+        ticks=calendar,
+    )
     _refuse_own_label(plan, known.get(rows.name, {}))
     return plan
 
 
-def _features(manifest: Manifest, model: Model, schemas: Mapping[str, Schema]) -> _Features:
+def _ticks(model: Model, rows: Table, schema: Schema, timezone: str) -> TickPlan | None:
+    if model.rows.step is None:
+        return None
+    zone = rows.timezone or timezone
+    return TickPlan(model.rows.step, zone, model.rows.horizon, tuple(schema[each] for each in rows.key))
+
+
+def _features(manifest: Manifest, model: Model, schemas: Mapping[str, Schema], rows_schema: Schema) -> _Features:
     """Resolve the roles into what a plan says of features."""
-    rows_schema = schemas[model.rows.of]
     columns: list[FeatureColumn] = []
     views: list[ViewPlan] = []
     request: dict[str, DType] = {}
@@ -103,32 +120,39 @@ def _features(manifest: Manifest, model: Model, schemas: Mapping[str, Schema]) -
             for feature, text in definition.features.items():
                 name = f"{role.name}.{feature}"
                 found = parse(str(text), definition.of.fields, where=f"feature {name}")
-                _refuse_type(f"feature {name}", found, _ANSWERS)
+                refuse_type(f"feature {name}", found, ANSWERS)
                 expressions[name] = found
                 columns.append(FeatureColumn(name, found.dtype))
         else:
-            view = _view(definition, role, manifest=manifest, schemas=schemas, rows_table=model.rows.of)
+            view = _view(definition, role, manifest=manifest, schemas=schemas, model=model, rows_schema=rows_schema)
             views.append(view)
             columns.extend(FeatureColumn(f"{role.name}.{each}", window.dtype) for each, window in view.features.items())
     return tuple(columns), tuple(views), request, expressions
 
 
 def _view(
-    definition: FeatureView, role: Role, *, manifest: Manifest, schemas: Mapping[str, Schema], rows_table: str
+    definition: FeatureView,
+    role: Role,
+    *,
+    manifest: Manifest,
+    schemas: Mapping[str, Schema],
+    model: Model,
+    rows_schema: Schema,
 ) -> ViewPlan:
     where = f"feature view {role.name}"
     table = manifest.table(str(definition.of))
-    schema, rows_schema = schemas[table.name], schemas[rows_table]
-    _refuse_unknown(definition.entity, schema, where=f"{where}: entity", table=table.name)
-    _refuse_unknown(role.keys, definition.entity, where=f"{where}: role", table=table.name)
+    schema, rows_table = schemas[table.name], model.rows.of
+    if role.at == TARGET and model.rows.horizon is None:
+        raise DefinitionError(
+            f"{where} is about target_at, and the rows of model {model.name} have no horizon",
+            expected='rows=Every(..., horizon=("1d", "28d")), or at="decided_at"',
+        )
+    refuse_unknown(definition.entity, schema, where=f"{where}: entity", table=table.name)
+    refuse_unknown(role.keys, definition.entity, where=f"{where}: role", table=table.name)
     keys = tuple(role.keys.get(each, each) for each in definition.entity)
-    _refuse_unknown(keys, rows_schema, where=f"{where}: entity", table=rows_table)
+    refuse_unknown(keys, rows_schema, where=f"{where}: entity", table=rows_table)
     for column, key in zip(definition.entity, keys, strict=True):
-        if schema[column] not in _ENTITIES or schema[column] != rows_schema[key]:
-            raise DefinitionError(
-                f"{where}: {table.name}.{column} is {schema[column]}, {rows_table}.{key} is {rows_schema[key]}",
-                expected=f"two columns of one type among {', '.join(_ENTITIES)}",
-            )
+        refuse_unlike((table.name, schema, column), (rows_table, rows_schema, key), where=where)
     static = table.event_time is None
     windows = {
         feature: _window(said, schema, where=f"feature {role.name}.{feature}", ttl=definition.ttl, static=static)
@@ -136,12 +160,15 @@ def _view(
         if isinstance(said, Window)
     }
     types = tuple(schema[each] for each in definition.entity)
-    return ViewPlan(role.name, table.name, definition.entity, types, keys, windows)
+    return ViewPlan(role.name, table.name, definition.entity, types, keys, windows, role.at)
 
 
 def _window(said: Window, schema: Schema, *, where: str, ttl: str | None, static: bool) -> WindowPlan:
-    if said.ahead is not None:
-        raise NotYet(f"{where} looks ahead", expected="a window that looks back: over='7d'")
+    if said.ahead is not None or said.of is not None:
+        raise DefinitionError(
+            f"{where} looks ahead" if said.ahead else f"{where} names a table of its own, {said.of!r}",
+            expected="a window that looks back over the view's table: over='7d'; only a label looks ahead",
+        )
     over = said.over or ttl
     if over is not None and static:
         raise DefinitionError(
@@ -154,69 +181,24 @@ def _window(said: Window, schema: Schema, *, where: str, ttl: str | None, static
     if said.value is None:
         if said.aggregate != "count":
             raise DefinitionError(f"{where} has no value", expected=f"f.{said.aggregate}('column', ...)")
-        return WindowPlan("count", None, over_us, "bigint")
-    value = parse(said.value, schema, where=where)
+        if said.where is None:
+            return WindowPlan("count", None, over_us, "bigint")
+    value = parse(filtered(said.value or "true", said.where), schema, where=where)
     if said.aggregate == "count":
         return WindowPlan("count", value, over_us, "bigint")
-    _refuse_type(f"{where}: {said.aggregate}", value, _ACCEPTED[said.aggregate])
-    return WindowPlan(said.aggregate, value, over_us, _answer_type(said.aggregate, value.dtype))
-
-
-def _answer_type(aggregate: str, value: DType) -> DType:
-    if aggregate == "sum":
-        return "double" if value == "double" else "bigint"
-    if aggregate in ("mean", "std"):
-        return "double"
-    return value
-
-
-def _label(model: Model, schema: Schema) -> Expression | None:
-    if isinstance(model.label, Window):
-        raise NotYet(
-            f"model {model.name}: its label is a window over facts",
-            expected="an expression over the rows' table, such as label='arr_delay > 15'",
-        )
-    return _typed(model.label, schema, where=f"model {model.name}: label", accepted=_ANSWERS)
-
-
-def _typed(text: str | None, schema: Schema, *, where: str, accepted: tuple[DType, ...]) -> Expression | None:
-    if text is None:
-        return None
-    found = parse(text, schema, where=where)
-    _refuse_type(where, found, accepted)
-    return found
+    refuse_type(f"{where}: {said.aggregate}", value, ACCEPTED[said.aggregate])
+    return WindowPlan(said.aggregate, value, over_us, answer_type(said.aggregate, value.dtype))
 
 
 def _merge_request(request: dict[str, DType], asked: Request, role: Role, *, rows_schema: Schema, table: str) -> None:
     where = f"feature view {role.name}"
-    _refuse_unknown(asked.fields, rows_schema, where=f"{where}: request field", table=table)
+    refuse_unknown(asked.fields, rows_schema, where=f"{where}: request field", table=table)
     for field, dtype in asked.fields.items():
         held = rows_schema[field]
         if held != dtype and (held, dtype) != ("bigint", "double"):
             raise DefinitionError(f"{where}: request field {field!r} is {dtype}, {table}.{field} is {held}")
         if request.setdefault(field, dtype) != dtype:
             raise DefinitionError(f"{where}: request field {field!r} is {dtype} here and {request[field]} elsewhere")
-
-
-def _refuse_type(where: str, found: Expression, accepted: tuple[DType, ...]) -> None:
-    if found.dtype not in accepted:
-        raise DefinitionError(f"{where}: {found.text!r} is {found.dtype}", expected=f"one of {', '.join(accepted)}")
-
-
-def _refuse_unknown(names: Iterable[str], there: Iterable[str], *, where: str, table: str) -> None:
-    known = list(there)
-    for name in names:
-        if name not in known:
-            raise DefinitionError(f"{where}: table {table!r} has no column {name!r}", do=near(name, known))
-
-
-def _refuse_reserved(table: str, schema: Schema) -> None:
-    for name in RESERVED:
-        if name in schema:
-            raise DefinitionError(
-                f"table {table!r} has a column {name!r}, a word that training sets use themselves",
-                expected="another name, given in columns={...} or the table's sql",
-            )
 
 
 def _refuse_own_label(plan: FeaturePlan, known: Mapping[str, str]) -> None:

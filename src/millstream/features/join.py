@@ -9,8 +9,9 @@ import polars as pl
 
 from millstream.errors import NotFound, near
 from millstream.expressions.polars import compute
-from millstream.features.facts import NOBODY, to_micros
-from millstream.features.plan import FeaturePlan
+from millstream.features.facts import NOBODY, Instants, to_micros
+from millstream.features.plan import TARGET, FeaturePlan
+from millstream.features.planned import PlannedFacts
 from millstream.features.views import ViewFacts
 from millstream.lake.frame import TableFrame
 
@@ -49,10 +50,19 @@ def point_in_time(plan: FeaturePlan, spine: pl.DataFrame, tables: Mapping[str, T
     for view in plan.views:
         if view.table not in tables:
             raise NotFound(f"feature view {view.name} needs table {view.table!r}", do=near(view.table, tables))
-        facts = ViewFacts(view, tables[view.table])
+        table = tables[view.table]
+        facts = PlannedFacts(view, table) if view.at == TARGET else ViewFacts(view, table)
         entity = facts.find(spine.select(pl.col(key).alias(f"{n}") for n, key in enumerate(view.keys)))
         entity = np.where(undecided, NOBODY, entity) if undecided.any() else entity
-        found |= {each.name: each for each in facts.ask(entity, instants).values()}
+        if isinstance(facts, PlannedFacts):
+            answers = facts.ask(entity, instants, _targets(spine))
+        else:
+            answers = facts.ask(entity, instants)
+        found |= {each.name: each for each in answers.values()}
     request = compute(spine, plan.request_features, where=f"request features of model {plan.model}")
     found |= {name: request[name] for name in plan.request_features}
     return spine.with_columns(found[name] for name in plan.names)
+
+
+def _targets(spine: pl.DataFrame) -> Instants:
+    return to_micros(spine[TARGET].cast(pl.Datetime("us", "UTC")))

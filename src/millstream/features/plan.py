@@ -11,10 +11,13 @@ from functools import cached_property
 import msgspec
 
 from millstream.definitions.features import Aggregate
+from millstream.definitions.rows import At
 from millstream.expressions import Expression
 from millstream.types import DType, content_hash
 
 EMPTY_COUNT = 0.0
+TARGET = "target_at"
+"""Column of the instant that is predicted, under a horizon."""
 NULL = math.nan
 """How NULL travels where every value is a float."""
 
@@ -70,6 +73,8 @@ class ViewPlan(msgspec.Struct, frozen=True, dict=True):
         Columns of the model's rows that hold the entity, in the same order.
     features
         Name to window, in order.
+    at
+        The instant windows are about; what is known is always what was known at the decision.
     """
 
     name: str
@@ -78,11 +83,14 @@ class ViewPlan(msgspec.Struct, frozen=True, dict=True):
     entity_types: tuple[DType, ...]
     keys: tuple[str, ...]
     features: dict[str, WindowPlan]
+    at: At = "decided_at"
 
     @cached_property
     def id(self) -> str:
         """Name what is computed, whatever role it plays: equal ids share one online state."""
-        said = (self.table, self.entity, self.entity_types, [*self.features.items()])
+        said = [self.table, self.entity, self.entity_types, [*self.features.items()]]
+        if self.at != "decided_at":
+            said.append(self.at)
         return content_hash(msgspec.to_builtins(said))[:16]
 
     @property
@@ -101,6 +109,64 @@ class ViewPlan(msgspec.Struct, frozen=True, dict=True):
         return [EMPTY_COUNT if each.aggregate == "count" else NULL for each in self.features.values()]
 
 
+class AheadPlan(msgspec.Struct, frozen=True):
+    """A label that looks ahead: one aggregate over the facts of an entity in the window that begins at an instant.
+
+    Parameters
+    ----------
+    table
+        Table whose rows are the facts.
+    entity, keys
+        Columns of that table that name whom a fact is about, and the rows' columns that hold it, in one order.
+    aggregate, value, where
+        What is computed; None takes the facts themselves, or all of them.
+    ahead, timezone
+        Length of the window, and the zone of the calendar by which it is measured; None for lengths that are none of
+        the calendar's, or rows without one.
+    ahead_us, lag_us
+        Its length in microseconds (at most, by the calendar), and how long after it has closed its label is known.
+    at
+        Where the window begins.
+    dtype
+        Type of the label.
+    text
+        The label in the user's words.
+    """
+
+    table: str
+    entity: tuple[str, ...]
+    keys: tuple[str, ...]
+    aggregate: Aggregate
+    value: Expression | None
+    where: Expression | None
+    ahead: str
+    timezone: str | None
+    ahead_us: int
+    lag_us: int
+    at: At
+    dtype: DType
+    text: str
+
+
+class TickPlan(msgspec.Struct, frozen=True):
+    """When entities are predicted, and for when.
+
+    Parameters
+    ----------
+    step, timezone
+        Time between ticks of the calendar, and whose calendar it is.
+    horizon
+        First and last distance from the tick to ``target_at``; None without.
+    key_types
+        Types of the entity's columns.
+    """
+
+    step: str
+    timezone: str
+    horizon: tuple[str, str] | None
+    key_types: tuple[DType, ...]
+
+
 class FeaturePlan(msgspec.Struct, frozen=True):
     """Everything a model reads.
 
@@ -109,7 +175,8 @@ class FeaturePlan(msgspec.Struct, frozen=True):
     model
         Name of the model.
     rows_table, row_key
-        Table whose rows are predicted, and the columns that name one.
+        Table whose rows or entities are predicted, and the columns by which a caller names one. Under ``ticks`` these
+        are the entity's key and, with a horizon, ``target_at``; the instant of the answer completes the name.
     columns
         What the model sees, in order.
     views
@@ -125,7 +192,11 @@ class FeaturePlan(msgspec.Struct, frozen=True):
     where
         Which rows are predicted.
     label
-        What is learnt; None for a model without.
+        What is learnt, as an expression over the row; None for a model without, or with one that looks ahead.
+    ahead
+        What is learnt, from facts to come.
+    ticks
+        When entities are predicted; None where each row of the table is.
     """
 
     model: str
@@ -139,6 +210,8 @@ class FeaturePlan(msgspec.Struct, frozen=True):
     event_time: str | None
     where: Expression | None
     label: Expression | None
+    ahead: AheadPlan | None = None
+    ticks: TickPlan | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -147,8 +220,21 @@ class FeaturePlan(msgspec.Struct, frozen=True):
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Name the tables whose facts are read, each once."""
+        """Name the tables whose facts are features, each once."""
         return tuple(dict.fromkeys(each.table for each in self.views))
+
+    @property
+    def learnt_from(self) -> tuple[str, ...]:
+        """Name every table that training reads, each once: the rows', those of features and the label's."""
+        label = () if self.ahead is None else (self.ahead.table,)
+        return tuple(dict.fromkeys((self.rows_table, *self.tables, *label)))
+
+    @property
+    def label_dtype(self) -> DType | None:
+        """Return the type of what is learnt; None for a model without label."""
+        if self.ahead is not None:
+            return self.ahead.dtype
+        return None if self.label is None else self.label.dtype
 
     @property
     def entity_columns(self) -> tuple[str, ...]:
@@ -161,9 +247,22 @@ class FeaturePlan(msgspec.Struct, frozen=True):
         return tuple(dict.fromkeys((*self.row_key, *self.entity_columns, *self.request)))
 
     @property
+    def spine_columns(self) -> tuple[str, ...]:
+        """Name what a spine is made of: what a caller sends, and whom the label's facts are about."""
+        return tuple(dict.fromkeys((*self.request_columns, *(self.ahead.keys if self.ahead is not None else ()))))
+
+    @property
+    def prediction_key(self) -> tuple[str, ...]:
+        """Name the columns that tell one prediction from every other: of an entity, also when it was made."""
+        return self.row_key if self.ticks is None else (*self.row_key, "decided_at")
+
+    @property
     def request_types(self) -> dict[str, DType]:
         """Return the types of entity columns and request fields; the row's key keeps the type it has."""
         keys = {key: dtype for view in self.views for key, dtype in zip(view.keys, view.entity_types, strict=True)}
+        if self.ticks is not None:
+            named: dict[str, DType] = dict(zip(self.row_key, self.ticks.key_types, strict=False))
+            keys |= named | ({TARGET: "timestamptz"} if self.ticks.horizon is not None else {})
         return keys | self.request
 
     def encode(self) -> bytes:

@@ -11,10 +11,12 @@ import polars as pl
 from millstream.errors import BadData
 from millstream.expressions.door import value
 from millstream.expressions.polars import to_polars
+from millstream.features.ahead import add_label
 from millstream.features.compile import inputs
 from millstream.features.facts import COLUMN
 from millstream.features.knowledge import check_known
 from millstream.features.plan import FeaturePlan
+from millstream.features.ticks import earliest, every, last_known
 from millstream.lake.frame import TableFrame
 
 _KNOWN, _POSITION = "__inputs_known", "__position"
@@ -27,8 +29,9 @@ def spine(
     *,
     between: tuple[datetime | None, datetime | None] = (None, None),
     static_at: datetime | None = None,
+    facts: TableFrame | None = None,
 ) -> pl.DataFrame:
-    """Return one row per row to predict, each as it was believed when it was decided.
+    """Return one row per row to predict, or per entity and tick, each as it was believed when it was decided.
 
     Parameters
     ----------
@@ -40,6 +43,9 @@ def spine(
         Only decisions in this half-open span.
     static_at
         Instant at which rows of a table without event time are decided: that of its version.
+    facts
+        The table of a label that looks ahead. What became known after the span is not used; without an end of the
+        span, nothing after what ``facts`` and ``rows`` know last. Left out, rows have no label.
 
     Returns
     -------
@@ -60,6 +66,29 @@ def spine(
     Of a key with several rows (corrections) the inputs are those of the latest row known at the decision, the label
     that of the latest row known at all.
     """
+    shown = _each(plan, rows, between, static_at) if plan.ticks is None else _every(plan, rows, between, facts)
+    if plan.ahead is None:
+        return shown
+    told = [*plan.request_columns, "decided_at"]
+    if facts is None:
+        return shown.select(told)
+    labelled = add_label(plan.ahead, shown, facts, known_by=between[1] or last_known(rows, facts))
+    return labelled.select(*told, "label", "label_known_at")
+
+
+def _every(
+    plan: FeaturePlan, rows: TableFrame, between: tuple[datetime | None, datetime | None], facts: TableFrame | None
+) -> pl.DataFrame:
+    told = (rows,) if facts is None else (rows, facts)
+    return every(plan, rows, between=(between[0], between[1] or last_known(*told)), seen=earliest(told))
+
+
+def _each(
+    plan: FeaturePlan,
+    rows: TableFrame,
+    between: tuple[datetime | None, datetime | None],
+    static_at: datetime | None,
+) -> pl.DataFrame:
     revisions = _with_decision(plan, rows, static_at=static_at)
     corrected = _corrected(revisions, rows.key)
     chosen = _believed(revisions, rows) if corrected else revisions
@@ -73,7 +102,7 @@ def spine(
         chosen = chosen.filter(pl.col("decided_at") < until)
     check_known(plan, rows, decided=chosen)
     fields = [pl.col(name).cast(COLUMN[dtype]) for name, dtype in plan.request.items()]
-    shown = chosen.with_columns(fields).select(*plan.request_columns, "decided_at")
+    shown = chosen.with_columns(fields).select(*plan.spine_columns, "decided_at")
     if plan.label is None:
         return shown
     labels = _labels(plan, revisions, rows)

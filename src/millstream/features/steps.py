@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from millstream.errors import Refused
-from millstream.features.facts import FOREVER, Codes, Instants
+from millstream.features.facts import FOREVER, Instants
 from millstream.features.online import layout
 from millstream.features.plan import ViewPlan
 from millstream.features.views import ViewFacts
@@ -45,23 +45,25 @@ class Steps:
 
     def packed(self, view: ViewPlan) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and value of each entity that is not simply never seen."""
-        worded = [place for place, each in enumerate(view.features.values()) if each.dtype == "varchar"]
-        prefix, width = layout.view_prefix(view.id), layout.WORD * len(view.features)
-        instants, rows = self.instants.tobytes(), self.rows.tobytes()
+        prefix = layout.view_prefix(view.id)
         starts, stops = self.offsets[:-1], self.offsets[1:]
         told = (stops - starts > 1) | self._differs(np.array(view.never_seen))[starts]
-        for entity, start, stop, tells in zip(
-            self.entities, starts.tolist(), stops.tolist(), told.tolist(), strict=True
-        ):
-            if not tells:
-                continue
+        blobs = self.blobs(view, told)
+        for entity, tells in zip(self.entities, told.tolist(), strict=True):
+            if tells:
+                yield layout.key_of(prefix, entity), next(blobs)
+
+    def blobs(self, view: ViewPlan, told: npt.NDArray[np.bool_] | None = None) -> Iterator[bytes]:
+        """Yield the packed steps between neighbouring offsets, or of those that are told."""
+        worded = [place for place, each in enumerate(view.features.values()) if each.dtype == "varchar"]
+        width = layout.WORD * len(view.features)
+        instants, rows = self.instants.tobytes(), self.rows.tobytes()
+        chosen = slice(None) if told is None else told
+        for start, stop in zip(self.offsets[:-1][chosen].tolist(), self.offsets[1:][chosen].tolist(), strict=True):
             own, texts = rows[start * width : stop * width], _NO_TEXTS
             if worded:
                 own, texts = self._own_texts(self.rows[start:stop], worded)
-            yield (
-                layout.key_of(prefix, entity),
-                layout.pack(instants[start * layout.WORD : stop * layout.WORD], own, texts),
-            )
+            yield layout.pack(instants[start * layout.WORD : stop * layout.WORD], own, texts)
 
     def _differs(self, row: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         """Say which rows are not this one."""
@@ -99,14 +101,14 @@ def steps(view: ViewPlan, table: TableFrame, *, since: int, bound_bytes: int, un
             expected=f"at most {bound_bytes / 1e6:,.0f} MB a view",
             do="shorten its windows, split it by need, or raise the bound",
         )
-    rows, texts = _as_floats(facts, entity, instants)
+    rows, texts = as_floats(facts.ask(entity, instants), len(instants))
     offsets = np.searchsorted(entity, np.arange(len(facts.entities) + 1))
-    return Steps(_parts(facts.entities), offsets, instants, rows, texts)
+    return Steps(parts(facts.entities), offsets, instants, rows, texts)
 
 
-def _as_floats(facts: ViewFacts, entity: Codes, instants: Instants) -> tuple[npt.NDArray[np.float64], list[str]]:
-    answers = facts.ask(entity, instants)
-    rows = np.empty((len(instants), len(answers)))
+def as_floats(answers: Mapping[str, pl.Series], count: int) -> tuple[npt.NDArray[np.float64], list[str]]:
+    """Lay answers out as rows of floats (NULL is NaN, a boolean 0 or 1), and the texts to which floats are places."""
+    rows = np.empty((count, len(answers)))
     worded = [each.unique().drop_nulls() for each in answers.values() if each.dtype == pl.String]
     texts = pl.concat(worded).unique().sort() if worded else pl.Series([], dtype=pl.String)
     for column, each in enumerate(answers.values()):
@@ -118,7 +120,7 @@ def _as_floats(facts: ViewFacts, entity: Codes, instants: Instants) -> tuple[npt
     return rows, texts.to_list()
 
 
-def _parts(entities: pl.DataFrame) -> list[tuple[layout.Part, ...]]:
+def parts(entities: pl.DataFrame) -> list[tuple[layout.Part, ...]]:
     """Return entities as plain values: instants and dates as the whole numbers they are everywhere online."""
     plain = [
         pl.col(name).to_physical().cast(pl.Int64).alias(name) if dtype.is_temporal() else pl.col(name)

@@ -51,7 +51,7 @@ class ViewFacts:
         facts = {each: read_facts(table, codes, waits_for=each) for each in dict.fromkeys(self._waits_for.values())}
         self._line = Line(self._instants(facts), entities=len(self.entities))
         self._windows = {each: Windows(found, self._line) for each, found in facts.items()}
-        self._values = _values(view, table.frame)
+        self._values = read_values(view, table.frame)
 
     def find(self, keys: pl.DataFrame) -> Codes:
         """Find the codes of entities, whose columns stand in the view's order; ``NOBODY`` for NULL and unknown."""
@@ -100,7 +100,7 @@ class ViewFacts:
         return found
 
 
-def _values(view: ViewPlan, frame: pl.DataFrame) -> dict[str, Values]:
+def read_values(view: ViewPlan, frame: pl.DataFrame) -> dict[str, Values]:
     """Evaluate each distinct expression of a view once; the empty text is the fact itself."""
     wanted = {each.value.text: each.value for each in view.features.values() if each.value is not None}
     made = compute(frame, wanted, where=f"feature view {view.name}")

@@ -67,15 +67,18 @@ def keep_served(project: Project) -> None:
 
 def serve_plans(project: Project, plans: Iterable[FeaturePlan]) -> None:
     """Write the step functions of these plans' views, as the heads of the lake have them."""
+    from millstream.features.plan import TARGET
+
     wanted = list(plans)
     if not wanted:
         return
     pins = project.lake.heads()
 
     now = project.clock.now()
+    planned = {view.table for each in wanted for view in each.views if view.at == TARGET}
 
     def read(table: str, since: datetime | None) -> TableFrame:
-        between = None if since is None else (since, now + SERVED_AHEAD)
+        between = None if since is None else (since, None if table in planned else now + SERVED_AHEAD)
         return project.lake.read(table, version=pins[table], between=between)
 
     project.writer.refresh(wanted, read, pins=pins, now=now, ahead=SERVED_AHEAD)

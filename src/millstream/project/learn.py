@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from millstream.definitions.features import Window
 from millstream.errors import UserError
 from millstream.project.data import refuse_broken
 from millstream.project.git import described
@@ -29,7 +30,7 @@ def plan(project: Project, model: str) -> FeaturePlan:
     wanted = _tables(project, model)
     frames = {name: project.lake.schema(name) for name in wanted}
     known = {name: project.lake.known(name) for name in wanted}
-    return compile_plan(project.manifest, model, schemas=frames, known=known)
+    return compile_plan(project.manifest, model, frames, known, timezone=project.settings.timezone)
 
 
 def views(project: Project, *, model: str, actor: str = "somebody") -> dict[str, Any]:
@@ -145,6 +146,8 @@ def _tables(project: Project, model: str) -> list[str]:
             if isinstance((view := project.manifest.view(role.view)).of, str)
         ),
     ]
+    if isinstance(definition.label, Window) and definition.label.of is not None:
+        wanted.append(definition.label.of)
     found: list[str] = []
     while wanted:
         name = wanted.pop()

@@ -234,7 +234,7 @@ class App:
                 champion.model,
                 each.scorer.version,
                 each.scorer.release,
-                champion.key(rows[place]) if rows else {},
+                champion.key(rows[place], at_us) if rows else {},
                 rows[place] if rows else {},
                 each.value,
                 each.answered_by,
@@ -253,7 +253,7 @@ class App:
     async def _outcomes(self, model: str, chain: Chain, body: bytes) -> Reply:
         asked = decode(body, _outcomes_body)
         at_us, wall_us = self._now_us(), time.time_ns() // 1000
-        columns = chain.champion.plan.row_key
+        columns = chain.champion.plan.prediction_key
         records = [Outcome(at_us, wall_us, model, _key(each.key, columns), each.label) for each in asked.outcomes]
         ids = await self._append(records) if records else []
         self.meters.outcomes(model, len(ids))
@@ -300,14 +300,13 @@ class App:
     def _model(self, name: str) -> dict[str, Any]:
         chain = self.live.chain(name)
         plan = chain.champion.plan
-        types = {key: dtype for view in plan.views for key, dtype in zip(view.keys, view.entity_types, strict=True)}
-        types |= plan.request
+        types = plan.request_types
         said = self._serving(chain)
         return {
             "name": name,
             **said,
             "row": {column: types.get(column, "any") for column in plan.request_columns},
-            "key": plan.row_key,
+            "key": plan.prediction_key,
             "features": {each.name: each.dtype for each in plan.columns},
             "deadline_ms": chain.traffic.deadline_ms,
             "fallback": chain.traffic.fallback,

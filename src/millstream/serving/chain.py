@@ -98,6 +98,7 @@ class Chain:
         """
         champion = self.champion
         rows = champion.check_many(raws)
+        champion.refuse_targets(rows, at_us)
         scored, reason = None, stopped or self.refused
         if not reason:
             scored, reason = _run(champion, lambda: _score(champion, rows, at_us), until)

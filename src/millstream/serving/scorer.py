@@ -11,14 +11,20 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from millstream.definitions.rows import read_length
 from millstream.errors import BadData, IntegrityError, Unavailable, near
 from millstream.expressions.closure import to_closure
 from millstream.expressions.values import value as through_the_door
 from millstream.features.online.lookup import Lookup
 from millstream.features.online.store import OnlineStore
-from millstream.features.plan import FeaturePlan
+from millstream.features.plan import TARGET, FeaturePlan
 from millstream.serving import models
-from millstream.types import Pins
+from millstream.types import Pins, from_micros
+
+_DAY_US = 86_400_000_000
+_AT_MOST_US = {"mo": 31 * _DAY_US, "w": 7 * _DAY_US, "d": _DAY_US, "h": _DAY_US // 24}
+_CLOCKS_US = _DAY_US // 24
+"""How much longer than that a length of the calendar can be where clocks change."""
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -109,9 +115,37 @@ class Scorer:
                 raise
         return checked
 
-    def key(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the columns that name the row."""
-        return {name: raw[name] for name in self.plan.row_key}
+    def key(self, raw: Mapping[str, Any], at_us: int) -> dict[str, Any]:
+        """Return what tells the prediction for a row from every other: of an entity, also when it was made."""
+        named = {name: raw[name] for name in self.plan.row_key}
+        if self.plan.ticks is None:
+            return named
+        if TARGET in named:  # one instant may be written in many ways
+            named[TARGET] = from_micros(self._door[TARGET](named[TARGET])).isoformat()
+        return named | {"decided_at": from_micros(at_us).isoformat()}
+
+    def refuse_targets(self, rows: Sequence[Mapping[str, Any]], at_us: Sequence[int]) -> None:
+        """Refuse checked rows about instants that the model has never learnt to predict from where it stands.
+
+        Raises
+        ------
+        BadData
+            For a ``target_at`` that is missing, before the answer's instant, or beyond the horizon.
+        """
+        ticks = self.plan.ticks
+        if ticks is None or ticks.horizon is None:
+            return
+        number, unit = read_length(ticks.horizon[1], where="horizon")
+        furthest = number * _AT_MOST_US[unit] + _CLOCKS_US
+        for place, (row, at) in enumerate(zip(rows, at_us, strict=True)):
+            target = row[TARGET]
+            if target is None or not 0 <= target - at <= furthest:
+                said = "missing" if target is None else from_micros(target).isoformat()
+                raise BadData(
+                    f"{f'row {place}: ' if len(rows) > 1 else ''}target_at is {said}, asked at"
+                    f" {from_micros(at).isoformat()}",
+                    expected=f"an instant at most {ticks.horizon[1]} ahead, the horizon the model has learnt",
+                )
 
     def score_one(self, row: Mapping[str, Any], at_us: int) -> Scored:
         """Score one checked row as of an instant (microseconds since the epoch).
@@ -204,8 +238,7 @@ def _flat(applied: Mapping[str, Pins]) -> Pins:
 
 def _door(plan: FeaturePlan) -> dict[str, Callable[[Any], Any]]:
     """Say for each column a caller sends how its JSON value is taken, by the type its use demands."""
-    types = {key: dtype for view in plan.views for key, dtype in zip(view.keys, view.entity_types, strict=True)}
-    types |= plan.request
+    types = plan.request_types
     return {
         name: partial(through_the_door, dtype=types[name], where=f"column {name!r} of the request")
         if name in types

@@ -52,8 +52,7 @@ def task_of(model: Model, training: TrainingSet) -> TaskName:
     DefinitionError
         When the label is a text, or is not of the kind the model says.
     """
-    label = training.plan.label
-    dtype = label.dtype if label is not None else None
+    dtype = training.plan.label_dtype
     if dtype not in ("boolean", "bigint", "double"):
         raise DefinitionError(
             f"the label of model {model.name!r} is {dtype or 'missing'}",
@@ -102,7 +101,7 @@ def measure(metrics: list[Metric], label: Array, predicted: Array) -> dict[str, 
 
 def origins(model: Model, training: TrainingSet) -> list[Split]:
     """Return the rolling origins of a model's split, oldest first; the last is the hold-out."""
-    return rolling(training.decided, training.known, model.split)
+    return [each.with_waiting(training.waiting) for each in rolling(training.decided, training.known, model.split)]
 
 
 def fit_rows(

@@ -80,7 +80,7 @@ def reproduce(folder: Path, read: ReadVersion) -> Reproduction:
             expected="the files that training wrote",
             do="restore the folder",
         )
-    missing = [name for name in (plan.rows_table, *plan.tables) if name not in record.pins]
+    missing = [name for name in plan.learnt_from if name not in record.pins]
     if missing:
         raise IntegrityError(f"the record in {folder} pins no version of {', '.join(missing)}")
     training = build_set(

@@ -77,6 +77,11 @@ class TrainingSet:
         known = pl.when(usable).then(pl.col("label_known_at").to_physical()).otherwise(NEVER)
         return self.frame.select(known.cast(pl.Int64).alias("known"))["known"].to_numpy()
 
+    @cached_property
+    def waiting(self) -> int:
+        """Number of rows whose label is not known yet at ``until``: its window is open, or it is still to arrive."""
+        return 0 if self.until is None else int((self.frame["label_known_at"] > self.until).sum())
+
     @property
     def rows(self) -> int:
         """Number of rows."""
@@ -100,7 +105,8 @@ def build_set(
     read
         Gives a table by name; each table is read once, and its version becomes a pin.
     until, since
-        Only rows decided before and from these instants.
+        Only rows decided before and from these instants. A label that looks ahead has an ``until`` in any case: where
+        it is left out, the instant at which anything became known last.
     static_at
         Instant at which rows of a table without event time are decided.
 
@@ -112,12 +118,15 @@ def build_set(
         When an input of a row was not known at its decision.
     """
     from millstream.features import point_in_time, spine
+    from millstream.features.ticks import last_known
 
-    if plan.label is None:
+    if plan.label_dtype is None:
         raise BadData(f"model {plan.model!r} has no label to learn", expected="Model(..., label='an expression')")
-    rows = read(plan.rows_table)
-    tables = {name: rows if name == plan.rows_table else read(name) for name in plan.tables}
-    base = spine(plan, rows, between=(since, until), static_at=static_at)
+    tables = {name: read(name) for name in plan.learnt_from}
+    rows, facts = tables[plan.rows_table], None if plan.ahead is None else tables[plan.ahead.table]
+    if until is None and facts is not None:
+        until = last_known(rows, facts)
+    base = spine(plan, rows, between=(since, until), static_at=static_at, facts=facts)
     frame = point_in_time(plan, base.sort("decided_at", *plan.row_key, nulls_last=True), tables)
-    pins = {each.table: each.version for each in (rows, *tables.values())}
+    pins = {each.table: each.version for each in tables.values()}
     return TrainingSet(plan=plan, frame=frame, pins=pins, since=since, until=until, static_at=static_at)

@@ -32,7 +32,9 @@ class SplitCounts(msgspec.Struct, frozen=True):
     total
         Rows of the training set.
     unlabelled
-        Rows without a label by now, whenever decided.
+        Rows without a label, whenever decided.
+    not_yet_known
+        Rows whose label becomes known only after the set's end: its window is open, or it has not arrived.
     purged
         Rows decided before the cut whose label was known only after it.
     fitted, tested
@@ -44,6 +46,7 @@ class SplitCounts(msgspec.Struct, frozen=True):
     purged: int
     fitted: int
     tested: int
+    not_yet_known: int = 0
 
 
 class Split(msgspec.Struct, frozen=True):
@@ -54,6 +57,13 @@ class Split(msgspec.Struct, frozen=True):
     fit: Rows
     test: Rows
     counts: SplitCounts
+
+    def with_waiting(self, waiting: int) -> Split:
+        """Tell rows whose label is not known yet apart from those that have none."""
+        counts = msgspec.structs.replace(
+            self.counts, unlabelled=self.counts.unlabelled - waiting, not_yet_known=waiting
+        )
+        return msgspec.structs.replace(self, counts=counts)
 
 
 def split_at(decided: Instants, known: Instants, *, cut: int, end: int) -> Split:

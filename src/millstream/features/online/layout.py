@@ -64,6 +64,27 @@ def pack(instants: bytes, rows: bytes, texts: list[str]) -> bytes:
     return COUNT.pack(len(instants) // WORD) + instants + rows + (msgspec.json.encode(texts) if texts else b"")
 
 
+def pack_epochs(instants: bytes, steps: Sequence[bytes]) -> bytes:
+    """Put together the steps that hold from each of some instants of knowledge on.
+
+    The number of instants, the instants, where the steps of each end, and the steps one behind the other.
+    """
+    ends: list[int] = []
+    for each in steps:
+        ends.append((ends[-1] if ends else 0) + len(each))
+    return COUNT.pack(len(steps)) + instants + b"".join(map(COUNT.pack, ends)) + b"".join(steps)
+
+
+def epoch(value: bytes | memoryview, at_us: int) -> memoryview:
+    """Return the steps that hold for what is known at an instant, from what ``pack_epochs`` put together."""
+    held = memoryview(value)
+    (count,) = COUNT.unpack_from(held)
+    place = max(bisect_right(held[WORD : WORD * (1 + count)].cast("q"), at_us) - 1, 0)
+    ends = held[WORD * (1 + count) : WORD * (1 + 2 * count)].cast("q")
+    body = held[WORD * (1 + 2 * count) :]
+    return body[(ends[place - 1] if place else 0) : ends[place]]
+
+
 def covers(old: bytes | memoryview, new: bytes, features: int) -> bool:
     """Say whether stored steps already answer what new steps answer, from the first new instant on."""
     held, wanted = memoryview(old), memoryview(new)

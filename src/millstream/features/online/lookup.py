@@ -14,7 +14,7 @@ from millstream.errors import Unavailable
 from millstream.expressions.closure import to_closure
 from millstream.features.online import layout
 from millstream.features.online.store import OnlineStore, Snapshot
-from millstream.features.plan import NULL, FeaturePlan, ViewPlan
+from millstream.features.plan import NULL, TARGET, FeaturePlan, ViewPlan
 from millstream.types import Pins, from_micros
 
 Value: TypeAlias = float | str
@@ -154,6 +154,7 @@ class _ViewReader:
         self._row = Struct(f"<{self._width}d").unpack_from
         self._never = tuple(view.never_seen)
         self._texts = tuple(place for place, each in enumerate(view.features.values()) if each.dtype == "varchar")
+        self._planned = view.at == TARGET
 
     def read(self, get: Callable[[bytes], memoryview | bytes | None], row: Row, at_us: int) -> Iterable[Value]:
         entity: list[Any] = [row.get(key) for key in self._keys]
@@ -162,6 +163,11 @@ class _ViewReader:
         value = get(layout.key_of(self._prefix, entity))
         if value is None:
             return self._never
+        if self._planned:
+            target = row.get(TARGET)
+            if target is None:
+                return self._never
+            value, at_us = layout.epoch(value, at_us), target
         (count,) = layout.COUNT.unpack_from(value)
         step = 0
         if count > 1:

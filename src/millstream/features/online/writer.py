@@ -11,7 +11,8 @@ from millstream.errors import Conflict
 from millstream.features.facts import FOREVER
 from millstream.features.online import layout
 from millstream.features.online.store import Change, OnlineStore
-from millstream.features.plan import FeaturePlan, ViewPlan
+from millstream.features.plan import TARGET, FeaturePlan, ViewPlan
+from millstream.features.planned import planned_steps
 from millstream.features.steps import steps
 from millstream.lake.frame import TableFrame
 from millstream.types import Pins, to_micros
@@ -130,15 +131,20 @@ class Writer:
     ) -> int:
         """Collect what differs from the store; return how many entities do not."""
         since, until = span
-        bound = self._bound_bytes
-        found = steps(view, rows, since=since, until=FOREVER if until is None else until, bound_bytes=bound)
+        bound, end = self._bound_bytes, FOREVER if until is None else until
+        if view.at == TARGET:
+            found = planned_steps(view, rows, since=since, until=end, bound_bytes=bound)
+        else:
+            found = steps(view, rows, since=since, until=end, bound_bytes=bound).packed(view)
         gone = set(self._store.keys(layout.view_prefix(view.id)))
         unchanged = 0
         with self._store.snapshot() as snapshot:
-            for key, value in found.packed(view):
+            for key, value in found:
                 gone.discard(key)
                 old = snapshot.get(key)
-                if old is not None and layout.covers(old, value, len(view.features)):
+                if old is not None and (
+                    bytes(old) == value if view.at == TARGET else layout.covers(old, value, len(view.features))
+                ):
                     unchanged += 1
                 else:
                     changes[key] = value
