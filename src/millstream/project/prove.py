@@ -94,7 +94,7 @@ def _table(project: Project, table: Table) -> dict[str, Any]:
 
 def _hops(project: Project, table: Table) -> int:
     """Count the copies and computations between the production table and this one."""
-    if table.derived:
+    if table.of:
         return 1 + max(_hops(project, project.manifest.table(each)) for each in table.of)
     head = versions.head(project.state, table.name)
     return 0 if head is None or head.kind == "attached" else 1
