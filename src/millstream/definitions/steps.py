@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import os
 import sys
@@ -52,6 +53,17 @@ def in_words(step: Step) -> str:
 def module_file(step: str) -> str:
     """Return the file of a function's module, relative to the project."""
     return f"{step.partition(':')[0].replace('.', '/')}.py"
+
+
+def code_of(root: Path, files: Iterable[str]) -> dict[str, str]:
+    """Hash files of the project; one that is not there has an empty hash."""
+    found = {}
+    for each in sorted(set(files)):
+        try:
+            found[each] = hashlib.sha256((root / each).read_bytes()).hexdigest()
+        except OSError:
+            found[each] = ""
+    return found
 
 
 def _named(text: str, table: str) -> str:

@@ -54,8 +54,7 @@ class Lake:
     ) -> None:
         self._catalog = Catalog(manifest, places, state=state, ledger=ledger, clock=clock)
         self._reader = Reader(self._catalog, FileCache(cache_bytes))
-        self._maker = Maker(self._catalog, self._reader)
-        self._writer = Writer(self._catalog, self._maker)
+        self._writer = Writer(self._catalog, Maker(self._catalog, self._reader))
         if versions.open_intents(state):
             self._writer.recover()
 
@@ -101,12 +100,6 @@ class Lake:
         if stopped is None and failed:
             raise next(iter(failed.values()))
         return made
-
-    def failure(self, table: str) -> str:
-        """Say why a table's last step failed, as long as nothing changed since; empty when it did not."""
-        definition = self._catalog.table(table)
-        found = self._maker.failure(definition) if definition.made else None
-        return "" if found is None else str(found["problem"]["detail"])
 
     def head(self, table: str) -> TableVersion:
         """Return the newest version of a table."""

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from millstream.definitions.steps import in_words
+from millstream.definitions.steps import code_of, in_words
 from millstream.definitions.table import Table
 from millstream.errors import BadData, DefinitionError, MillstreamError, UserError
 from millstream.lake import steps
@@ -86,7 +86,7 @@ class Maker:
         anew = head is None or head.definition != recipe.definition
         first = steps.first_files(table, root)
         before = head.making.code if head is not None and head.making is not None else {}
-        code = steps.code_of(root, [*first, *before])
+        code = code_of(root, [*first, *before])
         if head is not None and head.content == recipe.hash(code):
             return None
         if actor.startswith(_SYSTEM):
@@ -101,7 +101,7 @@ class Maker:
             if wanted is not None:
                 _refuse_change(table, wanted, rows)
         except StepFailed as failed:
-            files = steps.code_of(root, [*first, *failed.files])
+            files = code_of(root, [*first, *failed.files])
             self._note_failure(table, recipe, files=files, error=failed.error, actor=actor)
             raise failed.error from None
         seconds = round(time.perf_counter() - began, 3)
@@ -117,20 +117,13 @@ class Maker:
         }
         return note, rows
 
-    def failure(self, table: Table) -> dict[str, Any] | None:
-        """Return what the ledger says of a table's last step, if it failed and nothing changed since."""
-        heads = self._catalog.heads()
-        if any(each not in heads for each in table.of):
-            return None
-        return self._failed(table, self._recipe(table, {each: heads[each] for each in table.of}))
-
     def _recipe(self, table: Table, inputs: Pins) -> _Recipe:
         return _Recipe(inputs, self._catalog.digest(table.name), self._masked(inputs))
 
     def _failed(self, table: Table, recipe: _Recipe) -> dict[str, Any] | None:
         rows = self._catalog.ledger.rows(act=FAILED, subject=table.name, limit=50)
         last = next((each.detail for each in rows if each.subject == table.name), None)
-        if last is None or recipe.hash(steps.code_of(self._catalog.places.root, last["code"])) != last["content"]:
+        if last is None or recipe.hash(code_of(self._catalog.places.root, last["code"])) != last["content"]:
             return None
         return last
 
@@ -170,7 +163,7 @@ class Maker:
 
     def _settled(self, table: Table, before: Mapping[str, str], files: list[str]) -> dict[str, str]:
         """Hash the code that ran; what was edited meanwhile cannot be said to have made the rows."""
-        used = steps.code_of(self._catalog.places.root, files)
+        used = code_of(self._catalog.places.root, files)
         edited = [each for each, digest in before.items() if used[each] != digest]
         if edited:
             raise StepFailed(

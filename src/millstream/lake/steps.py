@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import resource
 import shutil
@@ -120,17 +119,6 @@ def first_files(table: Table, root: Path) -> tuple[str, ...]:
         f"the step of table {table.name!r} is {step}, and the project has no {file}",
         expected=f"a file {file} with the function {step.partition(':')[2]}",
     )
-
-
-def code_of(root: Path, files: Iterable[str]) -> dict[str, str]:
-    """Hash files of the project; one that is not there has an empty hash."""
-    found = {}
-    for each in sorted(set(files)):
-        try:
-            found[each] = hashlib.sha256((root / each).read_bytes()).hexdigest()
-        except OSError:
-            found[each] = ""
-    return found
 
 
 def run_step(
