@@ -102,7 +102,7 @@ class Maker:
                 _refuse_change(table, wanted, rows)
         except StepFailed as failed:
             files = code_of(root, [*first, *failed.files])
-            self._note_failure(table, recipe, files=files, error=failed.error, actor=actor)
+            self._note_failure(table, recipe, head=head, files=files, error=failed.error, actor=actor)
             raise failed.error from None
         seconds = round(time.perf_counter() - began, 3)
         making = Making(step=in_words(table.step or ""), code=used, masked=recipe.masked, columns={}, seconds=seconds)
@@ -129,7 +129,7 @@ class Maker:
 
     def _refuse_again(self, table: Table, recipe: _Recipe) -> None:
         failed = self._failed(table, recipe)
-        if failed is not None:
+        if failed is not None and failed["timeout"] == table.timeout:
             problem = failed["problem"]
             raise UserError(
                 f"{problem['detail']} (it failed before, and nothing changed since)",
@@ -138,13 +138,22 @@ class Maker:
             )
 
     def _note_failure(
-        self, table: Table, recipe: _Recipe, *, files: Mapping[str, str], error: MillstreamError, actor: str
+        self,
+        table: Table,
+        recipe: _Recipe,
+        *,
+        head: TableVersion | None,
+        files: Mapping[str, str],
+        error: MillstreamError,
+        actor: str,
     ) -> None:
         detail = {
             "problem": error.problem(),
+            "head": None if head is None else head.version,
             "inputs": dict(recipe.inputs),
             "code": dict(files),
             "content": recipe.hash(files),
+            "timeout": table.timeout,
         }
         self._catalog.ledger.record(actor=actor, act=FAILED, subject=table.name, detail=detail)
 

@@ -130,8 +130,9 @@ def step_failure(project: Project, table: Table) -> str:
     last = next((each.detail for each in rows if each.subject == table.name), None)
     if last is None or last["code"] != code_of(project.root, last["code"]):
         return ""
-    heads = {each: version.version for each in table.of if (version := versions.head(project.state, each)) is not None}
-    return str(last["problem"]["detail"]) if last["inputs"] == heads else ""
+    heads = versions.heads(project.state)
+    same = last["head"] == heads.get(table.name) and last["inputs"] == {each: heads.get(each) for each in table.of}
+    return str(last["problem"]["detail"]) if same else ""
 
 
 def keep_served(project: Project) -> None:
