@@ -100,17 +100,32 @@ def ingest(record: dict[str, Any]) -> None:
                     number(each["rows"]),
                     each["kind"],
                     number(each["bytes_copied"]),
-                    escape(each["why"]),
+                    escape(each["why"] + took(each)),
                 )
                 for each in record["versions"]
             ],
             right={1, 2, 4},
         )
+    stopped(record)
     for each in record["assumptions"]:
         say(f"[dim]assumed: {escape(each)}[/]")
 
 
 refresh = ingest
+
+
+def took(version: dict[str, Any]) -> str:
+    """Say how long a step took; nothing of a table without one."""
+    return f" (its step took {version['making']['seconds']:.1f} s)" if version["making"] else ""
+
+
+def stopped(record: dict[str, Any]) -> None:
+    """Show the tables that could not be made, and why."""
+    for each in record["stopped"]:
+        say(f"[bold]{each['table']}[/] was not made: {escape(each['detail'])}", tone="bad")
+        for word, said in (("expected", each["expected"]), ("do next", each["do"])):
+            if said:
+                console.print(f"    {word}: {escape(said)}")
 
 
 def check(record: dict[str, Any]) -> None:
@@ -125,6 +140,7 @@ def check(record: dict[str, Any]) -> None:
         )
         for each in failed:
             console.print(f"    {each['severity']}: {escape(each['says'])}")
+    stopped(record)
     if not record["reports"]:
         say("nothing arrived since the checks last ran", tone="good")
 

@@ -17,6 +17,7 @@ _HOW = {
     "attached": "read where it lies",
     "ingested": "copied in",
     "derived": "computed on read",
+    "made": "made by a step",
     "own": "written here",
 }
 _CONTRACT = {"ok": "holds", "none": "none declared", "unchecked": "not checked yet", "stop": "broken"}

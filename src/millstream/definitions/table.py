@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from millstream.definitions.checks import Check
 from millstream.definitions.sources import Source
+from millstream.definitions.steps import Step, step_of
 from millstream.errors import DefinitionError
 from millstream.types import parse_duration
 
@@ -43,6 +45,12 @@ class Table:
         What must hold.
     owner, description
         For the catalog.
+    step
+        What makes a derived table where SQL does not: ``"module:function"`` of the project or the function itself,
+        called with one Polars frame for each table in ``of``, by name; or a command as a list of words. It runs in a
+        worker, and what it gives is stored.
+    timeout
+        How long a step may take.
     """
 
     name: str
@@ -58,6 +66,8 @@ class Table:
     checks: tuple[Check, ...]
     owner: str
     description: str
+    step: Step | None = None
+    timeout: str = "10m"
 
     def __init__(  # noqa: PLR0913 - a definition record: its words are its parameters
         self,
@@ -75,6 +85,8 @@ class Table:
         checks: Iterable[Check] = (),
         owner: str = "",
         description: str = "",
+        step: str | Callable[..., object] | Iterable[str] | None = None,
+        timeout: str = "10m",
     ) -> None:
         inputs = (of,) if isinstance(of, Table | str) else tuple(of)
         known = {"*": known_at} if isinstance(known_at, str) else dict(known_at or {})
@@ -92,6 +104,8 @@ class Table:
             "checks": tuple(checks),
             "owner": owner,
             "description": description,
+            "step": None if step is None else step_of(step, table=name),
+            "timeout": timeout,
         }
         for field, value in fields.items():
             object.__setattr__(self, field, value)
@@ -109,14 +123,30 @@ class Table:
                 f"table {self.name!r} has {has}",
                 expected="source=... for production data, or of=[...] with sql=... for a derived table",
             )
-        if self.of and not self.sql:
-            raise DefinitionError(f"derived table {self.name!r} has no sql", expected="sql='select ... from ...'")
-        try:
-            parse_duration(self.lag)
-        except ValueError as wrong:
-            raise DefinitionError(f"table {self.name!r}: lag {wrong}") from None
+        if self.source is not None and (self.sql or self.step):
+            word = "sql" if self.sql else "a step"
+            raise DefinitionError(f"table {self.name!r} has both a source and {word}", expected="one of them")
+        if self.of and not self.sql and not self.step:
+            raise DefinitionError(
+                f"derived table {self.name!r} has no sql",
+                expected="sql='select ... from ...', or step='module:function' where SQL will not do",
+            )
+        if self.sql and self.step:
+            raise DefinitionError(f"table {self.name!r} has both sql and a step", expected="one of them")
+        for word, text in (("lag", self.lag), ("timeout", self.timeout)):
+            try:
+                length = parse_duration(text)
+            except ValueError as wrong:
+                raise DefinitionError(f"table {self.name!r}: {word} {wrong}") from None
+            if word == "timeout" and length <= timedelta(0):
+                raise DefinitionError(f"table {self.name!r}: timeout {text!r} leaves no time", expected="such as '10m'")
 
     @property
     def derived(self) -> bool:
-        """Whether the table is computed from other tables."""
-        return bool(self.of)
+        """Whether the table is computed from other tables when it is read."""
+        return bool(self.of) and self.step is None
+
+    @property
+    def made(self) -> bool:
+        """Whether a step makes the table from other tables; the result is stored."""
+        return self.step is not None

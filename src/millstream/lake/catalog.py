@@ -9,13 +9,14 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from millstream.definitions.manifest import Manifest
 from millstream.definitions.sources import Delta
 from millstream.definitions.table import Table
-from millstream.errors import IntegrityError, NotFound, near
+from millstream.errors import DefinitionError, IntegrityError, NotFound, near
 from millstream.lake.delta import DeltaLog, Snapshot
 from millstream.lake.derive import Derivation, derivation
 from millstream.lake.files import empty
@@ -24,7 +25,7 @@ from millstream.lake.shape import Shape, compile_shape
 from millstream.ledger import Ledger
 from millstream.settings import Places
 from millstream.state import State, Transaction, quarantine, versions
-from millstream.state.versions import DataFile, Kind, TableVersion
+from millstream.state.versions import DataFile, Kind, Making, TableVersion
 from millstream.types import Clock, Pins, content_hash, from_micros
 
 _KEPT_LISTS = 64
@@ -64,6 +65,8 @@ class Catalog:
             return "own"
         if table.derived:
             return "derived"
+        if table.made:
+            return "made"
         return "attached" if isinstance(table.source, Delta) else "ingested"
 
     def digest(self, name: str) -> str:
@@ -71,7 +74,7 @@ class Catalog:
         if name not in self._digests:
             table = self.table(name)
             said = msgspec.to_builtins(table)
-            for word in ("checks", "owner", "description"):
+            for word in ("checks", "owner", "description", "timeout", *(() if table.made else ("step",))):
                 said.pop(word)
             self._digests[name] = content_hash([said, [self.digest(each) for each in table.of]])
         return self._digests[name]
@@ -130,6 +133,15 @@ class Catalog:
             raise NotFound(f"table {table.name!r} has no version yet", do=f"millstream ingest {table.name}")
         return self.log(table).head().columns
 
+    def columns_of(self, table: Table, version: TableVersion) -> dict[str, str]:
+        """Return the columns of the files of one version."""
+        return self.columns(table) if version.making is None else version.making.columns
+
+    def known(self, table: Table) -> dict[str, str]:
+        """Return which known-at column holds for which column."""
+        shape = self.derivation(table).shape if table.derived else self.shape(table, self.columns(table))
+        return dict(shape.known)
+
     def head(self, name: str) -> TableVersion:
         """Return the newest version of a table."""
         found = versions.head(self.state, name)
@@ -185,6 +197,12 @@ class Catalog:
 
     def describe(self, table: Table, snapshot: Snapshot, *, content: str, copied: int) -> TableVersion:
         """Make the record of a version of a table with files."""
+        schema = dict(self.shape(table, snapshot.columns).schema)
+        return self._record(table, snapshot, schema=schema, content=content, copied=copied)
+
+    def _record(
+        self, table: Table, snapshot: Snapshot, *, schema: Mapping[str, str], content: str, copied: int
+    ) -> TableVersion:
         files = snapshot.files.values()
         low = [each.low for each in files]
         high = [each.high for each in files]
@@ -196,7 +214,7 @@ class Catalog:
             kind=self.kind(table),
             delta_version=snapshot.version,
             files_hash=files_hash(files),
-            schema=dict(self.shape(table, snapshot.columns).schema),
+            schema=dict(schema),
             inputs={},
             definition=self.digest(table.name) if table.name in self.manifest.tables else "",
             bytes_copied=copied,
@@ -206,6 +224,14 @@ class Catalog:
             if None not in high
             else None,
             content=content,
+        )
+
+    def describe_made(self, table: Table, snapshot: Snapshot, note: Mapping[str, Any], *, copied: int) -> TableVersion:
+        """Make the record of a version that a step made, from what its intent noted: definitions may have moved on."""
+        making = msgspec.structs.replace(msgspec.convert(note["making"], Making), columns=dict(snapshot.columns))
+        found = self._record(table, snapshot, schema=note["schema"], content=note["content"], copied=copied)
+        return msgspec.structs.replace(
+            found, kind="made", inputs=note["inputs"], definition=note["definition"], making=making
         )
 
     def describe_derived(self, table: Table, inputs: Pins, *, number: int) -> TableVersion:
@@ -239,7 +265,7 @@ class Catalog:
         """Make a version true: its row, its files and its ledger row, in one transaction."""
         versions.insert(tx, made, listed=listed)
         versions.change_files(tx, made.table, made.version, added=added, removed=removed)
-        detail = {
+        detail: dict[str, Any] = {
             "kind": made.kind,
             "rows": made.rows,
             "files_hash": made.files_hash,
@@ -247,6 +273,8 @@ class Catalog:
             "definition": made.definition,
             "bytes_copied": made.bytes_copied,
         }
+        if made.making is not None:
+            detail |= {"step": made.making.step, "code": made.making.code, "seconds": made.making.seconds}
         self.ledger.append(tx, actor=actor, act="table.version", subject=f"{made.table}@{made.version}", detail=detail)
 
     @contextmanager
@@ -273,6 +301,21 @@ def files_hash(files: Iterable[DataFile]) -> str:
 def derived_hash(inputs: Pins, definition: str) -> str:
     """Hash what a version of a derived table is computed from."""
     return content_hash([dict(inputs), definition])
+
+
+def made_hash(inputs: Pins, definition: str, code: Mapping[str, str], masked: Mapping[str, int]) -> str:
+    """Hash what a version made by a step rests on."""
+    return content_hash([dict(inputs), definition, dict(code), dict(masked)])
+
+
+def refuse_other_kind(table: Table, head: TableVersion | None, kind: Kind) -> None:
+    """Refuse to go on with a table whose versions came about in another way: their numbers mean something else."""
+    if head is not None and head.kind != kind:
+        raise DefinitionError(
+            f"table {table.name!r} has versions that are {head.kind}; by its definition it is {kind} now",
+            expected=f"a table that stays {head.kind}",
+            do="give the new table a name of its own",
+        )
 
 
 def refuse_rewritten(head: TableVersion | None, snapshot: Snapshot, path: Path) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import polars as pl
 
 from millstream.definitions.manifest import Manifest
-from millstream.errors import BadData, UserError
+from millstream.errors import BadData, MillstreamError, UserError
 from millstream.lake.cache import FileCache
 from millstream.lake.catalog import Catalog
 from millstream.lake.files import Between
 from millstream.lake.finding import Finding
 from millstream.lake.frame import TableFrame
+from millstream.lake.maker import Maker
 from millstream.lake.reader import Reader, encode_keys, pinned
 from millstream.lake.sql import query
 from millstream.lake.verify import verify
@@ -53,15 +54,23 @@ class Lake:
     ) -> None:
         self._catalog = Catalog(manifest, places, state=state, ledger=ledger, clock=clock)
         self._reader = Reader(self._catalog, FileCache(cache_bytes))
-        self._writer = Writer(self._catalog)
+        self._writer = Writer(self._catalog, Maker(self._catalog, self._reader))
         if versions.open_intents(state):
             self._writer.recover()
 
-    def refresh(self, names: Iterable[str] | None = None, *, actor: str) -> list[TableVersion]:
+    def refresh(
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        actor: str,
+        ready: Callable[[str], object] | None = None,
+        stopped: dict[str, MillstreamError] | None = None,
+    ) -> list[TableVersion]:
         """Register what is new; the same again changes nothing.
 
         An attached table gets the version its Delta log is at, without a byte copied; files are ingested if what is
-        in them changed; a derived table gets a version when its definition or a version of an input changed.
+        in them changed; a derived table gets a version when its definition or a version of an input changed; a step
+        runs when these, its code or what is in quarantine of its inputs changed.
 
         Parameters
         ----------
@@ -69,6 +78,11 @@ class Lake:
             Tables, with what they are computed from; None for all.
         actor
             Who asked, for the ledger.
+        ready
+            Called with the name of each table a step reads, before it runs; what it raises stops the step.
+        stopped
+            Gets the tables that could not be made, each with its error, while the others go on. Left out, the first
+            of these errors is raised after the others have gone on.
 
         Returns
         -------
@@ -81,7 +95,11 @@ class Lake:
         BadData
             When columns or types are not those the table had at first, or a file is empty or unreadable.
         """
-        return self._writer.refresh(names, actor=actor)
+        failed: dict[str, MillstreamError] = {} if stopped is None else stopped
+        made = self._writer.refresh(names, actor=actor, ready=ready, stopped=failed)
+        if stopped is None and failed:
+            raise next(iter(failed.values()))
+        return made
 
     def head(self, table: str) -> TableVersion:
         """Return the newest version of a table."""
@@ -181,10 +199,7 @@ class Lake:
 
     def known(self, table: str) -> dict[str, str]:
         """Return which known-at column holds for which column, as ``TableFrame.known`` will have it."""
-        found = self._catalog.table(table)
-        if found.derived:
-            return dict(self._catalog.derivation(found).shape.known)
-        return dict(self._catalog.shape(found, self._catalog.columns(found)).known)
+        return self._catalog.known(self._catalog.table(table))
 
     def assumptions(self, table: str) -> list[str]:
         """Say what is taken for granted about when the table's columns were known, one sentence each."""
@@ -198,6 +213,8 @@ class Lake:
             said.append(f"{table} does not say when its rows became known: taken as {found.event_time}")
         for name in dict.fromkeys(word for text in found.known_at.values() for word in self._computed(table, text)):
             said.append(f"{table}.{name} is computed, and when columns became known rests on it: {found.columns[name]}")
+        if found.made and found.known_at:
+            said.append(f"{table} is made by a step, and is taken to be known as declared: {found.known_at['*']}")
         if found.lag != "0s":
             said.append(f"{table} is taken to be here {found.lag} after its rows became known")
         return said

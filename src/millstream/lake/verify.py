@@ -6,7 +6,7 @@ from pathlib import Path
 
 from millstream.definitions.table import Table
 from millstream.errors import MillstreamError
-from millstream.lake.catalog import Catalog, derived_hash, files_hash
+from millstream.lake.catalog import Catalog, derived_hash, files_hash, made_hash
 from millstream.lake.delta import file_sha256
 from millstream.lake.finding import Finding
 from millstream.state import versions
@@ -44,6 +44,10 @@ def _first_bad(catalog: Catalog, name: str, history: list[TableVersion]) -> Find
     seen: set[str] = set()
     folder = catalog.folder(table)
     for each in history:
+        if each.making is not None and each.content != made_hash(
+            each.inputs, each.definition, each.making.code, each.making.masked
+        ):
+            return Finding(False, f"{name}@{each.version}", "its inputs, definition or code were changed in the state")
         files = _files(catalog, table, each, kept)
         if files_hash(files) != each.files_hash:
             return Finding(False, f"{name}@{each.version}", "its list of files is not the one registered")

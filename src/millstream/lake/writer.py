@@ -7,7 +7,7 @@ then version, files and ledger row in one transaction. A crash between any two l
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -15,13 +15,14 @@ import polars as pl
 
 from millstream.definitions.sources import Csv, Delta, Parquet
 from millstream.definitions.table import Table
-from millstream.errors import IntegrityError, MillstreamError, NotFound, UserError, near
+from millstream.errors import Conflict, IntegrityError, MillstreamError, NotFound, StorageFull, UserError, near
 from millstream.expressions import door
-from millstream.lake.catalog import Catalog, derived_hash, refuse_rewritten
+from millstream.lake.catalog import Catalog, derived_hash, refuse_other_kind, refuse_rewritten
 from millstream.lake.delta import DeltaLog, Snapshot
 from millstream.lake.faults import reach
 from millstream.lake.files import empty
 from millstream.lake.finding import Finding
+from millstream.lake.maker import Maker
 from millstream.sources import Watch, read, refuse_change
 from millstream.state import versions
 from millstream.state.versions import DataFile, Intent, TableVersion
@@ -32,49 +33,116 @@ _Change = tuple[TableVersion, list[DataFile], list[str]]
 class Writer:
     """The lake's one writer; its lock holds among threads and processes."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, maker: Maker) -> None:
         self._catalog = catalog
+        self._maker = maker
         self._state = catalog.state
         self._watch = Watch()
 
-    def refresh(self, names: Iterable[str] | None, *, actor: str) -> list[TableVersion]:
+    def refresh(
+        self,
+        names: Iterable[str] | None,
+        *,
+        actor: str,
+        ready: Callable[[str], object] | None,
+        stopped: dict[str, MillstreamError],
+    ) -> list[TableVersion]:
         """Register new versions. See ``Lake.refresh``."""
         catalog = self._catalog
         wanted = self._with_inputs(names)
+        tables = [each for name, each in catalog.manifest.tables.items() if name in wanted]
+        behind = self._behind_steps()
         heads: dict[str, int] = {}
-        changes: list[_Change] = []
         with catalog.locked():
             self._recover()
-            shared = catalog.shared()
-            made = self._pulled(wanted & shared, actor=actor)
-            for table in (each for name, each in catalog.manifest.tables.items() if name in wanted):
-                head = versions.head(self._state, table.name)
-                if table.name in shared:
-                    change = None
-                elif table.derived:
-                    change = self._derived(table, head, heads)
-                elif isinstance(table.source, Delta):
-                    change = self._attached(table, head)
+            made = self._pulled(wanted & catalog.shared(), actor=actor)
+            made += self._moved([each for each in tables if each.name not in behind], heads, actor=actor)
+        for table in (each for each in tables if each.name in behind):
+            halted = next((each for each in table.of if each in stopped), None)
+            if halted is not None:
+                stopped[table.name] = _halted(table, halted, stopped[halted])
+            elif not table.made:
+                with catalog.locked():
+                    made += self._moved([table], heads, actor=actor)
+            else:
+                try:
+                    new = self._made(table, heads, actor=actor, ready=ready)
+                except StorageFull:
+                    raise
+                except MillstreamError as wrong:
+                    stopped[table.name] = wrong
                 else:
-                    assert table.source is not None
-                    ingested = self._ingested(table, table.source, head, actor=actor)
-                    if ingested is not None:
-                        made.append(ingested)
-                    head, change = ingested or head, None
-                if change is not None:
-                    changes.append(change)
-                    made.append(change[0])
-                    head = change[0]
-                if head is not None:
-                    heads[table.name] = head.version
-            if changes:
-                with self._state.transact() as tx:
-                    for version, added, removed in changes:
-                        if version.kind == "attached":
-                            columns = catalog.log(catalog.table(version.table)).at(version.version).columns
-                            versions.expect_schema(tx, version.table, columns)
-                        catalog.register(tx, version, added=added, removed=removed, actor=actor)
+                    made += new
         return made
+
+    def _behind_steps(self) -> set[str]:
+        """Name the tables that have a step, or are computed from one that has."""
+        found: set[str] = set()
+        for name, each in self._catalog.manifest.tables.items():
+            if each.made or found & set(each.of):
+                found.add(name)
+        return found
+
+    def _moved(self, tables: Iterable[Table], heads: dict[str, int], *, actor: str) -> list[TableVersion]:
+        """Register what moved of tables without a step; the lake's lock is held."""
+        catalog = self._catalog
+        shared = catalog.shared()
+        changes: list[_Change] = []
+        made: list[TableVersion] = []
+        for table in tables:
+            head = versions.head(self._state, table.name)
+            if table.name in shared:
+                change = None
+            elif table.derived:
+                change = self._derived(table, head, heads)
+            elif isinstance(table.source, Delta):
+                change = self._attached(table, head)
+            else:
+                assert table.source is not None
+                ingested = self._ingested(table, table.source, head, actor=actor)
+                if ingested is not None:
+                    made.append(ingested)
+                head, change = ingested or head, None
+            if change is not None:
+                changes.append(change)
+                made.append(change[0])
+                head = change[0]
+            if head is not None:
+                heads[table.name] = head.version
+        if changes:
+            with self._state.transact() as tx:
+                for version, added, removed in changes:
+                    if version.kind == "attached":
+                        columns = catalog.log(catalog.table(version.table)).at(version.version).columns
+                        versions.expect_schema(tx, version.table, columns)
+                    catalog.register(tx, version, added=added, removed=removed, actor=actor)
+        return made
+
+    def _made(
+        self, table: Table, heads: dict[str, int], *, actor: str, ready: Callable[[str], object] | None
+    ) -> list[TableVersion]:
+        """Run a step where something changed; the lake is locked only while its rows are written."""
+        if ready is not None:
+            for name in table.of:
+                ready(name)
+        head = versions.head(self._state, table.name)
+        if head is not None:
+            heads[table.name] = head.version
+        inputs = {each: heads[each] for each in table.of}
+        expected = self._expected_frame(table.name)
+        done = self._maker.make(table, inputs, head=head, expected=expected, actor=actor)
+        if done is None:
+            return []
+        note, rows = done
+        with self._catalog.locked():
+            self._recover()
+            if versions.head(self._state, table.name) != head:
+                raise Conflict(f"table {table.name!r} got another version while its step ran", do="refresh again")
+            number = 0 if head is None else head.version + 1
+            intent = self._intent(table.name, f"millstream:step:{table.name}", number, actor=actor, note=note)
+            version = self._commit(intent, rows, overwrite=True)
+        heads[table.name] = version.version
+        return [version]
 
     def _pulled(self, wanted: set[str], *, actor: str) -> list[TableVersion]:
         """In an overlay, take over production's newest versions of the tables it shares: records, no data."""
@@ -152,6 +220,7 @@ class Writer:
         return made, added, removed
 
     def _derived(self, table: Table, head: TableVersion | None, heads: dict[str, int]) -> _Change | None:
+        refuse_other_kind(table, head, "derived")
         inputs = {each: heads[each] for each in table.of}
         if head is not None and head.files_hash == derived_hash(inputs, self._catalog.digest(table.name)):
             return None
@@ -200,7 +269,7 @@ class Writer:
         if before is not None and before.version is not None:
             return catalog.version(intent.table, before.version)
         expected = self._expected_frame(intent.table)
-        if expected is not None:
+        if expected is not None and not msgspec.json.decode(intent.note).get("anew"):
             found = {name: str(kind) for name, kind in frame.schema.items()}
             refuse_change(expected, found, where=f"table {intent.table!r}")
         reach("lake.begun")
@@ -236,9 +305,14 @@ class Writer:
         snapshot = Snapshot(
             number, {each.path: each for each in [*kept, *added]}, snapshot.columns, snapshot.partitions
         )
-        copied = sum(each.size for each in added) if note["kind"] == "ingested" else 0
-        made = catalog.describe(table, snapshot, content=note.get("content", ""), copied=copied)
+        copied = sum(each.size for each in added) if note["kind"] in ("ingested", "made") else 0
+        if note["kind"] == "made":
+            made = catalog.describe_made(table, snapshot, note, copied=copied)
+        else:
+            made = catalog.describe(table, snapshot, content=note.get("content", ""), copied=copied)
         with self._state.transact() as tx:
+            if note.get("anew"):
+                versions.forget_schema(tx, intent.table)
             versions.expect_schema(tx, intent.table, snapshot.columns)
             catalog.register(tx, made, added=added, removed=removed, actor=intent.actor)
             versions.fulfil(tx, intent, number)
@@ -305,6 +379,14 @@ class Writer:
     def _bare(self, name: str) -> Table:
         found = self._catalog.manifest.tables.get(name)
         return found or Table(name, source=Delta(str(self._catalog.places.lake / name)))
+
+
+def _halted(table: Table, by: str, why: MillstreamError) -> MillstreamError:
+    """Say that a table stays as it is because one it is computed from could not be made."""
+    return type(why)(
+        f"table {table.name!r} stays as it is: {by!r}, of which it is computed, could not be made",
+        do=f"millstream refresh {by}",
+    )
 
 
 def _frame_schema(columns: dict[str, str]) -> pl.Schema:

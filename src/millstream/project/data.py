@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from millstream.errors import ContractBroken
+from millstream.definitions.steps import code_of
+from millstream.errors import ContractBroken, MillstreamError
 from millstream.state import contracts, quarantine, versions
 from millstream.types import parse_instant
 
@@ -22,23 +23,76 @@ if TYPE_CHECKING:
     from millstream.lake.frame import TableFrame
     from millstream.project.root import Project
     from millstream.state.contracts import Checked
-    from millstream.state.versions import TableVersion
+    from millstream.state.versions import Making, TableVersion
 
 SERVED_AHEAD = timedelta(days=4)
 """How long served features hold when nothing refreshes them; after that the fallback answers."""
 _SHOWN = 1000
 
 
+@dataclasses.dataclass(frozen=True)
+class _Move:
+    """What bringing tables to their newest version did: new versions, contracts run on the way, tables that stopped."""
+
+    made: list[TableVersion]
+    reports: list[dict[str, Any]]
+    stopped: dict[str, MillstreamError]
+
+    def said(self) -> list[dict[str, Any]]:
+        """Return what stopped, as plain data."""
+        return [{"table": name, **each.problem()} for name, each in self.stopped.items()]
+
+    def exit_code(self) -> int:
+        """Return the exit code of the first table that stopped; 0 when none did."""
+        return next((each.exit_code for each in self.stopped.values()), 0)
+
+
 def refresh(project: Project, *, tables: Iterable[str] | None = None, actor: str = "somebody") -> dict[str, Any]:
-    """Notice new versions, take in changed files, and keep served features current with them."""
-    moved = project.lake.refresh(_named(project, tables), actor=actor)
-    if moved:
+    """Notice new versions, take in changed files, run the steps that have to, and keep served features current."""
+    move = _move(project, tables, actor=actor)
+    if move.made:
         keep_served(project)
-    assumed = [said for name in project.manifest.tables for said in project.lake.assumptions(name)]
+    assumed = [said for name in project.manifest.tables for said in _assumed(project, name)]
     return {
-        "versions": [{**msgspec.to_builtins(each), "why": _why(project, each)} for each in moved],
+        "versions": [{**msgspec.to_builtins(each), "why": _why(project, each)} for each in move.made],
+        "stopped": move.said(),
         "assumptions": assumed,
+        "exit_code": move.exit_code(),
     }
+
+
+def _assumed(project: Project, name: str) -> list[str]:
+    """Say what is assumed of a table; nothing of one that could not be made yet."""
+    definition = project.manifest.table(name)
+    if any(each.made and versions.head(project.state, each.name) is None for each in _upstream(project, definition)):
+        return []
+    return project.lake.assumptions(name)
+
+
+def _upstream(project: Project, table: Table) -> list[Table]:
+    """List a table and all that it is computed from, inputs first."""
+    found: dict[str, Table] = {}
+    for name in table.of:
+        found |= {each.name: each for each in _upstream(project, project.manifest.table(name))}
+    return [*found.values(), table]
+
+
+def _move(project: Project, tables: Iterable[str] | None, *, actor: str) -> _Move:
+    """Bring tables to their newest version; a step runs on rows that were checked, or not at all."""
+    move = _Move([], [], {})
+    looked_at: set[str] = set()
+
+    def ready(name: str) -> None:
+        upstream = [each for each in _upstream(project, project.manifest.table(name)) if each.checks]
+        for each in upstream:
+            if each.name not in looked_at:
+                looked_at.add(each.name)
+                report = _check_one(project, each.name, actor=actor)
+                move.reports.extend([report] if report is not None else [])
+        refuse_broken(project, [each.name for each in upstream])
+
+    move.made.extend(project.lake.refresh(_named(project, tables), actor=actor, ready=ready, stopped=move.stopped))
+    return move
 
 
 def _why(project: Project, made: TableVersion) -> str:
@@ -48,14 +102,37 @@ def _why(project: Project, made: TableVersion) -> str:
     before = versions.before(project.state, made.table, made.version)
     if before is None:
         return "read for the first time"
-    if made.kind == "derived":
+    if made.kind in ("derived", "made"):
         moved = [f"{name}@{number}" for name, number in made.inputs.items() if before.inputs.get(name) != number]
         said = ["its definition changed"] if before.definition != made.definition else []
+        if made.making is not None and before.making is not None:
+            said += _why_step(before.making, made.making)
         return " and ".join([*said, f"{', '.join(moved)} came"] if moved else said)
     if made.kind == "ingested":
         return "what is in its files changed"
     count = made.version - before.version
     return f"its log grew by {count} commit{'s' * (count != 1)}"
+
+
+def _why_step(before: Making, now: Making) -> list[str]:
+    """Say what of a step changed beside its inputs' versions."""
+    edited = [each for each in {**before.code, **now.code} if before.code.get(each) != now.code.get(each)]
+    masked = [each for each in {**before.masked, **now.masked} if before.masked.get(each) != now.masked.get(each)]
+    said = [f"{', '.join(edited)} changed"] if edited else []
+    return [*said, f"what is in quarantine of {', '.join(masked)} changed"] if masked else said
+
+
+def step_failure(project: Project, table: Table) -> str:
+    """Say why a table's last step failed, until its inputs or its code change; empty when it did not."""
+    if not table.made:
+        return ""
+    rows = project.ledger.rows(act="table.failed", subject=table.name, limit=50)
+    last = next((each.detail for each in rows if each.subject == table.name), None)
+    if last is None or last["code"] != code_of(project.root, last["code"]):
+        return ""
+    heads = versions.heads(project.state)
+    same = last["head"] == heads.get(table.name) and last["inputs"] == {each: heads.get(each) for each in table.of}
+    return str(last["problem"]["detail"]) if same else ""
 
 
 def keep_served(project: Project) -> None:
@@ -86,17 +163,21 @@ def serve_plans(project: Project, plans: Iterable[FeaturePlan]) -> None:
 
 def check(project: Project, *, tables: Iterable[str] | None = None, actor: str = "somebody") -> dict[str, Any]:
     """Run contracts on what arrived since they last ran; rows that fail go into quarantine by key and reason."""
-    moved = project.lake.refresh(_named(project, tables), actor=actor)
+    move = _move(project, tables, actor=actor)
     reports = [
-        _check_one(project, name, actor=actor)
-        for name in _named(project, tables)
-        if project.manifest.table(name).checks
+        *move.reports,
+        *(
+            _check_one(project, name, actor=actor)
+            for name in _named(project, tables)
+            if project.manifest.table(name).checks and versions.head(project.state, name) is not None
+        ),
     ]
-    if moved:  # after the checks: served features leave out what they put in quarantine
+    if move.made:  # after the checks: served features leave out what they put in quarantine
         keep_served(project)
     found = [each for each in reports if each is not None]
     broken = [each for report in found for each in report["results"] if not each["ok"] and each["severity"] == "stop"]
-    return {"reports": found, "exit_code": ContractBroken.exit_code if broken else 0}
+    code = ContractBroken.exit_code if broken else move.exit_code()
+    return {"reports": found, "stopped": move.said(), "exit_code": code}
 
 
 def _check_one(project: Project, name: str, *, actor: str) -> dict[str, Any] | None:
@@ -114,10 +195,11 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
     from millstream.checks import run
 
     since = before.version if before is not None else None
+    whole = project.lake.version(table.name, version).kind in ("ingested", "made")  # each version brings all its rows
     made = run(
         table,
         project.lake.added(table.name, since=since, version=version),
-        known_keys=None if since is None else _earlier(project, table.name, since),
+        known_keys=None if since is None or whole else _earlier(project, table.name, since),
         other=_other(project),
         now=project.clock.now(),
         timezone=project.settings.timezone,

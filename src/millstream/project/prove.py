@@ -10,6 +10,7 @@ import msgspec
 
 from millstream.errors import IntegrityError
 from millstream.project import answers
+from millstream.project.data import step_failure
 from millstream.state import alarms, contracts, decisions, jobs, leases, observations, pointer, quarantine, versions
 from millstream.state import releases as rows
 from millstream.types import SystemClock, parse_instant, to_micros
@@ -74,6 +75,7 @@ def _table(project: Project, table: Table) -> dict[str, Any]:
     if head is not None and head.event_max:
         behind = max(0.0, (project.clock.now() - parse_instant(head.event_max)).total_seconds())
     seen = (project.clock.now() - parse_instant(head.registered_at)).total_seconds() if head is not None else None
+    stopped = step_failure(project, table)
     return {
         "name": table.name,
         "kind": head.kind if head is not None else "not read yet",
@@ -85,7 +87,7 @@ def _table(project: Project, table: Table) -> dict[str, Any]:
         "seconds_behind": behind,
         "seen_seconds_ago": seen,
         "contract": worst if table.checks else "none",
-        "failed": [each["says"] for each in failed],
+        "failed": [*([stopped] if stopped else []), *(each["says"] for each in failed)],
         "inputs": dict(head.inputs) if head is not None else {},
         "owner": table.owner,
         "description": table.description,
@@ -94,7 +96,7 @@ def _table(project: Project, table: Table) -> dict[str, Any]:
 
 def _hops(project: Project, table: Table) -> int:
     """Count the copies and computations between the production table and this one."""
-    if table.derived:
+    if table.of:
         return 1 + max(_hops(project, project.manifest.table(each)) for each in table.of)
     head = versions.head(project.state, table.name)
     return 0 if head is None or head.kind == "attached" else 1

@@ -17,7 +17,7 @@ import msgspec
 
 from millstream.state.database import State, Transaction, beside
 
-Kind: TypeAlias = Literal["attached", "ingested", "derived", "own"]
+Kind: TypeAlias = Literal["attached", "ingested", "derived", "made", "own"]
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS table_versions (
@@ -60,6 +60,30 @@ CREATE TABLE IF NOT EXISTS table_schemas (
 """
 
 
+class Making(msgspec.Struct, frozen=True):
+    """What a version made by a step rests on, beside its inputs and its definition.
+
+    Parameters
+    ----------
+    step
+        The function or command, as one writes it.
+    code
+        File of the project that ran to the hash of its bytes.
+    masked
+        Table to how much of it was in quarantine, and so was not read.
+    columns
+        Raw columns, as Delta names their types: a changed definition may have changed them since.
+    seconds
+        How long it took.
+    """
+
+    step: str
+    code: dict[str, str]
+    masked: dict[str, int]
+    columns: dict[str, str]
+    seconds: float
+
+
 class TableVersion(msgspec.Struct, frozen=True):
     """One immutable state of a table.
 
@@ -70,7 +94,8 @@ class TableVersion(msgspec.Struct, frozen=True):
     rows
         Rows, where the log says; None for derived tables and logs without statistics.
     kind
-        ``attached`` (read where it lies), ``ingested``, ``derived`` (computed on read) or ``own`` (written here).
+        ``attached`` (read where it lies), ``ingested``, ``derived`` (computed on read), ``made`` (by a step) or
+        ``own`` (written here).
     delta_version
         Version of the Delta table it names; None for derived tables.
     files_hash
@@ -78,7 +103,7 @@ class TableVersion(msgspec.Struct, frozen=True):
     schema
         Column to type of the row language, computed columns included.
     inputs
-        Versions a derived table is computed from.
+        Versions a derived or made table is computed from.
     definition
         Hash of what was said about the table when the version was registered.
     bytes_copied
@@ -90,7 +115,10 @@ class TableVersion(msgspec.Struct, frozen=True):
     quarantined
         Keys that checks put in quarantine, as counted when the record was read.
     content
-        Hash of what was ingested, by which the same input is recognised; empty otherwise.
+        Hash of what was ingested, or of all that a step's result rests on, by which the same input is recognised;
+        empty otherwise.
+    making
+        For a table that is made: how.
     """
 
     table: str
@@ -108,6 +136,7 @@ class TableVersion(msgspec.Struct, frozen=True):
     event_max: str | None
     quarantined: int = 0
     content: str = ""
+    making: Making | None = None
 
 
 class DataFile(msgspec.Struct, frozen=True):
@@ -351,7 +380,8 @@ def shared(state: State, other: Path) -> frozenset[str]:
         return frozenset()
     own = {name: head(state, name) for name in heads(state)}
     with closing(beside(other)) as there:
-        theirs = there.execute("SELECT DISTINCT name FROM table_versions WHERE kind != 'derived'").fetchall()
+        query = "SELECT DISTINCT name FROM table_versions WHERE kind NOT IN ('derived', 'made')"
+        theirs = there.execute(query).fetchall()
         return frozenset(name for (name,) in theirs if _theirs(there, own.get(name)))
 
 
