@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
 from pathlib import Path
 
 import msgspec
 
-from millstream.errors import DefinitionError, NotFound, near
+from millstream.errors import DefinitionError, NotFound, UserError, near
 from millstream.types import Clock, ReplayClock, SystemClock, parse_instant
 
 FILE = "millstream.toml"
+VARIABLE = "MILLSTREAM_ENV"
+PRODUCTION = "prod"
+"""The environment that ``millstream.toml`` describes; every other one is an overlay of it."""
 
 
 class Addresses(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,6 +50,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Name of the project.
     timezone
         Zone of days on pages and in monitors.
+    environment
+        Where one stands: ``prod``, or the name of an overlay. Not from the file: ``--env`` or ``MILLSTREAM_ENV``.
     """
 
     name: str = "project"
@@ -52,15 +59,30 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     addresses: Addresses = Addresses()
     server: Server = Server()
     replay: Replay | None = None
+    environment: str = PRODUCTION
+
+    @property
+    def overlay(self) -> bool:
+        """Whether one stands in an overlay, where nothing done reaches production."""
+        return self.environment != PRODUCTION
 
 
 class Places(msgspec.Struct, frozen=True):
-    """Folders and files of a project, absolute."""
+    """Folders and files of a project, absolute.
+
+    Parameters
+    ----------
+    root, lake, state, online
+        The project, and where an environment writes.
+    over
+        In an overlay, the places of production: its tables are read there, nothing of it is written.
+    """
 
     root: Path
     lake: Path
     state: Path
     online: Path
+    over: Places | None = None
 
     @property
     def state_db(self) -> Path:
@@ -109,12 +131,19 @@ class Places(msgspec.Struct, frozen=True):
 
     @property
     def clock(self) -> Path:
-        """Instant of the replay clock."""
-        return self.state / "clock"
+        """Instant of the replay clock, which all environments share."""
+        return (self.over or self).state / "clock"
 
 
-def read(root: Path) -> Settings:
+def read(root: Path, environment: str | None = None) -> Settings:
     """Read ``millstream.toml`` of a project.
+
+    Parameters
+    ----------
+    root
+        The project.
+    environment
+        Where to stand; else what ``MILLSTREAM_ENV`` says, else production. An overlay's servers take free ports.
 
     Raises
     ------
@@ -122,10 +151,17 @@ def read(root: Path) -> Settings:
         When the folder is not a project.
     DefinitionError
         When the file is not TOML or says something unknown.
+    UserError
+        When the environment's name is not a short word.
     """
     file = root / FILE
     try:
-        return msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), Settings)
+        said = tomllib.loads(file.read_text(encoding="utf-8"))
+        if "environment" in said:
+            raise DefinitionError(
+                f"{file} says environment", expected=f"it on the command line: --env NAME, or {VARIABLE}=NAME"
+            )
+        settings = msgspec.convert(said, Settings)
     except FileNotFoundError:
         raise NotFound(
             f"{root} is not a Millstream project: it has no {FILE}",
@@ -133,17 +169,35 @@ def read(root: Path) -> Settings:
         ) from None
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as wrong:
         raise DefinitionError(f"{file}: {wrong}", expected=near("", Settings.__struct_fields__)) from None
+    chosen = _named(environment or os.environ.get(VARIABLE) or PRODUCTION)
+    if chosen == PRODUCTION:
+        return settings
+    server = msgspec.structs.replace(settings.server, scoring_port=0, control_port=0)
+    return msgspec.structs.replace(settings, environment=chosen, server=server)
+
+
+def _named(environment: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", environment):
+        raise UserError(
+            f"{environment!r} is no name for an environment",
+            expected="a short word of small letters, digits, - and _, such as dev",
+        )
+    return environment
 
 
 def places(root: Path, settings: Settings) -> Places:
-    """Resolve a project's addresses."""
+    """Resolve a project's addresses; an overlay writes below ``env/NAME`` in the folder of the state."""
     root = root.resolve()
-    return Places(
+    production = Places(
         root=root,
         lake=root / settings.addresses.lake,
         state=root / settings.addresses.state,
         online=root / settings.addresses.online,
     )
+    if not settings.overlay:
+        return production
+    mine = production.state / "env" / settings.environment
+    return Places(root=root, lake=mine / "lake", state=mine, online=mine / "online", over=production)
 
 
 def clock(settings: Settings, where: Places) -> Clock:

@@ -51,6 +51,20 @@ def test_the_same_input_twice_changes_nothing(house: House) -> None:
     assert hashes(house.root / "ops") | hashes(house.places.lake) == before
 
 
+def test_refresh_says_why_each_table_moved(house: House) -> None:
+    house.publish(date(2013, 2, 1))
+    definitions = house.root / "flights.py"
+    text = definitions.read_text()
+    definitions.write_text(text.replace("select s.*,", "select s.*, m.dep_delay as again,", 1))
+    assert definitions.read_text() != text
+    planes = house.root / "files" / "planes.csv"
+    planes.write_text("".join(planes.read_text().splitlines(keepends=True)[:-1]))
+    why = {each["table"]: each["why"] for each in house.run("refresh")["versions"]}
+    assert why["movements"] == "its log grew by 1 commit"
+    assert why["flights"] == "its definition changed and schedule@32, movements@32 came"
+    assert why["planes"] == "what is in its files changed" and "airports" not in why
+
+
 def test_contracts_run_in_one_pass_over_what_arrived(prepared: Prepared) -> None:
     reports = {each["table"]: each for each in prepared.said["check"]["reports"]}
     assert set(reports) == ATTACHED | INGESTED

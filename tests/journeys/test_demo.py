@@ -108,3 +108,20 @@ def test_the_whole_story(tmp_path: Path) -> None:
     february = [each for each in told["alarms"] if "2013-02-08" <= each["at"] <= "2013-02-16"]
     assert "outcomes" in {each["kind"] for each in february}
     assert not {each["kind"] for each in february} & {"performance", "harm"}
+
+
+def test_with_ask_a_person_decides_and_no_request_is_sent_before(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    running = started("demo", "--ask", "--exit", "--json", "--until", "2013-02-02", "--dir", folder)
+    assert running.stderr is not None
+    said = ""
+    while "waits for you" not in said:
+        line = running.stderr.readline()
+        assert line, said
+        said += line
+    assert millstream("approve", "-m", "as I say", "-p", folder, "--json").record["status"] == "approved"
+    out, err = running.communicate(timeout=120)
+    assert running.returncode == 0 and "live, as you decided" in " ".join(err.split()), err
+    told = json.loads(out)
+    asked = int("".join(each for each in err.partition("decisions over HTTP")[0].split()[-1] if each.isdigit()))
+    assert told["predictions"] == asked > 200, "every request was answered"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,7 +53,21 @@ def _do(command: str, project: Path | None, *, as_json: bool, **arguments: Any) 
 
 
 @app.callback(invoke_without_command=True)
-def _options(version: Annotated[bool, typer.Option("--version", "-V", help="Print the version.")] = False) -> None:
+def _options(
+    version: Annotated[bool, typer.Option("--version", "-V", help="Print the version.")] = False,
+    environment: Annotated[
+        str | None,
+        typer.Option(
+            "--env",
+            "-e",
+            envvar="MILLSTREAM_ENV",
+            help="Where to stand: prod, or an overlay such as dev, which reads production's tables and writes its own.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    if environment:
+        os.environ["MILLSTREAM_ENV"] = environment  # the processes this command starts stand there too
     if version:
         from millstream.version import __version__
 
@@ -168,10 +183,19 @@ def release(
         bool, typer.Option("--dirty", help="Release with uncommitted definitions; the patch is kept.")
     ] = False,
     note: Annotated[str, typer.Option("--note", help="Kept with the release.")] = "",
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="From an overlay: prod trains the committed recipe and asks there."),
+    ] = None,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Build a signed release, rehearse its rollback and ask for approval."""
+    if to is not None:
+        from millstream.cli.promote import promote
+
+        promote(project, model=model, version=version, note=note, to=to, as_json=as_json)
+        return
     _do("release", project, as_json=as_json, model=model, version=version, dirty=dirty, note=note)
 
 

@@ -92,8 +92,16 @@ def ingest(record: dict[str, Any]) -> None:
             "rows",
             "how",
             "bytes copied",
+            "why",
             rows=[
-                (each["table"], each["version"], number(each["rows"]), each["kind"], number(each["bytes_copied"]))
+                (
+                    each["table"],
+                    each["version"],
+                    number(each["rows"]),
+                    each["kind"],
+                    number(each["bytes_copied"]),
+                    escape(each["why"]),
+                )
                 for each in record["versions"]
             ],
             right={1, 2, 4},
@@ -220,7 +228,10 @@ def alarms(found: Sequence[dict[str, Any]]) -> None:
 
 def status(record: dict[str, Any]) -> None:
     """Show where everything stands."""
-    console.print(f"[bold]{escape(record['project'])}[/]  {record['now'][:16]}  [dim]{escape(record['clock'])}[/]")
+    where = "" if record["environment"] == "prod" else f"  [bold yellow]{escape(record['environment'])}[/]"
+    console.print(
+        f"[bold]{escape(record['project'])}[/]{where}  {record['now'][:16]}  [dim]{escape(record['clock'])}[/]"
+    )
     table(
         "table",
         "version",

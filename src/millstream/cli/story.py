@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from millstream.cli import render
 from millstream.cli.replay import Tally, ask, by_day, ready, requests
+from millstream.errors import Refused
 from millstream.serving.client import Client
 from millstream.settings import clock as project_clock
 from millstream.settings import places, read
@@ -30,6 +31,7 @@ BAD_RELEASE_ON = date(2013, 5, 6)
 ROLLED_BACK_AFTER = timedelta(days=3)
 _IDS_A_CALL = 30_000
 """Ids sent at a time: the control plane reads a megabyte at most."""
+_SWAP_PATIENCE_S = 10.0
 _FIELDS = ("flight_id", "carrier", "origin", "dest", "scheduled_departure", "distance")
 
 
@@ -121,7 +123,12 @@ class Story:
         _stage(4, "Ship", "signed, its rollback rehearsed, approved by somebody who did not train it")
         released = await self._ask("release", model=MODEL, actor=TRAINER)
         render.say(f"release [bold]{MODEL}@{released['version']}[/] signed; {released['rehearsal']}", tone="good")
-        await self._approve(released["decision"], "better than the simple rule")
+        if not await self._approve(released["decision"], released["version"], "better than the simple rule"):
+            raise Refused(
+                f"{MODEL}@{released['version']} was not approved, so nobody answers and the story ends here",
+                expected="an approval of the first release",
+                do="run the demo again; without --ask a simulated approver decides",
+            )
 
     async def _year(self, client: Client, days: dict[date, list[dict[str, Any]]]) -> None:
         count = sum(len(each) for each in days.values())
@@ -232,7 +239,7 @@ class Story:
         for decision in turned["decisions"]:
             if decision["asked_by"] == LOOP:
                 render.say(f"{day}  candidate {MODEL}@{decision['version']}: {decision['says']}", tone="good")
-                await self._approve(decision["id"], "the gate says it is no worse")
+                await self._approve(decision["id"], decision["version"], "the gate says it is no worse")
 
     def _tell_alarms(self, opened: list[dict[str, Any]], day: date) -> None:
         """Count every alarm; tell each, but drift of one day together."""
@@ -262,23 +269,39 @@ class Story:
                 return date.fromisoformat(str(min(days)))
         return None
 
-    async def _approve(self, decision: Any, reason: str) -> None:
-        if self.wishes.ask:
-            render.say(
-                f"decision [bold]{decision}[/] waits for you: on the page, or millstream approve {decision}",
-                tone="warn",
-            )
-            while any(each["id"] == decision for each in (await self._ask("status"))["decisions"]):
-                await asyncio.sleep(0.2)
-            return
-        said = await self._ask("approve", decision=decision, reason=reason, actor=APPROVER, simulated=True)
-        render.say(f"{said['says']} [dim](simulated approver)[/]", tone="good")
+    async def _approve(self, decision: Any, version: int, reason: str) -> bool:
+        """Have a release approved, by the simulated approver or by a person; say whether it is live."""
+        if not self.wishes.ask:
+            said = await self._ask("approve", decision=decision, reason=reason, actor=APPROVER, simulated=True)
+            render.say(f"{said['says']} [dim](simulated approver)[/]", tone="good")
+            return True
+        render.say(
+            f"decision [bold]{decision}[/] waits for you: on the page, or in another terminal:"
+            f" millstream approve {decision} -m REASON -p {self.root} (or reject)",
+            tone="warn",
+        )
+        status = await self._ask("status")
+        while any(each["id"] == decision for each in status["decisions"]):
+            await asyncio.sleep(0.2)
+            status = await self._ask("status")
+        deadline = time.monotonic() + _SWAP_PATIENCE_S  # a decision is made a moment before its release is live
+        while (live := status["models"][0]["live"]) is None or live["version"] != version:
+            if time.monotonic() > deadline:
+                render.say(f"{MODEL}@{version} did not go live; what was live stays live", tone="warn")
+                return False
+            await asyncio.sleep(0.05)
+            status = await self._ask("status")
+        render.say(f"{MODEL}@{version} is live, as you decided", tone="good")
+        return True
 
     async def _bad_release(self, day: date) -> None:
         """Somebody trains on two weeks of January only, and somebody else approves it against the verdict."""
         trained = await self._ask("train", model=MODEL, note="a bad idea", until="2013-01-17", actor="intern")
         released = await self._ask("release", model=MODEL, version=trained["version"], actor="intern")
-        await self._approve(released["decision"], "approved against the verdict, to show a rollback")
+        if not await self._approve(
+            released["decision"], released["version"], "approved against the verdict, to show a rollback"
+        ):
+            return
         self._bad = released["version"]
         render.say(f"{day}  a bad release is live: {MODEL}@{self._bad}, trained on two weeks of January", tone="bad")
 

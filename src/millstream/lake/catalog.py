@@ -43,6 +43,7 @@ class Catalog:
         self._shapes: dict[tuple[str, str], Shape] = {}
         self._derivations: dict[tuple[str, str], Derivation] = {}
         self._digests: dict[str, str] = {}
+        self._shared: frozenset[str] = frozenset()
         self._listing = threading.Lock()
         self._lists: OrderedDict[tuple[str, int], list[DataFile]] = OrderedDict()
 
@@ -55,7 +56,7 @@ class Catalog:
             known = {*self.manifest.tables, *versions.heads(self.state)} - {name}
             said = f"there is no table {name!r}" if head is None else f"table {name!r} is no longer defined"
             raise NotFound(said, do=near(name, known))
-        return Table(name, source=Delta(str(self.places.lake / name)))
+        return Table(name, source=Delta(str(self._home(name) / name)))
 
     def kind(self, table: Table) -> Kind:
         """Say how a table's rows come to be here."""
@@ -80,7 +81,19 @@ class Catalog:
         if self.kind(table) == "attached":
             assert isinstance(table.source, Delta)
             return self.places.root / table.source.path
-        return self.places.lake / table.name
+        return self._home(table.name) / table.name
+
+    def shared(self) -> frozenset[str]:
+        """Name the tables that an overlay reads from production; none in production itself."""
+        over = self.places.over
+        if over is not None:
+            self._shared = versions.shared(self.state, over.state_db)
+        return self._shared
+
+    def _home(self, name: str) -> Path:
+        """Return the lake that holds a table's files: in an overlay, production's for what is shared."""
+        over = self.places.over
+        return over.lake if over is not None and name in (self._shared or self.shared()) else self.places.lake
 
     def log(self, table: Table) -> DeltaLog:
         """Return the log of a table with files; one handle is kept for each."""

@@ -99,6 +99,10 @@ class Lake:
         """Return the newest version of every table."""
         return self._catalog.heads()
 
+    def shared(self) -> frozenset[str]:
+        """Name the tables that an overlay reads from production; none in production itself."""
+        return self._catalog.shared()
+
     def read(
         self,
         table: str,

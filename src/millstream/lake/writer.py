@@ -42,13 +42,16 @@ class Writer:
         catalog = self._catalog
         wanted = self._with_inputs(names)
         heads: dict[str, int] = {}
-        made: list[TableVersion] = []
         changes: list[_Change] = []
         with catalog.locked():
             self._recover()
+            shared = catalog.shared()
+            made = self._pulled(wanted & shared, actor=actor)
             for table in (each for name, each in catalog.manifest.tables.items() if name in wanted):
                 head = versions.head(self._state, table.name)
-                if table.derived:
+                if table.name in shared:
+                    change = None
+                elif table.derived:
                     change = self._derived(table, head, heads)
                 elif isinstance(table.source, Delta):
                     change = self._attached(table, head)
@@ -71,6 +74,19 @@ class Writer:
                             columns = catalog.log(catalog.table(version.table)).at(version.version).columns
                             versions.expect_schema(tx, version.table, columns)
                         catalog.register(tx, version, added=added, removed=removed, actor=actor)
+        return made
+
+    def _pulled(self, wanted: set[str], *, actor: str) -> list[TableVersion]:
+        """In an overlay, take over production's newest versions of the tables it shares: records, no data."""
+        over = self._catalog.places.over
+        if over is None:
+            return []
+        with self._state.transact() as tx:
+            made = versions.pull(tx, over.state_db, wanted)
+            for each in made:
+                detail = {"kind": each.kind, "rows": each.rows, "files_hash": each.files_hash, "bytes_copied": 0}
+                subject = f"{each.table}@{each.version}"
+                self._catalog.ledger.append(tx, actor=actor, act="table.pull", subject=subject, detail=detail)
         return made
 
     def append(self, name: str, frame: pl.DataFrame, *, app_id: str, app_version: int, actor: str) -> TableVersion:

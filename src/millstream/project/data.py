@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from millstream.errors import ContractBroken
-from millstream.state import contracts, quarantine
+from millstream.state import contracts, quarantine, versions
 from millstream.types import parse_instant
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from millstream.lake.frame import TableFrame
     from millstream.project.root import Project
     from millstream.state.contracts import Checked
+    from millstream.state.versions import TableVersion
 
 SERVED_AHEAD = timedelta(days=4)
 """How long served features hold when nothing refreshes them; after that the fallback answers."""
@@ -34,7 +35,27 @@ def refresh(project: Project, *, tables: Iterable[str] | None = None, actor: str
     if moved:
         keep_served(project)
     assumed = [said for name in project.manifest.tables for said in project.lake.assumptions(name)]
-    return {"versions": [msgspec.to_builtins(each) for each in moved], "assumptions": assumed}
+    return {
+        "versions": [{**msgspec.to_builtins(each), "why": _why(project, each)} for each in moved],
+        "assumptions": assumed,
+    }
+
+
+def _why(project: Project, made: TableVersion) -> str:
+    """Say why a table has a new version."""
+    if made.table in project.lake.shared():
+        return "taken over from production"
+    before = versions.before(project.state, made.table, made.version)
+    if before is None:
+        return "read for the first time"
+    if made.kind == "derived":
+        moved = [f"{name}@{number}" for name, number in made.inputs.items() if before.inputs.get(name) != number]
+        said = ["its definition changed"] if before.definition != made.definition else []
+        return " and ".join([*said, f"{', '.join(moved)} came"] if moved else said)
+    if made.kind == "ingested":
+        return "what is in its files changed"
+    count = made.version - before.version
+    return f"its log grew by {count} commit{'s' * (count != 1)}"
 
 
 def keep_served(project: Project) -> None:

@@ -43,6 +43,7 @@ def status(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
     replay = project.settings.replay
     return {
         "project": project.settings.name,
+        "environment": project.settings.environment,
         "root": str(project.root),
         "now": now.isoformat(),
         "clock": replay.label if replay is not None else "machine clock",

@@ -15,7 +15,7 @@ import msgspec
 from millstream import settings as settings_
 from millstream.definitions.load import load
 from millstream.definitions.manifest import Manifest
-from millstream.errors import NotFound, UserError, near
+from millstream.errors import NotFound, Refused, UserError, near
 from millstream.ledger import Ledger
 from millstream.state import State
 from millstream.state.lock import ProjectLock
@@ -36,6 +36,7 @@ COMMANDS = {
     "backtest": "learn:backtest",
     "reproduce": "learn:reproduce",
     "release": "ship:release",
+    "tried": "ship:tried",
     "approve": "ship:approve",
     "reject": "ship:reject",
     "rollback": "ship:rollback",
@@ -56,6 +57,10 @@ IN_WORKER = frozenset({"train", "backtest", "reproduce", "mirror", "reconcile"})
 """Commands that import user code or MLflow, and so run in a worker wherever a control plane is up."""
 
 
+BY_COMMAND = frozenset({"ingest", "refresh", "check", "release", "approve", "reject", "rollback", "retrain"})
+"""What changes production, and so is done by a command, the page or the loop, and not by a notebook."""
+
+
 class Project:
     """A project: a git folder with ``millstream.toml`` and definitions.
 
@@ -67,6 +72,10 @@ class Project:
         Take the project's lock, as a command does that works without a control plane.
     holder
         Who holds the lock, for the message others get.
+    environment
+        Where to stand: ``prod``, or an overlay such as ``dev``; else what ``MILLSTREAM_ENV`` says, else production.
+    notebook
+        Refuse what changes production, with the way to do it.
 
     Raises
     ------
@@ -76,9 +85,18 @@ class Project:
         When another process holds the lock.
     """
 
-    def __init__(self, root: str | Path, *, lock: bool = False, holder: str = "a command") -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        lock: bool = False,
+        holder: str = "a command",
+        environment: str | None = None,
+        notebook: bool = False,
+    ) -> None:
         self.root = Path(root).resolve()
-        self.settings = settings_.read(self.root)
+        self.settings = settings_.read(self.root, environment)
+        self._notebook = notebook
         self.places = settings_.places(self.root, self.settings)
         self.clock = settings_.clock(self.settings, self.places)
         self._lock = ProjectLock(self.places.run, holder=holder) if lock else None
@@ -147,6 +165,12 @@ class Project:
         """
         if command not in COMMANDS:
             raise NotFound(f"there is no command {command!r}", do=near(command, COMMANDS))
+        if self._notebook and command in BY_COMMAND and not self.settings.overlay:
+            raise Refused(
+                f"{command} changes production, which a notebook does not",
+                expected="an environment of your own, or the command in a terminal",
+                do=f"millstream.open(environment='dev') to try it; millstream {command} to do it",
+            )
         file, _, name = COMMANDS[command].partition(":")
         function = getattr(importlib.import_module(f"millstream.project.{file}"), name)
         return msgspec.to_builtins(function(self, **checked(command, function, arguments or {})))
@@ -192,8 +216,16 @@ def checked(command: str, function: Callable[..., Any], arguments: Mapping[str, 
         raise UserError(f"{command} cannot use what it was given: {wrong}", expected=said) from None
 
 
-def open(root: str | Path = ".") -> Project:
+def open(root: str | Path = ".", *, environment: str | None = None) -> Project:
     """Open a project for reading, training and scoring from a notebook or script.
+
+    Parameters
+    ----------
+    root
+        The project's folder.
+    environment
+        Where to stand: ``prod`` reads production and may train, but changes nothing that answers; ``dev`` or any
+        other name reads the same tables at the same versions and keeps all it writes to itself.
 
     >>> import millstream
     >>> millstream.open("nowhere")
@@ -201,4 +233,4 @@ def open(root: str | Path = ".") -> Project:
     ...
     millstream.errors.NotFound: ...
     """
-    return Project(root)
+    return Project(root, environment=environment, notebook=True)

@@ -120,6 +120,43 @@ def release(
     }
 
 
+def tried(project: Project, *, model: str, version: int | None = None, actor: str = "somebody") -> dict[str, Any]:
+    """Say which version of an overlay a release to production rests on: one of the definitions as committed.
+
+    Raises
+    ------
+    Refused
+        In production itself, for uncommitted definitions, or when the version was trained from other ones.
+    """
+    from millstream import registry
+    from millstream.training import read_record
+
+    project.manifest.model(model)
+    here = project.settings.environment
+    if not project.settings.overlay:
+        raise Refused(
+            f"this is {here} already", expected="an overlay, such as --env dev", do=f"millstream release {model}"
+        )
+    git.refuse_dirty(project.root)
+    chosen = registry.version(project.places, model, version) if version else registry.latest(project.places, model)
+    if chosen is None:
+        raise Refused(f"{model} was never trained in {here}", do=f"millstream --env {here} train {model}")
+    if read_record(Path(chosen.path)).manifest_digest != project.manifest.digest:
+        raise Refused(
+            f"version {chosen.version} of {model} in {here} was trained from other definitions than those committed",
+            expected="the recipe that was tried",
+            do=f"millstream --env {here} train {model}, then release again",
+        )
+    return {
+        "model": model,
+        "version": chosen.version,
+        "run_id": chosen.run_id,
+        "environment": here,
+        "metrics": chosen.metrics,
+        "pins": chosen.pins,
+    }
+
+
 def replay(release: Path, rows: Sequence[Mapping[str, Any]]) -> list[float]:
     """Answer a release's own sample by its scorer, with the features recorded beside the rows."""
     from millstream.serving.scorer import Scorer

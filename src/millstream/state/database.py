@@ -34,6 +34,13 @@ _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", 
 _BUSY_TIMEOUT_S = 20.0
 
 
+def beside(path: Path) -> sqlite3.Connection:
+    """Open the state database of another environment to read from; nothing of it can be changed through this."""
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT_S)
+    connection.execute("PRAGMA query_only = 1")
+    return connection
+
+
 class Transaction:
     """Writes that become true together or not at all."""
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
 
-from millstream.state.database import State, Transaction
+from millstream.state.database import State, Transaction, beside
 
 Kind: TypeAlias = Literal["attached", "ingested", "derived", "own"]
 
@@ -209,6 +211,13 @@ def head(state: State, table: str) -> TableVersion | None:
     return msgspec.json.decode(found[0]["body"], type=TableVersion) if found else None
 
 
+def before(state: State, table: str, version: int) -> TableVersion | None:
+    """Return the registered version before one, if any."""
+    query = "SELECT body FROM table_versions WHERE name = ? AND version < ? ORDER BY version DESC LIMIT 1"
+    found = state.query(query, (table, version))
+    return msgspec.json.decode(found[0]["body"], type=TableVersion) if found else None
+
+
 def heads(state: State) -> dict[str, int]:
     """Return the newest version of every table."""
     found = state.query("SELECT name, max(version) AS version FROM table_versions GROUP BY name ORDER BY name")
@@ -331,3 +340,43 @@ def expect_schema(tx: Transaction, table: str, schema: dict[str, str]) -> None:
 def forget_schema(tx: Transaction, table: str) -> None:
     """Let the next version's columns be the agreed ones."""
     tx.execute("DELETE FROM table_schemas WHERE name = ?", (table,))
+
+
+def shared(state: State, other: Path) -> frozenset[str]:
+    """Name the tables with files of another project's state database that this one can take over.
+
+    A table of which this database has a version of its own making is not among them.
+    """
+    if not other.exists():
+        return frozenset()
+    own = {name: head(state, name) for name in heads(state)}
+    with closing(beside(other)) as there:
+        theirs = there.execute("SELECT DISTINCT name FROM table_versions WHERE kind != 'derived'").fetchall()
+        return frozenset(name for (name,) in theirs if _theirs(there, own.get(name)))
+
+
+def _theirs(there: sqlite3.Connection, mine: TableVersion | None) -> bool:
+    if mine is None:
+        return True
+    query = "SELECT body FROM table_versions WHERE name = ? AND version = ?"
+    found = there.execute(query, (mine.table, mine.version)).fetchone()
+    return found is not None and msgspec.json.decode(found[0], type=TableVersion).files_hash == mine.files_hash
+
+
+def pull(tx: Transaction, other: Path, tables: Iterable[str]) -> list[TableVersion]:
+    """Take over the versions of these tables from another state database, which is only read; return the new heads."""
+    made: list[TableVersion] = []
+    with closing(beside(other)) as there:
+        for name in tables:
+            query = "SELECT body FROM table_versions WHERE name = ? ORDER BY version DESC LIMIT 1"
+            newest = msgspec.json.decode(there.execute(query, (name,)).fetchone()[0], type=TableVersion)
+            known = tx.query("SELECT 1 FROM table_versions WHERE name = ? AND version = ?", (name, newest.version))
+            if known:
+                continue
+            for table in ("table_versions", "table_files", "table_schemas"):
+                rows = there.execute(f"SELECT * FROM {table} WHERE name = ?", (name,)).fetchall()
+                tx.execute(f"DELETE FROM {table} WHERE name = ?", (name,))
+                if rows:
+                    tx.execute_many(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+            made.append(newest)
+    return made
