@@ -12,7 +12,7 @@ import pytest
 
 from millstream.project import Project
 
-DEFINITIONS = '''
+DEFINITIONS = """
 from lightgbm import LGBMClassifier
 from millstream import Every, FeatureView, Model, Table, features as f, sources, splits
 
@@ -28,7 +28,7 @@ churn = Model("churn", rows=Every("1mo", of=customers, where="not closed"),
     label=f.none(of=orders, ahead="60d"), features=[habits, customer],
     estimator=LGBMClassifier(n_estimators=20, verbosity=-1), metrics=["roc_auc", "log_loss"], goal="log_loss",
     split=splits.Time(test="60d", folds=2))
-'''
+"""
 TOML = """name = "churn"
 timezone = "Europe/Berlin"
 [replay]
