@@ -69,6 +69,14 @@ def copy_files(folder: Path) -> None:
         shutil.copyfile(source_files() / name, folder / name)
 
 
+def prepare(folder: Path) -> None:
+    """Write the airline's tables and files into a project; January is published, the rest waits for the replay."""
+    airline = Airline(folder / "ops")
+    airline.prepare(planted())
+    copy_files(folder / "files")
+    airline.publish_until(HISTORY_ENDS)
+
+
 def midnight(day: date) -> datetime:
     """Return the instant a New York day begins, in UTC."""
     return datetime.combine(day, time(), tzinfo=NEW_YORK).astimezone(UTC)

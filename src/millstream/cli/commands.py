@@ -78,15 +78,17 @@ def _options(
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder to make.")],
-    example: Annotated[str, typer.Option("--example", help="A project that runs: flights.")] = "flights",
+    example: Annotated[
+        str, typer.Option("--example", help="A project that runs: flights, churn or failures.")
+    ] = "flights",
     as_json: JsonOption = False,
 ) -> None:
     """Write a project that runs, with a git repository of its own."""
     from millstream.cli import render
-    from millstream.cli.examples import write
+    from millstream.cli.examples import models, write
 
     with calls.told(as_json=as_json):
-        calls.show(write(example, folder), render.init, as_json=as_json)
+        calls.show({**write(example, folder), "models": models(folder)}, render.init, as_json=as_json)
 
 
 @app.command()

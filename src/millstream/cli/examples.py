@@ -9,7 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from millstream.definitions.load import load
 from millstream.errors import Conflict, NotFound, near
+from millstream.settings import places, read
 
 IDENTITY = ("-c", "user.name=Millstream demo", "-c", "user.email=demo@millstream.invalid", "-c", "commit.gpgsign=false")
 
@@ -43,16 +45,17 @@ def write(example: str, folder: Path) -> dict[str, Any]:
     for each in sorted(origin.iterdir()):
         if each.is_file() and each.suffix != ".pyc":
             shutil.copy(each, folder / each.name)
-    standin = load_standin(folder)
-    standin.Airline(folder / "ops").prepare(standin.planted())
-    standin.copy_files(folder / "files")
-    airline = standin.Airline(folder / "ops")
-    airline.publish_until(standin.HISTORY_ENDS)
+    load_standin(folder).prepare(folder)
     return {
         "folder": str(folder.resolve()),
         "example": example,
         "git": commit(folder, f"Start from the example {example}"),
     }
+
+
+def models(folder: Path) -> list[str]:
+    """Name the models a project defines."""
+    return list(load(folder, cache=places(folder, read(folder)).manifests).models)
 
 
 def load_standin(folder: Path) -> Any:

@@ -78,7 +78,8 @@ def init(record: dict[str, Any]) -> None:
     say(f"wrote [bold]{escape(record['folder'])}[/] from the example {record['example']}", tone="good")
     if record["git"] is None:
         say("there is no git here: a content-hashed snapshot stands in for commits", tone="warn")
-    console.print(f"\nnext:\n  cd {escape(record['folder'])}\n  millstream check\n  millstream train late")
+    models = "".join(f"\n  millstream train {name}" for name in record["models"])
+    console.print(f"\nnext:\n  cd {escape(record['folder'])}\n  millstream check{models}")
 
 
 def ingest(record: dict[str, Any]) -> None:

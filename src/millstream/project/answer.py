@@ -13,6 +13,7 @@ from millstream.types import from_micros, parse_instant
 if TYPE_CHECKING:
     from millstream.features.plan import FeaturePlan
     from millstream.project.root import Project
+    from millstream.state.releases import ReleaseRow
 
 _SAMPLE = 10
 
@@ -97,29 +98,35 @@ def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[s
         "row": said.row,
         "features": dict(zip(names, values, strict=True)) if values else {},
         "tables": said.applied,
-        "recomputed": _recomputed(project, plan, said, values),
+        "recomputed": _recomputed(project, plan, said, release, values),
         "outcome": _outcome(project, plan, said),
         "approved_by": _approver(project, said.release),
     }
 
 
-def _recomputed(project: Project, plan: FeaturePlan, said: Any, served: list[float | None]) -> dict[str, Any] | None:
-    """Compute the features again by a point-in-time read at the answer's instant and table versions."""
-    import polars as pl
+def _near(value: float) -> float:
+    return 1e-9 * max(1.0, abs(value))
 
+
+def _recomputed(
+    project: Project, plan: FeaturePlan, said: Any, release: ReleaseRow, served: list[float | None]
+) -> dict[str, Any] | None:
+    """Compute the features again by a point-in-time read at the answer's instant and table versions."""
     from millstream.features import point_in_time
     from millstream.features.rows import from_request
+    from millstream.training import read_predictor
+    from millstream.training.matrix import matrix
 
     if not served:
         return None
     asked = from_request(plan, said.row, at=from_micros(said.at_us))
     tables = {name: project.lake.read(name, version=said.applied.get(name)) for name in plan.tables}
-    joined = point_in_time(plan, asked, tables).select(pl.col(each.name).cast(pl.Float64) for each in plan.columns)
-    again = joined.row(0)
+    known = read_predictor(Path(release.path)).categories
+    again = matrix(point_in_time(plan, asked, tables), plan.columns, known)[0].tolist()
     different = [
         each.name
         for each, old, new in zip(plan.columns, served, again, strict=True)
-        if not (old == new or (old is not None and new is not None and abs(old - new) <= 1e-9 * max(1.0, abs(new))))
+        if not (old == new or (old is None and new != new) or (old is not None and abs(old - new) <= _near(new)))
     ]
     if different:
         return {"equal": False, "says": f"features differ from a point-in-time read: {', '.join(different)}"}

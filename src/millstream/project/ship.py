@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -158,13 +159,15 @@ def tried(project: Project, *, model: str, version: int | None = None, actor: st
 
 
 def replay(release: Path, rows: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Answer a release's own sample by its scorer, with the features recorded beside the rows."""
+    """Answer a release's own sample by its scorer: request features computed, the others as recorded beside it."""
     from millstream.serving.scorer import Scorer
 
     sample = msgspec.json.decode((release / "sample.json").read_bytes())
+    recorded = [[math.nan if each is None else each for each in row] for row in sample["features"][: len(rows)]]
     scorer = Scorer.open(release)
     try:
-        return [each.value for each in scorer.score_features(sample["features"][: len(rows)])]
+        asked = scorer.check_many([{name: each[name] for name in scorer.plan.request_columns} for each in rows])
+        return [each.value for each in scorer.score_recorded(asked, recorded)]
     finally:
         scorer.close()
 

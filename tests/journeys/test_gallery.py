@@ -1,0 +1,78 @@
+"""Each project of the gallery: read, checked, trained, released, approved, answering and watched."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from millstream.cli.examples import models, write
+from millstream.project import Project
+from millstream.serving.client import Client
+from tests.server import example
+
+GALLERY = {"churn": "churn", "failures": "fails"}
+
+
+def ask(url: str, model: str, row: dict[str, Any], at: str) -> dict[str, Any]:
+    async def post() -> tuple[int, bytes]:
+        async with Client(url, timeout_s=10) as client:
+            return await client.post(f"/v1/models/{model}/predict", msgspec.json.encode({"rows": [row], "at": at}))
+
+    status, body = asyncio.run(post())
+    assert status == 200, body
+    answer: dict[str, Any] = json.loads(body)["predictions"][0]
+    return answer
+
+
+@pytest.mark.parametrize("name", sorted(GALLERY))
+def test_a_project_of_the_gallery_turns(name: str, tmp_path: Path) -> None:
+    root, model = tmp_path / name, GALLERY[name]
+    write(name, root)
+    assert models(root) == [model]
+    said = (root / "README.md").read_text()
+    assert "generated" in said and f"millstream train {model}" in said
+    with Project(root, lock=True) as project:
+        checked = project.run("check")
+        assert checked["reports"] and not any(each["quarantined"] for each in checked["reports"])
+        trained = project.run("train", {"model": model, "actor": "tess"})
+        assert trained["verdict"]["passed"] and trained["counts"]["not_yet_known"] > 0
+        released = project.run("release", {"model": model, "actor": "tess"})
+        project.run("approve", {"actor": "ada", "reason": "better than the simple rule"})
+        now = project.clock.now().isoformat()
+        path = Path(project.releases.history(model)[0].path)
+        row = json.loads((path / "sample.json").read_text())["rows"][-1]
+    row.pop("decided_at")
+    with example.up(root) as (supervisor, control):
+        example.until(lambda: _answers(supervisor.scoring_url, model, row, now))
+        answer = ask(supervisor.scoring_url, model, row, now)
+        assert answer["answered_by"] == "champion" and 0 <= answer["value"] <= 1
+        assert answer["version"] == released["version"]
+        _a_day_passes(root)
+        turned = control.send("POST", "/api/tick", {})
+        assert turned["decisions"] == []
+        why = control.command("why", {"prediction": answer["id"]})
+        assert why["value"] == pytest.approx(answer["value"])
+        status = control.command("status", {})
+    assert status["models"][0]["live"]["version"] == 1
+    assert status["predictions"] >= 1, "the day was judged"
+    with Project(root, lock=True) as project:
+        assert project.run("reproduce", {"subject": f"{model}@champion"})["equal"]
+        assert project.run("verify")["ok"]
+
+
+def _a_day_passes(root: Path) -> None:
+    with Project(root) as project:
+        project.clock.advance(project.clock.now() + timedelta(days=1))  # type: ignore[attr-defined]
+
+
+def _answers(url: str, model: str, row: dict[str, Any], at: str) -> bool:
+    try:
+        return bool(ask(url, model, row, at)["answered_by"] == "champion")
+    except (OSError, AssertionError):
+        return False
