@@ -11,6 +11,8 @@ from millstream.project import answers
 from millstream.types import from_micros, parse_instant
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from millstream.features.plan import FeaturePlan
     from millstream.project.root import Project
 
@@ -27,10 +29,9 @@ def score(
     actor: str = "somebody",
 ) -> dict[str, Any]:
     """Score the rows of a span with the live release, by the scorer that answers requests."""
-    import polars as pl
-
     from millstream.features import point_in_time, spine
     from millstream.features.plan import FeaturePlan
+    from millstream.project.learn import static_instant
     from millstream.project.ship import release_of
     from millstream.serving.batch import score_frame
 
@@ -42,12 +43,13 @@ def score(
         span = tuple(None if each is None else parse_instant(each) for each in (since, until))
     except ValueError as wrong:
         raise UserError(str(wrong)) from None
-    rows = spine(plan, project.lake.read(plan.rows_table), between=(span[0], span[1]))
+    at = static_instant(project, plan.rows_table)
+    rows = spine(plan, project.lake.read(plan.rows_table), between=(span[0], span[1]), static_at=at)
     if not rows.height:
         raise UserError(f"{model} has no rows decided in that span", do="millstream status shows what the tables hold")
     joined = point_in_time(plan, rows, {name: project.lake.read(name) for name in plan.tables})
-    values = score_frame(Path(release.path), joined, [each.name for each in plan.columns])
-    made = rows.select(*plan.row_key, "decided_at").with_columns(pl.Series("value", values))
+    answers_ = score_frame(Path(release.path), joined, [each.name for each in plan.columns])
+    made = rows.select(*plan.row_key, "decided_at").with_columns(_columns(answers_))
     if out is not None:
         target = Path(out)
         if target.suffix not in (".parquet", ".csv"):
@@ -71,9 +73,23 @@ def score(
     }
 
 
+def _columns(told: list[dict[str, Any]]) -> list[pl.Series]:
+    """Lay answers out in columns: ``value``, then ``probabilities.CLASS`` or ``quantiles.LEVEL`` where there are any."""
+    import polars as pl
+
+    columns: list[pl.Series] = []
+    for name, first in told[0].items():
+        if not isinstance(first, dict):
+            columns.append(pl.Series(name, [each[name] for each in told]))
+            continue
+        columns += [pl.Series(f"{name}.{part}", [each[name][part] for each in told], pl.Float64) for part in first]
+    return columns
+
+
 def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[str, Any]:
     """Say who answered, from which features of which table versions, and what became true; recompute the features."""
     from millstream.features.plan import FeaturePlan
+    from millstream.serving.shape import told
     from millstream.state import releases as rows
 
     logged = answers.find(project, prediction)
@@ -91,7 +107,7 @@ def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[s
         "version": said.version,
         "release": said.release,
         "at": from_micros(said.at_us).isoformat(),
-        "value": said.value,
+        **told(said.value, said.said),
         "answered_by": said.answered_by,
         "degraded": said.degraded,
         "row": said.row,
@@ -130,6 +146,7 @@ def _outcome(project: Project, plan: FeaturePlan, said: Any) -> dict[str, Any] |
     import polars as pl
 
     from millstream.features import spine
+    from millstream.project.learn import static_instant
 
     rows = project.lake.read(plan.rows_table)
     same = [pl.col(name) == value for name, value in said.key.items()]
@@ -142,7 +159,7 @@ def _outcome(project: Project, plan: FeaturePlan, said: Any) -> dict[str, Any] |
         event_time=rows.event_time,
         known=rows.known,
     )
-    found = spine(plan, picked)
+    found = spine(plan, picked, static_at=static_instant(project, plan.rows_table))
     if not found.height or found["label"][0] is None or found["label_known_at"][0] > project.clock.now():
         return None
     return {"label": found["label"][0], "known_at": found["label_known_at"][0].isoformat()}
