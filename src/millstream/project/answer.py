@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from millstream.errors import NotFound, UserError
 from millstream.project import answers
 from millstream.types import from_micros, parse_instant
@@ -98,6 +100,7 @@ def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[s
         raise NotFound(f"{prediction} is an outcome, not a prediction", do="give the id of an answer")
     release = rows.get(project.state, said.release)
     plan = FeaturePlan.decode((Path(release.path) / "plan.json").read_bytes())
+    known = msgspec.json.decode((Path(release.path) / "model.json").read_bytes()).get("categories", {})
     names = [each.name for each in plan.columns]
     values = [None if each != each else each for each in said.values()]
     project.ledger.record(actor=actor, act="prediction.why", subject=prediction, detail={"release": release.name})
@@ -113,25 +116,26 @@ def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[s
         "row": said.row,
         "features": dict(zip(names, values, strict=True)) if values else {},
         "tables": said.applied,
-        "recomputed": _recomputed(project, plan, said, values),
+        "recomputed": _recomputed(project, plan, said, served=values, categories=known),
         "outcome": _outcome(project, plan, said),
         "approved_by": _approver(project, said.release),
     }
 
 
-def _recomputed(project: Project, plan: FeaturePlan, said: Any, served: list[float | None]) -> dict[str, Any] | None:
+def _recomputed(
+    project: Project, plan: FeaturePlan, said: Any, *, served: list[float | None], categories: dict[str, list[str]]
+) -> dict[str, Any] | None:
     """Compute the features again by a point-in-time read at the answer's instant and table versions."""
-    import polars as pl
-
     from millstream.features import point_in_time
     from millstream.features.rows import from_request
+    from millstream.training.matrix import matrix
 
     if not served:
         return None
     asked = from_request(plan, said.row, at=from_micros(said.at_us))
     tables = {name: project.lake.read(name, version=said.applied.get(name)) for name in plan.tables}
-    joined = point_in_time(plan, asked, tables).select(pl.col(each.name).cast(pl.Float64) for each in plan.columns)
-    again = joined.row(0)
+    joined = matrix(point_in_time(plan, asked, tables), plan.columns, categories)[0].tolist()
+    again = [None if each != each else each for each in joined]
     different = [
         each.name
         for each, old, new in zip(plan.columns, served, again, strict=True)
