@@ -36,7 +36,7 @@ def test_a_frame_of_joined_features_scores_as_requests_do(release):
         pl.col("at_request.long_haul").fill_nan(None).cast(pl.Boolean), pl.col("form.mean", "form.max").fill_nan(None)
     )
     shuffled = frame.select(reversed(frame.columns))
-    assert score_frame(release, shuffled, scorer.features) == [each.value for each in wanted]
+    assert score_frame(release, shuffled, scorer.features) == [{"value": each.value} for each in wanted]
     assert score_frame(release, frame.clear(), scorer.features) == []
     with pytest.raises(BadData, match=r"form\.mean"):
         score_frame(release, frame.drop("form.mean"), scorer.features)

@@ -6,7 +6,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from millstream.definitions.model import Estimator
 from millstream.errors import BadData, DefinitionError, NotYet
 from millstream.features.plan import FeatureColumn
-from millstream.training.estimators import baseline, fit
+from millstream.training.estimators import fit
 from millstream.training.predictors import hash_files, model_files, read_predictor
 
 NAMES = tuple(f"view.f{place}" for place in range(4))
@@ -71,11 +71,6 @@ def test_a_regression_gives_the_mean(data):
     label = 3 * np.nan_to_num(data[0][:, 0])
     found = fitted(Estimator.of(LGBMRegressor(n_estimators=40)), data, task="regression", label=label)
     assert np.mean(np.square(found.predict(data[0]) - label)) < 0.2 * np.var(label)
-
-
-def test_the_baseline_is_the_prior_or_the_median():
-    assert baseline(np.array([0.0, 1, 1, 1]), task="binary").fitted.value == 0.75
-    assert baseline(np.array([0.0, 1, 9]), task="regression").fitted.value == 1.0
 
 
 @pytest.mark.parametrize(

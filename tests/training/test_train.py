@@ -209,9 +209,3 @@ def test_one_class_is_said(tmp_path):
 def test_what_cannot_work_is_named(changes, error, words, tmp_path):
     with pytest.raises(error, match=words):
         train(manifest(**changes), training_set(), folder=tmp_path / "none")
-
-
-def test_a_text_label_is_refused():
-    texts = frame().with_columns(pl.lit("late").alias("label"))
-    with pytest.raises(DefinitionError, match="the label of model 'late' is varchar"):
-        backtest(manifest().model("late"), training_set(texts, label="varchar"))

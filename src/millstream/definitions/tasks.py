@@ -1,10 +1,18 @@
-"""What kind of answer a model gives. Follows the label's type unless given."""
+"""What kind of answer a model gives. Follows the label's type unless given.
+
+A truth value gives ``Binary``, a text ``Multiclass``, a number ``Regression``, no label ``Anomaly``. Whole numbers are
+never guessed to be classes: say ``task=tasks.Multiclass()`` where they are.
+"""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
+
+from millstream.errors import DefinitionError
+
+TaskName: TypeAlias = Literal["binary", "regression", "multiclass", "quantiles", "anomaly"]
 
 
 class Binary(msgspec.Struct, frozen=True, tag="binary"):
@@ -15,4 +23,81 @@ class Regression(msgspec.Struct, frozen=True, tag="regression"):
     """The answer is the mean of the label. Baseline: the median."""
 
 
-Task: TypeAlias = Binary | Regression
+class Multiclass(msgspec.Struct, frozen=True, tag="multiclass"):
+    """The answer is the most probable class, with the probability of each. Baseline: the share of each class."""
+
+
+class Quantiles(msgspec.Struct, frozen=True, tag="quantiles"):
+    """The answer is a range: the label's quantiles. Baseline: the quantiles of all labels.
+
+    Parameters
+    ----------
+    levels
+        Which, between 0 and 1; 0.5 must be among them, because it is the answer's ``value``.
+    """
+
+    levels: tuple[float, ...] = (0.1, 0.5, 0.9)
+
+    def __post_init__(self) -> None:
+        if 0.5 not in self.levels or list(self.levels) != sorted({*self.levels}) or not _inside(*self.levels):
+            raise DefinitionError(
+                f"tasks.Quantiles(levels={self.levels})", expected="rising levels between 0 and 1 with 0.5 among them"
+            )
+
+
+class Anomaly(msgspec.Struct, frozen=True, tag="anomaly"):
+    """The answer is how unusual a row is; there is no label. Baseline: the robust distance of each feature.
+
+    Parameters
+    ----------
+    share
+        Share of the rows learnt from that counts as unusual; it sets the score above which an answer is flagged.
+    """
+
+    share: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not _inside(self.share):
+            raise DefinitionError(
+                f"tasks.Anomaly(share={self.share})", expected="a share between 0 and 1, such as 0.01"
+            )
+
+
+Task: TypeAlias = Binary | Regression | Multiclass | Quantiles | Anomaly
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """The shape of a trained model's answers: what its numbers are of.
+
+    Parameters
+    ----------
+    task
+        Which kind of answer.
+    classes
+        Names of the classes, in the order of their probabilities; of ``multiclass`` only.
+    levels
+        Levels of the quantiles, in order; of ``quantiles`` only.
+    """
+
+    task: TaskName
+    classes: tuple[str, ...] = ()
+    levels: tuple[float, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Numbers an answer is made of."""
+        return len(self.classes) or len(self.levels) or 1
+
+
+def name_of(task: Task) -> TaskName:
+    """Return a task's name.
+
+    >>> name_of(Multiclass())
+    'multiclass'
+    """
+    tag: TaskName = task.__struct_config__.tag  # type: ignore[assignment]
+    return tag
+
+
+def _inside(*shares: float) -> bool:
+    return all(0 < each < 1 for each in shares)

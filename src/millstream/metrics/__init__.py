@@ -6,7 +6,20 @@ is what records, pages and JSON hold: a ``nan`` never leaves this room.
 """
 
 from millstream.metrics.binary import accuracy, brier, log_loss, roc_auc
-from millstream.metrics.number import bias, mae, mape, rmse
+from millstream.metrics.number import bias, mae, mape, r2, rmse
 from millstream.metrics.registry import METRICS, Metric, metric
 
-__all__ = ["METRICS", "Metric", "accuracy", "bias", "brier", "log_loss", "mae", "mape", "metric", "rmse", "roc_auc"]
+__all__ = [
+    "METRICS",
+    "Metric",
+    "accuracy",
+    "bias",
+    "brier",
+    "log_loss",
+    "mae",
+    "mape",
+    "metric",
+    "r2",
+    "rmse",
+    "roc_auc",
+]

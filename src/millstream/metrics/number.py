@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 from millstream.metrics.arrays import Array, mean, pair
 
+_SAME = 1e-12
+"""Labels whose spread is a smaller part of their squares are all alike."""
+
 
 def squared_errors(label: npt.ArrayLike, prediction: npt.ArrayLike) -> Array:
     """Return each row's squared error."""
@@ -42,6 +45,32 @@ def mae(label: npt.ArrayLike, prediction: npt.ArrayLike) -> float:
     1.0
     """
     return mean(absolute_errors(label, prediction))
+
+
+def squares_and_sums(label: npt.ArrayLike, prediction: npt.ArrayLike) -> Array:
+    """Return what ``r2`` is made of: per row the squared error, the label about the mean, its square, and 1."""
+    truth, guess = pair(label, prediction)
+    about = truth - truth.mean() if truth.size else truth
+    return np.column_stack([np.square(guess - truth), about, np.square(about), np.ones(truth.size)])
+
+
+def explained(sums: Array) -> Array:
+    """Return the share of the labels' variance that is explained, of sums of ``squares_and_sums``."""
+    errors, about, squares, rows = np.moveaxis(sums, 1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = squares - np.square(about) / rows
+        return np.where(spread > _SAME * squares, 1 - errors / spread, np.nan)
+
+
+def r2(label: npt.ArrayLike, prediction: npt.ArrayLike) -> float:
+    """Measure the share of the labels' variance that predictions explain: 1 is perfect, 0 is the mean's, can be below.
+
+    ``nan`` where labels do not vary.
+
+    >>> r2([1.0, 2.0, 3.0], [1.0, 2.0, 4.0])
+    0.5
+    """
+    return float(explained(squares_and_sums(label, prediction).sum(axis=0, keepdims=True))[0])
 
 
 def percentage_errors(label: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Array, Array]:

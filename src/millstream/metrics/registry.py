@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from millstream.errors import NotFound, near
-from millstream.metrics import binary, number
+from millstream.metrics import binary, number, quantile, several
 from millstream.metrics.arrays import Array, pair
 
-Kind: TypeAlias = Literal["binary", "regression"]
+Kind: TypeAlias = Literal["binary", "regression", "multiclass", "quantiles"]
 Terms: TypeAlias = Callable[[npt.ArrayLike, npt.ArrayLike], tuple[Array, Array]]
+Function: TypeAlias = Callable[[npt.ArrayLike, npt.ArrayLike], float]
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,20 @@ class Metric:
         Whether the metric is the square root of that ratio.
     signed
         Whether the metric has a good value of 0 and is bad on both sides.
+    parts, whole
+        For metrics of classes that are no ratio of sums: what each row adds, shape (n, m), and the metric of sums of
+        it, shape (draws, m) to (draws,).
     """
 
     name: str
-    function: Callable[[npt.ArrayLike, npt.ArrayLike], float]
+    function: Function
     greater_is_better: bool
     tasks: tuple[Kind, ...]
     terms: Terms | None = None
     root: bool = False
     signed: bool = False
+    parts: Callable[[npt.ArrayLike, npt.ArrayLike], Array] | None = None
+    whole: Callable[[Array], Array] | None = None
 
     def measure(self, label: npt.ArrayLike, prediction: npt.ArrayLike) -> float | None:
         """Return the metric, or None where it cannot be had (no rows, one class only, a sum beyond all numbers)."""
@@ -82,26 +89,69 @@ def _bias_terms(label: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Array,
     return guess - truth, truth
 
 
-_BOTH: tuple[Kind, ...] = ("binary", "regression")
+def _either(one: Function, many: Function) -> Function:
+    """Take the function of several classes where predictions have a column a class."""
+
+    def function(label: npt.ArrayLike, prediction: npt.ArrayLike) -> float:
+        return (many if np.ndim(prediction) == 2 else one)(label, prediction)
+
+    return function
+
+
+def _either_each(
+    one: Callable[[npt.ArrayLike, npt.ArrayLike], Array], many: Callable[[npt.ArrayLike, npt.ArrayLike], Array]
+) -> Terms:
+    def losses(label: npt.ArrayLike, prediction: npt.ArrayLike) -> Array:
+        return (many if np.ndim(prediction) == 2 else one)(label, prediction)
+
+    return _each(losses)
+
+
+_SHARES: tuple[Kind, ...] = ("binary", "multiclass")
+_MEANS: tuple[Kind, ...] = ("binary", "regression")
+_MULTI: tuple[Kind, ...] = ("multiclass",)
 
 METRICS: dict[str, Metric] = {
     each.name: each
     for each in (
-        Metric("roc_auc", binary.roc_auc, True, ("binary",)),
-        Metric("log_loss", binary.log_loss, False, ("binary",), _each(binary.log_losses)),
+        Metric("roc_auc", _either(binary.roc_auc, several.roc_auc), True, _SHARES),
+        Metric(
+            "log_loss", _either(binary.log_loss, several.log_loss), False, _SHARES,
+            _either_each(binary.log_losses, several.log_losses),
+        ),
         Metric("brier", binary.brier, False, ("binary",), _each(binary.squares)),
-        Metric("accuracy", binary.accuracy, True, ("binary",), _each(binary.hits)),
+        Metric(
+            "accuracy", _either(binary.accuracy, several.accuracy), True, _SHARES,
+            _either_each(binary.hits, several.hits),
+        ),
+        Metric(
+            "balanced_accuracy", several.balanced_accuracy, True, _MULTI, parts=several.class_counts,
+            whole=several.mean_recall,
+        ),
+        Metric("macro_f1", several.macro_f1, True, _MULTI, parts=several.class_counts, whole=several.mean_f1),
         Metric("rmse", number.rmse, False, ("regression",), _each(number.squared_errors), root=True),
         Metric("mae", number.mae, False, ("regression",), _each(number.absolute_errors)),
         Metric("mape", number.mape, False, ("regression",), number.percentage_errors),
-        Metric("bias", number.bias, False, _BOTH, _bias_terms, signed=True),
+        Metric("r2", number.r2, True, ("regression",), parts=number.squares_and_sums, whole=number.explained),
+        Metric("bias", number.bias, False, _MEANS, _bias_terms, signed=True),
+        Metric("pinball", partial(quantile.pinball, levels=()), False, ("quantiles",)),
+        Metric("coverage", partial(quantile.coverage, levels=()), False, ("quantiles",), signed=True),
     )
-}
+}  # fmt: skip
 """Every metric by name."""
 
+_OF_LEVELS = {"pinball": (quantile.pinball, quantile.pinballs), "coverage": (quantile.coverage, quantile.inside)}
 
-def metric(name: str) -> Metric:
+
+def metric(name: str, *, levels: tuple[float, ...] = ()) -> Metric:
     """Return a metric by name.
+
+    Parameters
+    ----------
+    name
+        Such as ``roc_auc``.
+    levels
+        Of the quantiles, for metrics of quantiles.
 
     Raises
     ------
@@ -109,6 +159,10 @@ def metric(name: str) -> Metric:
         When there is none; near matches are named.
     """
     try:
-        return METRICS[name]
+        found = METRICS[name]
     except KeyError:
         raise NotFound(f"there is no metric {name!r}", expected=near(name, METRICS)) from None
+    if name not in _OF_LEVELS or not levels:
+        return found
+    whole, each = _OF_LEVELS[name]
+    return replace(found, function=partial(whole, levels=levels), terms=_each(partial(each, levels=levels)))

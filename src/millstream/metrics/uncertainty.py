@@ -22,6 +22,7 @@ from millstream.errors import BadData
 from millstream.metrics.arrays import Array, classes, pair
 from millstream.metrics.registry import Metric
 from millstream.metrics.registry import metric as named
+from millstream.metrics.several import coded
 
 MOST_BLOCKS = 256
 """More blocks are pooled with their neighbours: longer blocks only make the answer more careful."""
@@ -91,7 +92,7 @@ def interval(
     metric
         A metric or its name.
     label, prediction
-        Shape (n,).
+        Shape (n,); predictions of several classes or quantiles have a column each.
     blocks
         The block of each row, shape (n,): dates, numbers or texts.
     seed
@@ -215,12 +216,19 @@ def _drawn(
 ) -> Array:
     """Return the metric of each draw; not finite where it cannot be had."""
     blocks = draws.shape[1]
+    if metric.parts is not None and metric.whole is not None:
+        parts = metric.parts(label, prediction)
+        sums = np.column_stack([np.bincount(which, each, blocks) for each in parts.T])
+        return metric.whole(draws @ sums) if len(draws) else np.empty(0)
+    if metric.terms is None and np.ndim(prediction) == 2:
+        return _drawn_classes(label, prediction, which, draws)
     if metric.terms is None:
         wins, positives, negatives = _pairs(*classes(label, prediction), which, blocks)
         above = ((draws @ wins) * draws).sum(axis=1)
         below = (draws @ positives) * (draws @ negatives)
     else:
-        pair(label, prediction)
+        if np.ndim(prediction) == 1:
+            pair(label, prediction)
         numerator, denominator = metric.terms(label, prediction)
         above = draws @ np.bincount(which, numerator, blocks)
         below = draws @ np.bincount(which, denominator, blocks)
@@ -228,6 +236,20 @@ def _drawn(
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio: Array = above / below
         return np.asarray(np.sqrt(ratio)) if metric.root else ratio
+
+
+def _drawn_classes(label: npt.ArrayLike, prediction: npt.ArrayLike, which: npt.NDArray[np.intp], draws: Array) -> Array:
+    """Return the mean over classes of the area under each one's ROC curve, of each draw."""
+    codes, table = coded(label, prediction)
+    total, known = np.zeros(len(draws)), np.zeros(len(draws))
+    for code in range(table.shape[1]):
+        wins, positives, negatives = _pairs((codes == code).astype(np.float64), table[:, code], which, draws.shape[1])
+        below = (draws @ positives) * (draws @ negatives)
+        usable = below > 0
+        total += np.divide(((draws @ wins) * draws).sum(axis=1), below, out=np.zeros(len(draws)), where=usable)
+        known += usable
+    with np.errstate(invalid="ignore"):
+        return np.where(known > 0, total / np.maximum(known, 1), np.nan)
 
 
 def _pairs(truth: Array, score: Array, which: npt.NDArray[np.intp], blocks: int) -> tuple[Array, Array, Array]:

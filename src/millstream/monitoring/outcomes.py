@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from statistics import median
@@ -22,6 +23,7 @@ _HABIT_FROM = 5
 _FEWEST_MISSING = 5
 
 Floats: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.float64]]"
+Table: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.float64]]"
 Integers: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.int64]]"
 
 
@@ -61,13 +63,16 @@ class Settled:
     Parameters
     ----------
     value, label
-        Answer and truth (booleans as 0 and 1), of equal length.
+        Answer and truth (booleans as 0 and 1), of equal length. Of classes the answer is the probability of the class
+        that was said, and the truth its code, -1 for a class the release does not know.
     block
         Ordinal of the decision-day of each: the blocks of a bootstrap.
     first, last
         Ends of the window, both included.
     left_out
         Days of the window that are incomplete.
+    numbers
+        All numbers of each answer, shape (n, k), where it is of classes or quantiles; else None.
     """
 
     value: Floats
@@ -76,6 +81,12 @@ class Settled:
     first: date
     last: date
     left_out: tuple[date, ...]
+    numbers: Table | None = None
+
+    @property
+    def predicted(self) -> Floats | Table:
+        """What metrics judge: all numbers of the answers where there are several."""
+        return self.value if self.numbers is None else self.numbers
 
     @property
     def days(self) -> int:
@@ -102,6 +113,7 @@ class _Day:
         self.at = np.empty(0, np.int64)
         self.value = np.empty(0, np.float64)
         self.label = np.empty(0, np.float64)
+        self.numbers: list[list[float] | None] = []
         self.release = np.empty(0, np.int64)
         self.degraded = np.empty(0, np.bool_)
         self.latency_us = np.empty(0, np.float64)
@@ -113,6 +125,7 @@ class _Day:
         self.at = np.concatenate([self.at, frame["at"].dt.epoch("us").to_numpy()])
         self.value = np.concatenate([self.value, frame["value"].cast(pl.Float64).to_numpy()])
         self.label = np.concatenate([self.label, np.full(frame.height, np.nan)])
+        self.numbers += frame["numbers"].to_list() if "numbers" in frame.columns else [None] * frame.height
         self.release = np.concatenate([self.release, frame["version"].cast(pl.Int64).fill_null(0).to_numpy()])
         self.degraded = np.concatenate([self.degraded, frame["degraded"].fill_null(value=False).to_numpy()])
         self.latency_us = np.concatenate([self.latency_us, frame["latency_us"].cast(pl.Float64).to_numpy()])
@@ -149,6 +162,7 @@ class OutcomeBook:
         self._first_habit = habit
         self._days: dict[date, _Day] = {}
         self._places: dict[str, list[tuple[date, int]]] = {}
+        self._classes: dict[str, int] = {}
 
     def add_predictions(self, frame: pl.DataFrame) -> int:
         """Take in predictions; return how many were new.
@@ -157,7 +171,8 @@ class OutcomeBook:
         ----------
         frame
             Columns ``id`` and ``key`` (text), ``at`` (instant of the decision), ``day`` (its date in the project's
-            zone), ``value``, ``version`` (of the release), ``degraded``, ``latency_us``; more are ignored.
+            zone), ``value``, ``version`` (of the release), ``degraded``, ``latency_us``, and ``numbers`` (a list) where
+            answers are of classes or quantiles; more are ignored.
         """
         added = 0
         for day in frame["day"].unique().sort().to_list():
@@ -178,14 +193,18 @@ class OutcomeBook:
         Parameters
         ----------
         labels
-            Columns ``key``, ``label`` (boolean or number; NULL is no label) and ``label_known_at``. Give those that
+            Columns ``key``, ``label`` (boolean, number, or the text of a class; NULL is no label) and ``label_known_at``. Give those that
             became known since the last call; keys nobody predicted are passed over. Cost: 0.3 ms per 1,000.
         now
             Nothing known later is used.
         """
         known = labels.filter(pl.col("label").is_not_null() & (pl.col("label_known_at") <= now))
         settled = 0
-        pairs = zip(known["key"].to_list(), known["label"].cast(pl.Float64).to_list(), strict=True)
+        if known.schema["label"] == pl.String:
+            numbers = [float(self._classes.setdefault(each, len(self._classes))) for each in known["label"].to_list()]
+        else:
+            numbers = known["label"].cast(pl.Float64).to_list()
+        pairs = zip(known["key"].to_list(), numbers, strict=True)
         for key, label in pairs:
             for day, position in self._places.get(key, ()):
                 settled += self._days[day].settle(position, label)
@@ -201,16 +220,30 @@ class OutcomeBook:
         days = [self._outcomes(each, now, habit) for each in sorted(self._days) if since <= each <= until]
         return [each for each in days if each.verdict not in ("empty", "open")]
 
-    def settled(self, last: date, span: timedelta, now: datetime, *, version: int | None = None) -> Settled:
+    def settled(
+        self,
+        last: date,
+        span: timedelta,
+        now: datetime,
+        *,
+        version: int | None = None,
+        classes: Sequence[str] = (),
+        width: int = 1,
+    ) -> Settled:
         """Return the settled predictions of the complete days of a window that ends on a day.
 
         Parameters
         ----------
         version
             Only answers of this release that were not degraded; all answers when left out.
+        classes
+            Of the release, where its answers are of classes.
+        width
+            Numbers an answer of the release has; answers of another width are left out.
         """
         first = last - span + timedelta(days=1)
         values, labels, blocks, left_out = [np.empty(0)], [np.empty(0)], [np.empty(0, np.int64)], []
+        numbers: list[list[float]] = []
         for outcome in self.due_days(first, last, now):
             if outcome.verdict == "incomplete":
                 left_out.append(outcome.day)
@@ -219,12 +252,28 @@ class OutcomeBook:
             wanted = ~np.isnan(kept.label) & ~np.isnan(kept.value)
             if version is not None:
                 wanted &= (kept.release == version) & ~kept.degraded
+            if width > 1:
+                wanted &= np.array([each is not None and len(each) == width for each in kept.numbers], dtype=np.bool_)
+                numbers += [each for each, used in zip(kept.numbers, wanted, strict=True) if used and each is not None]
             values.append(kept.value[wanted])
             labels.append(kept.label[wanted])
             blocks.append(np.full(int(wanted.sum()), outcome.day.toordinal(), np.int64))
+        truth = np.concatenate(labels)
         return Settled(
-            np.concatenate(values), np.concatenate(labels), np.concatenate(blocks), first, last, tuple(left_out)
+            value=np.concatenate(values),
+            label=self._coded(truth, classes) if classes else truth,
+            block=np.concatenate(blocks),
+            first=first,
+            last=last,
+            left_out=tuple(left_out),
+            numbers=np.array(numbers, dtype=np.float64).reshape(len(numbers), width) if width > 1 else None,
         )
+
+    def _coded(self, labels: Floats, classes: Sequence[str]) -> Floats:
+        """Turn this book's codes of classes into a release's, -1 for those it does not know."""
+        place = {name: float(at) for at, name in enumerate(classes)}
+        theirs = np.array([place.get(name, -1.0) for name in self._classes], dtype=np.float64)
+        return theirs[labels.astype(np.intp)] if len(theirs) else labels
 
     def answers(self, day: date) -> Answers:
         """Count a day's answers, the degraded ones and the 95th percentile of answer time."""

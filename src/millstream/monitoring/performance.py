@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from millstream.definitions.monitors import Classic
 from millstream.metrics import Metric, metric
@@ -39,7 +40,14 @@ def performance_findings(
     day: date, *, model: str, monitors: Classic, reference: Reference, book: OutcomeBook, now: datetime
 ) -> list[Finding]:
     """Judge the goal metric, harm and bias over the rolling window, on outcomes of complete days of a release."""
-    settled = book.settled(day, parse_duration(monitors.window), now, version=reference.version)
+    settled = book.settled(
+        day,
+        parse_duration(monitors.window),
+        now,
+        version=reference.version,
+        classes=reference.classes,
+        width=reference.width,
+    )
     if settled.days < FEWEST_DAYS or len(settled.label) < FEWEST_OUTCOMES:
         says = (
             f"{len(settled.label)} outcomes of {settled.days} complete days of {reference.release};"
@@ -90,13 +98,14 @@ def answer_findings(day: date, *, model: str, monitors: Classic, book: OutcomeBo
 
 
 def _goal(day: date, model: str, monitors: Classic, reference: Reference, settled: Settled) -> list[Finding]:
-    goal = metric(reference.goal)
-    value = goal.measure(settled.label, settled.value)
+    goal = metric(reference.goal, levels=reference.levels)
+    value = goal.measure(settled.label, settled.predicted)
     loss = None if value is None else goal.relative_loss(value, reference.goal_value)
     if value is None or loss is None or not math.isfinite(loss):
         says = f"{goal.name} cannot be held against its value when released ({len(settled.label)} outcomes)"
         return [_unknown(day, model, kind, goal.name, says, reference) for kind in ("performance", "harm")]
-    simple = goal.measure(settled.label, np.full(len(settled.label), reference.baseline))
+    constant = np.full(settled.predicted.shape, reference.simple if reference.width > 1 else reference.baseline)
+    simple = goal.measure(settled.label, constant)
     beaten = simple is not None and goal.loss(value) >= goal.loss(simple)
     worse = loss > monitors.goal_worse
     harm = worse and _is_harm(goal, monitors, reference, settled)
@@ -145,20 +154,26 @@ def _goal(day: date, model: str, monitors: Classic, reference: Reference, settle
 
 def _is_harm(goal: Metric, monitors: Classic, reference: Reference, settled: Settled) -> bool:
     """Say whether even the better end of the interval is beyond the tolerance."""
-    range_ = interval(goal, settled.label, settled.value, settled.block, level=_BOTH_ENDS)
+    range_ = interval(goal, settled.label, settled.predicted, settled.block, level=_BOTH_ENDS)
     best = range_.high if goal.greater_is_better else range_.low
     loss = None if best is None else goal.relative_loss(best, reference.goal_value)
     return loss is not None and loss > monitors.goal_worse
 
 
 def _bias(day: date, model: str, monitors: Classic, reference: Reference, settled: Settled) -> Finding:
-    range_ = interval("bias", settled.label, settled.value, settled.block, level=_BIAS_LEVEL)
+    truths = _truths(settled, reference)
+    range_ = interval("bias", truths, settled.value, settled.block, level=_BIAS_LEVEL)
     bias, low, high = range_.estimate, range_.low, range_.high
     if bias is None or low is None or high is None:
         return _unknown(day, model, "bias", "mean", "the mean truth is zero", reference)
-    answer, truth = float(settled.value.mean()), float(settled.label.mean())
+    answer, truth = float(settled.value.mean()), float(truths.mean())
     alarm = low > monitors.bias or high < -monitors.bias
-    excess = np.sign(bias) * (settled.value - settled.label * (1 + np.sign(bias) * monitors.bias))
+    excess = np.sign(bias) * (settled.value - truths * (1 + np.sign(bias) * monitors.bias))
+    told = (
+        f"the classes said are held for {answer:.0%} sure on average, and {truth:.0%} of them are right"
+        if reference.classes
+        else f"answers average {answer:.3f}, the truth {truth:.3f}"
+    )
     return Finding(
         day=day.isoformat(),
         model=model,
@@ -168,7 +183,7 @@ def _bias(day: date, model: str, monitors: Classic, reference: Reference, settle
         value=bias,
         threshold=monitors.bias,
         says=(
-            f"answers average {answer:.3f}, the truth {truth:.3f}: {abs(bias):.0%} too"
+            f"{told}: {abs(bias):.0%} too"
             f" {'high' if bias > 0 else 'low'} ({low:+.0%} to {high:+.0%}) over {len(settled.label):,} outcomes of"
             f" {settled.days} days to {settled.last}"
         ),
@@ -178,6 +193,13 @@ def _bias(day: date, model: str, monitors: Classic, reference: Reference, settle
         calm=abs(bias) <= monitors.bias,
         detail={"mean_answer": answer, "mean_truth": truth, "low": low, "high": high},
     )
+
+
+def _truths(settled: Settled, reference: Reference) -> npt.NDArray[np.float64]:
+    """Return what answers should average to: the labels, of classes whether the class said is right."""
+    if not reference.classes or settled.numbers is None:
+        return settled.label
+    return np.asarray(settled.numbers.argmax(axis=1) == settled.label, dtype=np.float64)
 
 
 def _limit(goal: Metric, reference: float, tolerance: float) -> float:

@@ -43,6 +43,10 @@ class Reference(msgspec.Struct, frozen=True):
         Of the training features.
     nulls
         By ``table.column``, of the columns that features read.
+    classes, levels
+        Of its answers, where they are of classes or quantiles.
+    simple
+        All numbers the simple rule answers, where it is more than one.
     """
 
     release: str
@@ -52,6 +56,14 @@ class Reference(msgspec.Struct, frozen=True):
     baseline: float
     profile: Profile
     nulls: dict[str, NullHabit] = {}
+    classes: tuple[str, ...] = ()
+    levels: tuple[float, ...] = ()
+    simple: tuple[float, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Numbers an answer has."""
+        return len(self.classes) or len(self.levels) or 1
 
 
 def null_habits(days: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, NullHabit]:

@@ -6,14 +6,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from millstream.errors import NotFound, UserError
 from millstream.project import answers
 from millstream.types import from_micros, parse_instant
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from millstream.features.plan import FeaturePlan
     from millstream.project.root import Project
-    from millstream.state.releases import ReleaseRow
 
 _SAMPLE = 10
 
@@ -28,10 +31,9 @@ def score(
     actor: str = "somebody",
 ) -> dict[str, Any]:
     """Score the rows of a span with the live release, by the scorer that answers requests."""
-    import polars as pl
-
     from millstream.features import point_in_time, spine
     from millstream.features.plan import FeaturePlan
+    from millstream.project.learn import static_instant
     from millstream.project.ship import release_of
     from millstream.serving.batch import score_frame
 
@@ -43,12 +45,13 @@ def score(
         span = tuple(None if each is None else parse_instant(each) for each in (since, until))
     except ValueError as wrong:
         raise UserError(str(wrong)) from None
-    rows = spine(plan, project.lake.read(plan.rows_table), between=(span[0], span[1]))
+    at = static_instant(project, plan.rows_table)
+    rows = spine(plan, project.lake.read(plan.rows_table), between=(span[0], span[1]), static_at=at)
     if not rows.height:
         raise UserError(f"{model} has no rows decided in that span", do="millstream status shows what the tables hold")
     joined = point_in_time(plan, rows, {name: project.lake.read(name) for name in plan.tables})
-    values = score_frame(Path(release.path), joined, [each.name for each in plan.columns])
-    made = rows.select(*plan.row_key, "decided_at").with_columns(pl.Series("value", values))
+    answers_ = score_frame(Path(release.path), joined, [each.name for each in plan.columns])
+    made = rows.select(*plan.row_key, "decided_at").with_columns(_columns(answers_))
     if out is not None:
         target = Path(out)
         if target.suffix not in (".parquet", ".csv"):
@@ -72,9 +75,23 @@ def score(
     }
 
 
+def _columns(told: list[dict[str, Any]]) -> list[pl.Series]:
+    """Lay answers out in columns: ``value``, then ``probabilities.CLASS`` or ``quantiles.LEVEL``."""
+    import polars as pl
+
+    columns: list[pl.Series] = []
+    for name, first in told[0].items():
+        if not isinstance(first, dict):
+            columns.append(pl.Series(name, [each[name] for each in told]))
+            continue
+        columns += [pl.Series(f"{name}.{part}", [each[name][part] for each in told], pl.Float64) for part in first]
+    return columns
+
+
 def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[str, Any]:
     """Say who answered, from which features of which table versions, and what became true; recompute the features."""
     from millstream.features.plan import FeaturePlan
+    from millstream.serving.shape import told
     from millstream.state import releases as rows
 
     logged = answers.find(project, prediction)
@@ -83,6 +100,7 @@ def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[s
         raise NotFound(f"{prediction} is an outcome, not a prediction", do="give the id of an answer")
     release = rows.get(project.state, said.release)
     plan = FeaturePlan.decode((Path(release.path) / "plan.json").read_bytes())
+    known = msgspec.json.decode((Path(release.path) / "model.json").read_bytes()).get("categories", {})
     names = [each.name for each in plan.columns]
     values = [None if each != each else each for each in said.values()]
     project.ledger.record(actor=actor, act="prediction.why", subject=prediction, detail={"release": release.name})
@@ -92,41 +110,36 @@ def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[s
         "version": said.version,
         "release": said.release,
         "at": from_micros(said.at_us).isoformat(),
-        "value": said.value,
+        **told(said.value, said.said),
         "answered_by": said.answered_by,
         "degraded": said.degraded,
         "row": said.row,
         "features": dict(zip(names, values, strict=True)) if values else {},
         "tables": said.applied,
-        "recomputed": _recomputed(project, plan, said, release, values),
+        "recomputed": _recomputed(project, plan, said, served=values, categories=known),
         "outcome": _outcome(project, plan, said),
         "approved_by": _approver(project, said.release),
     }
 
 
-def _near(value: float) -> float:
-    return 1e-9 * max(1.0, abs(value))
-
-
 def _recomputed(
-    project: Project, plan: FeaturePlan, said: Any, release: ReleaseRow, served: list[float | None]
+    project: Project, plan: FeaturePlan, said: Any, *, served: list[float | None], categories: dict[str, list[str]]
 ) -> dict[str, Any] | None:
     """Compute the features again by a point-in-time read at the answer's instant and table versions."""
     from millstream.features import point_in_time
     from millstream.features.rows import from_request
-    from millstream.training import read_predictor
     from millstream.training.matrix import matrix
 
     if not served:
         return None
     asked = from_request(plan, said.row, at=from_micros(said.at_us))
     tables = {name: project.lake.read(name, version=said.applied.get(name)) for name in plan.tables}
-    known = read_predictor(Path(release.path)).categories
-    again = matrix(point_in_time(plan, asked, tables), plan.columns, known)[0].tolist()
+    joined = matrix(point_in_time(plan, asked, tables), plan.columns, categories)[0].tolist()
+    again = [None if each != each else each for each in joined]
     different = [
         each.name
         for each, old, new in zip(plan.columns, served, again, strict=True)
-        if not (old == new or (old is None and new != new) or (old is not None and abs(old - new) <= _near(new)))
+        if not (old == new or (old is not None and new is not None and abs(old - new) <= 1e-9 * max(1.0, abs(new))))
     ]
     if different:
         return {"equal": False, "says": f"features differ from a point-in-time read: {', '.join(different)}"}
@@ -137,6 +150,7 @@ def _outcome(project: Project, plan: FeaturePlan, said: Any) -> dict[str, Any] |
     import polars as pl
 
     from millstream.features import spine
+    from millstream.project.learn import static_instant
 
     rows = project.lake.read(plan.rows_table)
     same = [pl.col(name) == value for name, value in said.key.items()]
@@ -149,7 +163,7 @@ def _outcome(project: Project, plan: FeaturePlan, said: Any) -> dict[str, Any] |
         event_time=rows.event_time,
         known=rows.known,
     )
-    found = spine(plan, picked)
+    found = spine(plan, picked, static_at=static_instant(project, plan.rows_table))
     if not found.height or found["label"][0] is None or found["label_known_at"][0] > project.clock.now():
         return None
     return {"label": found["label"][0], "known_at": found["label_known_at"][0].isoformat()}

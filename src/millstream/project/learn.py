@@ -122,9 +122,16 @@ def _judged(project: Project, model: str, until: str | None) -> tuple[TrainingSe
         end: datetime = parse_instant(until) if until else project.clock.now()
     except ValueError as wrong:
         raise UserError(str(wrong)) from None
-    rows = training.build_set(plan(project, model), project.lake.read, until=end, static_at=end)
+    wanted = plan(project, model)
+    at = min(static_instant(project, wanted.rows_table), end)
+    rows = training.build_set(wanted, project.lake.read, until=end, static_at=at)
     tested = training.backtest(definition, rows, champion=_champion(project, model))
     return rows, tested, training.judge(tested)
+
+
+def static_instant(project: Project, table: str) -> datetime:
+    """Return the instant at which rows without a time of their own are decided: that of their table's version."""
+    return parse_instant(project.lake.head(table).registered_at)
 
 
 def _champion(project: Project, model: str) -> Champion | None:

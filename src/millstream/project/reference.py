@@ -39,15 +39,18 @@ def reference_of(project: Project, release: Any) -> tuple[FeaturePlan, Reference
             for day, pair in counted.items():
                 days.setdefault(day, {})[column] = pair
     value = record.metrics["model"].get(record.goal)
-    baseline = msgspec.json.decode((folder / "baseline.json").read_bytes())["value"]
+    simple = msgspec.json.decode((folder / "baseline.json").read_bytes())
     reference = Reference(
         release=release.name,
         version=release.version,
         goal=record.goal,
         goal_value=float(value) if value is not None else float("nan"),
-        baseline=float(baseline),
+        baseline=float(simple["value"]),
         profile=msgspec.json.decode((folder / "reference.json").read_bytes(), type=Profile),
         nulls=null_habits(days.values()),
+        classes=record.classes,
+        levels=record.levels,
+        simple=tuple(simple.get("values", ())),
     )
     return plan, reference
 

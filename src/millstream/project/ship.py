@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +77,7 @@ def release(
 ) -> dict[str, Any]:
     """Build a signed release, rehearse its rollback, and ask for approval."""
     from millstream import registry
+    from millstream.serving.batch import replay
     from millstream.training.artifact import read_report
 
     project.manifest.model(model)
@@ -156,20 +156,6 @@ def tried(project: Project, *, model: str, version: int | None = None, actor: st
         "metrics": chosen.metrics,
         "pins": chosen.pins,
     }
-
-
-def replay(release: Path, rows: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Answer a release's own sample by its scorer: request features computed, the others as recorded beside it."""
-    from millstream.serving.scorer import Scorer
-
-    sample = msgspec.json.decode((release / "sample.json").read_bytes())
-    recorded = [[math.nan if each is None else each for each in row] for row in sample["features"][: len(rows)]]
-    scorer = Scorer.open(release)
-    try:
-        asked = scorer.check_many([{name: each[name] for name in scorer.plan.request_columns} for each in rows])
-        return [each.value for each in scorer.score_recorded(asked, recorded)]
-    finally:
-        scorer.close()
 
 
 def trainer(project: Project, model: str, version: int) -> str:

@@ -160,9 +160,15 @@ class Watch:
         import polars as pl
 
         from millstream.features import spine
+        from millstream.project.learn import static_instant
 
         start, end = self._span(day)
-        rows = spine(plan, self.project.lake.read(plan.rows_table, between=((since or start) - _LABELS_BACK, end)))
+        timeless = plan.event_time is None
+        span = None if timeless else ((since or start) - _LABELS_BACK, end)
+        at = static_instant(self.project, plan.rows_table) if timeless else None
+        rows = spine(plan, self.project.lake.read(plan.rows_table, between=span), static_at=at)
+        if kept.reference is not None and kept.reference.classes:
+            rows = rows.with_columns(pl.col("label").cast(pl.String))
         key = pl.concat_str([pl.col(each).cast(pl.String) for each in plan.row_key], separator="|")
         kept.outcomes += kept.book.settle(rows.select(key.alias("key"), "label", "label_known_at"), now)
 
@@ -257,14 +263,17 @@ def _answers(logged: list[Any], zone: ZoneInfo) -> dict[str, tuple[pl.DataFrame,
         said = each.prediction
         if said is not None and said.bucket == "live":
             key = "|".join(str(value) for value in said.key.values())
-            row = (each.id, key, said.at_us, said.value, said.version, said.degraded, said.latency_us)
+            beside = said.said.get("probabilities") or said.said.get("quantiles")
+            numbers = list(beside.values()) if beside else None
+            row = (each.id, key, said.at_us, said.value, said.version, said.degraded, said.latency_us, numbers)
             rows.setdefault(said.model, []).append(row)
             features.setdefault(said.model, []).append(said.features)
     names = ["id", "key", "at", "value", "version", "degraded", "latency_us"]
+    schema = dict.fromkeys(names) | {"numbers": pl.List(pl.Float64)}
     local = pl.col("at").cast(pl.Datetime("us", "UTC"))
     day = local.dt.convert_time_zone(zone.key).dt.date()
     return {
-        model: (pl.DataFrame(found, schema=names, orient="row").with_columns(at=local, day=day), features[model])
+        model: (pl.DataFrame(found, schema=schema, orient="row").with_columns(at=local, day=day), features[model])
         for model, found in rows.items()
     }
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -16,7 +17,7 @@ from millstream.ledger import Ledger
 from millstream.settings import Places
 from millstream.tracking import RunRecord, StoredModel, Tracking
 from millstream.training.artifact import as_json, read_report
-from millstream.training.predictors import read_predictor
+from millstream.training.predictors import Predictor, read_predictor
 from millstream.training.record import TrainingRecord, read_record
 
 _RECORD = "training.json"
@@ -105,10 +106,7 @@ def register(
             expected="the files that training wrote",
             do="train again",
         )
-    files = {
-        name: content for name, content in predictor.files.items() if name != "model.json" or len(predictor.files) == 1
-    }
-    stored = StoredModel(kind=predictor.fitted.kind, features=predictor.features, files=files)
+    stored = _stored(predictor)
     run_id = tracking.log_run(_run(record, artifact, tags=dict(tags or {}), note=note), stored, files=artifact)
     said = {"millstream.content_hash": record.content_hash}
     number = tracking.register(record.model, run_id, tags=said)
@@ -118,6 +116,18 @@ def register(
     tracking.tag(run_id, {"millstream.version": str(number)})
     ledger.record(actor=actor, act="model.register", subject=f"{made.name}@{number}", detail=detail)
     return made
+
+
+def _stored(predictor: Predictor) -> StoredModel:
+    """Say which files stock MLflow needs: LightGBM's own, or all of them with the small loader."""
+    several: dict[str, Literal["probabilities", "quantiles"]] = {
+        "multiclass": "probabilities",
+        "quantiles": "quantiles",
+    }
+    beside: Literal["", "probabilities", "quantiles"] = several.get(predictor.task, "")
+    own = predictor.fitted.kind == "lightgbm" and not beside
+    files = {name: content for name, content in predictor.files.items() if not own or name != "model.json"}
+    return StoredModel(kind=predictor.fitted.kind, features=predictor.features, files=files, beside=beside)
 
 
 def versions(places: Places, name: str) -> list[ModelVersion]:

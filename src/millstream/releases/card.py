@@ -41,7 +41,15 @@ def card(
 
 
 def _what(said: Mapping[str, Any], training: Mapping[str, Any]) -> str:
-    answers = {"binary": "the probability that the label is true", "regression": "the expected number"}
+    classes, levels = training.get("classes") or (), training.get("levels") or ()
+    answers = {
+        "binary": "the probability that the label is true",
+        "regression": "the expected number",
+        "multiclass": f"the most probable of {len(classes)} classes ({', '.join(map(str, classes[:6]))}"
+        f"{', …' if len(classes) > 6 else ''}) with the probability of each",
+        "quantiles": f"the median, with the quantiles {', '.join(f'{each:g}' for each in levels)}",
+        "anomaly": "how unusual it is",
+    }
     gives = answers.get(str(training.get("task")), "one value")
     features = training.get("features") or ()
     how = f" `{training['estimator']}` on {len(features)} features." if training.get("estimator") else ""

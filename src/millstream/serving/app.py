@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from millstream.definitions.tasks import Shape
 from millstream.errors import BadData, MillstreamError, Refused, Unavailable
 from millstream.serving import openapi
 from millstream.serving.chain import Answer, Chain
@@ -33,6 +34,7 @@ from millstream.serving.live import Live
 from millstream.serving.log import PredictionLog
 from millstream.serving.meters import Meters
 from millstream.serving.records import Outcome, Prediction, Record, Scalar
+from millstream.serving.shape import told
 from millstream.types import parse_instant, to_micros
 from millstream.version import __version__
 
@@ -72,14 +74,16 @@ class OutcomesBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outcomes: list[OneOutcome]
 
 
-class OnePrediction(msgspec.Struct, frozen=True):
-    """One answer of a predict request."""
+class OnePrediction(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One answer of a predict request; what only some tasks say is left out by the others."""
 
     id: str
-    value: float
+    value: float | str
     version: int
     answered_by: str
     degraded: bool
+    probabilities: dict[str, float] | None = None
+    quantiles: dict[str, float] | None = None
 
 
 _predict_body = msgspec.json.Decoder(PredictBody)
@@ -202,9 +206,12 @@ class App:
             answers += chain.answer(part, [at_us] * len(part), until=until, stopped=self.live.stopped)
         ids = await self._record(chain, rows, answers, at_us, begun)
         predictions = [
-            OnePrediction(id, each.value, each.scorer.version, each.answered_by, each.degraded)
+            OnePrediction(
+                id=id, version=each.scorer.version, answered_by=each.answered_by, degraded=each.degraded,
+                **told(each.value, each.said),
+            )
             for id, each in zip(ids, answers, strict=True)
-        ]
+        ]  # fmt: skip
         return Reply(200, _encode({"predictions": predictions}))
 
     async def _invocations(self, chain: Chain, body: bytes, begun: float) -> Reply:
@@ -216,7 +223,8 @@ class App:
                 await asyncio.sleep(0)
             answers += chain.answer_features(rows[start : start + SLICE], until=until, stopped=self.live.stopped)
         await self._record(chain, [], answers, self._now_us(), begun)
-        return Reply(200, _encode({"predictions": [each.value for each in answers]}))
+        told_all = [told(each.value, each.said) if each.said else each.value for each in answers]
+        return Reply(200, _encode({"predictions": told_all}))
 
     async def _record(
         self, chain: Chain, rows: list[dict[str, Scalar]], answers: list[Answer], at_us: int, begun: float
@@ -243,6 +251,7 @@ class App:
                 each.features.tobytes(),
                 dict(each.applied),
                 latency_us,
+                said=dict(each.said),
             )
             for place, each in enumerate(answers)
         ]
@@ -305,6 +314,8 @@ class App:
         return {
             "name": name,
             **said,
+            "task": chain.champion.shape.task,
+            **_names(chain.champion.shape),
             "row": {column: types.get(column, "any") for column in plan.request_columns},
             "key": plan.prediction_key,
             "features": {each.name: each.dtype for each in plan.columns},
@@ -333,6 +344,11 @@ def _key(said: Mapping[str, Scalar] | Scalar, columns: tuple[str, ...]) -> dict[
     elif len(columns) == 1 and said is not None:
         return {columns[0]: said}
     raise BadData(f"the key of an outcome is {str(said)[:120]}", expected=f"the row's key: {', '.join(columns)}")
+
+
+def _names(shape: Shape) -> dict[str, Any]:
+    """Name the classes or the levels of answers that have them."""
+    return {name: each for name, each in (("classes", shape.classes), ("levels", shape.levels)) if each}
 
 
 def _only(method: str, *allowed: str) -> None:

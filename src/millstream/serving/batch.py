@@ -12,6 +12,7 @@ import msgspec
 from millstream.errors import BadData, near
 from millstream.serving import models
 from millstream.serving.scorer import Scorer
+from millstream.serving.shape import told
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 SLICE = 4096
 
 
-def score_frame(release: Path, frame: pl.DataFrame, columns: Sequence[str]) -> list[float]:
+def score_frame(release: Path, frame: pl.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
     """Score rows whose features were joined as known at their instants.
 
     Parameters
@@ -34,7 +35,8 @@ def score_frame(release: Path, frame: pl.DataFrame, columns: Sequence[str]) -> l
     Returns
     -------
     list
-        One answer a row, in order; a model that has none for a row gives NaN.
+        One answer a row, in order, as a caller reads it: ``value``, and beside it ``probabilities`` or ``quantiles``
+        where the task has them. A model that has no answer for a row gives NaN.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def score_frame(release: Path, frame: pl.DataFrame, columns: Sequence[str]) -> l
     try:
         wanted = frame.select(scorer.features)
         return [
-            scored.value
+            told(scored.value, scored.said)
             for start in range(0, wanted.height, SLICE)
             for scored in scorer.score_features(wanted.slice(start, SLICE).rows())
         ]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 from millstream.definitions.traffic import Champion
 from millstream.errors import MillstreamError
 from millstream.serving.scorer import Scored, Scorer
+from millstream.serving.shape import NOTHING, Said
 
 _log = logging.getLogger("millstream.serving")
 _NO_FEATURES: array[float] = array("d")
@@ -26,6 +27,7 @@ class Answer(NamedTuple):
     reason: str
     features: array[float]
     applied: Mapping[str, int]
+    said: Said = NOTHING
 
     @property
     def degraded(self) -> bool:
@@ -105,7 +107,7 @@ class Chain:
         if scored is None:
             return self._stand_in(raws, at_us, until=until, reason=reason)
         return [
-            Answer(each.value, champion, "champion", "", each.features, each.applied)
+            Answer(each.value, champion, "champion", "", each.features, each.applied, each.said)
             if math.isfinite(each.value)
             else self._stand_in([raws[place]], [at_us[place]], until=until, reason=f"the champion said {each.value}")[0]
             for place, each in enumerate(scored)
@@ -134,14 +136,15 @@ class Chain:
 
     def _finite(self, scorer: Scorer, answered_by: str, scored: Sequence[Scored], reason: str) -> list[Answer]:
         return [
-            Answer(each.value, scorer, answered_by, reason, each.features, each.applied)
+            Answer(each.value, scorer, answered_by, reason, each.features, each.applied, each.said)
             if math.isfinite(each.value)
             else self._baseline(1, reason or f"the {answered_by} said {each.value}")[0]
             for each in scored
         ]
 
     def _baseline(self, rows: int, reason: str) -> list[Answer]:
-        return [Answer(self.champion.baseline, self.champion, "baseline", reason, _NO_FEATURES, {})] * rows
+        value, said = self.champion.baseline
+        return [Answer(value, self.champion, "baseline", reason, _NO_FEATURES, {}, said)] * rows
 
 
 def _score(scorer: Scorer, rows: Sequence[Mapping[str, Any]], at_us: Sequence[int]) -> list[Scored]:

@@ -10,6 +10,7 @@ import ctypes
 import importlib.util
 import threading
 from array import array
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -33,17 +34,19 @@ class Booster:
         The model as LightGBM's text format.
     width
         Number of features expected, checked against the model.
+    outputs
+        Numbers a row expected, one a class; checked as well.
 
     Raises
     ------
     IntegrityError
-        When the text is not a LightGBM model with that many features and one output.
+        When the text is not a LightGBM model with that many features and outputs.
     Unavailable
         When LightGBM's library is not installed.
     """
 
-    def __init__(self, text: bytes, *, width: int) -> None:
-        self.width = width
+    def __init__(self, text: bytes, *, width: int, outputs: int = 1) -> None:
+        self.width, self.outputs = width, outputs
         self._closed = True
         self._handle = _HANDLE()
         self._fast = _HANDLE()
@@ -61,9 +64,9 @@ class Booster:
         except BaseException:
             self.close()
             raise
-        self._value = ctypes.c_double()
+        self._values = (ctypes.c_double * outputs)()
         self._length = ctypes.c_int64()
-        self._references = (ctypes.byref(self._length), ctypes.byref(self._value))
+        self._references = (ctypes.byref(self._length), ctypes.byref(self._values))
         self._call = one.LGBM_BoosterPredictForMatSingleRowFast
         self._many = many
 
@@ -71,30 +74,30 @@ class Booster:
         features, outputs = ctypes.c_int(0), ctypes.c_int(0)
         _check(library.LGBM_BoosterGetNumFeature(self._handle, ctypes.byref(features)))
         _check(library.LGBM_BoosterGetNumClasses(self._handle, ctypes.byref(outputs)))
-        if features.value != self.width or outputs.value != 1:
+        if features.value != self.width or outputs.value != self.outputs:
             raise IntegrityError(
                 f"the LightGBM model has {features.value} features and {outputs.value} outputs",
-                expected=f"{self.width} features, as model.json names them, and 1 output",
+                expected=f"{self.width} features, as model.json names them, and {self.outputs} outputs",
                 do="rebuild the release from its run",
             )
 
-    def predict_one(self, features: array[float]) -> float:
-        """Predict one row; a binary objective gives the probability of true."""
+    def predict_one(self, features: array[float]) -> float | tuple[float, ...]:
+        """Predict one row; a binary objective gives the probability of true, one of classes that of each."""
         address, length = features.buffer_info()
         if length != self.width:
             raise _wrong_width(length, self.width)
         if self._call(self._fast, address, *self._references):
             _check(-1)
-        return self._value.value
+        return self._values[0] if self.outputs == 1 else tuple(self._values)
 
-    def predict_many(self, features: array[float], rows: int) -> list[float]:
+    def predict_many(self, features: array[float], rows: int) -> Sequence[float | tuple[float, ...]]:
         """Predict rows that lie one after another in ``features``; other threads run meanwhile."""
         if len(features) != rows * self.width:
             raise _wrong_width(len(features), rows * self.width)
         if not rows:
             return []
         matrix = (ctypes.c_double * len(features)).from_buffer(features)
-        values = (ctypes.c_double * rows)()
+        values = (ctypes.c_double * (rows * self.outputs))()
         length = ctypes.c_int64()
         _check(
             self._many.LGBM_BoosterPredictForMat(
@@ -102,7 +105,9 @@ class Booster:
                 _PARAMETERS, ctypes.byref(length), values,
             )
         )  # fmt: skip
-        return list(values)
+        if self.outputs == 1:
+            return list(values)
+        return [tuple(values[at : at + self.outputs]) for at in range(0, len(values), self.outputs)]
 
     def close(self) -> None:
         """Free the model; it cannot predict afterwards."""

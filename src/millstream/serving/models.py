@@ -9,30 +9,34 @@ import math
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
+from millstream.definitions.tasks import Shape, TaskName
 from millstream.errors import IntegrityError
 from millstream.serving.lightgbm import Booster
 
 Read: TypeAlias = Callable[[str], bytes]
 """Returns the bytes of a release's file by its name."""
 
+Numbers: TypeAlias = float | tuple[float, ...]
+"""What a model says of a row: one number, or one a class or quantile level."""
+
 _NAN = math.nan
 _LARGEST_EXPONENT = 700.0
 
 
 class Predictor(Protocol):
-    """A model that turns float64 features into one number a row."""
+    """A model that turns float64 features into one number a row, or one a class or quantile level."""
 
     width: int
 
-    def predict_one(self, features: array[float]) -> float:
+    def predict_one(self, features: array[float]) -> Numbers:
         """Predict one row."""
         ...
 
-    def predict_many(self, features: array[float], rows: int) -> list[float]:
+    def predict_many(self, features: array[float], rows: int) -> Sequence[Numbers]:
         """Predict rows that lie one after another; the same numbers as row by row."""
         ...
 
@@ -44,40 +48,71 @@ class Predictor(Protocol):
 class LightGbmFile(msgspec.Struct, frozen=True, tag_field="kind", tag="lightgbm"):
     """A LightGBM model: its text lies beside."""
 
-    task: Literal["binary", "regression"]
+    task: TaskName
     features: tuple[str, ...]
     file: str = "model.txt"
     categories: dict[str, list[str]] = {}
+    classes: tuple[str, ...] = ()
+    levels: tuple[float, ...] = ()
 
 
 class ConstantFile(msgspec.Struct, frozen=True, tag_field="kind", tag="constant"):
     """A model that always says the same."""
 
-    task: Literal["binary", "regression"]
+    task: TaskName
     features: tuple[str, ...]
-    value: float
+    value: float | tuple[float, ...]
     categories: dict[str, list[str]] = {}
+    classes: tuple[str, ...] = ()
+    levels: tuple[float, ...] = ()
 
 
 class LinearFile(msgspec.Struct, frozen=True, tag_field="kind", tag="linear"):
     """A linear model; ``fill`` stands in for a missing feature. Binary passes the sum through the logistic function."""
 
-    task: Literal["binary", "regression"]
+    task: TaskName
     features: tuple[str, ...]
     intercept: float
     coefficients: tuple[float, ...]
     fill: tuple[float, ...] = ()
     categories: dict[str, list[str]] = {}
+    classes: tuple[str, ...] = ()
+    levels: tuple[float, ...] = ()
 
 
-ModelFile: TypeAlias = LightGbmFile | ConstantFile | LinearFile
+class SoftmaxFile(msgspec.Struct, frozen=True, tag_field="kind", tag="softmax"):
+    """A linear model a class; sums become probabilities by softmax."""
+
+    task: TaskName
+    features: tuple[str, ...]
+    intercepts: tuple[float, ...]
+    coefficients: tuple[tuple[float, ...], ...]
+    fill: tuple[float, ...]
+    categories: dict[str, list[str]] = {}
+    classes: tuple[str, ...] = ()
+    levels: tuple[float, ...] = ()
+
+
+class LadderFile(msgspec.Struct, frozen=True, tag_field="kind", tag="ladder"):
+    """A model a quantile level, each as its own ``model.json`` would say it; answers are sorted."""
+
+    task: TaskName
+    features: tuple[str, ...]
+    rungs: tuple[dict[str, Any], ...]
+    categories: dict[str, list[str]] = {}
+    classes: tuple[str, ...] = ()
+    levels: tuple[float, ...] = ()
+
+
+ModelFile: TypeAlias = LightGbmFile | ConstantFile | LinearFile | SoftmaxFile | LadderFile
 
 
 class BaselineFile(msgspec.Struct, frozen=True):
-    """The simple answer that stands in last; ``baseline.json``."""
+    """The simple answer that stands in last; ``baseline.json``. ``values`` are all its numbers where it has several."""
 
     kind: str
     value: float
+    values: tuple[float, ...] = ()
 
 
 class _Constant:
@@ -85,14 +120,70 @@ class _Constant:
         self.width = len(said.features)
         self._value = said.value
 
-    def predict_one(self, features: array[float]) -> float:
+    def predict_one(self, features: array[float]) -> Numbers:
         return self._value
 
-    def predict_many(self, features: array[float], rows: int) -> list[float]:
+    def predict_many(self, features: array[float], rows: int) -> list[Numbers]:
         return [self._value] * rows
 
     def close(self) -> None:
         pass
+
+
+class _Softmax:
+    def __init__(self, said: SoftmaxFile) -> None:
+        self.width = len(said.features)
+        self._said = said
+        widths = {len(each) for each in (*said.coefficients, said.fill)}
+        if widths != {self.width} or len(said.coefficients) != len(said.intercepts):
+            raise IntegrityError(
+                f"model.json has coefficients of {len(said.coefficients)} classes for {sorted(widths)} features",
+                expected=f"{len(said.intercepts)} classes and {self.width} features",
+            )
+
+    def predict_one(self, features: array[float]) -> Numbers:
+        pairs = zip(features, self._said.fill, strict=True)
+        filled = [stand_in if value != value else value for value, stand_in in pairs]
+        sums = []
+        for total, weights in zip(self._said.intercepts, self._said.coefficients, strict=True):
+            for weight, value in zip(weights, filled, strict=True):
+                total += weight * value
+            sums.append(total)
+        most = max(sums)
+        powers = [math.exp(each - most) for each in sums]
+        whole = sum(powers)
+        return tuple(each / whole for each in powers)
+
+    def predict_many(self, features: array[float], rows: int) -> list[Numbers]:
+        width = self.width
+        return [self.predict_one(features[row * width : (row + 1) * width]) for row in range(rows)]
+
+    def close(self) -> None:
+        pass
+
+
+class _Ladder:
+    def __init__(self, said: LadderFile, read: Read) -> None:
+        self.width = len(said.features)
+        shared = {"task": "regression", "features": said.features}
+        try:
+            rungs = [msgspec.convert({**shared, **each}, ModelFile) for each in said.rungs]
+        except msgspec.ValidationError as wrong:
+            raise IntegrityError(
+                f"a rung of model.json cannot be used: {wrong}", do="build the release again"
+            ) from None
+        self._rungs: list[Predictor] = [load(each, read) for each in rungs]
+
+    def predict_one(self, features: array[float]) -> Numbers:
+        return tuple(sorted(_single(each.predict_one(features)) for each in self._rungs))
+
+    def predict_many(self, features: array[float], rows: int) -> list[Numbers]:
+        columns = [each.predict_many(features, rows) for each in self._rungs]
+        return [tuple(sorted(map(_single, row))) for row in zip(*columns, strict=True)]
+
+    def close(self) -> None:
+        for each in self._rungs:
+            each.close()
 
 
 class _Linear:
@@ -132,18 +223,45 @@ def read_model(read: Read) -> ModelFile:
     return said
 
 
-def read_baseline(read: Read) -> float:
-    """Read the value of ``baseline.json``, which must be a finite number."""
-    value: float = decode(read, "baseline.json", BaselineFile).value
-    if not math.isfinite(value):
-        raise IntegrityError(f"baseline.json says {value}", expected="a finite number")
-    return value
+def shape_of(said: ModelFile) -> Shape:
+    """Return the shape of a model's answers.
+
+    Raises
+    ------
+    IntegrityError
+        When classes or levels are missing where the task has them.
+    """
+    shape = Shape(said.task, said.classes, said.levels)
+    if (said.task == "multiclass") != bool(said.classes) or (said.task == "quantiles") != bool(said.levels):
+        raise IntegrityError(
+            f"model.json of a {said.task} task has {len(said.classes)} classes and {len(said.levels)} levels",
+            expected="classes for multiclass and levels for quantiles",
+            do="build the release again",
+        )
+    return shape
+
+
+def read_baseline(read: Read, shape: Shape | None = None) -> Numbers:
+    """Read the answer of ``baseline.json``, which must be finite: one number, or as many as the shape has."""
+    said: BaselineFile = decode(read, "baseline.json", BaselineFile)
+    wide = shape is not None and shape.width > 1
+    numbers = said.values if wide else (said.value,)
+    if not all(map(math.isfinite, numbers)) or (shape is not None and len(numbers) != shape.width):
+        raise IntegrityError(
+            f"baseline.json says {', '.join(map(str, numbers)) or 'nothing'}",
+            expected="a finite number" if not wide else f"{shape.width} finite numbers" if shape else "",
+        )
+    return numbers if wide else said.value
 
 
 def load(said: ModelFile, read: Read) -> Predictor:
     """Make a model ready to predict; a LightGBM text of 1 MB takes about 10 ms."""
     if isinstance(said, LightGbmFile):
-        return Booster(read(said.file), width=len(said.features))
+        return Booster(read(said.file), width=len(said.features), outputs=len(said.classes) or 1)
+    if isinstance(said, SoftmaxFile):
+        return _Softmax(said)
+    if isinstance(said, LadderFile):
+        return _Ladder(said, read)
     return _Constant(said) if isinstance(said, ConstantFile) else _Linear(said)
 
 
@@ -201,6 +319,12 @@ class Encoder:
                 for value, codes in zip(values, self._codes, strict=True)
             ],
         )
+
+
+def _single(said: Numbers) -> float:
+    if isinstance(said, tuple):
+        raise IntegrityError("a quantile's model says several numbers", expected="one number a row")
+    return said
 
 
 def _logistic(score: float) -> float:

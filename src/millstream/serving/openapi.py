@@ -37,15 +37,18 @@ _SAYS = {
     503: "Too many requests in flight, or the log does not answer; try again.",
     507: "The prediction log takes no writes; nothing was answered.",
 }
+_NUMBERS = {"type": "object", "additionalProperties": {"type": "number"}}
 _PREDICTION = {
     "type": "object",
     "required": ["id", "value", "version", "answered_by", "degraded"],
     "properties": {
         "id": {"type": "string"},
-        "value": {"type": "number"},
+        "value": {"type": ["number", "string"], "description": "Of classes the most probable one, else a number."},
         "version": {"type": "integer"},
         "answered_by": {"enum": ["champion", "previous", "baseline"]},
         "degraded": {"type": "boolean"},
+        "probabilities": _NUMBERS | {"description": "Of classes only: the probability of each."},
+        "quantiles": _NUMBERS | {"description": "Of quantiles only: level to number."},
     },
 }
 _OUTCOME = {
@@ -85,7 +88,9 @@ DOCUMENT: dict[str, Any] = {
             "post": {
                 "summary": "MLflow's scoring protocol over feature columns; for a server of one model.",
                 "requestBody": _body({"type": "object"}),
-                "responses": _answers(_list("predictions", {"type": "number"}), 400, 404, 408, 413, 422, 503, 507),
+                "responses": _answers(
+                    _list("predictions", {"type": ["number", "object"]}), 400, 404, 408, 413, 422, 503, 507
+                ),
             }
         },
         "/ping": {"get": {"summary": "Whether the process is up.", "responses": {"200": {"description": "It is."}}}},

@@ -40,7 +40,7 @@ class Prediction(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     key, row
         The row's key, and all that the caller sent.
     value
-        The answer.
+        The answer's number: of classes the probability of the one that was said, of quantiles the median.
     answered_by, degraded, reason
         "champion", "previous" or "baseline"; whether it is not the champion's, and why.
     features
@@ -51,6 +51,8 @@ class Prediction(msgspec.Struct, frozen=True, array_like=True, tag="p"):
         From request read to answer computed, before the log.
     bucket
         "live", or "shadow" for an answer nobody saw.
+    said
+        What the answer said beside its number: ``class`` and ``probabilities``, or ``quantiles``.
     """
 
     at_us: int
@@ -68,6 +70,7 @@ class Prediction(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     applied: dict[str, int]
     latency_us: int
     bucket: str = "live"
+    said: dict[str, Any] = {}
 
     def values(self) -> list[float]:
         """Return the features as numbers; a missing one is NaN."""

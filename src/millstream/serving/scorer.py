@@ -19,6 +19,8 @@ from millstream.features.online.lookup import Lookup
 from millstream.features.online.store import OnlineStore
 from millstream.features.plan import TARGET, FeaturePlan
 from millstream.serving import models
+from millstream.serving.models import Numbers
+from millstream.serving.shape import NOTHING, Said, shaped
 from millstream.types import Pins, from_micros
 
 _DAY_US = 86_400_000_000
@@ -37,12 +39,14 @@ class _Named(msgspec.Struct, frozen=True):
 class Scored(NamedTuple):
     """One prediction before it is routed and logged.
 
-    ``features`` are those the model saw, as float64; ``applied`` the table versions they reflect.
+    ``features`` are those the model saw, as float64; ``applied`` the table versions they reflect; ``said`` what the
+    answer says beside its value, for tasks whose answer is more than a number.
     """
 
     value: float
     features: array[float]
     applied: Mapping[str, int]
+    said: Said = NOTHING
 
 
 class Scorer:
@@ -74,8 +78,9 @@ class Scorer:
     ) -> None:
         self.release, self.model, self.version = release, model, version
         self.plan: FeaturePlan = models.decode(read, "plan.json", FeaturePlan)
-        self.baseline = models.read_baseline(read)
         file = models.read_model(read)
+        self.shape = models.shape_of(file)
+        self.baseline = shaped(models.read_baseline(read, self.shape), self.shape)
         self.features = file.features
         self._lookup = Lookup(self.plan, store) if store is not None else None
         self._order = _order(self.plan, self.features)
@@ -157,19 +162,18 @@ class Scorer:
         """
         lookup = self._online()
         features = self._features(lookup.lookup_one(row, at_us))
-        return Scored(self._predictor.predict_one(features), features, _flat(lookup.applied()))
+        value, said = shaped(self._predictor.predict_one(features), self.shape)
+        return Scored(value, features, _flat(lookup.applied()), said)
 
     def score_many(self, rows: Sequence[Mapping[str, Any]], at_us: Sequence[int]) -> list[Scored]:
         """Score checked rows, each as of its instant; the same answers as one by one."""
         lookup = self._online()
         features = [self._features(values) for values in lookup.lookup_many(rows, at_us)]
-        applied = _flat(lookup.applied())
-        return [Scored(value, each, applied) for value, each in zip(self._predict(features), features, strict=True)]
+        return self._scored(features, _flat(lookup.applied()))
 
     def score_features(self, rows: Sequence[Sequence[Any]]) -> list[Scored]:
         """Score rows of feature values, in the order of ``features``; no lookup."""
-        features = [self._encode(row) for row in rows]
-        return [Scored(value, each, {}) for value, each in zip(self._predict(features), features, strict=True)]
+        return self._scored([self._encode(row) for row in rows], {})
 
     def score_recorded(self, rows: Sequence[Mapping[str, Any]], recorded: Sequence[Sequence[float]]) -> list[Scored]:
         """Score checked rows with recorded float64 features in place of a lookup; request features are computed."""
@@ -189,7 +193,7 @@ class Scorer:
                     ],
                 )
             )
-        return [Scored(value, each, {}) for value, each in zip(self._predict(features), features, strict=True)]
+        return self._scored(features, {})
 
     def close(self) -> None:
         """Free the model."""
@@ -203,7 +207,11 @@ class Scorer:
     def _features(self, values: Sequence[Any]) -> array[float]:
         return self._encode(values if self._order is None else [values[place] for place in self._order])
 
-    def _predict(self, features: Sequence[array[float]]) -> list[float]:
+    def _scored(self, features: Sequence[array[float]], applied: Mapping[str, int]) -> list[Scored]:
+        answers = (shaped(each, self.shape) for each in self._predict(features))
+        return [Scored(value, each, applied, said) for (value, said), each in zip(answers, features, strict=True)]
+
+    def _predict(self, features: Sequence[array[float]]) -> Sequence[Numbers]:
         if len(features) == 1:
             return [self._predictor.predict_one(features[0])]
         matrix = array("d")

@@ -32,25 +32,29 @@ def write(stored: StoredModel, folder: Path, *, run_id: str, model_id: str, loca
     """
     from mlflow.models import Model
     from mlflow.models.signature import ModelSignature
-    from mlflow.types.schema import ColSpec, Schema
+    from mlflow.types.schema import ColSpec, Map, Schema
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in stored.files.items():
         (folder / name).write_bytes(content)
     described = Model(artifact_path=location, run_id=run_id, model_uuid=model_id, model_id=model_id)
+    outputs = [ColSpec("double")]
+    if stored.beside:
+        value = "string" if stored.beside == "probabilities" else "double"
+        outputs = [ColSpec(value, "value"), ColSpec(Map("double"), stored.beside)]
     described.signature = ModelSignature(
-        inputs=Schema([ColSpec("double", name) for name in stored.features]), outputs=Schema([ColSpec("double")])
+        inputs=Schema([ColSpec("double", name) for name in stored.features]), outputs=Schema(outputs)
     )
     _add_flavors(described, stored, folder)
     described.model_size_bytes = sum(len(content) for content in stored.files.values())
     described.save(str(folder / "MLmodel"))
-    _write_environment(folder, _pinned(_REQUIRED["lightgbm" if stored.kind == "lightgbm" else "linear"]))
+    _write_environment(folder, _pinned(_REQUIRED["lightgbm" if stored.needs_lightgbm else "linear"]))
 
 
 def _add_flavors(described: Any, stored: StoredModel, folder: Path) -> None:
     python: dict[str, Any] = {"python_version": platform.python_version()}
     python["env"] = {"conda": "conda.yaml", "virtualenv": "python_env.yaml"}
-    if stored.kind == "lightgbm":
+    if stored.kind == "lightgbm" and not stored.beside:
         described.add_flavor("python_function", loader_module="mlflow.lightgbm", data="model.txt", **python)
         described.add_flavor(
             "lightgbm",

@@ -14,16 +14,25 @@ class StoredModel(msgspec.Struct, frozen=True):
     Parameters
     ----------
     kind
-        ``lightgbm`` loads through MLflow's own flavor; ``linear`` and ``constant`` bring a small loader with them.
+        ``lightgbm`` of one number loads through MLflow's own flavor; all others bring a small loader with them.
     features
         Names of the columns, in order; every one is a double.
     files
-        Name to content. A LightGBM model is ``model.txt``, the others ``model.json``.
+        Name to content. A LightGBM model of one number is ``model.txt``; the others are ``model.json`` and the files
+        it names.
+    beside
+        What answers say beside their value, ``probabilities`` or ``quantiles``; empty for those that are one number.
     """
 
-    kind: Literal["lightgbm", "linear", "constant"]
+    kind: str
     features: tuple[str, ...]
     files: dict[str, bytes]
+    beside: Literal["", "probabilities", "quantiles"] = ""
+
+    @property
+    def needs_lightgbm(self) -> bool:
+        """Whether LightGBM is needed to load it."""
+        return any(name.endswith(".txt") for name in self.files)
 
 
 class RunRecord(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from millstream.definitions.manifest import Manifest
+from millstream.definitions.tasks import Shape
 from millstream.errors import Conflict, IntegrityError
 from millstream.features.plan import FeaturePlan
 from millstream.metrics.profile import Profile, profile
@@ -34,14 +35,24 @@ class Report(msgspec.Struct, frozen=True):
 _Kind = TypeVar("_Kind", FeaturePlan, Manifest, Report)
 
 
-def reference(columns: tuple[str, ...], features: Array, predicted: Array) -> Profile:
+def logged(predicted: Array, shape: Shape) -> Array:
+    """Return the one number a row that the prediction log keeps as the answer's value.
+
+    It is the prediction itself, of classes the probability of the most probable one, of quantiles the median.
+    """
+    if shape.task == "multiclass":
+        return np.asarray(predicted.max(axis=1))
+    return np.asarray(predicted[:, shape.levels.index(0.5)]) if shape.task == "quantiles" else predicted
+
+
+def reference(columns: tuple[str, ...], features: Array, predicted: Array, *, shape: Shape) -> Profile:
     """Take the picture that live features and predictions are compared with.
 
     Features are those the model was fitted on, as it sees them (texts as codes); predictions are those on the
     hold-out, because a model is too sure of rows it has learnt from.
     """
     seen = profile({name: features[:, place] for place, name in enumerate(columns)})
-    said = profile({PREDICTION: predicted})
+    said = profile({PREDICTION: logged(predicted, shape)})
     return Profile(seen.rows, {**seen.columns, **said.columns})
 
 

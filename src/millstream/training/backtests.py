@@ -10,17 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from millstream.definitions.model import Model
+from millstream.definitions.tasks import Shape
 from millstream.metrics.binary import ranks
 from millstream.metrics.registry import Metric
 from millstream.training.champion import Champion, champion_predicts
 from millstream.training.estimators import default_threads
-from millstream.training.folds import Fold, chosen_metrics, measure, origins, run_fold, task_of
+from millstream.training.folds import Fold, chosen_metrics, measure, origins, run_fold
 from millstream.training.matrix import Array
-from millstream.training.predictors import TaskName
 from millstream.training.record import Scores
 from millstream.training.sets import TrainingSet
+from millstream.training.shapes import rare, shape_of
 from millstream.training.splits import Rows, SplitCounts
 from millstream.types import from_micros
+
+FEW_OF_A_CLASS = 10
+"""Of a class with fewer rows than this nothing can be said."""
 
 
 class FoldReport(msgspec.Struct, frozen=True):
@@ -50,11 +54,17 @@ class BacktestReport(msgspec.Struct, frozen=True):
         ``candidate`` and ``baseline`` over all test rows; ``champion`` over those decided after it was trained, with
         ``candidate_beside_champion`` on the same rows. Metrics of order compare ranks within each fold.
     rows, days
-        Test rows in all, and days they were decided on.
+        Test rows in all, and blocks they are drawn in: the days they were decided on.
     champion
         Name of the champion compared with, empty for none.
     pins
         Table versions that were read.
+    blocks
+        ``days``, or ``rows`` where rows have no time of their own and each is drawn alone.
+    classes, levels
+        Of the answers, where they are of classes or quantiles.
+    rare
+        Classes of so few rows that nothing can be said of them, with how many.
     """
 
     model: str
@@ -67,6 +77,10 @@ class BacktestReport(msgspec.Struct, frozen=True):
     days: int
     champion: str
     pins: dict[str, int]
+    blocks: str = "days"
+    classes: tuple[str, ...] = ()
+    levels: tuple[float, ...] = ()
+    rare: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -82,7 +96,8 @@ class Backtest:
     label, candidate, baseline, days
         Of all test rows.
     champion
-        The champion's predictions, NaN for rows it cannot be compared on; None without a champion.
+        The champion's predictions, NaN for rows it cannot be compared on; None without a champion. As ``candidate``
+        and ``baseline``, one column a class or quantile where there are several.
     origin
         Number of the fold each row is of.
     """
@@ -131,17 +146,17 @@ def backtest(
     -----
     Costs one fit a fold.
     """
-    task = task_of(model, training)
-    metrics = chosen_metrics(model, task)
+    shape = shape_of(model, training)
+    metrics = chosen_metrics(model, shape)
     used = threads or default_threads()
     folds: list[Fold] = []
     reports: list[FoldReport] = []
     champions: list[Array] = []
     for split in origins(model, training):
-        fold = run_fold(model, training, split, task=task, threads=used)
+        fold = run_fold(model, training, split, shape=shape, threads=used)
         folds.append(fold)
-        champions.append(champion_predicts(champion, training, split.test))
-        usable = ~np.isnan(champions[-1])
+        champions.append(champion_predicts(champion, training, split.test, shape=shape))
+        usable = compared(champions[-1])
         report = FoldReport(
             cut=from_micros(split.cut).isoformat(),
             end=from_micros(split.end).isoformat(),
@@ -154,15 +169,16 @@ def backtest(
         if tell is not None:
             value = report.candidate.metrics[model.goal]
             shown = "not to be had" if value is None else f"{value:.4f}"
-            tell(f"fold at {from_micros(split.cut):%Y-%m-%d}: {model.goal} {shown} on {split.counts.tested:,} rows")
-    return _pool(model, training, folds, reports=reports, champions=champions, champion=champion, task=task)
+            where = f"{len(folds)} by key" if training.static else f"at {from_micros(split.cut):%Y-%m-%d}"
+            tell(f"fold {where}: {model.goal} {shown} on {split.counts.tested:,} rows")
+    return _pool(model, training, folds, reports=reports, champions=champions, champion=champion, shape=shape)
 
 
 def _pool(
     model: Model, training: TrainingSet, folds: list[Fold], *, reports: list[FoldReport], champions: list[Array],
-    champion: Champion | None, task: TaskName,
+    champion: Champion | None, shape: Shape,
 ) -> Backtest:  # fmt: skip
-    metrics = chosen_metrics(model, task)
+    metrics = chosen_metrics(model, shape)
     label = np.concatenate([each.label for each in folds])
     candidate = np.concatenate([each.predicted for each in folds])
     simple = np.concatenate([each.baseline_predicted for each in folds])
@@ -174,14 +190,14 @@ def _pool(
         said = {each.name: comparable(each, predicted[rows], origin[rows]) for each in metrics}
         return {each.name: each.measure(label[rows], said[each.name]) for each in metrics}
 
-    every, fresh = np.ones(label.size, dtype=bool), ~np.isnan(theirs)
+    every, fresh = np.ones(label.size, dtype=bool), compared(theirs)
     pooled = {"candidate": over(candidate, every), "baseline": over(simple, every)}
     if fresh.any():
         pooled["champion"] = over(theirs, fresh)
         pooled["candidate_beside_champion"] = over(candidate, fresh)
     report = BacktestReport(
         model=model.name,
-        task=task,
+        task=shape.task,
         goal=model.goal,
         metrics=model.metrics,
         folds=tuple(reports),
@@ -190,6 +206,10 @@ def _pool(
         days=int(np.unique(days).size),
         champion=champion.name if champion else "",
         pins=dict(training.pins),
+        blocks="rows" if training.static else "days",
+        classes=shape.classes,
+        levels=shape.levels,
+        rare=rare(training, shape, fewer_than=FEW_OF_A_CLASS),
     )
     return Backtest(report, tuple(folds), label, candidate, simple, days, theirs if champion else None, origin)
 
@@ -201,10 +221,17 @@ def comparable(goal: Metric, predicted: Array, origin: Rows) -> Array:
     would seem to rank, because its constant moves from fold to fold. For such a metric each prediction becomes its
     rank within its fold (0 to 1, equal ones alike); for all others predictions stay as they are.
     """
-    if goal.terms is not None:
+    if goal.terms is not None or goal.parts is not None:
         return predicted
     answer = np.empty_like(predicted)
     for fold in np.unique(origin):
         rows = origin == fold
-        answer[rows] = (ranks(predicted[rows]) - 0.5) / int(rows.sum())
+        within = predicted[rows]
+        ranked = ranks(within) if within.ndim == 1 else np.column_stack([ranks(each) for each in within.T])
+        answer[rows] = (ranked - 0.5) / int(rows.sum())
     return answer
+
+
+def compared(champion: Array) -> npt.NDArray[np.bool_]:
+    """Say which rows a champion was asked about: those with predictions."""
+    return ~np.isnan(champion) if champion.ndim == 1 else ~np.isnan(champion[:, 0])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from millstream.definitions.tasks import Shape
 from millstream.errors import Conflict
 from millstream.training.matrix import Array, matrix
 from millstream.training.predictors import read_predictor
@@ -30,11 +31,14 @@ class Champion:
         Takes the rows of a training set and gives one number a row.
     since
         Rows decided up to this instant may have been learnt from.
+    shape
+        Of its answers.
     """
 
     name: str
     predict: Callable[[TrainingSet, Rows], Array]
     since: datetime
+    shape: Shape
 
 
 def read_champion(folder: Path, *, name: str) -> Champion:
@@ -61,15 +65,40 @@ def read_champion(folder: Path, *, name: str) -> Champion:
         used = [columns[each] for each in predictor.features]
         return predictor.predict(matrix(training.frame[rows], used, predictor.categories))
 
-    return Champion(name=name, predict=predict, since=since)
+    return Champion(name=name, predict=predict, since=since, shape=predictor.shape)
 
 
-def champion_predicts(champion: Champion | None, training: TrainingSet, rows: Rows) -> Array:
-    """Return the champion's predictions, NaN for rows it may have learnt from and without a champion."""
-    predicted: Array = np.full(len(rows), np.nan)
-    if champion is None:
+def champion_predicts(champion: Champion | None, training: TrainingSet, rows: Rows, *, shape: Shape) -> Array:
+    """Return the champion's predictions, NaN for rows it may have learnt from and without a champion.
+
+    Rows without time are never shown to it: it has learnt from all that were there, and nothing says which are new.
+    Of classes that it did not know it says that they are impossible.
+
+    Raises
+    ------
+    Conflict
+        When it gives another kind of answer.
+    """
+    predicted: Array = np.full(len(rows) if shape.width == 1 else (len(rows), shape.width), np.nan)
+    if champion is None or training.static:
         return predicted
+    if (champion.shape.task, champion.shape.levels) != (shape.task, shape.levels):
+        raise Conflict(
+            f"the champion {champion.name} answers a {champion.shape.task} task, the model a {shape.task} task",
+            expected="the same kind of answer, to compare the two",
+            do="give the model another name, or train without comparing",
+        )
     fresh = training.decided[rows] > to_micros(champion.since)
     if fresh.any():
-        predicted[fresh] = champion.predict(training, rows[fresh])
+        said = champion.predict(training, rows[fresh])
+        predicted[fresh] = _aligned(said, champion.shape.classes, shape.classes) if shape.classes else said
     return predicted
+
+
+def _aligned(said: Array, theirs: tuple[str, ...], ours: tuple[str, ...]) -> Array:
+    """Put a column of each of our classes beside another; the classes we do not have are left out."""
+    answer: Array = np.zeros((len(said), len(ours)))
+    for place, name in enumerate(ours):
+        if name in theirs:
+            answer[:, place] = said[:, theirs.index(name)]
+    return answer

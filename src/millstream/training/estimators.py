@@ -14,10 +14,11 @@ import msgspec
 import numpy as np
 
 from millstream.definitions.model import Estimator
+from millstream.definitions.tasks import TaskName
 from millstream.errors import BadData, DefinitionError, NotYet
 from millstream.features.plan import FeatureColumn
 from millstream.training.matrix import Array
-from millstream.training.predictors import Constant, Fitted, LightGbm, Linear, TaskName
+from millstream.training.predictors import Constant, Fitted, LightGbm, Linear, Softmax
 
 _PARAMETERS = re.compile(r"\nparameters:.*?end of parameters\n", re.DOTALL)
 _LINEAR = ("LogisticRegression", "LinearRegression", "Ridge", "Lasso", "ElasticNet")
@@ -59,9 +60,9 @@ def fit(
     matrix
         Features, shape (rows, features), NaN for missing.
     label
-        Shape (rows,), without NaN; 0 or 1 for a binary task.
+        Shape (rows,), without NaN; 0 or 1 for a binary task, 0 to k - 1, all there, for one of k classes.
     task
-        ``binary`` or ``regression``.
+        ``binary``, ``multiclass`` or ``regression``.
     columns
         What the features are; texts are category codes, which LightGBM is told.
     seed, threads
@@ -85,6 +86,8 @@ def fit(
             do="train on a longer span, or look at the label",
         )
     params = _fixed(said, kind, seed=seed, threads=threads)
+    if task == "multiclass" and kind.__module__.startswith("lightgbm"):
+        params |= {"objective": "multiclass", "num_class": len(np.unique(label))}
     began = time.perf_counter()
 
     def work() -> Fitted:
@@ -103,13 +106,6 @@ def fit(
 def bare_text(text: str) -> str:
     """Take out of a LightGBM text what differs between equal models: its parameters section."""
     return _PARAMETERS.sub("\n", text)
-
-
-def baseline(label: Array, *, task: TaskName) -> Fit:
-    """Fit the simple thing to beat: the share of true labels, or the median."""
-    began = time.perf_counter()
-    value = float(np.mean(label)) if task == "binary" else float(np.median(label))
-    return Fit(Constant(value), {}, time.perf_counter() - began)
 
 
 def _kind(said: Estimator) -> Any:
@@ -137,8 +133,9 @@ def _kind(said: Estimator) -> Any:
 
 def _refuse_misfit(said: Estimator, kind: Any, *, task: TaskName) -> None:
     classifies = hasattr(kind, "predict_proba")
-    if classifies != (task == "binary"):
-        wanted = "gives probabilities (a classifier)" if task == "binary" else "gives numbers (a regressor)"
+    probable = task in ("binary", "multiclass")
+    if classifies != probable:
+        wanted = "gives probabilities (a classifier)" if probable else "gives numbers (a regressor)"
         raise DefinitionError(
             f"estimator {said.path} {'is a classifier' if classifies else 'is a regressor'}, the task is {task}",
             expected=f"an estimator that {wanted}",
@@ -166,9 +163,21 @@ def _from_scikit(made: Any, matrix: Array, label: Array, *, task: TaskName) -> F
     filled = np.where(seen, matrix, fill)
     made.fit(filled, label)
     if type(made).__name__.startswith("Dummy"):
+        if task == "multiclass":
+            return Constant(tuple(made.predict_proba(filled[:1])[0].tolist()))
         answers = made.predict_proba(filled[:1])[:, 1] if task == "binary" else made.predict(filled[:1])
         return Constant(float(np.ravel(answers)[0]))
+    if task == "multiclass":
+        return _softmax(made, fill)
     return Linear(np.ravel(made.coef_).astype(np.float64), float(np.ravel(made.intercept_)[0]), fill=fill, task=task)
+
+
+def _softmax(made: Any, fill: Array) -> Fitted:
+    coefficients = np.atleast_2d(made.coef_).astype(np.float64)
+    intercepts = np.atleast_1d(made.intercept_).astype(np.float64)
+    if len(made.classes_) == 2:
+        coefficients, intercepts = (np.concatenate([0 * each, each]) for each in (coefficients, intercepts))
+    return Softmax(coefficients, intercepts, fill=fill)
 
 
 def _carefully(said: Estimator, work: Callable[[], Fitted]) -> Fitted:

@@ -11,15 +11,18 @@ import numpy as np
 
 from millstream.definitions.manifest import Manifest
 from millstream.definitions.model import Model
+from millstream.definitions.tasks import Shape
 from millstream.training import artifact
 from millstream.training.backtests import Backtest
 from millstream.training.estimators import default_threads
-from millstream.training.folds import Fold, chosen_metrics, fit_rows, measure, origins, refuse_absurd, run_fold, task_of
+from millstream.training.folds import Fold, chosen_metrics, fit_rows, measure, origins, refuse_absurd, run_fold
 from millstream.training.gate import Verdict
 from millstream.training.matrix import matrix
-from millstream.training.predictors import Predictor, TaskName, hash_files, model_files
+from millstream.training.predictors import Predictor, hash_files, model_files
 from millstream.training.record import TrainingRecord
 from millstream.training.sets import TrainingSet
+from millstream.training.shapes import shape_of
+from millstream.training.simple import described
 from millstream.training.splits import NEVER
 from millstream.types import content_hash, from_micros
 
@@ -67,28 +70,35 @@ def train(
     """
     began = datetime.now(UTC)
     model = manifest.model(training.plan.model)
-    task = task_of(model, training)
+    shape = shape_of(model, training)
+    chosen_metrics(model, shape)
     used = threads or default_threads()
     fold = (
-        tested.folds[-1] if tested else run_fold(model, training, origins(model, training)[-1], task=task, threads=used)
+        tested.folds[-1]
+        if tested
+        else run_fold(model, training, origins(model, training)[-1], shape=shape, threads=used)
     )
     _tell_fold(tell, model, fold)
-    shipped, seconds, params = _ship(model, training, task=task, threads=used)
+    shipped, seconds, params = _ship(model, training, shape=shape, threads=used)
     rows = np.flatnonzero(training.known != NEVER)
     columns = training.plan.columns
     learnt = matrix(training.frame[rows], columns, shipped.categories)
     held = matrix(training.frame[fold.split.test], columns, shipped.categories)
     values = shipped.predict(held)
-    refuse_absurd(values, task=task, name=model.estimator.path)
+    refuse_absurd(values, shape=shape, name=model.estimator.path)
     record = _record(manifest, training, fold, shipped=shipped, params=params, threads=used, began=began)
     record = msgspec.structs.replace(record, train_s={**record.train_s, "shipped": seconds})
     files = {
         **shipped.files,
         "plan.json": training.plan.encode(),
-        "baseline.json": artifact.as_json(_baseline(fold, task)),
+        "baseline.json": artifact.as_json(described(fold.baseline, shape)),
         "training.json": artifact.as_json(record),
-        "reference.json": artifact.as_json(artifact.reference(training.plan.names, learnt, fold.predicted)),
-        "sample.json": artifact.as_json(artifact.sample(training, fold.split.test, held, values)),
+        "reference.json": artifact.as_json(
+            artifact.reference(training.plan.names, learnt, fold.predicted, shape=shape)
+        ),
+        "sample.json": artifact.as_json(
+            artifact.sample(training, fold.split.test, held, artifact.logged(values, shape))
+        ),
         "manifest.json": manifest.encode(),
     }
     if tested is not None:
@@ -99,17 +109,19 @@ def train(
 
 def refit(model: Model, training: TrainingSet, *, threads: int) -> Predictor:
     """Fit a model on every row whose label is known: what ships, and what a reproduction makes again."""
-    return _ship(model, training, task=task_of(model, training), threads=threads)[0]
+    return _ship(model, training, shape=shape_of(model, training), threads=threads)[0]
 
 
 def _ship(
-    model: Model, training: TrainingSet, *, task: TaskName, threads: int
+    model: Model, training: TrainingSet, *, shape: Shape, threads: int
 ) -> tuple[Predictor, float, dict[str, object]]:
     rows = np.flatnonzero(training.known != NEVER)
-    fitted, known = fit_rows(model, training, rows, task=task, threads=threads)
+    fitted, known = fit_rows(model, training, rows, shape=shape, threads=threads)
     names = training.plan.names
-    files = model_files(fitted.fitted, task=task, features=names, known=known)
-    return Predictor(fitted.fitted, task, names, known, files), fitted.train_s, fitted.params
+    files = model_files(
+        fitted.fitted, task=shape.task, features=names, known=known, classes=shape.classes, levels=shape.levels
+    )
+    return Predictor(fitted.fitted, shape, names, known, files), fitted.train_s, fitted.params
 
 
 def _record(
@@ -117,7 +129,7 @@ def _record(
     threads: int, began: datetime,
 ) -> TrainingRecord:  # fmt: skip
     model = manifest.model(training.plan.model)
-    metrics = chosen_metrics(model, shipped.task)
+    metrics = chosen_metrics(model, shipped.shape)
     labelled = training.known != NEVER
     rows = int(labelled.sum())
     cut, end = from_micros(fold.split.cut).isoformat(), from_micros(fold.split.end).isoformat()
@@ -125,6 +137,8 @@ def _record(
     return TrainingRecord(
         model=model.name,
         task=shipped.task,
+        classes=shipped.shape.classes,
+        levels=shipped.shape.levels,
         goal=model.goal,
         estimator=model.estimator.path,
         params=params,
@@ -145,8 +159,7 @@ def _record(
         train_s={"model": fold.model.train_s, "baseline": fold.baseline.train_s},
         learnt_to=from_micros(int(training.decided[labelled].max())).isoformat(),
         shipped_rows=rows,
-        says=f"Judged by a model fitted on {counts.fitted:,} rows known at {cut} and tested on {counts.tested:,} "
-        f"decided until {end}; shipped is the same recipe fitted on all {rows:,} labelled rows.",
+        says=_says(training, fold, rows),
         seed=model.seed,
         threads=threads,
         content_hash=hash_files(shipped.files),
@@ -155,9 +168,19 @@ def _record(
     )
 
 
-def _baseline(fold: Fold, task: TaskName) -> dict[str, object]:
-    value = fold.baseline.fitted.described()["value"]
-    return {"kind": "prior" if task == "binary" else "median", "value": value}
+def _says(training: TrainingSet, fold: Fold, rows: int) -> str:
+    counts = fold.split.counts
+    shipped = f"shipped is the same recipe fitted on all {rows:,} labelled rows."
+    if training.static:
+        return (
+            f"Judged by a model fitted on {counts.fitted:,} rows and tested on {counts.tested:,} others, parted by a "
+            f"hash of their key because rows have no time of their own; {shipped}"
+        )
+    cut, end = (from_micros(each).isoformat() for each in (fold.split.cut, fold.split.end))
+    return (
+        f"Judged by a model fitted on {counts.fitted:,} rows known at {cut} and tested on {counts.tested:,} "
+        f"decided until {end}; {shipped}"
+    )
 
 
 def _tell_fold(tell: Callable[[str], None] | None, model: Model, fold: Fold) -> None:

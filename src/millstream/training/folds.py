@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from millstream.definitions.model import Model
-from millstream.definitions.tasks import Binary
-from millstream.errors import BadData, DefinitionError, near
+from millstream.definitions.tasks import Shape
+from millstream.errors import BadData, DefinitionError
 from millstream.metrics.registry import METRICS, Metric, metric
-from millstream.training.estimators import Fit, baseline, fit
+from millstream.training.estimators import Fit, fit
+from millstream.training.levels import fit_levels
 from millstream.training.matrix import Array, Categories, categories, matrix
-from millstream.training.predictors import TaskName
+from millstream.training.predictors import Fitted
 from millstream.training.sets import TrainingSet
-from millstream.training.splits import Rows, Split, rolling
+from millstream.training.shapes import labels_of
+from millstream.training.simple import baseline
+from millstream.training.splits import Rows, Split, by_key, rolling
 
 _DAY = 86_400_000_000
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,8 @@ class Fold:
     label, predicted, baseline_predicted
         Of the test rows, in their order.
     days
-        Day (UTC) each test row was decided on, as a number: rows of a day are not independent.
+        Block each test row is of, as a number: the day (UTC) it was decided on, because rows of a day are not
+        independent; of rows without time each is its own.
     """
 
     split: Split
@@ -44,33 +51,7 @@ class Fold:
     days: Rows
 
 
-def task_of(model: Model, training: TrainingSet) -> TaskName:
-    """Return the kind of answer: as defined, else by the label's type.
-
-    Raises
-    ------
-    DefinitionError
-        When the label is a text, or is not of the kind the model says.
-    """
-    dtype = training.plan.label_dtype
-    if dtype not in ("boolean", "bigint", "double"):
-        raise DefinitionError(
-            f"the label of model {model.name!r} is {dtype or 'missing'}",
-            expected="a truth value (the answer is a probability) or a number (the answer is a mean)",
-        )
-    if model.task is None:
-        return "binary" if dtype == "boolean" else "regression"
-    if not isinstance(model.task, Binary):
-        return "regression"
-    odd = training.label[~np.isnan(training.label) & (training.label != 0) & (training.label != 1)]
-    if odd.size:
-        raise DefinitionError(
-            f"model {model.name!r} has task Binary and a label of {odd[0]:g}", expected="labels that are true or false"
-        )
-    return "binary"
-
-
-def chosen_metrics(model: Model, task: TaskName) -> list[Metric]:
+def chosen_metrics(model: Model, shape: Shape) -> list[Metric]:
     """Return the model's metrics.
 
     Raises
@@ -80,16 +61,18 @@ def chosen_metrics(model: Model, task: TaskName) -> list[Metric]:
     DefinitionError
         For one that does not fit the task, or a goal without a better side.
     """
-    chosen = [metric(name) for name in model.metrics]
+    chosen = [metric(name, levels=shape.levels) for name in model.metrics]
+    fitting = [name for name, known in METRICS.items() if shape.task in known.tasks]
     for each in chosen:
-        if task not in each.tasks:
-            fitting = [name for name, known in METRICS.items() if task in known.tasks]
+        if shape.task not in each.tasks:
             raise DefinitionError(
-                f"metric {each.name!r} of model {model.name!r} is not for a {task} task", expected=near("", fitting)
+                f"metric {each.name!r} of model {model.name!r} is not for a {shape.task} task",
+                expected=f"of {', '.join(fitting)}",
             )
     if metric(model.goal).signed:
         raise DefinitionError(
-            f"the goal of model {model.name!r} is {model.goal!r}, which is 0 at its best", expected="for instance rmse"
+            f"the goal of model {model.name!r} is {model.goal!r}, which is 0 at its best",
+            expected=f"one of {', '.join(each for each in fitting if not METRICS[each].signed)}",
         )
     return chosen
 
@@ -100,53 +83,100 @@ def measure(metrics: list[Metric], label: Array, predicted: Array) -> dict[str, 
 
 
 def origins(model: Model, training: TrainingSet) -> list[Split]:
-    """Return the rolling origins of a model's split, oldest first; the last is the hold-out."""
+    """Return the splits of a model, oldest first; the last is the hold-out. Rows without time are parted by key."""
+    if training.static:
+        return by_key(training.keys, training.decided, training.known, model.split, seed=model.seed)
     return [each.with_waiting(training.waiting) for each in rolling(training.decided, training.known, model.split)]
 
 
-def fit_rows(
-    model: Model, training: TrainingSet, rows: Rows, *, task: TaskName, threads: int
-) -> tuple[Fit, Categories]:
-    """Fit the model's estimator on some rows; return it with the categories those rows hold."""
+def fit_rows(model: Model, training: TrainingSet, rows: Rows, *, shape: Shape, threads: int) -> tuple[Fit, Categories]:
+    """Fit the model's estimator on some rows; return it with the categories those rows hold.
+
+    Of classes, the estimator sees those that the rows have; the model says of every other that it is impossible.
+    """
     columns = training.plan.columns
     frame = training.frame[rows]
     known = categories(frame, columns)
     features = matrix(frame, columns, known)
-    label = training.label[rows]
-    return fit(model.estimator, features, label, task=task, columns=columns, seed=model.seed, threads=threads), known
+    label = labels_of(training, shape)[rows]
+    words: dict[str, Any] = {"columns": columns, "seed": model.seed, "threads": threads}
+    if shape.task == "quantiles":
+        return fit_levels(model.estimator, features, label, levels=shape.levels, **words), known
+    if shape.task != "multiclass":
+        return fit(model.estimator, features, label, task=shape.task, **words), known
+    present = np.unique(label)
+    _refuse_one_class(present, shape, len(label))
+    fitted = fit(
+        model.estimator, features, np.searchsorted(present, label).astype(np.float64), task=shape.task, **words
+    )
+    if present.size < len(shape.classes):
+        spread = Spread(fitted.fitted, tuple(int(each) for each in present), len(shape.classes))
+        fitted = msgspec.structs.replace(fitted, fitted=spread)
+    return fitted, known
 
 
-def run_fold(model: Model, training: TrainingSet, split: Split, *, task: TaskName, threads: int) -> Fold:
+def run_fold(model: Model, training: TrainingSet, split: Split, *, shape: Shape, threads: int) -> Fold:
     """Fit model and baseline at one cut and predict the rows after it."""
-    fitted, known = fit_rows(model, training, split.fit, task=task, threads=threads)
-    simple = baseline(training.label[split.fit], task=task)
+    fitted, known = fit_rows(model, training, split.fit, shape=shape, threads=threads)
+    label = labels_of(training, shape)
+    simple = baseline(label[split.fit], shape=shape)
     features = matrix(training.frame[split.test], training.plan.columns, known)
     predicted = fitted.predict(features)
-    refuse_absurd(predicted, task=task, name=model.estimator.path)
+    refuse_absurd(predicted, shape=shape, name=model.estimator.path)
+    days = split.test if training.static else training.decided[split.test] // _DAY
     return Fold(
         split=split,
         model=fitted,
         baseline=simple,
-        label=training.label[split.test],
+        label=label[split.test],
         predicted=predicted,
         baseline_predicted=simple.predict(features),
-        days=(training.decided[split.test] // _DAY).astype(np.intp),
+        days=days.astype(np.intp),
     )
 
 
-def refuse_absurd(predicted: Array, *, task: TaskName, name: str) -> None:
+class Spread:
+    """A model of some classes as one of all: those its rows did not have are impossible to it. It never ships."""
+
+    kind = "spread"
+
+    def __init__(self, fitted: Fitted, present: tuple[int, ...], width: int) -> None:
+        self._fitted, self._present, self._width = fitted, list(present), width
+
+    def predict(self, matrix: Array) -> Array:
+        """Predict a probability a class."""
+        answer: Array = np.zeros((len(matrix), self._width))
+        answer[:, self._present] = self._fitted.predict(matrix)
+        return answer
+
+
+def refuse_absurd(predicted: Array, *, shape: Shape, name: str) -> None:
     """Refuse predictions that no caller should get.
 
     Raises
     ------
     BadData
-        For a prediction that is not finite, or a probability outside 0 to 1.
+        For a prediction that is not finite, a probability outside 0 to 1, or as many numbers a row as nobody wants.
     """
+    wanted = (len(predicted),) if shape.width == 1 else (len(predicted), shape.width)
+    if predicted.shape != wanted:
+        raise BadData(f"estimator {name} predicts numbers of shape {predicted.shape}", expected=f"shape {wanted}")
+    probable = shape.task in ("binary", "multiclass")
     wrong = ~np.isfinite(predicted)
-    if task == "binary":
-        wrong |= (predicted < 0) | (predicted > 1)
+    if probable:
+        wrong |= (predicted < 0) | (predicted > 1 + _ROUNDING)
     if wrong.any():
         raise BadData(
-            f"estimator {name} predicts {predicted[wrong][0]} for {int(wrong.sum())} of {predicted.size} rows",
-            expected="probabilities from 0 to 1" if task == "binary" else "finite numbers",
+            f"estimator {name} predicts {predicted[wrong][0]} for {int(wrong.sum())} of {predicted.size} answers",
+            expected="probabilities from 0 to 1" if probable else "finite numbers",
+        )
+
+
+def _refuse_one_class(present: Array, shape: Shape, rows: int) -> None:
+    if present.size < 2:
+        only = shape.classes[int(present[0])] if present.size else "missing"
+        raise BadData(
+            f"all {rows:,} labels that could be learnt from are {only!r}",
+            expected="some of at least two classes",
+            do="train on a longer span, or look at the label",
         )

@@ -8,11 +8,17 @@ import numpy.typing as npt
 
 from millstream.metrics.registry import Metric, metric
 from millstream.metrics.uncertainty import Difference, difference
-from millstream.training.backtests import Backtest, comparable
+from millstream.training.backtests import Backtest, comparable, compared
 from millstream.training.matrix import Array
 
 FEW_DAYS = 10
 """Under so many days an interval is known to be too narrow, and the verdict says so."""
+
+FEW_ROWS = 30
+"""Under so many rows judged on, nobody can say who is better."""
+
+FEW_TIMELESS = 200
+"""Under so many rows without time, the verdict says that its range is a rough one."""
 
 _WORDS = {
     "roc_auc": "ranking (roc_auc)",
@@ -22,6 +28,10 @@ _WORDS = {
     "mae": "mean error (mae)",
     "mape": "mean percentage error (mape)",
     "accuracy": "share of right answers (accuracy)",
+    "balanced_accuracy": "share of right answers, every class counting alike (balanced_accuracy)",
+    "macro_f1": "balance of hits and false calls over classes (macro_f1)",
+    "r2": "share of the spread explained (r2)",
+    "pinball": "distance from the quantiles (pinball)",
 }
 
 
@@ -97,7 +107,7 @@ def judge(tested: Backtest, *, tolerance: float = 0.01, seed: int = 7) -> Verdic
     seed
         Of the draws; equal seeds give equal verdicts.
     """
-    goal = metric(tested.report.goal)
+    goal = metric(tested.report.goal, levels=tested.report.levels)
     value = tested.report.pooled["candidate"][goal.name]
     compared = [_beside_baseline(goal, tested, seed=seed)]
     if tested.champion is not None:
@@ -114,23 +124,34 @@ def _beside_baseline(goal: Metric, tested: Backtest, *, seed: int) -> Comparison
     gain, low, high = _gain(goal, found)
     ours, simple = (tested.report.pooled[each][goal.name] for each in ("candidate", "baseline"))
     passed = gain is not None and low is not None and low > 0
+    beside = "" if gain is None else f"{_words(goal)} {ours:.4f} against {simple:.4f}{_range(low, high)}"
     if gain is None:
         says = f"Its {_words(goal)} cannot be computed: the {tested.label.size:,} rows judged on are all alike."
     elif low is None:
         says = "All rows judged on were decided on one day, so chance cannot be told from skill."
+        if tested.report.blocks == "rows":
+            says = "One row was judged on, so chance cannot be told from skill."
+    elif every.size < FEW_ROWS:
+        passed = False
+        says = f"{every.size} rows to judge on are too few to say whether it beats the simple guess: {beside}."
     elif passed:
-        says = f"It beats the simple guess for sure: {_words(goal)} {ours:.4f} against {simple:.4f}{_range(low, high)}."
+        says = f"It beats the simple guess for sure: {beside}."
     else:
         worse = "is worse than" if gain <= 0 else "is not surely better than"
-        says = f"It {worse} the simple guess: {_words(goal)} {ours:.4f} against {simple:.4f}{_range(low, high)}."
+        says = f"It {worse} the simple guess: {beside}."
     return _comparison("baseline", (ours, simple), (gain, low, high), found, int(every.sum()), passed, says)
 
 
 def _beside_champion(goal: Metric, tested: Backtest, champion: Array, *, tolerance: float, seed: int) -> Comparison:
     name = tested.report.champion
-    fresh = ~np.isnan(champion)
+    fresh = compared(champion)
     if not fresh.any():
         says = f"{name} has learnt from every row judged on, so the two cannot be compared fairly."
+        if tested.report.blocks == "rows":
+            says = (
+                f"Rows have no time of their own, so nobody can tell which {name} has learnt from: the two are not "
+                "compared."
+            )
         nothing = Difference(None, None, None, None, 0, 0)
         return _comparison(name, (None, None), (None, None, None), nothing, 0, True, says)
     found = _difference(goal, tested, champion, fresh, seed=seed)
@@ -179,9 +200,21 @@ def _comparison(
 
 def _caveats(tested: Backtest) -> list[str]:
     days = tested.report.days
-    if 1 < days < FEW_DAYS:
-        return [f"Judged on {days} days only, so take the range as a rough one."]
-    return []
+    said: list[str] = []
+    if tested.report.blocks == "rows":
+        said.append(
+            "Rows have no time of their own: they were parted by their key, so this says how it does on other rows of "
+            "the same time, not on later ones."
+        )
+        if tested.label.size < FEW_TIMELESS:
+            said.append(f"Judged on {tested.label.size:,} rows only, so take the range as a rough one.")
+    elif 1 < days < FEW_DAYS:
+        said.append(f"Judged on {days} days only, so take the range as a rough one.")
+    if tested.report.rare:
+        named = [f"{name} ({rows})" for name, rows in tested.report.rare.items()]
+        shown = ", ".join(named[:5]) + (f" and {len(named) - 5} more" if len(named) > 5 else "")
+        said.append(f"Of classes with so few rows nothing can be said: {shown}.")
+    return said
 
 
 def _range(low: float | None, high: float | None) -> str:

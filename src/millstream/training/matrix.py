@@ -52,9 +52,9 @@ def matrix(frame: pl.DataFrame, columns: Sequence[FeatureColumn], known: Mapping
     encoded = np.empty((frame.height, len(columns)), dtype=np.float64)
     for place, each in enumerate(columns):
         if each.dtype == "varchar":
-            codes = {text: float(code) for code, text in enumerate(known.get(each.name, ()))}
-            series = frame[each.name].replace_strict(codes, default=None, return_dtype=pl.Float64)
-        elif each.dtype in _NUMBERS:
+            encoded[:, place] = codes(frame[each.name], known.get(each.name, ()))
+            continue
+        if each.dtype in _NUMBERS:
             series = frame[each.name].cast(pl.Float64)
         else:
             raise BadData(
@@ -64,6 +64,15 @@ def matrix(frame: pl.DataFrame, columns: Sequence[FeatureColumn], known: Mapping
             )
         encoded[:, place] = series.fill_null(float("nan")).to_numpy()
     return encoded
+
+
+def codes(series: pl.Series, known: Sequence[str]) -> Array:
+    """Turn texts into their places in a list, NaN for NULL and for those not in it."""
+    import polars as pl
+
+    places = {text: float(place) for place, text in enumerate(known)}
+    coded = series.replace_strict(places, default=None, return_dtype=pl.Float64)
+    return coded.fill_null(float("nan")).to_numpy().astype(np.float64)
 
 
 def labels(series: pl.Series) -> Array:

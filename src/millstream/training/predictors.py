@@ -1,22 +1,22 @@
 """Fitted models as plain data: the kinds a release may hold, each written without anything that would differ twice.
 
-``lightgbm`` is LightGBM's text without its parameters section, ``linear`` is coefficients, ``constant`` one number.
+``lightgbm`` is LightGBM's text without its parameters section, ``linear`` is coefficients, ``softmax`` is coefficients
+a class, ``constant`` always says the same, ``ladder`` is one model a quantile level. ``KINDS`` reads each.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
 
+from millstream.definitions.tasks import Shape, TaskName
 from millstream.errors import IntegrityError
 from millstream.training.matrix import Array, Categories
-
-TaskName: TypeAlias = Literal["binary", "regression"]
 
 MODEL_JSON, MODEL_TEXT = "model.json", "model.txt"
 _LARGEST_EXPONENT = 700.0
@@ -31,7 +31,7 @@ class Fitted(Protocol):
         ...
 
     def predict(self, matrix: Array) -> Array:
-        """Predict one number a row: a probability or a mean."""
+        """Predict one number a row, shape (n,), or one a class or quantile, shape (n, k)."""
         ...
 
     def described(self) -> dict[str, Any]:
@@ -44,12 +44,20 @@ class Fitted(Protocol):
 
 
 class LightGbm:
-    """A LightGBM model."""
+    """A LightGBM model.
+
+    Parameters
+    ----------
+    text
+        As it ships.
+    file
+        Under which name it ships.
+    """
 
     kind = "lightgbm"
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, *, file: str = MODEL_TEXT) -> None:
+        self.text, self.file = text, file
         self._booster: Any = None
 
     def predict(self, matrix: Array) -> Array:
@@ -60,16 +68,16 @@ class LightGbm:
             try:
                 self._booster = lightgbm.Booster(model_str=self.text)
             except lightgbm.basic.LightGBMError as wrong:
-                raise IntegrityError(f"{MODEL_TEXT} is not a LightGBM model: {wrong}") from None
+                raise IntegrityError(f"{self.file} is not a LightGBM model: {wrong}") from None
         return np.asarray(self._booster.predict(matrix, num_threads=1), dtype=np.float64)
 
     def described(self) -> dict[str, Any]:
         """Name the file."""
-        return {"file": MODEL_TEXT}
+        return {"file": self.file}
 
     def files(self) -> dict[str, bytes]:
         """Return the text."""
-        return {MODEL_TEXT: self.text.encode()}
+        return {self.file: self.text.encode()}
 
 
 class Linear:
@@ -105,17 +113,56 @@ class Linear:
         return {}
 
 
+class Softmax:
+    """A linear model a class; ``fill`` stands in for a missing feature, sums become probabilities by softmax.
+
+    Parameters
+    ----------
+    coefficients, intercepts
+        Shapes (classes, features) and (classes,).
+    fill
+        Shape (features,).
+    """
+
+    kind = "softmax"
+
+    def __init__(self, coefficients: Array, intercepts: Array, *, fill: Array) -> None:
+        self.coefficients, self.intercepts, self.fill = coefficients, intercepts, fill
+
+    def predict(self, matrix: Array) -> Array:
+        """Predict with the scoring server's arithmetic: one feature after another."""
+        filled = np.where(np.isnan(matrix), self.fill, matrix)
+        total = np.repeat(self.intercepts[None, :], len(filled), axis=0)
+        for column in range(filled.shape[1]):
+            total += filled[:, column, None] * self.coefficients[None, :, column]
+        power = np.exp(total - total.max(axis=1, keepdims=True))
+        answer: Array = power / power.sum(axis=1, keepdims=True)
+        return answer
+
+    def described(self) -> dict[str, Any]:
+        """Return coefficients, intercepts and fill."""
+        return {
+            "coefficients": self.coefficients.tolist(),
+            "intercepts": self.intercepts.tolist(),
+            "fill": self.fill.tolist(),
+        }
+
+    def files(self) -> dict[str, bytes]:
+        """Return nothing: ``model.json`` holds all of it."""
+        return {}
+
+
 class Constant:
-    """A model that always says the same."""
+    """A model that always says the same: one number, or one a class or level."""
 
     kind = "constant"
 
-    def __init__(self, value: float) -> None:
+    def __init__(self, value: float | tuple[float, ...]) -> None:
         self.value = value
 
     def predict(self, matrix: Array) -> Array:
         """Say it once a row."""
-        return np.full(len(matrix), self.value)
+        return np.full((len(matrix), *np.shape(self.value)), self.value)
 
     def described(self) -> dict[str, Any]:
         """Return the value."""
@@ -126,10 +173,76 @@ class Constant:
         return {}
 
 
-def model_files(fitted: Fitted, *, task: TaskName, features: tuple[str, ...], known: Categories) -> dict[str, bytes]:
+class Ladder:
+    """One model a quantile level; answers are sorted, so that quantiles never cross."""
+
+    kind = "ladder"
+
+    def __init__(self, rungs: tuple[Fitted, ...]) -> None:
+        self.rungs = rungs
+
+    def predict(self, matrix: Array) -> Array:
+        """Predict every level, rising: sorting never harms (Chernozhukov and others, Econometrica 78, 2010)."""
+        return np.sort(np.column_stack([each.predict(matrix) for each in self.rungs]), axis=1)
+
+    def described(self) -> dict[str, Any]:
+        """Return what each rung says of itself."""
+        return {"rungs": [{"kind": each.kind, **each.described()} for each in self.rungs]}
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files of all rungs."""
+        return {name: content for each in self.rungs for name, content in each.files().items()}
+
+
+ReadFile: TypeAlias = Callable[[str], bytes]
+"""Returns a file of the model by its name."""
+
+
+def _lightgbm(said: Mapping[str, Any], read: ReadFile) -> Fitted:
+    return LightGbm(read(said["file"]).decode(), file=said["file"])
+
+
+def _linear(said: Mapping[str, Any], read: ReadFile) -> Fitted:
+    fill = np.array(said["fill"], dtype=np.float64)
+    return Linear(np.array(said["coefficients"]), said["intercept"], fill=fill, task=said["task"])
+
+
+def _softmax(said: Mapping[str, Any], read: ReadFile) -> Fitted:
+    numbers = [np.array(said[each], dtype=np.float64) for each in ("coefficients", "intercepts", "fill")]
+    return Softmax(numbers[0], numbers[1], fill=numbers[2])
+
+
+def _constant(said: Mapping[str, Any], read: ReadFile) -> Fitted:
+    value = tuple(said["value"]) if isinstance(said["value"], list) else said["value"]
+    if not np.isfinite(value).all():
+        raise ValueError(f"a constant of {value}")
+    return Constant(value)
+
+
+def _ladder(said: Mapping[str, Any], read: ReadFile) -> Fitted:
+    return Ladder(tuple(KINDS[each["kind"]]({"task": "regression", **each}, read) for each in said["rungs"]))
+
+
+KINDS: dict[str, Callable[[Mapping[str, Any], ReadFile], Fitted]] = {
+    "lightgbm": _lightgbm,
+    "linear": _linear,
+    "softmax": _softmax,
+    "constant": _constant,
+    "ladder": _ladder,
+}
+"""Kind to what makes one of what ``model.json`` says and the files beside it."""
+
+
+def model_files(
+    fitted: Fitted, *, task: TaskName, features: tuple[str, ...], known: Categories, classes: tuple[str, ...] = (),
+    levels: tuple[float, ...] = (),
+) -> dict[str, bytes]:  # fmt: skip
     """Return the files of a model; equal models give equal bytes."""
-    said = {"kind": fitted.kind, "task": task, "features": features, "categories": known, **fitted.described()}
-    return {MODEL_JSON: msgspec.json.format(msgspec.json.encode(said, order="sorted"), indent=1), **fitted.files()}
+    said: dict[str, Any] = {"kind": fitted.kind, "task": task, "features": features, "categories": known}
+    said |= {"classes": classes} if classes else {}
+    said |= {"levels": levels} if levels else {}
+    written = msgspec.json.encode(said | fitted.described(), order="sorted")
+    return {MODEL_JSON: msgspec.json.format(written, indent=1), **fitted.files()}
 
 
 def hash_files(files: dict[str, bytes]) -> str:
@@ -147,17 +260,22 @@ class Predictor(msgspec.Struct, frozen=True):
     ----------
     fitted
         The model.
-    task, features, categories
+    shape, features, categories
         As ``model.json`` has them.
     files
         Its files as read, which is what its content hash is of.
     """
 
     fitted: Any
-    task: TaskName
+    shape: Shape
     features: tuple[str, ...]
     categories: dict[str, list[str]]
     files: dict[str, bytes]
+
+    @property
+    def task(self) -> TaskName:
+        """Which kind of answer it gives."""
+        return self.shape.task
 
     @property
     def content_hash(self) -> str:
@@ -165,7 +283,7 @@ class Predictor(msgspec.Struct, frozen=True):
         return hash_files(self.files)
 
     def predict(self, matrix: Array) -> Array:
-        """Predict one number a row."""
+        """Predict one number a row, several for classes and quantiles."""
         predicted: Array = self.fitted.predict(matrix)
         return predicted
 
@@ -179,20 +297,19 @@ def read_predictor(folder: Path) -> Predictor:
         When a file is missing or is not what training writes.
     """
     try:
-        written = (folder / MODEL_JSON).read_bytes()
-        said: dict[str, Any] = msgspec.json.decode(written)
-        files = {MODEL_JSON: written}
-        if said["kind"] == "lightgbm":
-            files[MODEL_TEXT] = (folder / MODEL_TEXT).read_bytes()
-            fitted: Fitted = LightGbm(files[MODEL_TEXT].decode())
-        elif said["kind"] == "linear":
-            numbers = (np.array(said["coefficients"]), said["intercept"], np.array(said["fill"], dtype=np.float64))
-            fitted = Linear(numbers[0], numbers[1], fill=numbers[2], task=said["task"])
-        elif said["kind"] == "constant" and math.isfinite(said["value"]):
-            fitted = Constant(said["value"])
-        else:
+        files = {MODEL_JSON: (folder / MODEL_JSON).read_bytes()}
+        said: dict[str, Any] = msgspec.json.decode(files[MODEL_JSON])
+
+        def read(name: str) -> bytes:
+            if Path(name).name != name:
+                raise ValueError(f"a file named {name!r}")
+            return files.setdefault(name, (folder / name).read_bytes())
+
+        if said["kind"] not in KINDS:
             raise ValueError(f"kind {said['kind']!r}")
-        return Predictor(fitted, said["task"], tuple(said["features"]), said["categories"], files)
+        fitted = KINDS[said["kind"]](said, read)
+        shape = Shape(said["task"], tuple(said.get("classes", ())), tuple(said.get("levels", ())))
+        return Predictor(fitted, shape, tuple(said["features"]), said["categories"], files)
     except (OSError, KeyError, TypeError, ValueError) as wrong:
         raise IntegrityError(
             f"the model in {folder} cannot be read: {type(wrong).__name__} {wrong}",

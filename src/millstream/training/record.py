@@ -56,6 +56,8 @@ class TrainingRecord(msgspec.Struct, frozen=True):
         ISO 8601, by the machine's clock.
     run_id
         The run in tracking, once logged.
+    classes, levels
+        Of the answers, where they are of classes or quantiles.
     """
 
     model: str
@@ -84,6 +86,8 @@ class TrainingRecord(msgspec.Struct, frozen=True):
     started_at: str
     ended_at: str
     run_id: str = ""
+    classes: tuple[str, ...] = ()
+    levels: tuple[float, ...] = ()
 
     @property
     def goal_value(self) -> float | None:

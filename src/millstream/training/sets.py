@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from millstream.errors import BadData
 from millstream.features.plan import FeaturePlan
-from millstream.training.matrix import Array, labels
+from millstream.training.matrix import Array, codes, labels
 from millstream.training.splits import NEVER, Instants
 
 if TYPE_CHECKING:
@@ -61,10 +61,35 @@ class TrainingSet:
         """Instant each row is decided at, microseconds."""
         return self.frame["decided_at"].to_physical().to_numpy()
 
+    @property
+    def text_label(self) -> bool:
+        """Whether labels are texts, the names of classes."""
+        import polars as pl
+
+        return self.frame.schema["label"] == pl.String
+
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """Names of the classes among labels known by now, sorted."""
+        return tuple(sorted(self.frame["label"].filter(self.known != NEVER).unique().to_list()))
+
     @cached_property
     def label(self) -> Array:
-        """Labels as numbers, NaN for none."""
-        return labels(self.frame["label"])
+        """Labels as numbers, NaN for none; of a text the place of its class in ``texts``."""
+        return codes(self.frame["label"], self.texts) if self.text_label else labels(self.frame["label"])
+
+    @property
+    def static(self) -> bool:
+        """Whether rows have no time of their own, so that all are decided at one instant."""
+        return self.plan.decide_at is None and self.plan.event_time is None and self.plan.ticks is None
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """Key of each row as one text."""
+        import polars as pl
+
+        named = [pl.col(each).cast(pl.String).fill_null("") for each in self.plan.row_key]
+        return self.frame.select(pl.concat_str(named, separator="|").alias("key"))["key"].to_list()
 
     @cached_property
     def known(self) -> Instants:
@@ -105,8 +130,9 @@ def build_set(
     read
         Gives a table by name; each table is read once, and its version becomes a pin.
     until, since
-        Only rows decided before and from these instants. A label that looks ahead has an ``until`` in any case: where
-        it is left out, the instant at which anything became known last.
+        Only rows decided before and from these instants; rows of a table without event time are all taken. A label
+        that looks ahead has an ``until`` in any case: where it is left out, the instant at which anything became
+        known last.
     static_at
         Instant at which rows of a table without event time are decided.
 
@@ -126,7 +152,10 @@ def build_set(
     rows, facts = tables[plan.rows_table], None if plan.ahead is None else tables[plan.ahead.table]
     if until is None and facts is not None:
         until = last_known(rows, facts)
-    base = spine(plan, rows, between=(since, until), static_at=static_at, facts=facts)
+    timeless = plan.decide_at is None and plan.event_time is None and plan.ticks is None
+    between = (None, None) if timeless else (since, until)
+    base = spine(plan, rows, between=between, static_at=static_at, facts=facts)
     frame = point_in_time(plan, base.sort("decided_at", *plan.row_key, nulls_last=True), tables)
     pins = {each.table: each.version for each in tables.values()}
-    return TrainingSet(plan=plan, frame=frame, pins=pins, since=since, until=until, static_at=static_at)
+    at = static_at if timeless else None
+    return TrainingSet(plan=plan, frame=frame, pins=pins, since=since, until=until, static_at=at)

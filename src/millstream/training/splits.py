@@ -3,10 +3,15 @@
 At a cut, fitted rows were decided before it **and** their label was known at it; rows decided before the cut whose
 label came later are purged, because somebody training at that instant could not have had them. Test rows were decided
 in the span after the cut and have a label by now.
+
+Rows without time are all decided at one instant. They are parted by a hash of seed and key: a row is on the same side
+whenever and wherever it is parted, and rows that come later do not move those that are there.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import msgspec
@@ -96,6 +101,56 @@ def split_at(decided: Instants, known: Instants, *, cut: int, end: int) -> Split
         tested=int(test.sum()),
     )
     return Split(cut=cut, end=end, fit=np.flatnonzero(fit), test=np.flatnonzero(test), counts=counts)
+
+
+def by_key(keys: Iterable[str], decided: Instants, known: Instants, said: Time, *, seed: int) -> list[Split]:
+    """Part rows without time into folds by a hash of their key; the last is the hold-out.
+
+    Each fold tests another ``said.share`` of the keys and fits on all others, so no row is tested twice.
+
+    Parameters
+    ----------
+    keys
+        Key of each row, as one text.
+    decided, known
+        As for ``split_at``; all rows are decided at one instant.
+    said
+        How many folds, of what share.
+    seed
+        Another seed parts the rows otherwise.
+
+    Raises
+    ------
+    BadData
+        When there are too few rows to fit and to judge.
+    """
+    labelled = known != NEVER
+    place = np.fromiter((_place(each, seed) for each in keys), dtype=np.float64, count=decided.size)
+    folds = max(1, min(said.folds, int(1 / said.share + 1e-9)))
+    at = int(decided.max())
+    splits = []
+    for fold in range(folds):
+        test = labelled & (place >= fold * said.share) & (place < (fold + 1) * said.share)
+        fit = labelled & ~test
+        counts = SplitCounts(
+            total=int(decided.size), unlabelled=int((~labelled).sum()), purged=0, fitted=int(fit.sum()),
+            tested=int(test.sum()),
+        )  # fmt: skip
+        splits.append(Split(cut=at, end=at, fit=np.flatnonzero(fit), test=np.flatnonzero(test), counts=counts))
+    usable = [each for each in splits if each.counts.fitted and each.counts.tested]
+    if not usable:
+        raise BadData(
+            f"{int(labelled.sum())} labelled rows cannot be parted into some to fit and some to judge",
+            expected="a few dozen labelled rows",
+            do="look at the label, or wait for more rows",
+        )
+    return usable
+
+
+def _place(key: str, seed: int) -> float:
+    """Return where a key lies between 0 and 1."""
+    digest = hashlib.blake2b(f"{seed}|{key}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64
 
 
 def rolling(decided: Instants, known: Instants, said: Time) -> list[Split]:

@@ -1,0 +1,53 @@
+"""From a model's numbers to an answer: the one number that is logged as its value, and what callers are told beside."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from millstream.definitions.tasks import Shape
+from millstream.serving.models import Numbers
+
+Said: TypeAlias = Mapping[str, Any]
+"""What an answer says beside its number: ``class`` and ``probabilities``, or ``quantiles``."""
+
+NOTHING: Said = {}
+
+
+class Shaped(NamedTuple):
+    """An answer: the number that is logged, NaN where the model has none, and what is said beside it."""
+
+    value: float
+    said: Said
+
+
+def shaped(numbers: Numbers, shape: Shape) -> Shaped:
+    """Shape an answer.
+
+    Of classes the number is the probability of the most probable one (the first of equals), which is ``class``; of
+    quantiles it is the median.
+
+    >>> shaped((0.2, 0.8), Shape("multiclass", classes=("red", "white"))).said["class"]
+    'white'
+    """
+    if not isinstance(numbers, tuple):
+        return Shaped(numbers, NOTHING)
+    if not all(map(math.isfinite, numbers)):
+        return Shaped(math.nan, NOTHING)
+    if shape.task == "multiclass":
+        most = max(range(len(numbers)), key=numbers.__getitem__)
+        probabilities = dict(zip(shape.classes, numbers, strict=True))
+        return Shaped(numbers[most], {"class": shape.classes[most], "probabilities": probabilities})
+    named = {f"{level:g}": number for level, number in zip(shape.levels, numbers, strict=True)}
+    return Shaped(numbers[shape.levels.index(0.5)], {"quantiles": named})
+
+
+def told(value: float, said: Said) -> dict[str, Any]:
+    """Return an answer as callers read it: of classes ``value`` is the class.
+
+    >>> told(0.8, {"class": "white", "probabilities": {"red": 0.2, "white": 0.8}})["value"]
+    'white'
+    """
+    beside = {name: each for name, each in said.items() if name != "class"}
+    return {"value": said.get("class", value), **beside}

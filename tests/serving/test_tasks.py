@@ -1,0 +1,214 @@
+"""Every kind of answer, from a file to an answer over HTTP, in a batch and in MLflow: they say the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from millstream.project import Project
+from millstream.serving import records
+from millstream.serving.app import App
+from millstream.serving.chain import Chain
+from millstream.serving.live import Live
+from millstream.serving.log import PredictionLog
+from millstream.serving.scorer import Scorer
+from millstream.serving.shape import told
+from tests.serving.conftest import serving
+from tests.serving.test_app import ask
+
+DEFINITIONS = """
+from lightgbm import LGBMClassifier, LGBMRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from millstream import Each, FeatureView, Model, Table, features as f, sources, splits, tasks
+
+orders = Table("orders", source=sources.Csv("orders.csv"), key="order_id", event_time="at")
+wines = Table("wines", source=sources.Csv("wines.csv"), key="wine_id")
+form = FeatureView("form", of=f.Request(amount="double", city="varchar"), features=dict(amount="amount", city="city"))
+taste = FeatureView("taste", of=f.Request(acid="double", sugar="double"), features=dict(acid="acid", sugar="sugar"))
+shared = dict(rows=Each(orders), features=[form], split=splits.Time(test="6d", folds=2))
+trees = dict(n_estimators=15, num_leaves=7, min_child_samples=5)
+kind = Model("kind", label="kind", estimator=LGBMClassifier(**trees), metrics=["accuracy", "macro_f1"],
+             goal="log_loss", **shared)
+days = Model("days", label="days", estimator=LinearRegression(), metrics=["mae", "mape", "r2", "bias"], goal="rmse",
+             **shared)
+span = Model("span", label="days", estimator=LGBMRegressor(**trees), task=tasks.Quantiles(), metrics=["coverage"],
+             goal="pinball", **shared)
+wine = Model("wine", rows=Each(wines), label="colour", features=[taste], estimator=LogisticRegression(),
+             metrics=["accuracy"], goal="log_loss")
+"""
+MODELS = ("kind", "days", "span", "wine")
+ROWS = {
+    "kind": {"order_id": "o5", "amount": 120.0, "city": "Oslo"},
+    "days": {"order_id": "o5", "amount": 120.0, "city": "Oslo"},
+    "span": {"order_id": "o5", "amount": 120.0, "city": "Oslo"},
+    "wine": {"wine_id": "w3", "acid": 0.2, "sugar": 3.0},
+}
+
+
+def write(root: Path) -> None:
+    """Write a project of two small files: orders over 20 days, and a hundred wines without a time."""
+    random = np.random.default_rng(11)
+    rows = 800
+    amount, city = random.gamma(2.0, 60.0, rows), random.choice(["Oslo", "Bergen", "Rome"], rows)
+    far = amount / 100 + (city == "Rome") + random.normal(0, 0.5, rows)
+    start = datetime.now(UTC).replace(microsecond=0) - timedelta(days=21)
+    orders = {
+        "order_id": [f"o{row}" for row in range(rows)],
+        "at": [(start + timedelta(days=20 * row / rows)).isoformat() for row in range(rows)],
+        "amount": amount,
+        "city": city,
+        "kind": np.where(far < 1, "road", np.where(far < 2, "rail", "sea")),
+        "days": np.round(2 + far * 3 + random.normal(0, 1, rows), 2),
+    }
+    pl.DataFrame(orders).write_csv(root / "orders.csv")
+    acid, sugar = random.random(100), random.random(100) * 9
+    colour = np.where(acid * 9 - sugar + random.normal(0, 1.5, 100) > 0, "red", "white")
+    wines = {"wine_id": [f"w{row}" for row in range(100)], "acid": acid, "sugar": sugar, "colour": colour}
+    pl.DataFrame(wines).write_csv(root / "wines.csv")
+    (root / "millstream.toml").write_text('name = "tasks"\n')
+    (root / "definitions.py").write_text(DEFINITIONS)
+    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
+        subprocess.run(["git", *command], cwd=root, check=True)
+
+
+class House:
+    """The project with every model live, a scorer of each, and an HTTP server of all."""
+
+    def __init__(self, root: Path) -> None:
+        write(root)
+        self.project = Project(root)
+        self.project.run("refresh", {"actor": "tess"})
+        self.trained = {each: self.project.run("train", {"model": each, "actor": "tess"}) for each in MODELS}
+        for each in MODELS:
+            asked = self.project.run("release", {"model": each, "actor": "tess", "dirty": True})
+            self.project.run("approve", {"decision": asked["decision"], "reason": "fine", "actor": "ada"})
+        self.scored = {each: pl.read_parquet(self._score(each, root / f"{each}.parquet")) for each in MODELS}
+        live = Live(leased=True)
+        self.scorers = {each: Scorer.open(self._release(each), self.project.online) for each in MODELS}
+        live.replace({name: Chain(each) for name, each in self.scorers.items()}, {})
+        self.log = PredictionLog(self.project.places.log)
+        self.app = App(live, self.log, now_us=lambda: int(datetime.now(UTC).timestamp() * 1e6))
+
+    def _score(self, model: str, out: Path) -> Path:
+        self.project.run("score", {"model": model, "out": str(out), "actor": "tess"})
+        return out
+
+    def _release(self, model: str) -> Path:
+        from millstream.project.ship import live
+
+        return Path(live(self.project, model).path)  # type: ignore[union-attr]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    made = House(tmp_path_factory.mktemp("tasks"))
+    with serving(made.app) as made.address:
+        yield made
+    made.log.close()
+    made.project.close()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_http_the_batch_and_the_scorer_say_the_same(house, model):
+    status, said, _ = ask(house, "POST", f"/v1/models/{model}/predict", {"rows": [ROWS[model]]})
+    assert status == 200, said
+    answer = said["predictions"][0]
+    assert answer["answered_by"] == "champion", answer
+    logged = records.find(answer["id"], house.project.places.log).record
+    _, model_said, _ = ask(house, "GET", f"/v1/models/{model}")
+    if model in ("kind", "wine"):
+        chances = answer["probabilities"]
+        assert list(chances) == model_said["classes"] and sum(chances.values()) == pytest.approx(1.0)
+        assert answer["value"] == max(chances, key=chances.get)
+        assert (logged.value, logged.said["class"]) == (chances[answer["value"]], answer["value"])
+    elif model == "span":
+        ordered = list(answer["quantiles"].values())
+        assert ordered == sorted(ordered) and answer["value"] == answer["quantiles"]["0.5"] == logged.value
+        assert model_said["levels"] == [0.1, 0.5, 0.9]
+    else:
+        assert set(answer) == {"id", "value", "version", "answered_by", "degraded"}
+        assert answer["value"] == logged.value
+    why = house.project.run("why", {"prediction": answer["id"], "actor": "tess"})
+    assert why["value"] == answer["value"] and why["recomputed"]["equal"]
+    assert why["outcome"] is not None
+
+
+STOCK = """
+import json, sys
+import mlflow, pandas
+mlflow.set_tracking_uri(sys.argv[1])
+said = {}
+for model, (names, row) in json.loads(sys.argv[2]).items():
+    given = pandas.DataFrame([row], columns=names, dtype="float64")
+    found = mlflow.pyfunc.load_model(f"models:/{model}@champion").predict(given)
+    said[model] = found.to_dict("records")[0] if hasattr(found, "to_dict") else float(found[0])
+print(json.dumps({"said": said, "has_millstream": "millstream" in sys.modules}))
+"""
+FEATURES = {"kind": [120.0, "Oslo"], "days": [120.0, "Rome"], "span": [None, "Oslo"], "wine": [0.2, 3.0]}
+
+
+def test_stock_mlflow_and_the_batch_say_what_the_scorer_says(house):
+    house.project.run("mirror", {})
+    seen = {each: house.scorers[each].score_features([FEATURES[each]])[0] for each in MODELS}
+    rows = {each: (house.scorers[each].features, said.features.tolist()) for each, said in seen.items()}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", STOCK, house.project.tracking.uri, json.dumps(rows)], capture_output=True, check=False,
+        env=environment | {"MLFLOW_DISABLE_TELEMETRY": "true"}, cwd=house.project.root,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert not answer["has_millstream"]
+    for model, said in answer["said"].items():
+        own = told(seen[model].value, seen[model].said)
+        wanted = own if len(own) > 1 else {"value": own["value"]}
+        got = said if isinstance(said, dict) else {"value": said}
+        assert got.keys() == wanted.keys()
+        for name, each in wanted.items():
+            assert got[name] == (each if isinstance(each, str) else pytest.approx(each, rel=1e-12)), model
+        beside = [f"{name}.{part}" for name, each in own.items() if isinstance(each, dict) for part in each]
+        assert house.scored[model].columns[2:] == ["value", *beside]
+        assert house.scored[model].height == (100 if model == "wine" else 800)
+
+
+def test_invocations_answer_records_of_classes(house):
+    chain = house.app.live.chains
+    house.app.live.chains = {"kind": chain["kind"]}
+    try:
+        body = {
+            "dataframe_records": [{"form.amount": 120.0, "form.city": "Oslo"}, {"form.amount": 5.0, "form.city": "?"}]
+        }
+        status, said, _ = ask(house, "POST", "/invocations", body)
+    finally:
+        house.app.live.chains = chain
+    assert status == 200, said
+    assert [set(each) for each in said["predictions"]] == [{"value", "probabilities"}] * 2
+
+
+def test_the_verdicts_and_cards_speak_of_the_task(house):
+    assert house.trained["kind"]["verdict"]["passed"], house.trained["kind"]["verdict"]["says"]
+    assert "parted by their key" in house.trained["wine"]["verdict"]["says"]
+    assert set(house.trained["days"]["metrics"]["model"]) == {"rmse", "mae", "mape", "r2", "bias"}
+    cards = {each: (house._release(each) / "card.md").read_text() for each in MODELS}
+    assert "the most probable of 3 classes (rail, road, sea)" in cards["kind"]
+    assert "the median, with the quantiles 0.1, 0.5, 0.9" in cards["span"]
+    assert "Rows without a time of their own were decided at" in cards["wine"]
+    assert "Rows without a time" not in cards["kind"]
+
+
+def test_training_again_gives_the_same_classes(house):
+    made = house.project.run("reproduce", {"subject": "kind@champion"})
+    assert made["equal"], made
+    assert house.project.run("reproduce", {"subject": "wine@champion"})["equal"]
+
+
+def test_monitors_meet_every_release(house):
+    assert house.project.run("monitor", {})["alarms"] == []
