@@ -106,9 +106,12 @@ def register(
             do="train again",
         )
     files = {
-        name: content for name, content in predictor.files.items() if name != "model.json" or len(predictor.files) == 1
+        name: content
+        for name, content in predictor.files.items()
+        if name != "model.json" or predictor.fitted.kind != "lightgbm"
     }
-    stored = StoredModel(kind=predictor.fitted.kind, features=predictor.features, files=files)
+    packages = tuple(predictor.fitted.described().get("packages", ()))
+    stored = StoredModel(kind=predictor.fitted.kind, features=predictor.features, files=files, packages=packages)
     run_id = tracking.log_run(_run(record, artifact, tags=dict(tags or {}), note=note), stored, files=artifact)
     said = {"millstream.content_hash": record.content_hash}
     number = tracking.register(record.model, run_id, tags=said)
@@ -198,10 +201,9 @@ def _keep(places: Places, artifact: Path, record: TrainingRecord, *, number: int
         home.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=".new-", dir=home))
         try:
-            for each in sorted(artifact.iterdir()):
-                shutil.copyfile(each, aside / each.name)
+            shutil.copytree(artifact, aside, copy_function=shutil.copyfile, dirs_exist_ok=True)
             (aside / _RECORD).write_bytes(as_json(record))
-            for each in (*aside.iterdir(), aside):
+            for each in (*aside.rglob("*"), aside):
                 _sync(each)
             aside.chmod(0o755)
             kept = aside.rename(home / str(number))

@@ -25,11 +25,11 @@ import uvicorn
 
 from millstream import settings as settings_
 from millstream.errors import Conflict, MillstreamError, Refused, Unavailable
+from millstream.processes import die_with_parent
 from millstream.serving.app import HOSTS, App
 from millstream.serving.live import Live
 from millstream.serving.load import Loader
 from millstream.serving.log import PredictionLog
-from millstream.serving.processes import die_with_parent
 from millstream.serving.watch import LEASE_S, Switch, Watcher
 from millstream.settings import Places
 from millstream.state import State

@@ -36,6 +36,7 @@ def write(stored: StoredModel, folder: Path, *, run_id: str, model_id: str, loca
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in stored.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     described = Model(artifact_path=location, run_id=run_id, model_uuid=model_id, model_id=model_id)
     described.signature = ModelSignature(
@@ -44,7 +45,8 @@ def write(stored: StoredModel, folder: Path, *, run_id: str, model_id: str, loca
     _add_flavors(described, stored, folder)
     described.model_size_bytes = sum(len(content) for content in stored.files.values())
     described.save(str(folder / "MLmodel"))
-    _write_environment(folder, _pinned(_REQUIRED["lightgbm" if stored.kind == "lightgbm" else "linear"]))
+    needed = _REQUIRED["lightgbm" if stored.kind == "lightgbm" else "linear"]
+    _write_environment(folder, _pinned(dict.fromkeys((*needed, *_distributions(stored.packages)))))
 
 
 def _add_flavors(described: Any, stored: StoredModel, folder: Path) -> None:
@@ -61,7 +63,8 @@ def _add_flavors(described: Any, stored: StoredModel, folder: Path) -> None:
         )
         return
     (folder / "code").mkdir(exist_ok=True)
-    source = Path(__file__).with_name("portable.py").read_bytes()
+    loader = "portable_python.py" if stored.kind == "python" else "portable.py"
+    source = Path(__file__).with_name(loader).read_bytes()
     (folder / "code" / f"{_LOADER}.py").write_bytes(source)
     described.add_flavor("python_function", loader_module=_LOADER, data="model.json", code="code", **python)
 
@@ -70,6 +73,12 @@ def _pinned(names: Iterable[str]) -> list[str]:
     found = {each: importlib.metadata.version(each) for each in names if _installed(each)}
     mlflow = importlib.metadata.version("mlflow-skinny")
     return [f"mlflow=={mlflow}", *(f"{name}=={version}" for name, version in found.items())]
+
+
+def _distributions(packages: Iterable[str]) -> list[str]:
+    """Name the distributions that packages are imported from."""
+    known = importlib.metadata.packages_distributions() if packages else {}
+    return sorted({name for each in packages for name in known.get(each, ())})
 
 
 def _installed(name: str) -> bool:

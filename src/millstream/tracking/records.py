@@ -14,16 +14,20 @@ class StoredModel(msgspec.Struct, frozen=True):
     Parameters
     ----------
     kind
-        ``lightgbm`` loads through MLflow's own flavor; ``linear`` and ``constant`` bring a small loader with them.
+        ``lightgbm`` loads through MLflow's own flavor; the others bring a small loader with them.
     features
         Names of the columns, in order; every one is a double.
     files
-        Name to content. A LightGBM model is ``model.txt``, the others ``model.json``.
+        Name to content. A LightGBM model is ``model.txt``, the others ``model.json``; a Python model has its own file
+        and the project's code beside.
+    packages
+        Packages that a Python model needs besides.
     """
 
-    kind: Literal["lightgbm", "linear", "constant"]
+    kind: Literal["lightgbm", "linear", "constant", "python"]
     features: tuple[str, ...]
     files: dict[str, bytes]
+    packages: tuple[str, ...] = ()
 
 
 class RunRecord(msgspec.Struct, frozen=True):

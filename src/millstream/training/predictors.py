@@ -1,6 +1,7 @@
 """Fitted models as plain data: the kinds a release may hold, each written without anything that would differ twice.
 
-``lightgbm`` is LightGBM's text without its parameters section, ``linear`` is coefficients, ``constant`` one number.
+``lightgbm`` is LightGBM's text without its parameters section, ``linear`` is coefficients, ``constant`` one number;
+``python`` is any other fitted object, in a format that only workers open.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from millstream.errors import IntegrityError
 from millstream.training.matrix import Array, Categories
+from millstream.training.python_models import Python, PythonModel
 
 TaskName: TypeAlias = Literal["binary", "regression"]
 
@@ -40,6 +42,11 @@ class Fitted(Protocol):
 
     def files(self) -> dict[str, bytes]:
         """Return its files beside ``model.json``."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say what was assumed in fitting, for the record and the card."""
         ...
 
 
@@ -70,6 +77,11 @@ class LightGbm:
     def files(self) -> dict[str, bytes]:
         """Return the text."""
         return {MODEL_TEXT: self.text.encode()}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say what was assumed: nothing."""
+        return ()
 
 
 class Linear:
@@ -104,6 +116,11 @@ class Linear:
         """Return nothing: ``model.json`` holds all of it."""
         return {}
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say what was assumed."""
+        return ("A missing feature is replaced by its mean in training: a linear model takes no missing values.",)
+
 
 class Constant:
     """A model that always says the same."""
@@ -124,6 +141,11 @@ class Constant:
     def files(self) -> dict[str, bytes]:
         """Return nothing: ``model.json`` holds all of it."""
         return {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say what was assumed: nothing."""
+        return ()
 
 
 def model_files(fitted: Fitted, *, task: TaskName, features: tuple[str, ...], known: Categories) -> dict[str, bytes]:
@@ -190,10 +212,15 @@ def read_predictor(folder: Path) -> Predictor:
             fitted = Linear(numbers[0], numbers[1], fill=numbers[2], task=said["task"])
         elif said["kind"] == "constant" and math.isfinite(said["value"]):
             fitted = Constant(said["value"])
+        elif said["kind"] == "python":
+            python = msgspec.convert({name: said.get(name) for name in Python.__struct_fields__}, Python)
+            beside = {name: (folder / name).read_bytes() for name in (python.file, *python.code)}
+            files |= beside
+            fitted = PythonModel(python, beside, width=len(said["features"]))
         else:
             raise ValueError(f"kind {said['kind']!r}")
         return Predictor(fitted, said["task"], tuple(said["features"]), said["categories"], files)
-    except (OSError, KeyError, TypeError, ValueError) as wrong:
+    except (OSError, KeyError, TypeError, ValueError, msgspec.ValidationError) as wrong:
         raise IntegrityError(
             f"the model in {folder} cannot be read: {type(wrong).__name__} {wrong}",
             expected="files as training writes them",

@@ -56,6 +56,8 @@ class TrainingRecord(msgspec.Struct, frozen=True):
         ISO 8601, by the machine's clock.
     run_id
         The run in tracking, once logged.
+    assumptions
+        What was assumed in fitting, such as what stands in for a missing feature.
     """
 
     model: str
@@ -84,6 +86,7 @@ class TrainingRecord(msgspec.Struct, frozen=True):
     started_at: str
     ended_at: str
     run_id: str = ""
+    assumptions: tuple[str, ...] = ()
 
     @property
     def goal_value(self) -> float | None:
