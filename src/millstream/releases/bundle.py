@@ -171,7 +171,8 @@ def _write(desk: Desk, said: dict[str, Any], *, files: Mapping[str, bytes], trai
     """Write, sync and rename a bundle, then open it as everybody else will."""
     root = desk.places.releases
     report = _object(files, "report.json") if "report.json" in files else None
-    text = card(said, training, report=report, baseline=_object(files, "baseline.json"))
+    baseline, model = _object(files, "baseline.json"), _object(files, "model.json")
+    text = card(said, training, report=report, baseline=baseline, model=model)
     contents = {**files, CARD: text.encode()}
     listed = {name: {"sha256": _sha256(content), "size": len(content)} for name, content in contents.items()}
     manifest = json.dumps({**said, "files": listed}, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n"

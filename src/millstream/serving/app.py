@@ -199,7 +199,7 @@ class App:
             if start:
                 await asyncio.sleep(0)
             part = rows[start : start + SLICE]
-            answers += chain.answer(part, [at_us] * len(part), until=until, stopped=self.live.stopped)
+            answers += await chain.answer_soon(part, [at_us] * len(part), until=until, stopped=self.live.stopped)
         ids = await self._record(chain, rows, answers, at_us, begun)
         predictions = [
             OnePrediction(id, each.value, each.scorer.version, each.answered_by, each.degraded)
@@ -214,7 +214,8 @@ class App:
         for start in range(0, len(rows), SLICE):
             if start:
                 await asyncio.sleep(0)
-            answers += chain.answer_features(rows[start : start + SLICE], until=until, stopped=self.live.stopped)
+            part = rows[start : start + SLICE]
+            answers += await chain.answer_features(part, until=until, stopped=self.live.stopped)
         await self._record(chain, [], answers, self._now_us(), begun)
         return Reply(200, _encode({"predictions": [each.value for each in answers]}))
 
@@ -314,12 +315,15 @@ class App:
         }
 
     def _serving(self, chain: Chain) -> dict[str, Any]:
+        worker = chain.champion.worker
+        problem = worker.problem if worker is not None else ""
         return {
             "version": chain.champion.version,
             "release": chain.champion.release,
             "previous": chain.previous.version if chain.previous else None,
             "generation": chain.generation,
-            "answers_as": "champion" if not (self.live.stopped or chain.refused) else "fallback",
+            "answers_as": "champion" if not (self.live.stopped or chain.refused or problem) else "fallback",
+            **({"worker": problem or "ready"} if worker is not None else {}),
         }
 
     def _metrics(self) -> Reply:
