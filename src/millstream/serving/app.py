@@ -288,8 +288,10 @@ class App:
 
     def _health(self) -> Reply:
         live = self.live
+        workers = [chain.champion.worker for chain in live.chains.values()]
+        well = live.leased and not live.problems and not any(each.problem for each in workers if each is not None)
         said = {
-            "status": "ok" if live.leased and not live.problems else "degraded",
+            "status": "ok" if well else "degraded",
             "leased": live.leased,
             "acknowledges": self.log.acknowledge,
             "log": {"incarnation": self.log.incarnation, "failures": self.log.failures, "spooling": self.log.spooling},
