@@ -84,13 +84,25 @@ def import_path(kind: Any) -> str:
             expected="a file of its own in the project's folder",
             do=f"put {name} into {file} and write: from {file[:-3]} import {name.partition('.')[0]}",
         )
+    if _found(module, name) is not kind:
+        raise DefinitionError(
+            f"{name} of {module or 'no module'} cannot be imported by that name",
+            expected="a function or class at the top of a module",
+            do="def a function of your own that calls it, at the top of a file of the project",
+        )
     parts = module.split(".")
     while parts[-1].startswith("_") and len(parts) > 1:
-        parent = sys.modules.get(".".join(parts[:-1]))
-        if getattr(parent, name, None) is not kind:
+        if _found(".".join(parts[:-1]), name) is not kind:
             break
         parts.pop()
     return f"{'.'.join(parts)}:{name}"
+
+
+def _found(module: str, name: str) -> Any:
+    found: Any = sys.modules.get(module)
+    for each in name.split("."):
+        found = getattr(found, each, None)
+    return found
 
 
 def _object(made: Any, where: str, modules: dict[str, None]) -> dict[str, Any]:
@@ -101,7 +113,7 @@ def _object(made: Any, where: str, modules: dict[str, None]) -> dict[str, Any]:
     params = {}
     for name, value in _params(made, where).items():
         if value is None and defaults.get(name) is None:
-            continue  # it is None by itself
+            continue  # it is None by itself, or passed on to a class that takes more
         params[name] = _plain(value, f"{where}.{name}", modules)
     return {"$object": path, "params": params}
 
@@ -133,7 +145,7 @@ def _defaults(kind: type) -> dict[str, Any]:
         given = inspect.signature(kind).parameters
     except (TypeError, ValueError):
         return {}
-    return {name: each.default for name, each in given.items() if each.default is not each.empty}
+    return {name: each.default for name, each in given.items()}
 
 
 def _plain(value: Any, where: str, modules: dict[str, None]) -> Any:
