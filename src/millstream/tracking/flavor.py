@@ -15,7 +15,9 @@ from typing import Any
 from millstream.tracking.records import StoredModel
 
 _REQUIRED = {"lightgbm": ("lightgbm", "numpy", "pandas", "scipy"), "linear": ("numpy", "pandas")}
-_LOADER = "portable_model"
+_LOADERS = {"python": ("portable_python", "portable_python.py")}
+_LOADER = ("portable_model", "portable.py")
+"""Name under which a loader lies beside a model, and the file of ours that it is a copy of: one name, one source."""
 
 
 def write(stored: StoredModel, folder: Path, *, run_id: str, model_id: str, location: str) -> None:
@@ -63,10 +65,9 @@ def _add_flavors(described: Any, stored: StoredModel, folder: Path) -> None:
         )
         return
     (folder / "code").mkdir(exist_ok=True)
-    loader = "portable_python.py" if stored.kind == "python" else "portable.py"
-    source = Path(__file__).with_name(loader).read_bytes()
-    (folder / "code" / f"{_LOADER}.py").write_bytes(source)
-    described.add_flavor("python_function", loader_module=_LOADER, data="model.json", code="code", **python)
+    loader, file = _LOADERS.get(stored.kind, _LOADER)
+    (folder / "code" / f"{loader}.py").write_bytes(Path(__file__).with_name(file).read_bytes())
+    described.add_flavor("python_function", loader_module=loader, data="model.json", code="code", **python)
 
 
 def _pinned(names: Iterable[str]) -> list[str]:

@@ -9,6 +9,7 @@ import io
 import json
 import pathlib
 import pickle
+import sys
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,17 @@ class PortablePython:
         return answer(self._model, self._said, matrix)
 
 
+def _prefer(folder: pathlib.Path, files: Any) -> None:
+    """Let the model's own code be imported from its folder, whatever another model brought under the same names."""
+    tops = {each.removeprefix("code/").partition("/")[0].removesuffix(".py") for each in files}
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in tops and not str(getattr(module, "__file__", "")).startswith(str(folder)):
+            del sys.modules[name]
+    sys.path.insert(0, str(folder))
+
+
 def _load_pyfunc(path: str) -> PortablePython:
     file = pathlib.Path(path)
     said = json.loads(file.read_text(encoding="utf-8"))
+    _prefer(file.with_name("code"), said.get("code", ()))
     return PortablePython(said, file.with_name(said["file"]).read_bytes())
