@@ -27,11 +27,16 @@ class Addresses(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Addresses the servers bind; port 0 takes a free one and prints it."""
+    """Addresses the servers bind; port 0 takes a free one and prints it.
+
+    ``python`` is the interpreter that workers of Python models run on, where the scoring server's own environment
+    does not hold what the models need.
+    """
 
     host: str = "127.0.0.1"
     scoring_port: int = 8311
     control_port: int = 8310
+    python: str = ""
 
 
 class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -132,7 +132,8 @@ class Project:
         }.items():
             (artifact / name).write_bytes(msgspec.json.encode(content))
         for name, text in (files or {}).items():
-            (artifact / name).write_text(text)
+            (artifact / name).parent.mkdir(parents=True, exist_ok=True)
+            (artifact / name).write_bytes(text if isinstance(text, bytes) else text.encode())
         return build(self.desk, artifact, actor="ann", trained_by="ann").id
 
     def point(self, release):

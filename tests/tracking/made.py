@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,20 @@ def lightgbm_model() -> StoredModel:
     made.fit(features, label, feature_name=list(NAMES))
     text = made.booster_.model_to_string().split("\nparameters:")[0] + "\n"
     return StoredModel("lightgbm", NAMES, {"model.txt": text.encode()})
+
+
+OWN_CODE = "class Least:\n    def predict(self, matrix):\n        return matrix.min(axis=1)\n"
+
+
+def python_model() -> StoredModel:
+    """A pickle of a class that only the code beside it knows."""
+    said = {
+        "kind": "python", "features": NAMES, "file": "model.pickle", "format": "pickle", "method": "predict",
+        "column": None, "fill": [0.25, 0.0], "alone": False,
+    }  # fmt: skip
+    pickled = b"\x80\x02cown_least\nLeast\n)\x81."
+    files = {"model.json": json.dumps(said).encode(), "model.pickle": pickled}
+    return StoredModel("python", NAMES, files | {"code/own_least.py": OWN_CODE.encode()}, packages=("numpy",))
 
 
 def linear_model() -> StoredModel:

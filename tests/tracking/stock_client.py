@@ -32,6 +32,7 @@ print(
             "predicted": np.asarray(loaded.predict(rows)).tolist(),
             "again": np.asarray(mlflow.pyfunc.load_model(f"models:/{logged.model_id}").predict(rows)).tolist(),
             "other": np.asarray(mlflow.pyfunc.load_model(f"models:/{other}@champion").predict(rows)).tolist(),
+            "own": np.asarray(mlflow.pyfunc.load_model("models:/least@champion").predict(rows)).tolist(),
             "has_pyarrow": "pyarrow" in sys.modules,
             "has_millstream": "millstream" in sys.modules,
         }

@@ -14,7 +14,7 @@ import pytest
 from millstream.errors import NotFound
 from millstream.tracking import Tracking, schema
 from millstream.tracking.store import digest
-from tests.tracking.made import lightgbm_model, linear_model, record
+from tests.tracking.made import lightgbm_model, linear_model, python_model, record
 
 STOCK = Path(__file__).with_name("stock_client.py")
 ROWS = np.array([[-1.5, 0.0], [0.0, 1.0], [0.7, np.nan], [np.nan, 1.0]])
@@ -47,7 +47,10 @@ def test_a_stock_client_lists_and_loads(tracking, tmp_path):
     tracking.set_alias("late", "champion", version)
     linear = tracking.log_run(record(model="line"), linear_model())
     tracking.set_alias("line", "champion", tracking.register("line", linear))
+    least = tracking.log_run(record(model="least"), python_model())
+    tracking.set_alias("least", "champion", tracking.register("least", least))
     seen = stock(tracking, tmp_path)
+    assert seen["own"] == [-1.5, 0.0, 0.0, 0.25]
     assert seen["params"] == dict(record().params)
     assert seen["metrics"]["roc_auc"] == 0.71
     assert seen["metrics"]["baseline/roc_auc"] == 0.5

@@ -4,7 +4,7 @@ from lightgbm import LGBMClassifier, LGBMRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from millstream.definitions.model import Estimator
-from millstream.errors import BadData, DefinitionError, NotYet
+from millstream.errors import BadData, DefinitionError
 from millstream.features.plan import FeatureColumn
 from millstream.training.estimators import fit
 from millstream.training.predictors import hash_files, model_files, read_predictor
@@ -83,7 +83,7 @@ def test_a_regression_gives_the_mean(data):
             "LGBMClassifier failed: V",
         ),
         (Estimator("lightgbm.sklearn:LGBMClassifier", {"objective": "nonsense"}), DefinitionError, "nonsense"),
-        (Estimator("sklearn.ensemble:RandomForestClassifier", {}), NotYet, "cannot be shipped in this version"),
+        (Estimator("sklearn.svm:LinearSVC", {}), DefinitionError, "gives classes and no probabilities"),
         (Estimator("sklearn.linear_model:LogisticRegression", {"typo": 1}), DefinitionError, "typo"),
         (Estimator("no_such_package:Thing", {}), DefinitionError, "cannot be imported"),
         (Estimator("lightgbm.sklearn:LGBMClasifier", {}), DefinitionError, "has no 'LGBMClasifier'"),

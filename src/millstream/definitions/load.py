@@ -55,7 +55,9 @@ def load(folder: Path, *, cache: Path, timeout_s: float = 120.0) -> Manifest:
     """
     kept = cache / f"{files_digest(folder)}.json"
     if kept.exists():
-        return Manifest.decode(kept.read_bytes())
+        manifest = Manifest.decode(kept.read_bytes())
+        if _code_is_as_it_lies(folder, manifest):
+            return manifest
     if not definition_files(folder):
         raise DefinitionError(
             f"{folder} has no definition files",
@@ -82,6 +84,15 @@ def load(folder: Path, *, cache: Path, timeout_s: float = 120.0) -> Manifest:
     scratch.write_bytes(manifest.encode())
     scratch.replace(kept)
     return manifest
+
+
+def _code_is_as_it_lies(folder: Path, manifest: Manifest) -> bool:
+    """Say whether the own code of a manifest's estimators is still what lies in the project."""
+    code = {name: text for model in manifest.models.values() for name, text in model.estimator.code.items()}
+    try:
+        return all((folder / name).read_text(encoding="utf-8") == text for name, text in code.items())
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def run_files(folder: Path) -> Manifest:

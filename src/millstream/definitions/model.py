@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
+from millstream.definitions.estimator import Estimator
 from millstream.definitions.features import Window
 from millstream.definitions.loop import Every
 from millstream.definitions.monitors import Classic
@@ -18,34 +17,6 @@ from millstream.definitions.tasks import Task
 from millstream.definitions.traffic import Champion
 from millstream.definitions.view import FeatureView, Role
 from millstream.errors import DefinitionError
-
-
-class Estimator(msgspec.Struct, frozen=True):
-    """An estimator as plain data: where its class is imported from, and its parameters."""
-
-    path: str
-    params: dict[str, Any]
-
-    @classmethod
-    def of(cls, estimator: Any) -> Estimator:
-        """Describe a scikit-learn style object (``get_params``) whose parameters are plain values."""
-        if isinstance(estimator, Estimator):
-            return estimator
-        kind = type(estimator)
-        if not hasattr(estimator, "get_params") or not hasattr(estimator, "fit"):
-            raise DefinitionError(
-                f"estimator {estimator!r} has no fit and get_params",
-                expected="an object such as LGBMClassifier(n_estimators=300)",
-            )
-        params = {name: value for name, value in estimator.get_params(deep=False).items() if value is not None}
-        try:
-            msgspec.json.encode(params)
-        except TypeError as wrong:
-            raise DefinitionError(
-                f"a parameter of {kind.__name__} is not plain data: {wrong}",
-                expected="numbers, texts, booleans and lists",
-            ) from None
-        return cls(path=f"{kind.__module__}:{kind.__qualname__}", params=params)
 
 
 @dataclass(frozen=True, init=False)
@@ -64,7 +35,7 @@ class Model:
     features
         Feature views, or roles of them, in the order the model sees them.
     estimator
-        An object with ``fit`` and ``predict``.
+        An object with ``fit`` and ``predict``: of LightGBM, scikit-learn, XGBoost, or a class in a file of the project.
     metrics, goal
         Metrics reported, and the one that decides.
     task

@@ -107,6 +107,7 @@ def reproduce(project: Project, *, subject: str, actor: str = "somebody") -> dic
     from millstream.project.ship import release_of
 
     release = release_of(project, subject)
+    project.releases.open(release)  # every file as signed, or nothing of it is used
     made = training.reproduce(Path(release.path), lambda table, version: project.lake.read(table, version=version))
     record = {"subject": release.name, **msgspec.to_builtins(made)}
     project.ledger.record(actor=actor, act="model.reproduce", subject=release.name, detail={"equal": made.equal})
@@ -139,6 +140,8 @@ def _champion(project: Project, model: str) -> Champion | None:
     from millstream.training import read_champion
 
     release = live(project, model)
+    if release is not None:
+        project.releases.open(release)  # every file as signed, or nothing of it is used
     return read_champion(Path(release.path), name=release.name) if release is not None else None
 
 

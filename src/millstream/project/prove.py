@@ -242,6 +242,7 @@ def audit(project: Project, *, subject: str, actor: str = "somebody") -> dict[st
         ("Which definitions?", record.manifest_digest),
         ("Which estimator?", f"{record.estimator}, seed {record.seed}, {record.threads} threads"),
         ("Which environment?", _environment(Path(row.path))),
+        ("Does it hold code?", _code(Path(row.path))),
         ("How good?", _scores_in_words(record)),
         ("Which run?", f"{row.run_id} (model version {row.model_version})"),
         ("Who built it?", f"{row.built_by}, {row.built_at[:16]}"),
@@ -265,6 +266,16 @@ def _pinned(project: Project, table: str, version: int) -> str:
     inputs = found.inputs if found is not None else {}
     of = f" (of {' '.join(f'{name}@{number}' for name, number in inputs.items())})" if inputs else ""
     return f"{table}@{version}{of}"
+
+
+def _code(folder: Path) -> str:
+    """Say whether opening the model runs code, and where that is done."""
+    said = msgspec.json.decode((folder / "model.json").read_bytes(), type=dict[str, Any])
+    if said.get("kind") != "python":
+        return "no: the model is plain data"
+    own = f", with the project's own {', '.join(said['code'])}" if said.get("code") else ""
+    form = "a pickle" if said["format"] == "pickle" else f"in {said['format']} format"
+    return f"yes: {said['file']} is {form}{own}; covered by the signature, opened in a worker only"
 
 
 def _environment(folder: Path) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 WAIT_S = 3.0
 """How long a swap waits for servers whose lease is live."""
+WORKER_WAIT_S = 30.0
+"""The same where each server first starts a worker that opens the model."""
 _moving = threading.RLock()
 """Held while a release goes live or back: a person who approves and the loop that notices it are one swap."""
 
@@ -194,21 +196,28 @@ def put_live(project: Project, release_id: str, *, actor: str, reason: str) -> d
         if at.release == release_id:
             return {"says": f"{row.name} is live already", "version": row.version, "ms": 0.0}
         keep_served_for(project, row)
+        wait_s = _wait_s(row)
         swapped = project.releases.swap(
-            row.model, row, expected_generation=at.generation, actor=actor, reason=reason, wait_s=WAIT_S
+            row.model, row, expected_generation=at.generation, actor=actor, reason=reason, wait_s=wait_s
         )
     keep_served(project)
     project.tell()
-    return {"says": f"{row.name} is live{_followed(swapped)}", "version": row.version, "ms": swapped.ms}
+    return {"says": f"{row.name} is live{_followed(swapped, wait_s)}", "version": row.version, "ms": swapped.ms}
 
 
-def _followed(swapped: Swap) -> str:
+def _wait_s(row: ReleaseRow) -> float:
+    """Say how long a swap to a release waits for the servers."""
+    said = msgspec.json.decode((Path(row.path) / "model.json").read_bytes(), type=dict[str, Any])
+    return WORKER_WAIT_S if said.get("kind") == "python" else WAIT_S
+
+
+def _followed(swapped: Swap, wait_s: float = WAIT_S) -> str:
     """Say how many servers answer with what is live now, and name those that do not yet."""
     servers = len(swapped.acknowledged)
     said = f" on {servers} server{'s' * (servers != 1)} after {swapped.ms:.0f} ms" if servers else ""
     if swapped.waiting:
         said += (
-            f"; {', '.join(swapped.waiting)} did not follow in {WAIT_S:.0f} s and answers with what was live until"
+            f"; {', '.join(swapped.waiting)} did not follow in {wait_s:.0f} s and answers with what was live until"
             " its lease ends: millstream status"
         )
     return said

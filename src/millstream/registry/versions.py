@@ -127,7 +127,9 @@ def _stored(predictor: Predictor) -> StoredModel:
     beside: Literal["", "probabilities", "quantiles"] = several.get(predictor.task, "")
     own = predictor.fitted.kind == "lightgbm" and not beside
     files = {name: content for name, content in predictor.files.items() if not own or name != "model.json"}
-    return StoredModel(kind=predictor.fitted.kind, features=predictor.features, files=files, beside=beside)
+    packages = tuple(predictor.fitted.described().get("packages", ()))
+    kind, features = predictor.fitted.kind, predictor.features
+    return StoredModel(kind=kind, features=features, files=files, beside=beside, packages=packages)
 
 
 def versions(places: Places, name: str) -> list[ModelVersion]:
@@ -208,10 +210,9 @@ def _keep(places: Places, artifact: Path, record: TrainingRecord, *, number: int
         home.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=".new-", dir=home))
         try:
-            for each in sorted(artifact.iterdir()):
-                shutil.copyfile(each, aside / each.name)
+            shutil.copytree(artifact, aside, copy_function=shutil.copyfile, dirs_exist_ok=True)
             (aside / _RECORD).write_bytes(as_json(record))
-            for each in (*aside.iterdir(), aside):
+            for each in (*aside.rglob("*"), aside):
                 _sync(each)
             aside.chmod(0o755)
             kept = aside.rename(home / str(number))

@@ -30,7 +30,7 @@ PATCH = "code.patch"
 REQUIRED = ("baseline.json", "manifest.json", "model.json", "plan.json", "sample.json", "training.json")
 _OURS = frozenset({RELEASE, SIGNATURE, LOCK, CARD, PATCH})
 _FORMATS = frozenset({".json", ".txt", ".ubj", ".onnx", ".safetensors"})
-"""A positive list: whatever could run code when it is loaded never gets into a bundle."""
+"""A positive list: of what could run code when it is loaded, only what ``model.json`` names gets into a bundle."""
 _BUILDING = ".building-"
 _ABANDONED_S = 3600.0
 _ATTEMPTS = 20
@@ -76,7 +76,8 @@ def build(
     actor = named(actor, "the builder's name")
     artifact_files = read_artifact(artifact)
     training = _object(artifact_files, "training.json")
-    extras = {LOCK: environment.lock(str(training.get("estimator", ""))).encode()}
+    packages = tuple(_object(artifact_files, "model.json").get("packages", ()))
+    extras = {LOCK: environment.lock(str(training.get("estimator", "")), packages).encode()}
     code = dict(code or {"snapshot": _sha256(artifact_files["manifest.json"])})
     if patch := code.pop("patch", ""):
         extras[PATCH] = patch.encode()
@@ -134,17 +135,29 @@ def read_artifact(folder: Path) -> dict[str, bytes]:
             raise BadData(f"{name} in {folder} is not a plain file", expected="files, no links or devices")
         if not is_safe_name(name) or name in _OURS:
             raise BadData(f"{name!r} in {folder} cannot be a file of a release", expected="a plain, free name")
-        if path.suffix not in _FORMATS:
+        if path.suffix not in _FORMATS and name not in _named_code(folder):
             raise Refused(
                 f"{name} in {folder} is of a format that may run code when it is loaded",
                 expected=f"one of {', '.join(sorted(_FORMATS))}",
-                do="save the model in a safe format",
+                do="save the model in a safe format; a pickle or code must be the model that model.json names",
             )
         files[name] = path.read_bytes()
     missing = [name for name in REQUIRED if name not in files]
     if missing:
         raise BadData(f"{folder} lacks {', '.join(missing)}", expected="a folder that training wrote", do="train again")
     return files
+
+
+def _named_code(folder: Path) -> set[str]:
+    """Name the files of a Python model: its own, and the project's code that it needs."""
+    try:
+        said = msgspec.json.decode((folder / "model.json").read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError):
+        return set()
+    if said.get("kind") != "python":
+        return set()
+    code = {each for each in said.get("code", ()) if each.startswith("code/") and each.endswith(".py")}
+    return code | {each for each in ("model.skops", "model.pickle") if each == said.get("file")}
 
 
 def sweep(places_releases: Path, *, now_s: float) -> None:
@@ -158,7 +171,8 @@ def _write(desk: Desk, said: dict[str, Any], *, files: Mapping[str, bytes], trai
     """Write, sync and rename a bundle, then open it as everybody else will."""
     root = desk.places.releases
     report = _object(files, "report.json") if "report.json" in files else None
-    text = card(said, training, report=report, baseline=_object(files, "baseline.json"))
+    baseline, model = _object(files, "baseline.json"), _object(files, "model.json")
+    text = card(said, training, report=report, baseline=baseline, model=model)
     contents = {**files, CARD: text.encode()}
     listed = {name: {"sha256": _sha256(content), "size": len(content)} for name, content in contents.items()}
     manifest = json.dumps({**said, "files": listed}, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n"

@@ -7,7 +7,12 @@ from typing import Any
 
 
 def card(
-    said: Mapping[str, Any], training: Mapping[str, Any], *, report: Mapping[str, Any] | None, baseline: Any
+    said: Mapping[str, Any],
+    training: Mapping[str, Any],
+    *,
+    report: Mapping[str, Any] | None,
+    baseline: Any,
+    model: Mapping[str, Any] | None = None,
 ) -> str:
     """Write a model card in plain words.
 
@@ -21,7 +26,10 @@ def card(
         ``report.json``, where a backtest was run.
     baseline
         ``baseline.json``.
+    model
+        ``model.json``.
     """
+    model = model or {}
     name = f"{said['model']}@{said['version']}"
     parts = [
         f"# {name}\n\n{_what(said, training)}",
@@ -33,6 +41,8 @@ def card(
         f"## Taking it back\n\n`millstream rollback {said['model']}` puts the release before it back: model, features, "
         "schemas and environment together. It was rehearsed before this release could go live.",
     ]
+    if model.get("kind") == "python":
+        parts.insert(-1, "## What it runs\n\n" + _code(model))
     verdict = (report or {}).get("verdict")
     if verdict:
         passed = "It passed" if verdict.get("passed") else "It did **not** pass"
@@ -55,6 +65,22 @@ def _what(said: Mapping[str, Any], training: Mapping[str, Any]) -> str:
     how = f" `{training['estimator']}` on {len(features)} features." if training.get("estimator") else ""
     note = f"\n\n> {said['note']}" if said.get("note") else ""
     return f"For each row, `{said['model']}` answers {gives}.{how}{note}"
+
+
+def _code(model: Mapping[str, Any]) -> str:
+    held = {
+        "pickle": f"This release holds a pickle, `{model.get('file')}`: opening it runs whatever its author wrote.",
+        "skops": f"The model, `{model.get('file')}`, is in skops' format; the classes it names run when it is opened.",
+    }
+    lines = [
+        held.get(str(model.get("format")), f"The model, `{model.get('file')}`, is in its library's own format."),
+        "The signature covers it, and only a worker process opens it: never the scoring server or the control plane.",
+    ]
+    if model.get("code"):
+        lines.append(f"The project's own code in it: {', '.join(f'`{each}`' for each in model['code'])}.")
+    if model.get("alone"):
+        lines.append("Rows are answered one by one: asked together, this model gives other last bits.")
+    return _bullets(lines)
 
 
 def _who(said: Mapping[str, Any], training: Mapping[str, Any]) -> str:

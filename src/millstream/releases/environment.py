@@ -22,13 +22,15 @@ OURS = "millstream"
 
 
 @lru_cache(maxsize=16)
-def lock(estimator: str = "") -> str:
+def lock(estimator: str = "", packages: tuple[str, ...] = ()) -> str:
     """Write down the installed distributions that Millstream and an estimator depend on.
 
     Parameters
     ----------
     estimator
         Import path such as ``lightgbm.sklearn:LGBMClassifier``; its distribution and what that needs are added.
+    packages
+        Further packages the model imports; likewise.
 
     Returns
     -------
@@ -40,7 +42,7 @@ def lock(estimator: str = "") -> str:
     -----
     About 100 ms for 100 distributions, once a process: what is installed is taken not to change under it.
     """
-    roots = {OURS, *_distributions_of(estimator)}
+    roots = {OURS, *(name for each in (estimator, *packages) for name in _distributions_of(each))}
     lines = [
         f"# python {platform.python_version()} {platform.python_implementation()}",
         f"# platform {platform.system()} {platform.machine()}",

@@ -21,7 +21,7 @@ from millstream.releases import keys as keys_
 RELEASE = "release.json"
 SIGNATURE = "signature"
 SCHEMA_VERSION = 1
-_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _ID = re.compile(r"[0-9a-f]{64}")
 _LARGEST_MANIFEST = 4 << 20
 _CHUNK = 1 << 20

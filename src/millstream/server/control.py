@@ -15,11 +15,11 @@ import msgspec
 import uvicorn
 
 from millstream.errors import MillstreamError
+from millstream.processes import die_with_parent
 from millstream.project import Project
 from millstream.server.api import application
 from millstream.server.client import Address
 from millstream.server.conductor import Conductor
-from millstream.serving.processes import die_with_parent
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from millstream.errors import MillstreamError
-from millstream.serving.processes import die_with_parent
+from millstream.processes import die_with_parent
 
 
 def main() -> None:

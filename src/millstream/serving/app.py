@@ -203,7 +203,7 @@ class App:
             if start:
                 await asyncio.sleep(0)
             part = rows[start : start + SLICE]
-            answers += chain.answer(part, [at_us] * len(part), until=until, stopped=self.live.stopped)
+            answers += await chain.answer_soon(part, [at_us] * len(part), until=until, stopped=self.live.stopped)
         ids = await self._record(chain, rows, answers, at_us, begun)
         predictions = [
             OnePrediction(
@@ -221,7 +221,8 @@ class App:
         for start in range(0, len(rows), SLICE):
             if start:
                 await asyncio.sleep(0)
-            answers += chain.answer_features(rows[start : start + SLICE], until=until, stopped=self.live.stopped)
+            part = rows[start : start + SLICE]
+            answers += await chain.answer_features(part, until=until, stopped=self.live.stopped)
         await self._record(chain, [], answers, self._now_us(), begun)
         told_all = [told(each.value, each.said) if each.said else each.value for each in answers]
         return Reply(200, _encode({"predictions": told_all}))
@@ -296,8 +297,10 @@ class App:
 
     def _health(self) -> Reply:
         live = self.live
+        workers = [chain.champion.worker for chain in live.chains.values()]
+        well = live.leased and not live.problems and not any(each.problem for each in workers if each is not None)
         said = {
-            "status": "ok" if live.leased and not live.problems else "degraded",
+            "status": "ok" if well else "degraded",
             "leased": live.leased,
             "acknowledges": self.log.acknowledge,
             "log": {"incarnation": self.log.incarnation, "failures": self.log.failures, "spooling": self.log.spooling},
@@ -324,12 +327,15 @@ class App:
         }
 
     def _serving(self, chain: Chain) -> dict[str, Any]:
+        worker = chain.champion.worker
+        problem = worker.problem if worker is not None else ""
         return {
             "version": chain.champion.version,
             "release": chain.champion.release,
             "previous": chain.previous.version if chain.previous else None,
             "generation": chain.generation,
-            "answers_as": "champion" if not (self.live.stopped or chain.refused) else "fallback",
+            "answers_as": "champion" if not (self.live.stopped or chain.refused or problem) else "fallback",
+            **({"worker": problem or "ready"} if worker is not None else {}),
         }
 
     def _metrics(self) -> Reply:

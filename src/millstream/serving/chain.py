@@ -6,15 +6,17 @@ import logging
 import math
 import time
 from array import array
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Self, TypeAlias
 
 from millstream.definitions.traffic import Champion
-from millstream.errors import MillstreamError
+from millstream.errors import MillstreamError, Unavailable
 from millstream.serving.scorer import Scored, Scorer
 from millstream.serving.shape import NOTHING, Said
 
 _log = logging.getLogger("millstream.serving")
+_CHAMPIONS_SHARE = 0.8
+"""Of the deadline, where the release before could still answer in the rest."""
 _NO_FEATURES: array[float] = array("d")
 
 
@@ -79,10 +81,35 @@ class Chain:
         """By when a caller has an answer, after the request was read."""
         return self.traffic.deadline_ms / 1000
 
+    @property
+    def ready(self) -> bool:
+        """Whether the model can answer; a worker is started before its release goes live.
+
+        Raises
+        ------
+        IntegrityError
+            When the model cannot be opened at all.
+        """
+        worker = self.champion.worker
+        return worker is None or worker.ready
+
+    def close(self, keep: Iterable[Chain]) -> None:
+        """Let go of the releases that no chain to keep answers with."""
+        kept = {id(scorer) for chain in keep for scorer in (chain.champion, chain.previous)}
+        for scorer in (self.champion, self.previous):
+            if scorer is not None and id(scorer) not in kept:
+                scorer.close()
+
     def answer(
         self, raws: Sequence[Mapping[str, Any]], at_us: Sequence[int], *, until: float, stopped: str = ""
     ) -> list[Answer]:
-        """Answer rows as JSON gave them, each as of its instant.
+        """Answer rows of models this process holds; see ``answer_soon``."""
+        return _at_once(self.answer_soon(raws, at_us, until=until, stopped=stopped))
+
+    async def answer_soon(
+        self, raws: Sequence[Mapping[str, Any]], at_us: Sequence[int], *, until: float, stopped: str = ""
+    ) -> list[Answer]:
+        """Answer rows as JSON gave them, each as of its instant; others are served while a worker is asked.
 
         Parameters
         ----------
@@ -103,33 +130,45 @@ class Chain:
         champion.refuse_targets(rows, at_us)
         scored, reason = None, stopped or self.refused
         if not reason:
-            scored, reason = _run(champion, lambda: _score(champion, rows, at_us), until)
+            share = self._share(until)
+            scored, reason = await _run(champion, lambda: _score(champion, rows, at_us, share), until)
         if scored is None:
-            return self._stand_in(raws, at_us, until=until, reason=reason)
+            return await self._stand_in(raws, at_us, until=until, reason=reason)
         return [
             Answer(each.value, champion, "champion", "", each.features, each.applied, each.said)
             if math.isfinite(each.value)
-            else self._stand_in([raws[place]], [at_us[place]], until=until, reason=f"the champion said {each.value}")[0]
+            else (
+                await self._stand_in(
+                    [raws[place]], [at_us[place]], until=until, reason=f"the champion said {each.value}"
+                )
+            )[0]
             for place, each in enumerate(scored)
         ]
 
-    def answer_features(self, rows: Sequence[Sequence[Any]], *, until: float, stopped: str = "") -> list[Answer]:
+    def _share(self, until: float) -> float:
+        """Say by when the champion's worker must have answered, so that the release before still can."""
+        if self.previous is None or "previous" not in self.traffic.fallback or math.isinf(until):
+            return until
+        now = time.monotonic()
+        return now + _CHAMPIONS_SHARE * (until - now)
+
+    async def answer_features(self, rows: Sequence[Sequence[Any]], *, until: float, stopped: str = "") -> list[Answer]:
         """Answer rows of feature values with the champion, else the baseline."""
         champion = self.champion
         scored, reason = None, stopped or self.refused
         if not reason:
-            scored, reason = _run(champion, lambda: champion.score_features(rows), until)
+            scored, reason = await _run(champion, lambda: _score_features(champion, rows, until), until)
         if scored is None:
             return self._baseline(len(rows), reason)
         return self._finite(champion, "champion", scored, "")
 
-    def _stand_in(
+    async def _stand_in(
         self, raws: Sequence[Mapping[str, Any]], at_us: Sequence[int], *, until: float, reason: str
     ) -> list[Answer]:
         previous = self.previous
         if previous is None or "previous" not in self.traffic.fallback:
             return self._baseline(len(raws), reason)
-        scored, _ = _run(previous, lambda: _score(previous, previous.check_many(raws), at_us), until)
+        scored, _ = await _run(previous, lambda: _score(previous, previous.check_many(raws), at_us, until), until)
         return (
             self._baseline(len(raws), reason) if scored is None else self._finite(previous, "previous", scored, reason)
         )
@@ -147,16 +186,38 @@ class Chain:
         return [Answer(value, self.champion, "baseline", reason, _NO_FEATURES, {}, said)] * rows
 
 
-def _score(scorer: Scorer, rows: Sequence[Mapping[str, Any]], at_us: Sequence[int]) -> list[Scored]:
+_Scoring: TypeAlias = "list[Scored] | Coroutine[Any, Any, list[Scored]]"
+"""What a model of this process says, or what a worker will say."""
+
+
+def _score(scorer: Scorer, rows: Sequence[Mapping[str, Any]], at_us: Sequence[int], until: float) -> _Scoring:
+    if scorer.worker is not None:
+        return scorer.score_soon(rows, at_us, until)
     return [scorer.score_one(rows[0], at_us[0])] if len(rows) == 1 else scorer.score_many(rows, at_us)
 
 
-def _run(scorer: Scorer, score: Callable[[], list[Scored]], until: float) -> tuple[list[Scored] | None, str]:
+def _score_features(scorer: Scorer, rows: Sequence[Sequence[Any]], until: float) -> _Scoring:
+    return scorer.score_features(rows) if scorer.worker is None else scorer.score_features_soon(rows, until)
+
+
+def _at_once(answering: Coroutine[Any, Any, list[Answer]]) -> list[Answer]:
+    """Run what never waits."""
+    try:
+        answering.send(None)
+    except StopIteration as done:
+        answers: list[Answer] = done.value
+        return answers
+    answering.close()
+    raise Unavailable("this model answers from a worker", expected="a caller that waits: await chain.answer_soon(...)")
+
+
+async def _run(scorer: Scorer, score: Callable[[], _Scoring], until: float) -> tuple[list[Scored] | None, str]:
     """Run a model; whatever it raises becomes a reason, because the caller gets an answer from the next in line."""
     if time.monotonic() >= until:
         return None, "the deadline had passed"
     try:
-        return score(), ""
+        found = score()
+        return (found if isinstance(found, list) else await found), ""
     except MillstreamError as wrong:
         return None, wrong.happened
     except Exception as wrong:  # noqa: BLE001 - a border: the request; logged, and answered for

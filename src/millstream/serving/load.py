@@ -27,10 +27,12 @@ class Loader:
         Folder of the keys that releases are signed with.
     online
         Folder of the online store.
+    python
+        Interpreter that workers of Python models run on; this one unless given.
     """
 
-    def __init__(self, *, keys: Path, online: Path) -> None:
-        self._keys, self._folder = keys, online
+    def __init__(self, *, keys: Path, online: Path, python: str = "") -> None:
+        self._keys, self._folder, self._python = keys, online, python
         self._store: OnlineStore | None = None
 
     def open_chain(self, route: Route, now: Chain | None) -> Chain:
@@ -60,7 +62,12 @@ class Loader:
             if held is not None and held.release == release.id:
                 return held, _traffic(release)
         scorer = Scorer(
-            release.read, release=release.id, model=release.model, version=release.version, store=self._online()
+            release.read,
+            release=release.id,
+            model=release.model,
+            version=release.version,
+            store=self._online(),
+            python=self._python,
         )
         return scorer, _traffic(release)
 

@@ -1,6 +1,6 @@
 """Models a scoring process may hold: kinds that are plain data, parsed from safe formats, bounded in time.
 
-Everything that runs code of its own (pickles, pipelines) belongs in a worker process, not here.
+Everything that runs code of its own (pickles, pipelines) is held by a worker process; here is only the line to it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ import msgspec
 
 from millstream.definitions.tasks import Shape, TaskName
 from millstream.errors import IntegrityError
+from millstream.releases.verify import is_safe_name
 from millstream.serving.lightgbm import Booster
+from millstream.training.remote import Remote
+from millstream.training.worker import Opening
 
 Read: TypeAlias = Callable[[str], bytes]
 """Returns the bytes of a release's file by its name."""
@@ -104,7 +107,26 @@ class LadderFile(msgspec.Struct, frozen=True, tag_field="kind", tag="ladder"):
     levels: tuple[float, ...] = ()
 
 
-ModelFile: TypeAlias = LightGbmFile | ConstantFile | LinearFile | SoftmaxFile | LadderFile
+class PythonFile(msgspec.Struct, frozen=True, tag_field="kind", tag="python"):
+    """A Python object of any kind: its file and its own code lie beside; a worker opens it."""
+
+    task: TaskName
+    features: tuple[str, ...]
+    file: str
+    format: str
+    method: str
+    estimator: str
+    column: int | None = None
+    fill: list[float] | None = None
+    alone: bool = False
+    code: list[str] = []
+    packages: list[str] = []
+    categories: dict[str, list[str]] = {}
+    classes: tuple[str, ...] = ()
+    levels: tuple[float, ...] = ()
+
+
+ModelFile: TypeAlias = LightGbmFile | ConstantFile | LinearFile | SoftmaxFile | LadderFile | PythonFile
 
 
 class BaselineFile(msgspec.Struct, frozen=True):
@@ -254,8 +276,25 @@ def read_baseline(read: Read, shape: Shape | None = None) -> Numbers:
     return numbers if wide else said.value
 
 
-def load(said: ModelFile, read: Read) -> Predictor:
-    """Make a model ready to predict; a LightGBM text of 1 MB takes about 10 ms."""
+def load(said: ModelFile, read: Read, *, name: str = "the model", python: str = "") -> Predictor:
+    """Make a model ready to predict; a LightGBM text of 1 MB takes about 10 ms.
+
+    A Python model's worker only starts: with scikit-learn it takes about two seconds until it answers. It is given
+    the bytes that were read here, so what was verified is what it opens.
+
+    Parameters
+    ----------
+    said, read
+        ``model.json``, and the files beside it.
+    name
+        What messages call the model.
+    python
+        Interpreter of the environment a Python model needs; this one unless given.
+    """
+    if isinstance(said, PythonFile):
+        files = {each: read(each) for each in (said.file, *said.code)}
+        opening = Opening(msgspec.structs.asdict(said), files)
+        return Remote(opening, name=name, width=len(said.features), python=python)
     if isinstance(said, LightGbmFile):
         return Booster(read(said.file), width=len(said.features), outputs=len(said.classes) or 1)
     if isinstance(said, SoftmaxFile):
@@ -270,7 +309,7 @@ def read_from(folder: Path) -> Read:
 
     def read(name: str) -> bytes:
         path = folder / name
-        if path.parent != folder or name in ("", ".", ".."):
+        if not is_safe_name(name):
             raise IntegrityError(f"{folder} was asked for {name!r}", expected="a file of its own")
         try:
             return path.read_bytes()

@@ -21,6 +21,7 @@ from millstream.features.plan import TARGET, FeaturePlan
 from millstream.serving import models
 from millstream.serving.models import Numbers
 from millstream.serving.shape import NOTHING, Said, shaped
+from millstream.training.remote import Remote
 from millstream.types import Pins, from_micros
 
 _DAY_US = 86_400_000_000
@@ -60,6 +61,8 @@ class Scorer:
         Which release: its id, and the name people use, ``late@3``.
     store
         Where features of tables are served from; without it only rows of features can be scored.
+    python
+        Interpreter that a Python model's worker runs on; this one unless given.
 
     Raises
     ------
@@ -74,7 +77,14 @@ class Scorer:
     """
 
     def __init__(
-        self, read: models.Read, *, release: str, model: str, version: int, store: OnlineStore | None = None
+        self,
+        read: models.Read,
+        *,
+        release: str,
+        model: str,
+        version: int,
+        store: OnlineStore | None = None,
+        python: str = "",
     ) -> None:
         self.release, self.model, self.version = release, model, version
         self.plan: FeaturePlan = models.decode(read, "plan.json", FeaturePlan)
@@ -86,7 +96,7 @@ class Scorer:
         self._order = _order(self.plan, self.features)
         self._door = _door(self.plan)
         self._encode = models.Encoder(file.features, file.categories).encode
-        self._predictor = models.load(file, read)
+        self._predictor = models.load(file, read, name=f"{model}@{version}", python=python)
 
     @classmethod
     def open(cls, folder: Path, store: OnlineStore | None = None) -> Scorer:
@@ -152,6 +162,21 @@ class Scorer:
                     expected=f"an instant at most {ticks.horizon[1]} ahead, the horizon the model has learnt",
                 )
 
+    @property
+    def worker(self) -> Remote | None:
+        """The worker that holds the model; None where this process does."""
+        return self._predictor if isinstance(self._predictor, Remote) else None
+
+    async def score_soon(self, rows: Sequence[Mapping[str, Any]], at_us: Sequence[int], until: float) -> list[Scored]:
+        """Score checked rows by the model's worker, by an instant of ``time.monotonic``; the same answers."""
+        lookup = self._online()
+        features = [self._features(values) for values in lookup.lookup_many(rows, at_us)]
+        return await self._soon(features, _flat(lookup.applied()), until)
+
+    async def score_features_soon(self, rows: Sequence[Sequence[Any]], until: float) -> list[Scored]:
+        """Score rows of feature values by the model's worker, by an instant of ``time.monotonic``."""
+        return await self._soon([self._encode(row) for row in rows], {}, until)
+
     def score_one(self, row: Mapping[str, Any], at_us: int) -> Scored:
         """Score one checked row as of an instant (microseconds since the epoch).
 
@@ -199,6 +224,12 @@ class Scorer:
         """Free the model."""
         self._predictor.close()
 
+    async def _soon(self, features: list[array[float]], applied: Mapping[str, int], until: float) -> list[Scored]:
+        worker = self.worker
+        if worker is None:
+            return self._scored(features, applied)
+        return self._shaped(await worker.predict_soon(_joined(features), len(features), until), features, applied)
+
     def _online(self) -> Lookup:
         if self._lookup is None:
             raise Unavailable("this scorer was opened without an online store", expected="Scorer.open(folder, store)")
@@ -208,16 +239,25 @@ class Scorer:
         return self._encode(values if self._order is None else [values[place] for place in self._order])
 
     def _scored(self, features: Sequence[array[float]], applied: Mapping[str, int]) -> list[Scored]:
-        answers = (shaped(each, self.shape) for each in self._predict(features))
+        return self._shaped(self._predict(features), features, applied)
+
+    def _shaped(
+        self, numbers: Sequence[Numbers], features: Sequence[array[float]], applied: Mapping[str, int]
+    ) -> list[Scored]:
+        answers = (shaped(each, self.shape) for each in numbers)
         return [Scored(value, each, applied, said) for (value, said), each in zip(answers, features, strict=True)]
 
     def _predict(self, features: Sequence[array[float]]) -> Sequence[Numbers]:
         if len(features) == 1:
             return [self._predictor.predict_one(features[0])]
-        matrix = array("d")
-        for each in features:
-            matrix.extend(each)
-        return self._predictor.predict_many(matrix, len(features))
+        return self._predictor.predict_many(_joined(features), len(features))
+
+
+def _joined(features: Sequence[array[float]]) -> array[float]:
+    matrix = array("d")
+    for each in features:
+        matrix.extend(each)
+    return matrix
 
 
 def _order(plan: FeaturePlan, features: Sequence[str]) -> tuple[int, ...] | None:

@@ -25,11 +25,11 @@ import uvicorn
 
 from millstream import settings as settings_
 from millstream.errors import Conflict, MillstreamError, Refused, Unavailable
+from millstream.processes import die_with_parent
 from millstream.serving.app import HOSTS, App
 from millstream.serving.live import Live
 from millstream.serving.load import Loader
 from millstream.serving.log import PredictionLog
-from millstream.serving.processes import die_with_parent
 from millstream.serving.watch import LEASE_S, Switch, Watcher
 from millstream.settings import Places
 from millstream.state import State
@@ -67,7 +67,15 @@ def main(arguments: list[str] | None = None) -> int:
         listening = _listen(asked.fd, settings.server.host, _port(asked.port, settings))
         state = State(places.state_db)
         log = PredictionLog(places.log, spool=asked.spool, acknowledge=asked.acknowledge)
-        server = _Server(places, state, log, listening, replay=asked.replay, clock=settings_.clock(settings, places))
+        server = _Server(
+            places,
+            state,
+            log,
+            listening,
+            replay=asked.replay,
+            clock=settings_.clock(settings, places),
+            python=settings.server.python,
+        )
     except MillstreamError as wrong:
         sys.stderr.write(f"millstream: {wrong}\n")
         return wrong.exit_code
@@ -83,13 +91,14 @@ class _Server:
     """The parts of one scoring process, and how they start and end."""
 
     def __init__(
-        self, places: Places, state: State, log: PredictionLog, listening: socket.socket, *, replay: bool, clock: Clock
-    ) -> None:
+        self, places: Places, state: State, log: PredictionLog, listening: socket.socket, *, replay: bool,
+        clock: Clock, python: str,
+    ) -> None:  # fmt: skip
         self._log, self._listening, self._file = log, listening, places.run / "scoring.json"
         host, port = listening.getsockname()[:2]
         self._running = Running(f"http://{f'[{host}]' if ':' in host else host}:{port}", os.getpid(), log.incarnation)
-        live = Live()
-        loader = Loader(keys=places.keys, online=places.online)
+        live = self._live = Live()
+        loader = Loader(keys=places.keys, online=places.online, python=python)
         self._watcher = Watcher(
             state, live, server=log.incarnation, url=self._running.url, open_chain=loader.open_chain
         )
@@ -119,6 +128,8 @@ class _Server:
             await self._uvicorn.serve(sockets=[self._listening])
         finally:
             await loop.run_in_executor(None, self._watcher.stop)
+            for chain in self._live.chains.values():
+                await loop.run_in_executor(None, chain.close, ())
             forget_running(self._file, self._running)
 
     def _stop(self) -> None:

@@ -55,6 +55,7 @@ class Watcher:
         self._thread: threading.Thread | None = None
         self._seen = -1
         self._failed: dict[str, tuple[int, float]] = {}
+        self._starting: dict[str, Chain] = {}
         self._expires_at = 0.0
         self._renew_at = 0.0
 
@@ -62,7 +63,8 @@ class Watcher:
         """Look once: load what is new, then renew the lease if it is time or something changed."""
         seen = self._state.data_version()
         now = time.monotonic()
-        changed = seen != self._seen or any(now >= again for _, again in self._failed.values())
+        again = any(now >= each for _, each in self._failed.values())
+        changed = seen != self._seen or again or bool(self._starting)
         if changed:
             changed = self._load()
             self._seen = seen
@@ -117,6 +119,9 @@ class Watcher:
             problems |= {name: said for name, said in self._live.problems.items() if name not in chains}
             self._switch(lambda: self._live.replace(chains, problems))
             self._drain(replaced)
+            for gone in replaced:
+                if not gone.in_use:
+                    gone.close(keep=chains.values())
         return changed
 
     def _is_served(self, wanted: Route, now: Chain | None) -> bool:
@@ -128,7 +133,7 @@ class Watcher:
     def _opened(self, wanted: Route, now: Chain | None) -> Chain | None:
         """Open what a route names; one that is not whole never answers: what answered before stands in."""
         try:
-            chain = self._open_chain(wanted, now)
+            chain = self._started(wanted, now)
         except (MillstreamError, OSError) as wrong:
             named = f"{wanted.model}@{wanted.champion.version}" if wanted.champion else wanted.model
             said = f"{named} is not live here: {wrong}"
@@ -145,6 +150,26 @@ class Watcher:
             )
         self._failed.pop(wanted.model, None)
         return chain
+
+    def _started(self, wanted: Route, now: Chain | None) -> Chain | None:
+        """Open what a route names, and return it when its worker, if it has one, is ready; until then None.
+
+        A server that serves nothing yet takes it as it is: its fallbacks answer, labelled, while the worker starts.
+        """
+        begun = self._starting.pop(wanted.model, None)
+        served = (now,) if now is not None else ()
+        if begun is not None and begun.generation != wanted.generation:
+            begun.close(keep=served)
+            begun = None
+        chain = begun or self._open_chain(wanted, now)
+        try:
+            if chain.ready or self._thread is None:
+                return chain
+        except MillstreamError:
+            chain.close(keep=served)
+            raise
+        self._starting[wanted.model] = chain
+        return None
 
     def _drain(self, replaced: list[Chain]) -> None:
         """Wait for the requests that older releases are still answering, so that an acknowledgement is true."""

@@ -15,7 +15,9 @@ from typing import Any
 from millstream.tracking.records import StoredModel
 
 _REQUIRED = {"lightgbm": ("lightgbm", "numpy", "pandas", "scipy"), "linear": ("numpy", "pandas")}
-_LOADER = "portable_model"
+_LOADERS = {"python": ("portable_python", "portable_python.py")}
+_LOADER = ("portable_model", "portable.py")
+"""Name under which a loader lies beside a model, and the file of ours that it is a copy of: one name, one source."""
 
 
 def write(stored: StoredModel, folder: Path, *, run_id: str, model_id: str, location: str) -> None:
@@ -36,6 +38,7 @@ def write(stored: StoredModel, folder: Path, *, run_id: str, model_id: str, loca
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in stored.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     described = Model(artifact_path=location, run_id=run_id, model_uuid=model_id, model_id=model_id)
     outputs = [ColSpec("double")]
@@ -48,7 +51,8 @@ def write(stored: StoredModel, folder: Path, *, run_id: str, model_id: str, loca
     _add_flavors(described, stored, folder)
     described.model_size_bytes = sum(len(content) for content in stored.files.values())
     described.save(str(folder / "MLmodel"))
-    _write_environment(folder, _pinned(_REQUIRED["lightgbm" if stored.needs_lightgbm else "linear"]))
+    needed = _REQUIRED["lightgbm" if stored.needs_lightgbm else "linear"]
+    _write_environment(folder, _pinned(dict.fromkeys((*needed, *_distributions(stored.packages)))))
 
 
 def _add_flavors(described: Any, stored: StoredModel, folder: Path) -> None:
@@ -65,15 +69,21 @@ def _add_flavors(described: Any, stored: StoredModel, folder: Path) -> None:
         )
         return
     (folder / "code").mkdir(exist_ok=True)
-    source = Path(__file__).with_name("portable.py").read_bytes()
-    (folder / "code" / f"{_LOADER}.py").write_bytes(source)
-    described.add_flavor("python_function", loader_module=_LOADER, data="model.json", code="code", **python)
+    loader, file = _LOADERS.get(stored.kind, _LOADER)
+    (folder / "code" / f"{loader}.py").write_bytes(Path(__file__).with_name(file).read_bytes())
+    described.add_flavor("python_function", loader_module=loader, data="model.json", code="code", **python)
 
 
 def _pinned(names: Iterable[str]) -> list[str]:
     found = {each: importlib.metadata.version(each) for each in names if _installed(each)}
     mlflow = importlib.metadata.version("mlflow-skinny")
     return [f"mlflow=={mlflow}", *(f"{name}=={version}" for name, version in found.items())]
+
+
+def _distributions(packages: Iterable[str]) -> list[str]:
+    """Name the distributions that packages are imported from."""
+    known = importlib.metadata.packages_distributions() if packages else {}
+    return sorted({name for each in packages for name in known.get(each, ())})
 
 
 def _installed(name: str) -> bool:

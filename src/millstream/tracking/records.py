@@ -19,15 +19,18 @@ class StoredModel(msgspec.Struct, frozen=True):
         Names of the columns, in order; every one is a double.
     files
         Name to content. A LightGBM model of one number is ``model.txt``; the others are ``model.json`` and the files
-        it names.
+        it names; a Python model has its own file and the project's code beside.
     beside
         What answers say beside their value, ``probabilities`` or ``quantiles``; empty for those that are one number.
+    packages
+        Packages that a Python model needs besides.
     """
 
     kind: str
     features: tuple[str, ...]
     files: dict[str, bytes]
     beside: Literal["", "probabilities", "quantiles"] = ""
+    packages: tuple[str, ...] = ()
 
     @property
     def needs_lightgbm(self) -> bool:

@@ -79,6 +79,7 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
     if any(folder.iterdir()):
         raise Conflict(f"{folder} is not empty", expected="a new folder")
     for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
 
 

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
-from millstream.definitions.model import Estimator
+from millstream.definitions.estimator import Estimator
 from millstream.definitions.tasks import TaskName
-from millstream.errors import BadData, DefinitionError, NotYet
+from millstream.errors import BadData, DefinitionError
 from millstream.features.plan import FeatureColumn
+from millstream.tracking import portable_python
+from millstream.training import own_code
+from millstream.training.building import Recipe, imported, rebuild, recipe
+from millstream.training.calm import own_line, printed_to_log, repeatable, single_threaded
 from millstream.training.matrix import Array
 from millstream.training.predictors import Constant, Fitted, LightGbm, Linear, Softmax
+from millstream.training.python_models import FILE_OF, Python, PythonModel, differs_alone, written
 
+_Made = TypeVar("_Made")
+_METHODS = ("predict", "predict_proba", "score_samples")
 _PARAMETERS = re.compile(r"\nparameters:.*?end of parameters\n", re.DOTALL)
 _LINEAR = ("LogisticRegression", "LinearRegression", "Ridge", "Lasso", "ElasticNet")
-_SUPPORTED = f"a LightGBM estimator, or scikit-learn's {', '.join(_LINEAR)}, DummyClassifier or DummyRegressor"
+_DUMMY = ("DummyClassifier", "DummyRegressor")
+_ONE_NUMBER = ("binary", "regression")
+_PROBABILITIES = ("binary", "multiclass")
+_WITHOUT_LABEL = ("anomaly", "clusters")
 
 
 class Fit(msgspec.Struct, frozen=True):
@@ -72,11 +81,10 @@ def fit(
     ------
     DefinitionError
         When the estimator cannot be imported, is not made for the task, or fails; it is named with what it said.
-    NotYet
-        For an estimator that cannot be shipped.
     BadData
         When a binary task has one class only.
     """
+    own_code.use(said.code)
     kind = _kind(said)
     _refuse_misfit(said, kind, task=task)
     if task == "binary" and len(np.unique(label)) < 2:
@@ -85,22 +93,26 @@ def fit(
             expected="some of both",
             do="train on a longer span, or look at the label",
         )
-    params = _fixed(said, kind, seed=seed, threads=threads)
-    if task == "multiclass" and kind.__module__.startswith("lightgbm"):
-        params |= {"objective": "multiclass", "num_class": len(np.unique(label))}
     began = time.perf_counter()
+    form = _form(kind, task=task)
+    if form == "python":
+        made = recipe(said, names=[each.name for each in columns], seed=seed, threads=threads)
+        python = _carefully(said, lambda: _fit_python(said, made, matrix, label, task=task, seed=seed, threads=threads))
+        return Fit(python, made.params, time.perf_counter() - began)
+    params = _fixed(said, kind, seed=seed, threads=threads)
+    if task == "multiclass" and form == "lightgbm":
+        params |= {"objective": "multiclass", "num_class": len(np.unique(label))}
 
     def work() -> Fitted:
-        made = kind(**params)
-        if kind.__module__.startswith("lightgbm"):
+        made = kind(**{name: rebuild(value) for name, value in params.items()})
+        if form == "lightgbm":
             texts = [place for place, each in enumerate(columns) if each.dtype == "varchar"]
             named = {"feature_name": [each.name for each in columns], "categorical_feature": texts}
             made.fit(matrix, label, **named)
             return LightGbm(bare_text(made.booster_.model_to_string()))
         return _from_scikit(made, matrix, label, task=task)
 
-    fitted = _carefully(said, work)
-    return Fit(fitted, params, time.perf_counter() - began)
+    return Fit(_carefully(said, work), params, time.perf_counter() - began)
 
 
 def bare_text(text: str) -> str:
@@ -109,37 +121,49 @@ def bare_text(text: str) -> str:
 
 
 def _kind(said: Estimator) -> Any:
-    module, _, name = said.path.partition(":")
-    try:
-        kind = getattr(importlib.import_module(module), name)
-    except ImportError as wrong:
-        package = module.partition(".")[0]
-        extra = "millstream[lightgbm]" if package in ("lightgbm", "sklearn") else package
+    kind = imported(said.path)
+    if not callable(getattr(kind, "fit", None)) or not any(hasattr(kind, each) for each in _METHODS):
         raise DefinitionError(
-            f"estimator {said.path} cannot be imported: {wrong}", expected="an installed package",
-            do=f"pip install '{extra}'",
-        ) from None  # fmt: skip
-    except AttributeError:
-        raise DefinitionError(f"estimator {said.path}: module {module!r} has no {name!r}") from None
-    if not callable(getattr(kind, "fit", None)) or not callable(getattr(kind, "predict", None)):
-        raise DefinitionError(f"estimator {said.path} has no fit and predict", expected=_SUPPORTED)
-    package = kind.__module__.partition(".")[0]
-    shippable = name.startswith("LGBM") if package == "lightgbm" else name in (*_LINEAR, "DummyClassifier",
-                                                                                "DummyRegressor")  # fmt: skip
-    if package not in ("lightgbm", "sklearn") or not shippable or name == "LGBMRanker":
-        raise NotYet(f"estimator {said.path} cannot be shipped in this version", expected=_SUPPORTED)
+            f"estimator {said.path} has no fit and predict", expected="an object with fit and predict, or predict_proba"
+        )
     return kind
 
 
-def _refuse_misfit(said: Estimator, kind: Any, *, task: TaskName) -> None:
-    classifies = hasattr(kind, "predict_proba")
-    probable = task in ("binary", "multiclass")
-    if classifies != probable:
-        wanted = "gives probabilities (a classifier)" if probable else "gives numbers (a regressor)"
+def _form(kind: Any, *, task: str) -> str:
+    """Say how an estimator ships: as LightGBM's text, as coefficients, as one number, or as a Python object."""
+    package = kind.__module__.partition(".")[0]
+    if package == "lightgbm" and kind.__name__ in ("LGBMClassifier", "LGBMRegressor"):
+        return "lightgbm"
+    if package == "sklearn" and kind.__name__ in (*_LINEAR, *_DUMMY) and task in (*_ONE_NUMBER, "multiclass"):
+        return "plain"
+    return "python"
+
+
+def _refuse_misfit(said: Estimator, kind: Any, *, task: str) -> None:
+    """Refuse a classifier where numbers are wanted, and a regressor where probabilities are."""
+    if task not in (*_ONE_NUMBER, "multiclass"):
+        return
+    wanted = task in _PROBABILITIES
+    says = getattr(kind, "_estimator_type", None) or _base(kind)
+    classifies = hasattr(kind, "predict_proba") if says is None else says == "classifier"
+    if wanted and says == "classifier" and not hasattr(kind, "predict_proba"):
+        raise DefinitionError(
+            f"estimator {said.path} gives classes and no probabilities, the task is {task}",
+            expected="a classifier with predict_proba",
+            do="wrap it: CalibratedClassifierCV(...)",
+        )
+    if (says is not None and classifies != wanted) or (says is None and classifies and not wanted):
+        told = "gives probabilities (a classifier)" if wanted else "gives numbers (a regressor)"
         raise DefinitionError(
             f"estimator {said.path} {'is a classifier' if classifies else 'is a regressor'}, the task is {task}",
-            expected=f"an estimator that {wanted}",
+            expected=f"an estimator that {told}",
         )
+
+
+def _base(kind: Any) -> str | None:
+    """Say what scikit-learn's mix-ins make of a class; None for a class that is neither (a pipeline, or one's own)."""
+    names = {each.__name__ for each in kind.__mro__}
+    return next((word for word in ("classifier", "regressor") if f"{word.capitalize()}Mixin" in names), None)
 
 
 def _fixed(said: Estimator, kind: Any, *, seed: int, threads: int) -> dict[str, Any]:
@@ -155,6 +179,72 @@ def _fixed(said: Estimator, kind: Any, *, seed: int, threads: int) -> dict[str, 
     if "random_state" in kind().get_params():
         params.setdefault("random_state", seed)
     return params
+
+
+def _fit_python(
+    said: Estimator, made_by: Recipe, matrix: Array, label: Array, *, task: str, seed: int, threads: int
+) -> PythonModel:
+    """Fit any estimator; where it takes no missing values, the mean stands in."""
+    seen = ~np.isnan(matrix)
+    means = np.where(seen, matrix, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+
+    def fitted(features: Array) -> Any:
+        made = made_by.make()
+        made.fit(features) if task in _WITHOUT_LABEL else made.fit(features, label)
+        single_threaded(made)
+        return made
+
+    with repeatable(seed, threads):
+        made, fill = None, None
+        if not seen.all():
+            try:
+                made = fitted(matrix)
+            except ValueError as wrong:
+                if "nan" not in str(wrong).lower() and "missing" not in str(wrong).lower():
+                    raise
+                fill = means
+        if made is None:
+            made = fitted(np.where(seen, matrix, means))
+        method = _method(made, task)
+        asked: dict[str, Any] = {"method": method, "column": _column(made, method, task=task)}
+        asked |= {"fill": None, "alone": False}
+        if fill is None and not _takes_missing(made, asked, width=matrix.shape[1]):
+            fill = means
+        asked["fill"] = fill.tolist() if fill is not None else None
+        asked["alone"] = differs_alone(made, asked, matrix)
+        form, content = written(made, matrix[:200], asked)
+    if form == "ubj":
+        made, asked = portable_python.read(content, form), {**asked, "method": "predict", "column": None}
+    file = FILE_OF[form]
+    code = {f"code/{name}": source.encode() for name, source in said.code.items()}
+    described = Python(
+        file=file, format=form, estimator=said.path, code=sorted(code),
+        packages=sorted({*made_by.packages, *(("skops",) if form == "skops" else ())}), **asked,
+    )  # fmt: skip
+    return PythonModel(described, {file: content, **code}, width=matrix.shape[1], made=made)
+
+
+def _method(made: Any, task: str) -> str:
+    """Choose what is asked of an estimator; an anomaly score where that is the task."""
+    wanted = {"anomaly": ("score_samples", "decision_function", "predict"), "clusters": ("predict",)}
+    order = wanted.get(task, ("predict",) if task not in _PROBABILITIES else ("predict_proba", "predict"))
+    return next(each for each in order if hasattr(made, each))
+
+
+def _column(made: Any, method: str, *, task: str) -> int | None:
+    """Choose the column of the positive class."""
+    if task != "binary" or method != "predict_proba":
+        return None
+    classes = [float(each) for each in getattr(made, "classes_", (0.0, 1.0))]
+    return classes.index(1.0)
+
+
+def _takes_missing(made: Any, asked: dict[str, Any], *, width: int) -> bool:
+    """Try whether an estimator answers a row of which nothing is known, as some served row will be."""
+    try:
+        return bool(np.isfinite(portable_python.answer(made, asked, np.full((1, width), np.nan))).all())
+    except Exception:  # noqa: BLE001 - a border: an estimator may refuse in any way
+        return False
 
 
 def _from_scikit(made: Any, matrix: Array, label: Array, *, task: TaskName) -> Fitted:
@@ -180,15 +270,17 @@ def _softmax(made: Any, fill: Array) -> Fitted:
     return Softmax(coefficients, intercepts, fill=fill)
 
 
-def _carefully(said: Estimator, work: Callable[[], Fitted]) -> Fitted:
-    """Run an estimator; whatever it raises names it (its code is a plug-in)."""
+def _carefully(said: Estimator, work: Callable[[], _Made]) -> _Made:
+    """Run an estimator; what it prints goes to the log, and whatever it raises names it (its code is a plug-in)."""
     try:
-        with warnings.catch_warnings():
+        with printed_to_log(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return work()
+    except DefinitionError:
+        raise
     except Exception as wrong:  # a border: an estimator may raise anything
         raise DefinitionError(
-            f"estimator {said.path} failed: {type(wrong).__name__}: {wrong}",
+            f"estimator {said.path} failed: {type(wrong).__name__}: {wrong}{own_line(wrong, said)}",
             expected="an estimator that can be fitted on these features and labels",
             do="look at its parameters",
         ) from wrong

@@ -165,6 +165,7 @@ def _record(
         content_hash=hash_files(shipped.files),
         started_at=began.isoformat(),
         ended_at=datetime.now(UTC).isoformat(),
+        assumptions=tuple(shipped.fitted.notes),
     )
 
 

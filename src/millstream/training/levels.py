@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from millstream.definitions.model import Estimator
+from millstream.definitions.estimator import Estimator
 from millstream.errors import DefinitionError
 from millstream.features.plan import FeatureColumn
 from millstream.training.estimators import Fit, fit

@@ -1,7 +1,8 @@
 """Fitted models as plain data: the kinds a release may hold, each written without anything that would differ twice.
 
 ``lightgbm`` is LightGBM's text without its parameters section, ``linear`` is coefficients, ``softmax`` is coefficients
-a class, ``constant`` always says the same, ``ladder`` is one model a quantile level. ``KINDS`` reads each.
+a class, ``constant`` always says the same, ``ladder`` is one model a quantile level; ``python`` is any other fitted
+object, in a format that only workers open. ``KINDS`` reads each.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from millstream.definitions.tasks import Shape, TaskName
 from millstream.errors import IntegrityError
 from millstream.training.matrix import Array, Categories
+from millstream.training.python_models import Python, PythonModel
 
 MODEL_JSON, MODEL_TEXT = "model.json", "model.txt"
 _LARGEST_EXPONENT = 700.0
@@ -40,6 +42,11 @@ class Fitted(Protocol):
 
     def files(self) -> dict[str, bytes]:
         """Return its files beside ``model.json``."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say what was assumed in fitting, for the record and the card."""
         ...
 
 
@@ -79,6 +86,11 @@ class LightGbm:
         """Return the text."""
         return {self.file: self.text.encode()}
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say what was assumed: nothing."""
+        return ()
+
 
 class Linear:
     """A linear model; ``fill`` stands in for a missing feature; binary passes the sum through the logistic function."""
@@ -111,6 +123,11 @@ class Linear:
     def files(self) -> dict[str, bytes]:
         """Return nothing: ``model.json`` holds all of it."""
         return {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say what was assumed."""
+        return ("A missing feature is replaced by its mean in training: a linear model takes no missing values.",)
 
 
 class Softmax:
@@ -151,6 +168,11 @@ class Softmax:
         """Return nothing: ``model.json`` holds all of it."""
         return {}
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say what was assumed."""
+        return ("A missing feature is replaced by its mean in training: a linear model takes no missing values.",)
+
 
 class Constant:
     """A model that always says the same: one number, or one a class or level."""
@@ -172,6 +194,11 @@ class Constant:
         """Return nothing: ``model.json`` holds all of it."""
         return {}
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say what was assumed: nothing."""
+        return ()
+
 
 class Ladder:
     """One model a quantile level; answers are sorted, so that quantiles never cross."""
@@ -192,6 +219,11 @@ class Ladder:
     def files(self) -> dict[str, bytes]:
         """Return the files of all rungs."""
         return {name: content for each in self.rungs for name, content in each.files().items()}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say what was assumed for any rung, each thing once."""
+        return tuple(dict.fromkeys(note for each in self.rungs for note in each.notes))
 
 
 ReadFile: TypeAlias = Callable[[str], bytes]
@@ -223,12 +255,19 @@ def _ladder(said: Mapping[str, Any], read: ReadFile) -> Fitted:
     return Ladder(tuple(KINDS[each["kind"]]({"task": "regression", **each}, read) for each in said["rungs"]))
 
 
+def _python(said: Mapping[str, Any], read: ReadFile) -> Fitted:
+    python = msgspec.convert({name: said.get(name) for name in Python.__struct_fields__}, Python)
+    beside = {name: read(name) for name in (python.file, *python.code)}
+    return PythonModel(python, beside, width=len(said["features"]))
+
+
 KINDS: dict[str, Callable[[Mapping[str, Any], ReadFile], Fitted]] = {
     "lightgbm": _lightgbm,
     "linear": _linear,
     "softmax": _softmax,
     "constant": _constant,
     "ladder": _ladder,
+    "python": _python,
 }
 """Kind to what makes one of what ``model.json`` says and the files beside it."""
 
@@ -301,7 +340,7 @@ def read_predictor(folder: Path) -> Predictor:
         said: dict[str, Any] = msgspec.json.decode(files[MODEL_JSON])
 
         def read(name: str) -> bytes:
-            if Path(name).name != name:
+            if Path(name).is_absolute() or ".." in Path(name).parts:
                 raise ValueError(f"a file named {name!r}")
             return files.setdefault(name, (folder / name).read_bytes())
 
@@ -310,7 +349,7 @@ def read_predictor(folder: Path) -> Predictor:
         fitted = KINDS[said["kind"]](said, read)
         shape = Shape(said["task"], tuple(said.get("classes", ())), tuple(said.get("levels", ())))
         return Predictor(fitted, shape, tuple(said["features"]), said["categories"], files)
-    except (OSError, KeyError, TypeError, ValueError) as wrong:
+    except (OSError, KeyError, TypeError, ValueError, msgspec.ValidationError) as wrong:
         raise IntegrityError(
             f"the model in {folder} cannot be read: {type(wrong).__name__} {wrong}",
             expected="files as training writes them",

@@ -58,6 +58,8 @@ class TrainingRecord(msgspec.Struct, frozen=True):
         The run in tracking, once logged.
     classes, levels
         Of the answers, where they are of classes or quantiles.
+    assumptions
+        What was assumed in fitting, such as what stands in for a missing feature.
     """
 
     model: str
@@ -88,6 +90,7 @@ class TrainingRecord(msgspec.Struct, frozen=True):
     run_id: str = ""
     classes: tuple[str, ...] = ()
     levels: tuple[float, ...] = ()
+    assumptions: tuple[str, ...] = ()
 
     @property
     def goal_value(self) -> float | None:

@@ -1,0 +1,92 @@
+"""A fitted Python model: how it is read from its file, and how it answers.
+
+Millstream's workers run these lines; stock MLflow runs a copy of this file beside the model, without Millstream. It
+needs numpy and what the model itself needs. Reading ``pickle`` runs whatever the file says: only workers do it, with
+bytes that a release's signature covers.
+"""
+
+import io
+import json
+import pathlib
+import pickle
+import sys
+from typing import Any
+
+import numpy as np
+
+
+def read(content: bytes, form: str) -> Any:
+    """Read a model from the bytes of its file; ``form`` is ``skops``, ``ubj`` (XGBoost's own) or ``pickle``."""
+    if form == "skops":
+        from skops import io as skops
+
+        return skops.loads(content, trusted=skops.get_untrusted_types(data=content))
+    if form == "ubj":
+        return Boosted(content)
+    return pickle.load(io.BytesIO(content))
+
+
+def answer(model: Any, said: Any, matrix: Any) -> Any:
+    """Answer rows of float64, as ``model.json`` says: shape (rows,), or (rows, values) where a row has several."""
+    if not len(matrix):
+        return np.empty(0)
+    if said["fill"] is not None:
+        matrix = np.where(np.isnan(matrix), np.asarray(said["fill"], dtype=np.float64), matrix)
+    if said["alone"] and len(matrix) > 1:
+        return np.concatenate([_answer(model, said, matrix[row : row + 1]) for row in range(len(matrix))])
+    return _answer(model, said, matrix)
+
+
+def _answer(model: Any, said: Any, matrix: Any) -> Any:
+    values = np.asarray(getattr(model, said["method"])(matrix), dtype=np.float64)
+    if values.ndim == 2 and said["column"] is not None:
+        values = values[:, said["column"]]
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim not in (1, 2) or len(values) != len(matrix):
+        raise ValueError(f"{said['method']} gave an array of shape {values.shape} for {len(matrix)} rows")
+    return np.ascontiguousarray(values)
+
+
+class Boosted:
+    """An XGBoost model, read from its UBJ format; its sklearn wrapper is not needed."""
+
+    def __init__(self, content: bytes) -> None:
+        import xgboost
+
+        self._xgboost = xgboost
+        self._booster = xgboost.Booster({"nthread": 1})
+        self._booster.load_model(bytearray(content))
+
+    def predict(self, matrix: Any) -> Any:
+        """Predict probabilities or means, NaN for missing."""
+        return self._booster.predict(self._xgboost.DMatrix(matrix, missing=np.nan, nthread=1))
+
+
+class PortablePython:
+    """What MLflow's ``pyfunc`` calls; columns are taken by name where there are names."""
+
+    def __init__(self, said: Any, content: bytes) -> None:
+        self._said = said
+        self._model = read(content, said["format"])
+
+    def predict(self, rows: Any, params: Any = None) -> Any:
+        """Return what the scoring server answers."""
+        matrix = np.asarray(rows[self._said["features"]] if hasattr(rows, "columns") else rows, dtype=np.float64)
+        return answer(self._model, self._said, matrix)
+
+
+def _prefer(folder: pathlib.Path, files: Any) -> None:
+    """Let the model's own code be imported from its folder, whatever another model brought under the same names."""
+    tops = {each.removeprefix("code/").partition("/")[0].removesuffix(".py") for each in files}
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in tops and not str(getattr(module, "__file__", "")).startswith(str(folder)):
+            del sys.modules[name]
+    sys.path.insert(0, str(folder))
+
+
+def _load_pyfunc(path: str) -> PortablePython:
+    file = pathlib.Path(path)
+    said = json.loads(file.read_text(encoding="utf-8"))
+    _prefer(file.with_name("code"), said.get("code", ()))
+    return PortablePython(said, file.with_name(said["file"]).read_bytes())

@@ -1,0 +1,81 @@
+"""Importing a project's own modules from their source text: what was written down is what runs, no file is read."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import linecache
+import sys
+from collections.abc import Mapping, Sequence
+from types import CodeType, ModuleType
+from typing import Any
+
+
+class OwnCode(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Finds modules in a mapping of path to source (``late.py``, ``shop/__init__.py``); folders are packages.
+
+    Parameters
+    ----------
+    files
+        Path to source.
+    """
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self.files = dict(files)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Find a module by its dotted name."""
+        name, package = self._file(fullname)
+        if name is None and not package:
+            return None
+        origin = f"<own code>/{name}" if name else None
+        return importlib.util.spec_from_loader(fullname, self, origin=origin, is_package=package)
+
+    def get_source(self, fullname: str) -> str:
+        """Return a module's source; a folder without ``__init__.py`` has none."""
+        name, _ = self._file(fullname)
+        return self.files[name] if name else ""
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        """Compile a module; lines of its tracebacks are shown."""
+        name, source = f"<own code>/{self._file(fullname)[0]}", self.get_source(fullname)
+        linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+        return compile(source, name, "exec", dont_inherit=True)
+
+    def is_package(self, fullname: str) -> bool:
+        """Say whether a name is a folder."""
+        return self._file(fullname)[1]
+
+    def _file(self, fullname: str) -> tuple[str | None, bool]:
+        stem = fullname.replace(".", "/")
+        if f"{stem}/__init__.py" in self.files:
+            return f"{stem}/__init__.py", True
+        if f"{stem}.py" in self.files:
+            return f"{stem}.py", False
+        return None, any(name.startswith(f"{stem}/") for name in self.files)
+
+
+def use(files: Mapping[str, str]) -> None:
+    """Let imports find these files, before anything on disk, in place of those used before.
+
+    Modules of the same names are forgotten, so that what is imported next is of these sources; objects made before
+    keep their classes.
+    """
+    now: list[Any] = [each for each in sys.meta_path if isinstance(each, OwnCode)]
+    if any(each.files == dict(files) for each in now):
+        return
+    for each in now:
+        sys.meta_path.remove(each)
+        _forget(each.files)
+    if files:
+        sys.meta_path.insert(0, OwnCode(files))
+        _forget(files)
+
+
+def _forget(files: Mapping[str, str]) -> None:
+    tops = {name.partition("/")[0].removesuffix(".py") for name in files}
+    for name in [each for each in sys.modules if each.partition(".")[0] in tops]:
+        del sys.modules[name]
