@@ -4,6 +4,6 @@ import os
 
 from hypothesis import settings
 
-settings.register_profile("same", derandomize=True, database=None)
-settings.register_profile("new", print_blob=True)
+settings.register_profile("same", derandomize=True, database=None, deadline=None)
+settings.register_profile("new", print_blob=True, deadline=None)
 settings.load_profile("new" if os.environ.get("MILLSTREAM_NEW_EXAMPLES") else "same")

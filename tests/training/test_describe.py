@@ -18,7 +18,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from millstream.definitions.estimator import Estimator
 from millstream.definitions.load import run_files
 from millstream.errors import DefinitionError
-from millstream.training.building import recipe, rebuild
+from millstream.training.building import rebuild, recipe
 
 
 class Holder:
