@@ -13,7 +13,9 @@ from rich.table import Table
 
 console = Console(highlight=False, soft_wrap=False)
 _BARS = "▁▂▃▄▅▆▇█"
+_MOST_LEFT_OUT = 12
 _SLOW = {
+    "init": "reading, profiling, writing definitions, taking the data in",
     "train": "training beside the baseline",
     "backtest": "replaying the recipe",
     "retrain": "training a candidate and judging it",
@@ -79,6 +81,36 @@ def init(record: dict[str, Any]) -> None:
     if record["git"] is None:
         say("there is no git here: a content-hashed snapshot stands in for commits", tone="warn")
     console.print(f"\nnext:\n  cd {escape(record['folder'])}\n  millstream check\n  millstream train late")
+
+
+def started(record: dict[str, Any]) -> None:
+    """Show what ``init`` wrote from data: what was guessed, what was left out, what comes next."""
+    say(f"wrote [bold]{escape(record['folder'])}[/]: model {record['model']}, {record['features']} features", tone="good")
+    for each in record.get("tables", ()):
+        when = f"time {each['event_time']}" if each["event_time"] else "rows without time"
+        say(f"{each['table']}: {number(each['rows'])} rows, key {' + '.join(each['key'])}, {escape(when)}")
+        for said in each["says"]:
+            console.print(f"    [dim]{escape(said)}[/]")
+        for old, new in list(each["renamed"].items())[:20]:
+            console.print(f"    [dim]{escape(repr(old))} is called {escape(new)} here[/]")
+    if "task" in record:
+        say(f"a {record['task']} task: {escape(record['label'])}, judged by {record['goal']}")
+    for said in record["said"]:
+        console.print(f"    [dim]{escape(said)}[/]")
+    left = record.get("left_out", ())
+    for each in left[:_MOST_LEFT_OUT]:
+        say(f"no feature: [bold]{escape(each['column'])}[/] [dim]{escape(each['why'])}[/]", tone="warn")
+    if len(left) > _MOST_LEFT_OUT:
+        say(f"and {len(left) - _MOST_LEFT_OUT:,} more, named in {record['model']}.py", tone="warn")
+    for said in record["failed"]:
+        say(f"a check fails already: {escape(said)}", tone="warn")
+    if record["git"] is None:
+        say("there is no git here: a content-hashed snapshot stands in for commits", tone="warn")
+    model = record["model"]
+    console.print(f"\nEvery guess is in {model}.py, with how to change it.\n")
+    steps = (f"cd {escape(record['folder'])}", f"millstream train {model}", f"millstream release {model}",
+             "MILLSTREAM_USER=somebody-else millstream approve -m REASON", "millstream up")  # fmt: skip
+    console.print("next:\n" + "\n".join(f"  {each}" for each in steps))
 
 
 def ingest(record: dict[str, Any]) -> None:
