@@ -50,7 +50,7 @@ def profile(frame: pl.DataFrame, *, key: Sequence[str] = (), event_time: str | N
         times=times,
         duplicates=duplicates,
         gaps=gaps,
-        says=tuple(_says(frame, seen, found, keys, duplicates)),
+        says=tuple(_says(frame, seen, found, duplicates)),
     )
 
 
@@ -126,15 +126,14 @@ def _gaps(frame: pl.DataFrame, time: str) -> tuple[Gap, ...]:
 
 
 def _says(
-    frame: pl.DataFrame, seen: pl.DataFrame, found: Sequence[Column], keys: Sequence[Sequence[str]], duplicates: int
+    frame: pl.DataFrame, seen: pl.DataFrame, found: Sequence[Column], duplicates: int
 ) -> list[str]:
     said = []
     if seen.height < frame.height:
         said.append(f"{seen.height:,} of {frame.height:,} rows were looked at; keys and duplicates were judged on all")
-    if not keys:
-        said.append("no column, and no pair of an entity and a time, has a value of its own in every row: no usable key")
     if duplicates:
-        said.append(f"{duplicates:,} rows are equal to an earlier one in every column")
+        many = "row is" if duplicates == 1 else "rows are"
+        said.append(f"{duplicates:,} {many} equal to an earlier one in every column")
     empty = [each.name for each in found if each.role == "empty"]
     if empty:
         said.append(f"{len(empty)} columns have no value at all: {', '.join(empty[:5])}{' ...' if len(empty) > 5 else ''}")

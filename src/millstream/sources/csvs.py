@@ -42,15 +42,16 @@ def read_csv(
     """
     names = header(file, source, where=where)
     texts = dict.fromkeys((*source.numbers, *source.times), pl.String())
-    wanted = {name: kind for name, kind in {**kinds, **texts}.items() if name in names}
+    # Polars keeps a quote inside a name doubled, as it stands in the file
+    wanted = {name.replace('"', '""'): kind for name, kind in {**kinds, **texts}.items() if name in names}
     try:
         content = _content(file, source)
         try:
-            return _parse(content, source, wanted, INFER_ROWS, as_text=as_text, rows=rows)
+            frame = _parse(content, source, wanted, INFER_ROWS, as_text=as_text, rows=rows)
         except pl.exceptions.ComputeError:
             if kinds or as_text:
                 raise
-            return _parse(content, source, wanted, None, as_text=False, rows=rows)
+            frame = _parse(content, source, wanted, None, as_text=False, rows=rows)
     except pl.exceptions.NoDataError:
         raise BadData(f"{file} of {where} is empty", expected="a header line and rows") from None
     except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as wrong:
@@ -61,6 +62,7 @@ def read_csv(
             f"{file} of {where} cannot be read: {said}",
             expected=", ".join(f"{name} {kind}" for name, kind in kinds.items()),
         ) from None
+    return frame.rename(dict(zip(frame.columns, names, strict=True)))
 
 
 def header(file: Path, source: Csv, *, where: str) -> list[str]:

@@ -214,7 +214,9 @@ def _said_of_numbers(source: Csv) -> list[str]:
 def _text_times(values: pl.Series) -> tuple[tuple[str, ...], str]:
     """Find the formats of texts that are times, and what is uncertain about them."""
     start = values.head(200).str.strip_chars()
-    if not start.str.contains(r"^\S{0,3}.*\d").all() or not start.str.contains(r"[-/.: ]|^\d{8}$").all():
+    if start.str.contains(_PLAIN).all() and not start.str.contains(r"^(19|20)\d{6}$").all():
+        return (), ""
+    if not start.str.contains(r"\d.*[-/.: ].*\d|^\d{8}$").mean():
         return (), ""
     fits: dict[str, pl.Series] = {}
     for each in (*_OFFSETS, *(day + clock for clock in _CLOCKS for day in _DAYS)):

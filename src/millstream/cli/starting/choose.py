@@ -160,7 +160,8 @@ def _features(usable: Sequence[Column], schema: dict[str, DType] | object, *, li
 
 def _seen(column: Column) -> str:
     """Write in a few words what was seen of a column."""
-    gaps = f", {column.null_share:.0%} without a value" if column.nulls else ""
+    share = "<1%" if column.null_share < 0.01 else f"{column.null_share:.0%}"
+    gaps = f", {share} without a value" if column.nulls else ""
     if column.kind == "boolean":
         return f"true in {column.mean or 0:.0%}{gaps}"
     if column.kind == "text":

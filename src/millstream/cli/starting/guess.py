@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import msgspec
 import polars as pl
@@ -17,6 +18,8 @@ from millstream.errors import BadData, NotFound, UserError, near
 from millstream.profiling import TableProfile, profile
 
 MOST_CHECKS = 8
+MOST_AHEAD = 0.5
+"""Share of rows whose time may lie ahead of today for it still to say when a row happened."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ def table(given: Given, *, key: Sequence[str] = (), time: str | None = None, lab
         )
     found = profile(frame.drop(label) if label else frame, key=key, event_time=time)
     instants = [each for each in found.times if isinstance(frame.schema[each], pl.Datetime)]
-    event_time = time or next((each for each in instants if frame[each].null_count() == 0), None)
+    past = [each for each in instants if frame[each].null_count() == 0 and _ahead(frame, each) <= MOST_AHEAD]
+    event_time = time or next(iter(past), None)
     says = {"time": _says_time(frame, event_time, instants)}
     if found.keys:
         chosen = found.keys[0]
@@ -160,13 +164,24 @@ def _numbered(given: Given) -> tuple[Given, tuple[str]]:
     return dataclasses.replace(given, source=source, frame=frame), (name,)
 
 
+def _ahead(frame: pl.DataFrame, column: str) -> float:
+    share = (frame[column] > datetime.now(UTC)).mean()
+    return float(share) if isinstance(share, float) else 0.0
+
+
 def _says_time(frame: pl.DataFrame, chosen: str | None, instants: Sequence[str]) -> str:
     if chosen is None:
         holes = [each for each in instants if frame[each].null_count()]
+        ahead = [each for each in instants if _ahead(frame, each) > MOST_AHEAD]
+        if ahead:
+            return f"{ahead[0]} lies ahead of today, so it cannot say when a row happened: rows without time"
         if holes:
             return f"{holes[0]} has rows without a time, so it cannot say when each row happened: rows without time"
         return "no column says when a row happened: rows without time, taken as always known"
     others = [each for each in instants if each != chosen]
     low, high = frame[chosen].min(), frame[chosen].max()
     also = f"; there is also {', '.join(others[:4])}" if others else ""
+    ahead = _ahead(frame, chosen)
+    if ahead:
+        also += f"; {ahead:.1%} of the rows lie ahead of today and are learnt from when their time has come"
     return f"from {low:%Y-%m-%d %H:%M} to {high:%Y-%m-%d %H:%M} (UTC){also}"
