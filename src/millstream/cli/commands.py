@@ -157,6 +157,29 @@ def check(
 
 
 @app.command()
+def profile(
+    table: Annotated[str, typer.Argument(help="Name of a table.")],
+    label: Annotated[str, typer.Option("--label", help="Column to predict: say which others may tell it.")] = "",
+    html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.", show_default=False)] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a table holds at its newest version: each column, keys, times, gaps, and what could mislead a model."""
+    from millstream.cli import render
+
+    with calls.told(as_json=as_json):
+        root = calls.find_root(project)
+        with render.working("profile", quiet=as_json):
+            record = calls.call(root, "profile", {"table": table, "label": label})
+        if html is not None:
+            from millstream.console.profiled import write
+
+            write(record, html)
+            record["html"] = str(html.resolve())
+        calls.show(record, render.profile, as_json=as_json)
+
+
+@app.command()
 def train(
     model: ModelArgument,
     note: Annotated[str, typer.Option("--note", help="Kept with the run.")] = "",

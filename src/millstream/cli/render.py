@@ -14,6 +14,7 @@ from rich.table import Table
 console = Console(highlight=False, soft_wrap=False)
 _BARS = "▁▂▃▄▅▆▇█"
 _MOST_LEFT_OUT = 12
+_MOST_COLUMNS, _BARS_SHOWN = 100, 12
 _SLOW = {
     "init": "reading, profiling, writing definitions, taking the data in",
     "train": "training beside the baseline",
@@ -23,6 +24,7 @@ _SLOW = {
     "release": "bundling, signing, rehearsing the rollback",
     "verify": "reading ledger, tables and releases",
     "check": "checking what arrived",
+    "profile": "looking at every column",
     "score": "scoring",
     "monitor": "judging",
 }
@@ -336,6 +338,48 @@ def sql(record: dict[str, Any]) -> None:
     """Show the rows of a query."""
     table(*record["columns"], rows=record["rows"])
     console.print(f"[dim]{number(record['count'])} rows from {_pins(record['pins'])}[/]")
+
+
+def profile(record: dict[str, Any]) -> None:
+    """Show a table's columns in one line each, and what stands out."""
+    from millstream.console.profiled import remarks
+
+    found = record["profile"]
+    versions = f"{record['version_count']} version{'s' if record['version_count'] != 1 else ''}"
+    say(f"[bold]{record['table']}[/]@{record['version']}  {number(found['rows'])} rows, {len(found['columns'])} columns, {versions}")
+    table(
+        "column", "type", "empty", "different", "from", "to", "values",
+        rows=[(escape(each["name"]), each["kind"], f"{each['nulls'] / max(each['rows'], 1):.0%}", number(each["distinct"]),
+               _end(each["low"]), _end(each["high"]), _shown_values(each)) for each in found["columns"][:_MOST_COLUMNS]],
+        right={2, 3},
+    )  # fmt: skip
+    if len(found["columns"]) > _MOST_COLUMNS:
+        say(f"[dim]and {len(found['columns']) - _MOST_COLUMNS:,} more columns: --json or --html[/]")
+    for said in remarks(record):
+        console.print(f"[dim]{escape(said)}[/]")
+    for each in found["columns"][:_MOST_COLUMNS]:
+        for said in each["says"]:
+            console.print(f"[bold]{escape(each['name'])}[/]: {escape(said)}")
+    for each in record["suspects"]:
+        say(f"may tell {escape(record['label'])}: [bold]{escape(each['column'])}[/], {escape(each['says'])}", tone="warn")
+    if record["label"] and not record["suspects"]:
+        say(f"no column seems to tell {escape(record['label'])} by itself", tone="good")
+    if "html" in record:
+        say(f"wrote {escape(record['html'])}", tone="good")
+
+
+def _shown_values(column: dict[str, Any]) -> str:
+    if column["bars"]:
+        counts = [float(each["rows"]) for each in column["bars"]]
+        if len(counts) > _BARS_SHOWN:
+            counts = [sum(counts[place : place + 2]) for place in range(0, len(counts), 2)]
+        return spark([0.0, *counts])[1:]
+    rows = max(column["rows"], 1)
+    return escape(", ".join(f"{each['value']} {each['rows'] / rows:.0%}" for each in column["top"][:3]))
+
+
+def _end(text: str | None) -> str | None:
+    return None if text is None else text.removesuffix("+00:00").removesuffix(":00").removesuffix(" 00:00")
 
 
 def up(address: Any, scoring_url: str) -> None:

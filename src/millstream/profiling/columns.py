@@ -15,6 +15,7 @@ from millstream.profiling.records import Column, Count, Kind, Role
 SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BARS, TOP = 20, 8
 NEAR_CONSTANT = 0.995
+_FAR = 10
 NEAR_UNIQUE = 0.5
 """A text of which more than this share of values differ names rows rather than describing them."""
 _ID_WORDS = {"id", "ids", "uuid", "guid", "key", "nr", "no", "num", "number", "code", "index", "idx", "ref", "rownum",
@@ -77,6 +78,7 @@ def _column(series: pl.Series, nulls: int, distinct: int) -> Column:
     spread = _spread(present, kind)
     top = _top(present, kind, distinct)
     role, says = _role(series, present, kind, distinct=distinct, top=top)
+    says += _far_away(spread)
     return Column(
         name=series.name,
         kind=kind,
@@ -105,7 +107,7 @@ def _spread(present: pl.Series, kind: Kind) -> Mapping[str, Any]:
         quantiles = {f"{share:g}": float(value) for share, value in zip(SHARES, found, strict=True)}
         return {
             "low": figure(float(values.min())), "high": figure(float(values.max())), "mean": float(values.mean()),
-            "quantiles": quantiles, "bars": _bars(values, figure),
+            "quantiles": quantiles, "bars": _whole_bars(values) if kind == "integer" else _bars(values, figure),
         }  # fmt: skip
     if kind in ("time", "date"):
         instants = present.cast(pl.Datetime("us")).to_physical()
@@ -114,6 +116,20 @@ def _spread(present: pl.Series, kind: Kind) -> Mapping[str, Any]:
             "bars": _bars(instants.cast(pl.Float64).to_numpy(), _day),
         }  # fmt: skip
     return {}
+
+
+def _far_away(spread: Mapping[str, Any]) -> list[str]:
+    """Say when the ends of a column's numbers lie far beyond nearly all of them."""
+    if "quantiles" not in spread:
+        return []
+    low, high = spread["quantiles"]["0.05"], spread["quantiles"]["0.95"]
+    far = _FAR * (high - low)
+    said = []
+    if far and float(spread["high"]) > high + far:
+        said.append(f"its largest value, {spread['high']}, lies far beyond the others: 95% are at most {figure(high)}")
+    if far and float(spread["low"]) < low - far:
+        said.append(f"its smallest value, {spread['low']}, lies far beyond the others: 95% are at least {figure(low)}")
+    return said
 
 
 def _bars(values: np.ndarray[Any, np.dtype[np.float64]], write: Any) -> tuple[Count, ...]:
@@ -125,6 +141,19 @@ def _bars(values: np.ndarray[Any, np.dtype[np.float64]], write: Any) -> tuple[Co
         Count(f"{write(float(left))} to {write(float(right))}", int(count))
         for count, left, right in zip(counts, edges, edges[1:], strict=False)
     )
+
+
+def _whole_bars(values: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[Count, ...]:
+    """Count whole numbers in bars of whole width, so that no bar is empty for want of numbers."""
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return ()
+    width = math.ceil((high - low + 1) / BARS)
+    bars = math.ceil((high - low + 1) / width)
+    counts, _ = np.histogram(values, bins=bars, range=(low - 0.5, low + bars * width - 0.5))
+    starts = [low + place * width for place in range(bars)]
+    names = [figure(start) if width == 1 else f"{figure(start)} to {figure(start + width - 1)}" for start in starts]
+    return tuple(Count(name, int(count)) for name, count in zip(names, counts, strict=True))
 
 
 def _top(present: pl.Series, kind: Kind, distinct: int) -> tuple[Count, ...]:
