@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +77,7 @@ def release(
 ) -> dict[str, Any]:
     """Build a signed release, rehearse its rollback, and ask for approval."""
     from millstream import registry
+    from millstream.serving.batch import replay
     from millstream.training.artifact import read_report
 
     project.manifest.model(model)
@@ -118,18 +119,6 @@ def release(
         "verdict": verdict,
         "by": actor,
     }
-
-
-def replay(release: Path, rows: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Answer a release's own sample by its scorer, with the features recorded beside the rows."""
-    from millstream.serving.scorer import Scorer
-
-    sample = msgspec.json.decode((release / "sample.json").read_bytes())
-    scorer = Scorer.open(release)
-    try:
-        return [each.value for each in scorer.score_features(sample["features"][: len(rows)])]
-    finally:
-        scorer.close()
 
 
 def trainer(project: Project, model: str, version: int) -> str:

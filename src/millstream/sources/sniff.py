@@ -241,6 +241,8 @@ def _text_times(values: pl.Series) -> tuple[tuple[str, ...], str]:
         return (), f"{share:.0%} of its values look like times, the others do not; kept as text" if share > 0.5 else ""
     if any(_swapped(each) in fits for each in chosen):
         return (), "its dates are written day first and month first, which cannot be told apart; kept as text"
+    if len({each.endswith("%z") for each in chosen}) > 1:
+        return (), "some of its times have a zone and others have none; kept as text"
     return tuple(chosen), f"its times are written in {len(chosen)} ways: {', '.join(chosen)}"
 
 

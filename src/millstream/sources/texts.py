@@ -60,6 +60,8 @@ def times(column: pl.Series, formats: Sequence[str]) -> pl.Series:
             read = column.cast(pl.String).str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
         else:
             text = column.cast(pl.String).str.strip_chars()
+            if each.endswith("%z"):
+                text = text.str.replace("[zZ]$", "+00:00")
             timed = any(part in each for part in ("%H", "%I", "%T", "%R"))
             read = (
                 text.str.to_datetime(each, strict=False, time_unit="us", exact=True, ambiguous="earliest")
