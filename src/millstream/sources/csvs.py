@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def header(file: Path, source: Csv, *, where: str) -> list[str]:
         raise BadData(f"there is no encoding {source.encoding!r}", expected="utf-8, cp1252, latin-1 ...") from None
     if not names:
         raise BadData(f"{file} of {where} is empty", expected="a header line and rows")
-    twice = sorted({each for each in names if names.count(each) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise BadData(
             f"{file} of {where} has two columns called {', '.join(map(repr, twice))}",

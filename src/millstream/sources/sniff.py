@@ -28,6 +28,7 @@ _SEPARATORS = (",", ";", "\t", "|")
 _STYLES = ((".", ","), (",", "."), (".", "'"), (",", " "), (",", "\u00a0"), (",", "\u202f"), (".", " "), (",", "'"))
 """Character before the fraction and between thousands; the first of those that fit equally well is taken."""
 _PLAIN = r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"
+_DAY_DIGITS = r"^(19|20)\d{6}$"
 _DIGITS = r"^[-+]?\d[\d.,' \u00a0\u202f]*([eE][-+]?\d+)?$"
 _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y%m%d", "%d %b %Y", "%b %d, %Y",
          "%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%d-%b-%Y", "%d %B %Y", "%B %d, %Y")  # fmt: skip
@@ -94,14 +95,18 @@ def formats_of(frame: pl.DataFrame) -> tuple[dict[str, tuple[str, ...]], list[st
     """
     formats: dict[str, tuple[str, ...]] = {}
     says: list[str] = []
+    written = frame.select(pl.col(pl.String))
+    numbers = _all_like(written, _PLAIN) - _all_like(written, _DAY_DIGITS) if written.width else set()
     for name, kind in frame.schema.items():
+        if name in numbers and not _EPOCH_WORD.search(name):
+            continue
         column = frame[name].drop_nulls()
         if column.is_empty():
             continue
         if kind == pl.Date:
             formats[name] = ("date",)
         elif kind == pl.String:
-            found, said = _text_times(column.unique().head(20_000))
+            found, said = _text_times(column.unique().head(20_000)) if name not in numbers else ((), "")
             found = found or _epoch(name, column.cast(pl.Float64, strict=False))
             if found:
                 formats[name] = found
@@ -171,16 +176,14 @@ def _refuse_no_names(names: list[str], where: str) -> None:
 
 def _numbers(texts: pl.DataFrame, source: Csv) -> Csv:
     """Find the columns that are numbers with a decimal comma or thousands separators; one style a file."""
+    plain = _all_like(texts, _PLAIN)
     odd: dict[str, pl.Series] = {}
-    unsure: dict[str, pl.Series] = {}
     for name in texts.columns:
-        column = texts[name].drop_nulls().unique().str.strip_chars()
-        if column.is_empty() or not column.head(100).str.contains(_DIGITS).all():
+        if name in plain:
             continue
-        if not column.str.contains(_PLAIN).all():
+        column = texts[name].drop_nulls().unique().str.strip_chars()
+        if not column.is_empty() and column.head(100).str.contains(_DIGITS).all():
             odd[name] = column
-        elif _three_digits(column):
-            unsure[name] = column
     fits = {style: [name for name, column in odd.items() if column.str.contains(_written(*style)).all()]
             for style in _STYLES}  # fmt: skip
     decimal, thousands = max(_STYLES, key=lambda style: len(fits[style]))
@@ -188,9 +191,15 @@ def _numbers(texts: pl.DataFrame, source: Csv) -> Csv:
     if not chosen:
         return source
     if thousands == ".":
-        chosen = [*chosen, *unsure]
+        chosen = [*chosen, *(each for each in plain if _three_digits(texts[each].drop_nulls().str.strip_chars()))]
     ordered = tuple(each for each in texts.columns if each in chosen)
     return msgspec.structs.replace(source, decimal=decimal, thousands=thousands, numbers=ordered)
+
+
+def _all_like(texts: pl.DataFrame, pattern: str) -> set[str]:
+    """Name the columns of which every value has a pattern; a column without values has all patterns."""
+    fits = texts.select(pl.all().str.strip_chars().str.contains(pattern).all()).row(0, named=True)
+    return {name for name, fit in fits.items() if fit}
 
 
 def _written(decimal: str, thousands: str) -> str:
@@ -200,7 +209,7 @@ def _written(decimal: str, thousands: str) -> str:
 def _three_digits(column: pl.Series) -> bool:
     """Say whether every value with a point has exactly three digits behind it, as thousands have."""
     pointed = column.filter(column.str.contains(".", literal=True))
-    return not pointed.is_empty() and bool(pointed.str.contains(r"^[-+]?[1-9]\d{0,2}(\.\d{3})+$").all())
+    return bool(not pointed.is_empty() and pointed.str.contains(r"^[-+]?[1-9]\d{0,2}(\.\d{3})+$").all())
 
 
 def _said_of_numbers(source: Csv) -> list[str]:
@@ -214,8 +223,6 @@ def _said_of_numbers(source: Csv) -> list[str]:
 def _text_times(values: pl.Series) -> tuple[tuple[str, ...], str]:
     """Find the formats of texts that are times, and what is uncertain about them."""
     start = values.head(200).str.strip_chars()
-    if start.str.contains(_PLAIN).all() and not start.str.contains(r"^(19|20)\d{6}$").all():
-        return (), ""
     if not start.str.contains(r"\d.*[-/.: ].*\d|^\d{8}$").mean():
         return (), ""
     fits: dict[str, pl.Series] = {}

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from millstream.cli.starting.begin import Wishes, begin, begin_empty
+from millstream.cli.starting.beginning import Design, Wishes, begin, begin_empty, design
 
-__all__ = ["Wishes", "begin", "begin_empty"]
+__all__ = ["Design", "Wishes", "begin", "begin_empty", "design"]

@@ -53,6 +53,14 @@ class Wishes:
     time: str = ""
 
 
+@dataclass(frozen=True)
+class Design:
+    """A project before it is written: its files by name, and what was guessed."""
+
+    files: dict[str, str]
+    record: dict[str, Any]
+
+
 def begin(wishes: Wishes) -> dict[str, Any]:
     """Write a project, take its data in, and return what was guessed as plain data.
 
@@ -67,6 +75,14 @@ def begin(wishes: Wishes) -> dict[str, Any]:
     NotYet
         For a label this version cannot learn.
     """
+    designed = design(wishes)
+    message = f"Start from {', '.join(each.name for each in wishes.files)}"
+    taken = write(wishes.folder.expanduser(), designed.files, model=designed.record["model"], message=message)
+    return {**designed.record, **taken}
+
+
+def design(wishes: Wishes) -> Design:
+    """Read, profile and guess; nothing is written. Raises what ``begin`` raises."""
     folder = wishes.folder.expanduser()
     refuse_full(folder)
     zone = _zone(wishes.timezone)
@@ -77,15 +93,13 @@ def begin(wishes: Wishes) -> dict[str, Any]:
     others = [with_checks(table(each), []) for each in given if each is not main]
     goal = target(guess, column)
     guess, goal, choice, recipe = _design(guess, goal, others, zone=zone, assumed=not wishes.timezone)
-    text = definitions(guess, others, goal, choice, recipe)
-    written = {
-        f"{recipe.name}.py": formatted(text),
+    files = {
+        f"{recipe.name}.py": formatted(definitions(guess, others, goal, choice, recipe)),
         "millstream.toml": f'name = "{recipe.name}"\ntimezone = "{zone}"\n',
         ".gitignore": IGNORED,
         "README.md": readme(guess, goal, choice, recipe, sample=_sample(guess, choice)),
     }
-    taken = write(folder, written, model=recipe.name, message=f"Start from {', '.join(each.name for each in wishes.files)}")
-    return {**_record(guess, others, goal, choice, recipe), **taken}
+    return Design(files, _record(guess, others, goal, choice, recipe))
 
 
 def begin_empty(folder: Path) -> dict[str, Any]:
