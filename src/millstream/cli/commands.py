@@ -78,17 +78,46 @@ def _options(
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder to make.")],
-    example: Annotated[
-        str, typer.Option("--example", help="A project that runs: flights, churn or failures.")
-    ] = "flights",
+    from_: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from", help="Data to start from: CSV, CSV.gz, Parquet, a Delta table's folder; may be repeated."
+        ),
+    ] = None,
+    label: Annotated[str, typer.Option("--label", help="Column to predict; COLUMN or TABLE.COLUMN.")] = "",
+    timezone: Annotated[
+        str, typer.Option("--timezone", help="Zone of times written without one; UTC is assumed and said.")
+    ] = "",
+    key: Annotated[list[str] | None, typer.Option("--key", help="Column that names a row; may be repeated.")] = None,
+    time: Annotated[str, typer.Option("--time", help="Column that says when a row happened.")] = "",
+    example: Annotated[str, typer.Option("--example", help="A project that runs: flights, churn or failures.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Write a project that runs, with a git repository of its own."""
+    """Write a project that runs: from your data, from an example, or a small commented one; with a git repository."""
     from millstream.cli import render
-    from millstream.cli.examples import models, write
 
     with calls.told(as_json=as_json):
-        calls.show({**write(example, folder), "models": models(folder)}, render.init, as_json=as_json)
+        if from_ and not label:
+            raise UserError("init --from needs to know what to predict", expected="--label COLUMN")
+        if not from_ and (label or key or time):
+            raise UserError("--label, --key and --time are about a file", expected="--from FILE --label COLUMN")
+        if from_ and example:
+            raise UserError("--from and --example are two ways to start", expected="one of them")
+        if from_:
+            from millstream.cli.starting import Wishes, begin
+
+            wishes = Wishes(folder, tuple(from_), label, timezone, tuple(key or ()), time)
+            with render.working("init", quiet=as_json):
+                record = begin(wishes)
+            calls.show(record, render.started, as_json=as_json)
+        elif example:
+            from millstream.cli.examples import models, write
+
+            calls.show({**write(example, folder), "models": models(folder)}, render.init, as_json=as_json)
+        else:
+            from millstream.cli.starting import begin_empty
+
+            calls.show(begin_empty(folder), render.started, as_json=as_json)
 
 
 @app.command()
@@ -142,6 +171,31 @@ def check(
 ) -> None:
     """Run the contracts on what arrived since they last ran; the exit code says whether one of severity stop broke."""
     _do("check", project, as_json=as_json, tables=tables)
+
+
+@app.command()
+def profile(
+    table: Annotated[str, typer.Argument(help="Name of a table.")],
+    label: Annotated[str, typer.Option("--label", help="Column to predict: say which others may tell it.")] = "",
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write one self-contained page.", show_default=False)
+    ] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a table holds at its newest version: each column, keys, times, gaps, and what could mislead a model."""
+    from millstream.cli import render
+
+    with calls.told(as_json=as_json):
+        root = calls.find_root(project)
+        with render.working("profile", quiet=as_json):
+            record = calls.call(root, "profile", {"table": table, "label": label})
+        if html is not None:
+            from millstream.console.profiled import write
+
+            write(record, html)
+            record["html"] = str(html.resolve())
+        calls.show(record, render.profile, as_json=as_json)
 
 
 @app.command()

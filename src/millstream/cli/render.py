@@ -13,7 +13,10 @@ from rich.table import Table
 
 console = Console(highlight=False, soft_wrap=False)
 _BARS = "▁▂▃▄▅▆▇█"
+_MOST_LEFT_OUT = 12
+_MOST_COLUMNS, _BARS_SHOWN = 100, 12
 _SLOW = {
+    "init": "reading, profiling, writing definitions, taking the data in",
     "train": "training beside the baseline",
     "backtest": "replaying the recipe",
     "retrain": "training a candidate and judging it",
@@ -21,6 +24,7 @@ _SLOW = {
     "release": "bundling, signing, rehearsing the rollback",
     "verify": "reading ledger, tables and releases",
     "check": "checking what arrived",
+    "profile": "looking at every column",
     "score": "scoring",
     "monitor": "judging",
 }
@@ -80,6 +84,39 @@ def init(record: dict[str, Any]) -> None:
         say("there is no git here: a content-hashed snapshot stands in for commits", tone="warn")
     models = "".join(f"\n  millstream train {name}" for name in record["models"])
     console.print(f"\nnext:\n  cd {escape(record['folder'])}\n  millstream check{models}")
+
+
+def started(record: dict[str, Any]) -> None:
+    """Show what ``init`` wrote from data: what was guessed, what was left out, what comes next."""
+    say(
+        f"wrote [bold]{escape(record['folder'])}[/]: model {record['model']}, {record['features']} features",
+        tone="good",
+    )
+    for each in record.get("tables", ()):
+        when = f"time {each['event_time']}" if each["event_time"] else "rows without time"
+        say(f"{each['table']}: {number(each['rows'])} rows, key {' + '.join(each['key'])}, {escape(when)}")
+        for said in each["says"]:
+            console.print(f"    [dim]{escape(said)}[/]")
+        for old, new in list(each["renamed"].items())[:20]:
+            console.print(f"    [dim]{escape(repr(old))} is called {escape(new)} here[/]")
+    if "task" in record:
+        say(f"a {record['task']} task: {escape(record['label'])}, judged by {record['goal']}")
+    for said in record["said"]:
+        console.print(f"    [dim]{escape(said)}[/]")
+    left = record.get("left_out", ())
+    for each in left[:_MOST_LEFT_OUT]:
+        say(f"no feature: [bold]{escape(each['column'])}[/] [dim]{escape(each['why'])}[/]", tone="warn")
+    if len(left) > _MOST_LEFT_OUT:
+        say(f"and {len(left) - _MOST_LEFT_OUT:,} more, named in {record['model']}.py", tone="warn")
+    for said in record["failed"]:
+        say(f"a check fails already: {escape(said)}", tone="warn")
+    if record["git"] is None:
+        say("there is no git here: a content-hashed snapshot stands in for commits", tone="warn")
+    model = record["model"]
+    console.print(f"\nEvery guess is in {model}.py, with how to change it.\n")
+    steps = (f"cd {escape(record['folder'])}", f"millstream train {model}", f"millstream release {model}",
+             "MILLSTREAM_USER=somebody-else millstream approve -m REASON", "millstream up")  # fmt: skip
+    console.print("next:\n" + "\n".join(f"  {each}" for each in steps))
 
 
 def ingest(record: dict[str, Any]) -> None:
@@ -332,6 +369,53 @@ def sql(record: dict[str, Any]) -> None:
     """Show the rows of a query."""
     table(*record["columns"], rows=record["rows"])
     console.print(f"[dim]{number(record['count'])} rows from {_pins(record['pins'])}[/]")
+
+
+def profile(record: dict[str, Any]) -> None:
+    """Show a table's columns in one line each, and what stands out."""
+    from millstream.console.profiled import remarks
+
+    found = record["profile"]
+    versions = f"{record['version_count']} version{'s' if record['version_count'] != 1 else ''}"
+    say(
+        f"[bold]{record['table']}[/]@{record['version']}  {number(found['rows'])} rows, {len(found['columns'])} columns, {versions}"
+    )
+    table(
+        "column", "type", "empty", "different", "from", "to", "values",
+        rows=[(escape(each["name"]), each["kind"], f"{each['nulls'] / max(each['rows'], 1):.0%}", number(each["distinct"]),
+               _end(each["low"]), _end(each["high"]), _shown_values(each)) for each in found["columns"][:_MOST_COLUMNS]],
+        right={2, 3},
+    )  # fmt: skip
+    if len(found["columns"]) > _MOST_COLUMNS:
+        say(f"[dim]and {len(found['columns']) - _MOST_COLUMNS:,} more columns: --json or --html[/]")
+    for said in remarks(record):
+        console.print(f"[dim]{escape(said)}[/]")
+    for each in found["columns"][:_MOST_COLUMNS]:
+        for said in each["says"]:
+            console.print(f"[bold]{escape(each['name'])}[/]: {escape(said)}")
+    for each in record["suspects"]:
+        say(
+            f"may tell {escape(record['label'])}: [bold]{escape(each['column'])}[/], {escape(each['says'])}",
+            tone="warn",
+        )
+    if record["label"] and not record["suspects"]:
+        say(f"no column seems to tell {escape(record['label'])} by itself", tone="good")
+    if "html" in record:
+        say(f"wrote {escape(record['html'])}", tone="good")
+
+
+def _shown_values(column: dict[str, Any]) -> str:
+    if column["bars"]:
+        counts = [float(each["rows"]) for each in column["bars"]]
+        if len(counts) > _BARS_SHOWN:
+            counts = [sum(counts[place : place + 2]) for place in range(0, len(counts), 2)]
+        return spark([0.0, *counts])[1:]
+    rows = max(column["rows"], 1)
+    return escape(", ".join(f"{each['value']} {each['rows'] / rows:.0%}" for each in column["top"][:3]))
+
+
+def _end(text: str | None) -> str | None:
+    return None if text is None else text.removesuffix("+00:00").removesuffix(":00").removesuffix(" 00:00")
 
 
 def up(address: Any, scoring_url: str) -> None:

@@ -24,7 +24,7 @@ class Delta(msgspec.Struct, frozen=True, tag="delta"):
 
 
 class Csv(msgspec.Struct, frozen=True, tag="csv"):
-    """A CSV file or glob, ingested.
+    """A CSV file or glob, plain or ``.gz``, ingested.
 
     Parameters
     ----------
@@ -34,11 +34,31 @@ class Csv(msgspec.Struct, frozen=True, tag="csv"):
         Texts that mean NULL.
     separator
         One character between fields.
+    encoding
+        How text is written: ``utf-8``, or an 8-bit one such as ``cp1252``.
+    decimal, thousands
+        Character before the fraction, and the one between groups of three digits, in the columns of ``numbers``.
+    numbers
+        Columns that are numbers although their texts have a decimal comma or thousands separators.
+    times
+        Column to the formats its times are written in (``"%d.%m.%Y %H:%M"``; ``"epoch_s"`` and ``"epoch_ms"`` for
+        seconds and milliseconds since 1970), tried in order. Naive times are read in the table's ``timezone``.
+    rename
+        Name in the file to name in the table; all other words here use the file's names.
+    row_number
+        A column to add that numbers the rows from 1, for a file without a key. Rows may only be added at its end.
     """
 
     path: str
     null_values: tuple[str, ...] = ("", "NA")
     separator: str = ","
+    encoding: str = "utf-8"
+    decimal: str = "."
+    thousands: str = ""
+    numbers: tuple[str, ...] = ()
+    times: dict[str, tuple[str, ...]] = {}
+    rename: dict[str, str] = {}
+    row_number: str = ""
 
 
 class Parquet(msgspec.Struct, frozen=True, tag="parquet"):
@@ -48,9 +68,19 @@ class Parquet(msgspec.Struct, frozen=True, tag="parquet"):
     ----------
     path
         File or glob, relative to the project or absolute.
+    times
+        Text, date or number column to the formats its times are written in, as of ``Csv``; ``"date"`` makes a date
+        the instant its day begins.
+    rename
+        Name in the file to name in the table; all other words here use the file's names.
+    row_number
+        A column to add that numbers the rows from 1, for a file without a key. Rows may only be added at its end.
     """
 
     path: str
+    times: dict[str, tuple[str, ...]] = {}
+    rename: dict[str, str] = {}
+    row_number: str = ""
 
 
 Source: TypeAlias = Delta | Csv | Parquet

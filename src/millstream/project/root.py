@@ -31,6 +31,7 @@ COMMANDS = {
     "refresh": "data:refresh",
     "check": "data:check",
     "sql": "data:sql",
+    "profile": "look:profile",
     "views": "learn:views",
     "train": "learn:train",
     "backtest": "learn:backtest",

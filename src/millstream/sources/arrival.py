@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 import hashlib
 import time
@@ -15,11 +14,11 @@ import polars as pl
 
 from millstream.definitions.sources import Csv, Parquet
 from millstream.errors import BadData, NotFound, near
+from millstream.sources import texts
+from millstream.sources.csvs import read_csv
 
 _SETTLED_S = 2.0
 """A file changed less than this ago may change again within one tick of its clock: hash it anew."""
-
-_INFER_ROWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -113,6 +112,8 @@ def read(arrival: Arrival, source: Csv | Parquet, *, expected: Mapping[str, str]
     for file, frame in zip(arrival.files[1:], frames[1:], strict=True):
         refuse_change(schema(frames[0]), schema(frame), where=f"{where}, file {file.name}")
     made = pl.concat(frames)
+    if source.row_number:
+        made = made.select(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(source.row_number), pl.all())
     if made.width == 0 or made.height == 0:
         raise BadData(
             f"{where} is empty: {', '.join(each.name for each in arrival.files)} holds no rows",
@@ -151,48 +152,15 @@ def refuse_change(expected: Mapping[str, str], found: Mapping[str, str], *, wher
 
 
 def _read_one(file: Path, source: Csv | Parquet, *, expected: Mapping[str, str] | None, where: str) -> pl.DataFrame:
-    if isinstance(source, Parquet):
-        try:
-            return storable(pl.read_parquet(file, glob=False, hive_partitioning=False))
-        except (pl.exceptions.ComputeError, OSError) as wrong:
-            raise BadData(f"{file} of {where} is not Parquet: {wrong}") from None
-    names = _header(file, source, where=where)
-    kinds = {name: kind for name, kind in _kinds(expected).items() if name in names}
+    if isinstance(source, Csv):
+        kinds = {**_kinds(expected), **{own: _kinds(expected)[new] for own, new in source.rename.items()
+                                        if new in _kinds(expected)}}  # fmt: skip
+        return storable(texts.settle(read_csv(file, source, kinds=kinds, where=where), source, where=where))
     try:
-        frame = pl.read_csv(
-            file,
-            separator=source.separator,
-            null_values=list(source.null_values),
-            infer_schema_length=_INFER_ROWS,
-            schema_overrides=kinds,
-            try_parse_dates=True,
-            glob=False,
-        )
-    except pl.exceptions.NoDataError:
-        raise BadData(f"{file} of {where} is empty", expected="a header line and rows") from None
-    except (pl.exceptions.ComputeError, pl.exceptions.ShapeError) as wrong:
-        said = str(wrong).splitlines()[0]
-        raise BadData(
-            f"{file} of {where} cannot be read: {said}",
-            expected=", ".join(f"{name} {kind}" for name, kind in (expected or {}).items()),
-        ) from None
-    return storable(frame)
-
-
-def _header(file: Path, source: Csv, *, where: str) -> list[str]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            names = next(csv.reader(opened, delimiter=source.separator), [])
-    except (UnicodeDecodeError, csv.Error) as wrong:
-        raise BadData(f"{file} of {where} is not CSV: {wrong}", expected="UTF-8 text") from None
-    if not names:
-        raise BadData(f"{file} of {where} is empty", expected="a header line and rows")
-    twice = sorted({each for each in names if names.count(each) > 1})
-    if twice:
-        raise BadData(
-            f"{file} of {where} has two columns called {', '.join(map(repr, twice))}", expected="one name, one column"
-        )
-    return names
+        frame = pl.read_parquet(file, glob=False, hive_partitioning=False)
+    except (pl.exceptions.ComputeError, OSError) as wrong:
+        raise BadData(f"{file} of {where} is not Parquet: {wrong}") from None
+    return storable(texts.settle(frame, source, where=where))
 
 
 def storable(frame: pl.DataFrame) -> pl.DataFrame:

@@ -1,0 +1,275 @@
+"""Which columns become features, and which do not, each with its reason; windows over the past; the split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import polars as pl
+
+from millstream.cli.starting import names
+from millstream.cli.starting.guess import TableGuess
+from millstream.cli.starting.target import Target
+from millstream.profiling import Column, Suspect, suspects
+from millstream.types import DType, parse_duration
+
+MOST_FEATURES = 500
+_REQUEST: tuple[DType, ...] = ("boolean", "bigint", "double", "varchar")
+_MOST_TEXTS = 50
+_ONE_HOT = 8
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A column that is no feature, and why."""
+
+    column: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature: name, expression, and what was seen of the column."""
+
+    name: str
+    expression: str
+    says: str
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Features of an entity over its past rows, or of a row of another table.
+
+    Parameters
+    ----------
+    view, table, entity
+        Name of the view, its table, and the column of both that says whom a row is about.
+    features
+        Name to text of the definition.
+    says
+        Why, for the comment.
+    """
+
+    view: str
+    table: str
+    entity: str
+    features: tuple[tuple[str, str], ...]
+    says: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Everything the model reads, and what it does not."""
+
+    fields: dict[str, DType]
+    features: tuple[Feature, ...]
+    windows: tuple[Windows, ...]
+    left_out: tuple[LeftOut, ...]
+    says: tuple[str, ...]
+
+
+def choose(guess: TableGuess, goal: Target, others: Sequence[TableGuess], *, linear: bool, delay: str) -> Choice:
+    """Choose features.
+
+    Parameters
+    ----------
+    guess, goal
+        The rows' table and what is predicted.
+    others
+        Further tables.
+    linear
+        Whether the estimator is linear: texts become truth values then, one a frequent value.
+    delay
+        How long after its row a label is taken to be known.
+    """
+    frame, schema = guess.given.frame, guess.given.schema
+    suspected = {each.column: each for each in suspects(frame.drop(_numbering(guess)), goal.column,
+                                                        event_time=guess.event_time)}  # fmt: skip
+    usable: list[Column] = []
+    left_out: list[LeftOut] = []
+    for column in guess.found.columns:
+        if column.name in (goal.column, guess.event_time):
+            continue
+        why = _not_a_feature(column, guess, schema[column.name], suspected.get(column.name))
+        if why:
+            left_out.append(LeftOut(column.name, why))
+        else:
+            usable.append(column)
+    says = []
+    if len(usable) > MOST_FEATURES:
+        says.append(
+            f"{len(usable):,} columns could be features; the first {MOST_FEATURES} with the fewest gaps are, "
+            "chosen without looking at the label"
+        )
+        kept = {each.name for each in sorted(usable, key=lambda each: each.nulls)[:MOST_FEATURES]}
+        left_out += [LeftOut(each.name, "one too many") for each in usable if each.name not in kept]
+        usable = [each for each in usable if each.name in kept]
+    fields: dict[str, DType] = {each.name: schema[each.name] for each in usable}
+    features = _features(usable, schema, linear=linear)
+    if guess.event_time is not None:
+        timed = _calendar(guess, names.sql(guess.event_time, schema), taken=[each.name for each in features])
+        features += timed
+        if timed:
+            fields[guess.event_time] = "timestamptz"
+    windows = [*_past(guess, goal, suspected, delay=delay), *_looked_up(guess, others)]
+    return Choice(fields, tuple(features), tuple(windows), tuple(left_out), tuple(says))
+
+
+def _numbering(guess: TableGuess) -> tuple[str, ...]:
+    return guess.key if guess.numbered else ()
+
+
+def _not_a_feature(column: Column, guess: TableGuess, kind: DType, suspect: Suspect | None) -> str:
+    """Say why a column should not be a feature; empty when it may be one."""
+    if suspect is not None:
+        kind_of_leak = "known only afterwards" if suspect.reason == "later" else "it may tell the answer"
+        return f"LEAK? {suspect.says}" if suspect.reason != "later" else f"LEAK? {kind_of_leak}: {suspect.says}"
+    if guess.key == (column.name,):
+        return "it is the key: it names the row and says nothing about another one"
+    if column.role in ("empty", "constant", "near_constant", "id", "near_unique"):
+        return column.says[-1] if column.says else column.role
+    if kind not in _REQUEST:
+        return "a time: write what of it matters, such as its hour, as an expression"
+    if column.kind == "text" and column.distinct > max(_MOST_TEXTS, (column.rows - column.nulls) // 20):
+        return f"{column.distinct:,} different texts are too many to learn from each"
+    if column.null_share > 0.98:
+        return f"{column.null_share:.1%} of the rows have no value"
+    return ""
+
+
+def _features(usable: Sequence[Column], schema: dict[str, DType] | object, *, linear: bool) -> list[Feature]:
+    made: list[Feature] = []
+    taken: list[str] = []
+
+    def add(name: str, expression: str, says: str) -> None:
+        taken.append(names.apart(names.plain(name, fallback=f"feature_{len(taken) + 1}"), taken))
+        made.append(Feature(taken[-1], expression, says))
+
+    for each in usable:
+        written = names.sql(each.name, schema)  # type: ignore[arg-type]
+        if linear and each.kind == "text":
+            for count in each.top[:_ONE_HOT]:
+                if not count.value.endswith("…"):
+                    add(f"{each.name}_{count.value}", f"{written} = {names.text(count.value)}", f"{count.rows:,} rows")
+        else:
+            add(each.name, written, _seen(each))
+    return made
+
+
+def _seen(column: Column) -> str:
+    """Write in a few words what was seen of a column."""
+    share = "<1%" if column.null_share < 0.01 else f"{column.null_share:.0%}"
+    gaps = f", {share} without a value" if column.nulls else ""
+    if column.kind == "boolean":
+        return f"true in {column.mean or 0:.0%}{gaps}"
+    if column.kind == "text":
+        return f"{column.distinct:,} texts, most often {column.top[0].value!r}{gaps}" if column.top else f"texts{gaps}"
+    return f"{column.low} to {column.high}, median {column.quantiles.get('0.5', 0):.4g}{gaps}"
+
+
+def _calendar(guess: TableGuess, written: str, *, taken: Sequence[str]) -> list[Feature]:
+    """Make features of the event time: the hour where there are hours, the day of the week where there are weeks."""
+    assert guess.event_time is not None
+    times = guess.given.frame[guess.event_time]
+    zone = guess.says["zone"]
+    local = times.dt.convert_time_zone(zone)
+    made = []
+    if local.dt.hour().n_unique() > 1:
+        made.append(Feature(names.apart("hour_of_day", taken), f"hour({written} at time zone '{zone}')", "of its time"))
+    if _span(times) >= timedelta(days=14):
+        made.append(Feature(names.apart("weekday", taken), f"isodow({written} at time zone '{zone}')", "1 is Monday"))
+    return made
+
+
+def _past(guess: TableGuess, goal: Target, suspected: dict[str, Suspect], *, delay: str) -> list[Windows]:
+    """Make windows over the label of an entity's past rows: known only ``delay`` after each."""
+    if guess.event_time is None or goal.task == "multiclass":
+        return []
+    span = _span(guess.given.frame[guess.event_time])
+    lengths = [each for each in ("28d", "7d", "1d") if parse_duration(each) * 4 <= span
+               and parse_duration(each) > 2 * parse_duration(delay)][:2]  # fmt: skip
+    if not lengths:
+        return []
+    made = []
+    for column in _entities(guess, goal, suspected)[:2]:
+        features = [(f"mean_{each}", f"f.mean({goal.expression!r}, over={each!r})") for each in lengths]
+        features.append((f"rows_{lengths[0]}", f"f.count({goal.expression!r}, over={lengths[0]!r})"))
+        view = names.plain(f"{column.name}_past", fallback="past")
+        says = (
+            f"{column.distinct:,} different {column.name} in {column.rows:,} rows: what became of its earlier rows, as "
+            f"far as it was known ({delay} after each) when the prediction was made"
+        )
+        made.append(Windows(view, guess.name, column.name, tuple(features), says))
+    return made
+
+
+def _entities(guess: TableGuess, goal: Target, suspected: dict[str, Suspect]) -> list[Column]:
+    found = [
+        each
+        for each in guess.found.columns
+        if each.name not in (goal.column, guess.event_time)
+        and guess.key != (each.name,)
+        and suspected.get(each.name) is None
+        and each.kind in ("text", "integer")
+        and 2 <= each.distinct <= max(2, each.rows // 5)
+        and each.null_share < 0.5
+        and (each.role == "id" or (each.kind == "text" and each.role == "usable") or each.name in guess.key)
+    ]
+    return sorted(found, key=lambda each: (each.name not in guess.key, each.role != "id", -each.distinct))
+
+
+def _looked_up(guess: TableGuess, others: Sequence[TableGuess]) -> list[Windows]:
+    """Make views of other tables that share a column with the rows: their last values, their past rows."""
+    made = []
+    mine = guess.given.schema
+    for other in others:
+        theirs = other.given.schema
+        shared = [name for name in theirs if name in mine and theirs[name] == mine[name]
+                  and name not in (guess.event_time, other.event_time) and theirs[name] in ("varchar", "bigint")]  # fmt: skip
+        by_key = [name for name in shared if other.key == (name,)]
+        entity = next(
+            iter([*by_key, *(name for name in shared if other.found.column(name).role == "id"), *shared]), None
+        )
+        if entity is None or (other.event_time is None and not by_key):
+            continue
+        usable = [each for each in other.found.columns if each.role == "usable" and each.name != entity
+                  and theirs[each.name] in _REQUEST and (each.kind != "text" or each.distinct <= _MOST_TEXTS)][:12]  # fmt: skip
+        features = [(names.plain(each.name, fallback=f"value_{place}"), f"f.last({names.sql(each.name, theirs)!r})")
+                    for place, each in enumerate(usable, start=1)]  # fmt: skip
+        if other.event_time is not None:
+            features.append(("rows_7d", "f.count(over='7d')"))
+        if features:
+            unique = {names.apart(name, [one for one, _ in features[:place]]): said
+                      for place, (name, said) in enumerate(features)}  # fmt: skip
+            says = f"{other.name} has the column {entity} too: the last row of it that was known"
+            made.append(Windows(names.apart(f"{other.name}_of_{names.plain(entity, fallback='row')}", []), other.name, entity,
+                                tuple(unique.items()), says))  # fmt: skip
+    return made
+
+
+def _span(times: pl.Series) -> timedelta:
+    low, high = times.min(), times.max()
+    return high - low if low is not None and high is not None else timedelta(0)  # type: ignore[operator, return-value]
+
+
+def label_delay(guess: TableGuess) -> str:
+    """Guess how long after its row a label becomes known: the longest of a few lengths that the data can bear."""
+    if guess.event_time is None:
+        return "0s"
+    span = _span(guess.given.frame[guess.event_time])
+    return next((each for each in ("1d", "1h", "1m") if span >= 30 * parse_duration(each)), "1s")
+
+
+def hold_out(guess: TableGuess, goal: Target) -> tuple[str, int] | None:
+    """Choose length and number of the hold-outs: about the last fifth of the rows, twice if the rest allows."""
+    if guess.event_time is None:
+        return None
+    labelled = guess.given.frame.filter(pl.col(goal.column).is_not_null())[guess.event_time]
+    start, end = labelled.quantile(0.8), labelled.max()
+    length = (end - start).total_seconds()  # type: ignore[operator, union-attr]
+    unit, seconds = next(((u, s) for u, s in (("d", 86_400), ("h", 3_600), ("m", 60)) if length >= 2 * s), ("s", 1))
+    number = max(1, math.ceil(length / seconds))
+    before = labelled.filter(labelled < end - timedelta(seconds=2 * number * seconds)).len()
+    return f"{number}{unit}", 2 if before >= labelled.len() // 3 else 1

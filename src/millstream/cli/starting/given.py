@@ -1,0 +1,135 @@
+"""The files that were given, read as the project's tables will be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from millstream.cli.starting import names
+from millstream.definitions.sources import Csv, Delta, Parquet
+from millstream.errors import BadData, NotFound, near
+from millstream.expressions import door
+from millstream.sources import Watch, read
+from millstream.sources.sniff import formats_of, sniff
+from millstream.types import Schema
+
+PARQUET = (".parquet", ".pq")
+DELTA_SAMPLE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Given:
+    """One table as it was given.
+
+    Parameters
+    ----------
+    name
+        Of the table.
+    file
+        What was given.
+    source
+        As its definition will name it.
+    frame
+        Its rows, through the door of the row language; of a large Delta table a part.
+    naive
+        Whether it may have times without a zone.
+    says
+        How it is written, where that is not plain.
+    """
+
+    name: str
+    file: Path
+    source: Csv | Parquet | Delta
+    frame: pl.DataFrame
+    naive: bool
+    says: tuple[str, ...]
+
+    @property
+    def schema(self) -> Schema:
+        """Column to type of the row language."""
+        return door.schema(self.frame)
+
+
+def take(files: Sequence[Path], *, folder: Path, timezone: str) -> list[Given]:
+    """Read every file given.
+
+    Parameters
+    ----------
+    files
+        CSV, gzipped CSV, Parquet or the folder of a Delta table.
+    folder
+        Of the project; files inside it are named relative to it.
+    timezone
+        Zone of naive times.
+
+    Raises
+    ------
+    NotFound
+        For a file that is not there.
+    BadData
+        For one that cannot be read, is empty, or is of no known kind.
+    """
+    found: list[Given] = []
+    for each in files:
+        name = names.of_table(each.name.split(".")[0], [one.name for one in found])
+        found.append(_take(each.expanduser(), name=name, folder=folder, timezone=timezone))
+    return found
+
+
+def _take(file: Path, *, name: str, folder: Path, timezone: str) -> Given:
+    where = file.name
+    if not file.exists():
+        beside = [each.name for each in file.parent.iterdir()] if file.parent.is_dir() else []
+        raise NotFound(f"there is no file {file}", do=near(file.name, beside))
+    absolute = file.resolve()
+    inside = absolute.is_relative_to(folder.resolve())
+    path = str(absolute.relative_to(folder.resolve()) if inside else absolute)
+    if absolute.is_dir():
+        return _delta(absolute, path, name=name, timezone=timezone)
+    says: tuple[str, ...] = ()
+    if absolute.suffix.lower() in PARQUET:
+        source: Csv | Parquet = _parquet(absolute, path)
+    elif absolute.suffix.lower() in (".csv", ".tsv", ".txt", ".gz"):
+        sniffed = sniff(absolute, path=path)
+        source, says = sniffed.source, sniffed.says
+    else:
+        raise BadData(
+            f"{where} is of no kind that can be read: {absolute.suffix or 'no ending'}",
+            expected=".csv, .csv.gz, .parquet, or the folder of a Delta table",
+        )
+    plain_path = msgspec.structs.replace(source, path=str(absolute))
+    raw = read(Watch().look(plain_path, Path("/"), where=where), plain_path, expected=None, where=where)
+    rename = names.renamed(raw.columns)
+    source = msgspec.structs.replace(source, rename=rename)
+    naive = any(isinstance(kind, pl.Datetime) and kind.time_zone is None for kind in raw.schema.values())
+    frame = door.frame(raw.rename(rename), timezone=timezone, where=where)
+    return Given(name, file, source, frame, naive=naive, says=says)
+
+
+def _parquet(file: Path, path: str) -> Parquet:
+    try:
+        head = pl.read_parquet(file, n_rows=100_000, glob=False, hive_partitioning=False)
+    except (pl.exceptions.ComputeError, OSError) as wrong:
+        raise BadData(f"{file.name} is not Parquet: {wrong}", expected="a Parquet file") from None
+    formats, _ = formats_of(head)
+    return Parquet(path, times=formats)
+
+
+def _delta(folder: Path, path: str, *, name: str, timezone: str) -> Given:
+    if not (folder / "_delta_log").is_dir():
+        inside = sorted(each.name for each in folder.iterdir())[:5]
+        raise BadData(
+            f"{folder} is a folder without _delta_log, so no Delta table; it holds {', '.join(inside) or 'nothing'}",
+            expected="a CSV or Parquet file, or the folder of a Delta table",
+            do="name one of its files",
+        )
+    from millstream.lake.peek import peek
+
+    frame = peek(folder, timezone=timezone, at_least=DELTA_SAMPLE)
+    if not frame.height:
+        raise BadData(f"{folder.name} is empty: the Delta table has no rows", expected="at least one row")
+    return Given(name, folder, Delta(path), frame, naive=True, says=())
