@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import getpass
+import os
 import tomllib
 from pathlib import Path
 
@@ -108,9 +111,21 @@ class Places(msgspec.Struct, frozen=True):
         return self.state / "run"
 
     @property
+    def cache(self) -> Path:
+        """What can be computed again: training sets of notebooks."""
+        return self.state / "cache"
+
+    @property
     def clock(self) -> Path:
         """Instant of the replay clock."""
         return self.state / "clock"
+
+
+def whoami() -> str:
+    """Return who acts, as asserted: MILLSTREAM_USER, else the login name."""
+    with contextlib.suppress(OSError, KeyError):
+        return os.environ.get("MILLSTREAM_USER") or getpass.getuser()
+    return "somebody"
 
 
 def read(root: Path) -> Settings:

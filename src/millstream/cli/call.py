@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
 import os
 import signal
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from millstream.errors import MillstreamError, NotFound
-from millstream.settings import FILE
+from millstream.settings import FILE, whoami
 
 
 def find_root(start: Path | None) -> Path:
@@ -29,13 +28,6 @@ def find_root(start: Path | None) -> Path:
         expected="a Millstream project",
         do="millstream init DIR --example flights, or --project DIR",
     )
-
-
-def whoami() -> str:
-    """Return who acts, as asserted: MILLSTREAM_USER, else the login name."""
-    with contextlib.suppress(OSError, KeyError):
-        return os.environ.get("MILLSTREAM_USER") or getpass.getuser()
-    return "somebody"
 
 
 def call(root: Path, command: str, arguments: dict[str, Any]) -> Any:

@@ -59,7 +59,9 @@ class FeatureView:
         >>> weather.on({"airport": "dest"}, name="weather_at_dest").name
         'weather_at_dest'
         """
-        return Role(view=self.name, keys=dict(keys), name=name)
+        role = Role(view=self.name, keys=dict(keys), name=name)
+        object.__setattr__(role, "_defined", self)  # so that a notebook can use a view that no file defines yet
+        return role
 
     def _refuse_contradictions(self) -> None:
         if not self.features:
@@ -87,3 +89,9 @@ class Role:
     view: str
     keys: dict[str, str]
     name: str
+
+    @property
+    def defined(self) -> FeatureView | None:
+        """The view itself where the role was made from it in this process; no part of the record."""
+        found: FeatureView | None = getattr(self, "_defined", None)
+        return found
