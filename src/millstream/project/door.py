@@ -184,34 +184,35 @@ def changed(project: Project, model: str | Model) -> tuple[Project, str]:
     DefinitionError
         For a definition that names what the files do not have.
     """
+    if isinstance(model, Model):
+        return as_if(project, with_model(project.manifest, model)), model.name
+    if isinstance(model, str):
+        return as_if(project, project.manifest), project.manifest.model(model).name
+    known = ", ".join(project.manifest.models)
+    raise UserError(f"{model!r} is no model", expected=f"a name, one of {known}, or a Model")
+
+
+def as_if(project: Project, manifest: Manifest) -> Project:
+    """Return the project as if its files said something else; it shares every room, and keeps what it computes."""
     from millstream.project.notebook.rows import keep
 
-    manifest = project.manifest
-    if isinstance(model, Model):
-        manifest = with_model(project.manifest, model)
-        name = model.name
-    elif isinstance(model, str):
-        name = project.manifest.model(model).name
-    else:
-        raise UserError(
-            f"{model!r} is no model", expected=f"a name, one of {', '.join(project.manifest.models)}, or a Model"
-        )
     _ = project.lake, project.tracking, project.cache  # opened once, shared by all that is changed
     other = copy.copy(project)
     other.__dict__["manifest"] = manifest
     if manifest != project.manifest:
         other.origin = NOTEBOOK
     other.kept = lambda plan, end: keep(other, plan, until=end)
-    return other, name
+    return other
 
 
 def with_model(manifest: Manifest, model: Model) -> Manifest:
     """Return a manifest with one model, and the views its features bring along, as a notebook has them."""
     if model.estimator.path.startswith("__main__:"):
+        kind = model.estimator.path.partition(":")[2]
         raise DefinitionError(
-            f"estimator {model.estimator.path.partition(':')[2]} is defined in a notebook, where no release could find it",
+            f"estimator {kind} is defined in a notebook, where no release could find it",
             expected="a class in a file of the project",
-            do="put the class into estimator.py in the project's folder, then: from estimator import ...",
+            do=f"put the class into estimator.py in the project's folder, then: from estimator import {kind}",
         )
     brought = {role.view: role.defined for role in model.features if role.defined is not None}
     views = {**manifest.views, **brought}

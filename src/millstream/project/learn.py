@@ -142,7 +142,7 @@ def _champion(project: Project, model: str) -> Champion | None:
 
 
 def tables_of(project: Project, model: str, *, features: bool = True) -> list[str]:
-    """Name the tables a model reads (its rows and labels only without ``features``), those these are computed of included."""
+    """Name the tables a model reads, those they are computed of included; without ``features`` of rows and label only."""
     definition = project.manifest.model(model)
     wanted = [
         definition.rows.of,

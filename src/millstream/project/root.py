@@ -86,7 +86,7 @@ class Project(Door):
         self._lock = ProjectLock(self.places.run, holder=holder) if lock else None
         self.tell: Callable[[], object] = lambda: self.run("mirror")
         """Tell other systems what became true; a control plane lets its worker do it while nobody waits."""
-        self.progress: Callable[[str], object] = lambda line: None
+        self.progress: Callable[[str], None] = lambda line: None
         """Called with a line at each stage of long work; a notebook prints it."""
 
     @cached_property

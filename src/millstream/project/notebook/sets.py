@@ -6,6 +6,8 @@ computes that feature and nothing else, and the same set again reads no table.
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -17,13 +19,14 @@ from millstream.errors import LeakError
 from millstream.features.plan import FeaturePlan, ViewPlan
 from millstream.project.notebook.cache import key_of
 from millstream.state import quarantine
-from millstream.types import Pins
+from millstream.types import Pins, parse_instant
 
 if TYPE_CHECKING:
     from millstream.lake.frame import TableFrame
     from millstream.project.root import Project
     from millstream.training import TrainingSet
 
+_SAID = "__set"
 _OF_FEATURES = ("columns", "views", "request", "request_features")
 
 
@@ -53,7 +56,7 @@ def build(
         As ``training.build_set`` takes them.
     """
     from millstream.features import point_in_time
-    from millstream.training import TrainingSet, build_set
+    from millstream.training import build_set
 
     cache = project.cache
     read = _reader(project, pins)
@@ -62,15 +65,16 @@ def build(
     rows_key = [said, _state(project, base_tables, pins), span]
     bare = _bare(plan)
     key = key_of("rows", rows_key, plan.request_columns)
-    frame = cache.get(key)
-    if frame is None:
+    base = _kept(cache.get(key), bare)
+    if base is None:
         project.progress(f"reading the rows of {plan.rows_table}@{pins[plan.rows_table]}")
         try:
-            frame = build_set(bare, read, until=until, since=since, static_at=static_at).frame
+            base = build_set(bare, read, until=until, since=since, static_at=static_at)
         except LeakError:
             build_set(plan, read, until=until, since=since, static_at=static_at)  # says it in the words of the plan
             raise
-        cache.put(key, frame)
+        cache.put(key, base.frame.with_columns(pl.lit(_words(base)).alias(_SAID)))
+    frame = base.frame
     found: dict[str, pl.Series] = {}
     for view in plan.views:
         found |= _features(project, plan, view, frame, read=read, rows_key=rows_key, pins=pins)
@@ -78,10 +82,25 @@ def build(
     asked = msgspec.structs.replace(plan, views=(), columns=of_request)
     frame = point_in_time(asked, frame, {}).with_columns(found.values())
     ordered = [each for each in frame.columns if each not in plan.names]
-    used = {name: pins[name] for name in (plan.rows_table, *plan.tables)}
-    return TrainingSet(
-        plan=plan, frame=frame.select(*ordered, *plan.names), pins=used, since=since, until=until, static_at=static_at
-    )
+    used = {**base.pins, **{name: pins[name] for name in plan.tables}}
+    return dataclasses.replace(base, plan=plan, frame=frame.select(*ordered, *plan.names), pins=used)
+
+
+def _words(base: TrainingSet) -> str:
+    """Write down what a set is beside its rows."""
+    said = [None if each is None else each.isoformat() for each in (base.since, base.until, base.static_at)]
+    return json.dumps([said, base.pins])
+
+
+def _kept(frame: pl.DataFrame | None, plan: FeaturePlan) -> TrainingSet | None:
+    """Make a set out of the frame that was kept of it."""
+    from millstream.training import TrainingSet
+
+    if frame is None:
+        return None
+    said, pins = json.loads(frame[_SAID][0])
+    since, until, static_at = (None if each is None else parse_instant(each) for each in said)
+    return TrainingSet(plan, frame.drop(_SAID), pins, since=since, until=until, static_at=static_at)
 
 
 def _features(

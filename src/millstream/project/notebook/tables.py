@@ -164,7 +164,7 @@ def listed(project: Project) -> show.Answer:
     """List the tables of a project, as the state knows them."""
     from millstream.state import versions
 
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for name in dict.fromkeys([*project.manifest.tables, *project.lake.heads()]):
         head = versions.head(project.state, name)
         definition = project.manifest.tables.get(name)
@@ -193,7 +193,7 @@ def reading(project: Project, pins: dict[str, int], detail: dict[str, Any]) -> N
 def instant(said: str | datetime | None) -> datetime | None:
     """Read an instant as people give it: a text (UTC where it names no zone) or an aware datetime."""
     if said is None or (isinstance(said, datetime) and said.tzinfo is not None):
-        return said  # type: ignore[return-value]
+        return said
     if isinstance(said, datetime):
         raise UserError(f"{said.isoformat()} has no time zone", expected="an aware datetime, or a text (UTC)")
     try:

@@ -87,7 +87,7 @@ def explained(project: Project, found: TrainingSet, column: str, row: int) -> Wh
     """
     plan, at = found.plan, found.frame.row(row, named=True)
     shown = {name: at[name] for name in plan.request_columns if name in at}
-    if column == "label" and plan.label is not None:
+    if column == "label":
         return _label(project, found, at, shown)
     if column in plan.request_features:
         said = plan.request_features[column]
@@ -120,12 +120,14 @@ def _window(
     if any(each is None for each in asked.values()) or int(find_entities(entities, keys)[0]) < 0:
         mine = np.zeros(len(codes), dtype=bool)
     facts = read_facts(table, codes, waits_for=(waits := knowledge(table, view, window)))
-    now = to_micros(decided)
+    about = at[getattr(view, "at", "decided_at")]  # under a horizon a window may be about the instant predicted
+    now, ends = to_micros(decided), to_micros(about)
     happened = _event(table)
     known, knowable = _known(table, waits)
-    opened = np.full(len(codes), -(2**62)) if window.over_us is None else np.full(len(codes), now - window.over_us)
     # A fact is in the window (T - over, T]: it falls out of it at event time + over.
-    within = mine & (happened <= now) & ((happened > opened) if window.over_us is not None else True)
+    within = mine & (happened <= ends)
+    if window.over_us is not None:
+        within &= happened > ends - window.over_us
     in_time = knowable & (known <= now)
     current = facts.superseded > now
     frames = {}
@@ -196,8 +198,8 @@ def _says(
 
 def _label(project: Project, found: TrainingSet, at: dict[str, Any], shown: dict[str, Any]) -> Why:
     plan, known = found.plan, at["label_known_at"]
-    assert plan.label is not None
-    said = getattr(plan.label, "text", "a window over later facts")
+    learnt = plan.label or getattr(plan, "ahead", None)  # an expression over the row, or a window ahead
+    said = "no label" if learnt is None else learnt.text
     when = "it was never known" if known is None else f"known at {known:%Y-%m-%d %H:%M}"
     late = known is not None and found.until is not None and known > found.until
     pins = {plan.rows_table: found.pins[plan.rows_table]}
