@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from millstream.errors import MillstreamError, NotFound
+from millstream.errors import MillstreamError, NotFound, UserError
 from millstream.settings import FILE, whoami
 
 
@@ -28,6 +28,19 @@ def find_root(start: Path | None) -> Path:
         expected="a Millstream project",
         do="millstream init DIR --example flights, or --project DIR",
     )
+
+
+def one_file(*, csv: Path | None, parquet: Path | None) -> str | None:
+    """Return the file to write, absolute; refuse two, and an ending that says something else."""
+    if csv is not None and parquet is not None:
+        raise UserError("both --csv and --parquet were given", expected="one of them")
+    chosen = csv or parquet
+    if chosen is None:
+        return None
+    ending = ".csv" if csv is not None else ".parquet"
+    if chosen.suffix != ending:
+        raise UserError(f"{chosen.name} does not end in {ending}", expected=f"for instance {chosen.stem}{ending}")
+    return str(chosen.resolve())
 
 
 def call(root: Path, command: str, arguments: dict[str, Any]) -> Any:

@@ -51,6 +51,11 @@ class Door:
         return whoami()
 
     @cached_property
+    def read(self) -> dict[tuple[str, int], None]:
+        """The table versions read in this process so far, in order."""
+        return {}
+
+    @cached_property
     def cache(self) -> Cache:
         """What training sets were computed, under ``.millstream/cache``."""
         from millstream.project.notebook.cache import Cache
@@ -158,9 +163,10 @@ class Door:
         -------
         The tracking address, for other clients.
         """
-        from millstream.project.notebook.stock import follow
+        from millstream.tracking.datasets import follow
 
-        return follow(fresh(self), model, options)
+        project = fresh(self)
+        return follow(project.tracking, project.manifest.model(model).name, lambda: project.read, options)
 
 
 def fresh(door: Door) -> Project:
@@ -196,7 +202,7 @@ def as_if(project: Project, manifest: Manifest) -> Project:
     """Return the project as if its files said something else; it shares every room, and keeps what it computes."""
     from millstream.project.notebook.rows import keep
 
-    _ = project.lake, project.tracking, project.cache  # opened once, shared by all that is changed
+    _ = project.lake, project.tracking, project.cache, project.read  # opened once, shared by all that is changed
     other = copy.copy(project)
     other.__dict__["manifest"] = manifest
     if manifest != project.manifest:

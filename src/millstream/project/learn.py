@@ -142,7 +142,7 @@ def _champion(project: Project, model: str) -> Champion | None:
 
 
 def tables_of(project: Project, model: str, *, features: bool = True) -> list[str]:
-    """Name the tables a model reads, those they are computed of included; without ``features`` of rows and label only."""
+    """Name the tables a model reads, their inputs included; without ``features`` those of rows and label only."""
     definition = project.manifest.model(model)
     wanted = [
         definition.rows.of,

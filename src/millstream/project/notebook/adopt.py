@@ -33,21 +33,26 @@ class Adopted:
         What changed, as ``diff -u`` shows it; empty when the file said it already.
     kept
         Copy of the file as it was; empty where nothing was written.
+    version
+        The version trained from it; None where a definition was adopted that nobody trained.
     """
 
     model: str
     file: str
     diff: str
     kept: str
+    version: int | None = None
 
     @property
     def says(self) -> str:
         """What happened and what comes next."""
         if not self.diff:
             return f"{self.file} says this of {self.model} already"
+        then = f"millstream train {self.model}"
+        if self.version is not None:
+            then = f"millstream release {self.model} --version {self.version}"
         return (
-            f"{self.file} now says this of {self.model}; before: {self.kept}\n"
-            f"next: git commit -am '...', then millstream release {self.model} (the model trained from it)"
+            f"{self.file} now says this of {self.model}; before: {self.kept}\nnext: git commit -am '...', then {then}"
         )
 
     def __repr__(self) -> str:
@@ -70,11 +75,12 @@ def adopted(project: Project, run: Run | int | str | Model, *, model: str | None
     StorageFull
         When the disk refuses; the file is as it was.
     """
+    version = None
     if isinstance(run, Model):
         wanted, name = with_model(project.manifest, run), run.name
     else:
         found = find(project, run, model=model)
-        name = found.model
+        name, version = found.model, found.version
         then = found.manifest
         views = {role.view: then.view(role.view) for role in then.model(name).features}
         wanted = Manifest(
@@ -83,15 +89,17 @@ def adopted(project: Project, run: Run | int | str | Model, *, model: str | None
             models={**project.manifest.models, name: then.model(name)},
         )
     if same(project.manifest, wanted, name):
-        return Adopted(name, _where(project, name), "", "")
+        return Adopted(name, _where(project, name), "", "", version)
     file, before, after = _edit(project, wanted, name)
     _refuse_other(project, file, after, wanted, name)
     kept = _write(project, file, before, after)
     relative = str(file.relative_to(project.root))
     diff = source.difference(before, after, old=f"a/{relative}", new=f"b/{relative}")
-    project.ledger.record(actor=project.actor, act="definition.adopt", subject=name, detail={"file": relative, "diff": diff})
+    project.ledger.record(
+        actor=project.actor, act="definition.adopt", subject=name, detail={"file": relative, "diff": diff}
+    )
     project.__dict__.pop("manifest", None)
-    return Adopted(name, relative, diff, kept)
+    return Adopted(name, relative, diff, kept, version)
 
 
 def same(one: Manifest, other: Manifest, name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from millstream.definitions.manifest import Manifest
+from millstream.definitions.view import FeatureView
 from millstream.project.notebook import source
 from millstream.project.notebook.source import Names, Unwritten
 
@@ -43,19 +44,36 @@ def edited(text: str, now: Manifest, wanted: Manifest, name: str) -> str | None:
             there = file.calls.get(("FeatureView", view.name))
             if there is None:
                 raise Unwritten(f"the feature view {view.name!r} is defined in another file")
-            old, new = (source.of_view(each, file.names) for each in (now.view(role.view), view))
-            file.replace(there, old, new)
+            _change_view(file, there, now.view(role.view), view)
     before = now.models.get(name)
-    old = source.of_model(before) if before is not None else {}
-    new = source.of_model(model)
-    changed = {word for word, said in new.items() if old.get(word) != said}
-    fields = {word: source.written(getattr(model, word), file.names, word=word) for word in changed}
-    if "estimator" in changed:
-        file.need(model.estimator.path)
-    if "metrics" in fields:
-        fields["metrics"] = source.literal([each for each in model.metrics])
-    file.replace(call, {word: "" for word in fields}, fields)
+    if before is None:
+        raise Unwritten("the definition files did not load as the file stands")
+    old, new = source.of_model(before), source.of_model(model)
+    for word in [each for each in new if old[each] != new[each]]:
+        said = source.written(getattr(model, word), file.names, word=word)
+        if word == "estimator":
+            file.need(model.estimator.path)
+            same = model.estimator.path == before.estimator.path
+            ours, theirs = (source.parameters(each.estimator) for each in (before, model))
+            file.put(call, word, said, merged=(ours, theirs) if same else None)
+        elif word == "features":
+            more = source.more_roles(before.features, model.features, file.names)
+            file.put(call, word, said, more=more)
+        else:
+            file.put(call, word, said)
     return file.done()
+
+
+def _change_view(file: _File, call: ast.Call, before: FeatureView, view: FeatureView) -> None:
+    """Let the call of a view say what the view now is."""
+    old, new = (source.of_view(each, file.names) for each in (before, view))
+    if set(old) - set(new):
+        raise Unwritten(f"the words {', '.join(sorted(set(old) - set(new)))} of {view.name!r} would have to go")
+    for word in [each for each in new if old.get(each) != new[each]]:
+        both = tuple(
+            {name: source.written(said, file.names) for name, said in each.features.items()} for each in (before, view)
+        )
+        file.put(call, word, new[word], merged=(both[0], both[1]) if word == "features" else None)
 
 
 class _File:
@@ -82,22 +100,52 @@ class _File:
         self._views = shelves["views"]
         self.names = Names(shelves["tables"], self._views, self._imported)
 
-    def replace(self, call: ast.Call, old: dict[str, str], new: dict[str, str]) -> None:
-        """Let the words of a call say something else; those it does not have yet are added at its end."""
-        there = {each.arg: each.value for each in call.keywords if each.arg is not None}
-        added = {}
-        for word, said in new.items():
-            if old.get(word) == said:
-                continue
-            if word in there:
-                self._edits.append((*self._span(there[word]), said))
-            else:
-                added[word] = said
-        gone = [word for word in old if word not in new and word in there]
-        if gone:
-            raise Unwritten(f"the words {', '.join(gone)} would have to go")
+    def put(
+        self, call: ast.Call, word: str, said: str, *, more: list[str] | None = None,
+        merged: tuple[dict[str, str], dict[str, str]] | None = None,
+    ) -> None:  # fmt: skip
+        """Let a word of a call say something else, or add it at the call's end.
+
+        Parameters
+        ----------
+        call, word, said
+            What is to say what.
+        more
+            Items to add to a list that stands there; everything in it stays.
+        merged
+            Named values as they are and as they are to be, where only some of them change.
+        """
+        there = next((each.value for each in call.keywords if each.arg == word), None)
+        if there is None:
+            self._append(self._last(call), call, [f"{word}={said}"])
+        elif more and isinstance(there, ast.List) and there.elts:
+            self._append(there.elts[-1], there, more)
+        elif merged is None or not self._merge(there, *merged):
+            self._edits.append((*self._span(there), said))
+
+    def _merge(self, node: ast.expr, old: dict[str, str], new: dict[str, str]) -> bool:
+        """Change the named values of a call or dict that differ; say whether that was possible."""
+        if isinstance(node, ast.Call) and not node.args and all(each.arg for each in node.keywords):
+            values = {str(each.arg): each.value for each in node.keywords}
+            glue = "{}={}"
+        elif isinstance(node, ast.Dict) and all(isinstance(each, ast.Constant) for each in node.keys):
+            values = {str(each.value): value for each, value in zip(node.keys, node.values, strict=True)}  # type: ignore[union-attr]
+            glue = '"{}": {}'
+        else:
+            return False
+        if (
+            not values
+            or set(old) - set(new)
+            or [each for each in new if each in values] != [each for each in values if each in new]
+        ):
+            return False
+        for name, said in new.items():
+            if name in values and old.get(name) != said:
+                self._edits.append((*self._span(values[name]), said))
+        added = [glue.format(name, said) for name, said in new.items() if name not in values]
         if added:
-            self._append(call, added)
+            self._append(list(values.values())[-1], node, added)
+        return True
 
     def insert_view(self, name: str, said: str, before: ast.Call) -> None:
         """Define a new view before the statement a call stands in."""
@@ -106,7 +154,9 @@ class _File:
         statement = next(each for each in self.tree.body if each.lineno <= before.lineno <= (each.end_lineno or 0))
         place = self._starts[statement.lineno - 1]
         self._views[name] = name
-        self._edits.append((place, place, f"{name} = {said.replace('FeatureView', self.names.word('FeatureView'), 1)}\n\n"))
+        self._edits.append(
+            (place, place, f"{name} = {said.replace('FeatureView', self.names.word('FeatureView'), 1)}\n\n")
+        )
 
     def need(self, path: str) -> None:
         """Import an estimator's class where the file does not have it."""
@@ -125,15 +175,19 @@ class _File:
             body = body[:start] + said.encode("utf-8") + body[end:]
         return body.decode("utf-8")
 
-    def _append(self, call: ast.Call, words: dict[str, str]) -> None:
-        last = max([*call.args, *(each.value for each in call.keywords)], key=lambda each: self._span(each)[1])
+    def _append(self, last: ast.expr, inside: ast.expr, items: list[str]) -> None:
+        """Add items after the last one, on lines of their own where that one has its own."""
+        own = last.lineno != inside.lineno
+        lead = last.col_offset
+        if own:
+            line = self.text.splitlines()[last.lineno - 1]
+            lead = len(line) - len(line.lstrip())
+        glue = f",\n{' ' * lead}" if own else ", "
         end = self._span(last)[1]
-        body = self.text.encode("utf-8")
-        rest = body[end : self._span(call)[1]]
-        several = call.lineno != call.end_lineno
-        step, lead = ("\n    ", ",") if several else (" ", ",")
-        said = "".join(f"{lead}{step}{word}={text}" for word, text in words.items())
-        self._edits.append((end, end, said if rest else said))
+        self._edits.append((end, end, "".join(f"{glue}{each}" for each in items)))
+
+    def _last(self, call: ast.Call) -> ast.expr:
+        return max([*call.args, *(each.value for each in call.keywords)], key=lambda each: self._span(each)[1])
 
     def _span(self, node: ast.expr) -> tuple[int, int]:
         end = self._starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
@@ -162,7 +216,19 @@ class _File:
 
 
 def _Prefixed(prefix: str) -> dict[str, str]:  # noqa: N802 - reads as what it makes
-    words = ("Each", "Every", "FeatureView", "Model", "Table", "features", "loop", "monitors", "splits", "tasks", "traffic")
+    words = (
+        "Each",
+        "Every",
+        "FeatureView",
+        "Model",
+        "Table",
+        "features",
+        "loop",
+        "monitors",
+        "splits",
+        "tasks",
+        "traffic",
+    )
     return {word: prefix + word for word in words}
 
 
@@ -171,5 +237,3 @@ def _public(module: str) -> str:
     parts = module.split(".")
     hidden = next((place for place, each in enumerate(parts) if each.startswith("_")), len(parts))
     return ".".join(parts[:hidden])
-
-

@@ -122,7 +122,7 @@ def find(project: Project, said: Run | int | str, *, model: str | None = None) -
     if at:
         project.manifest.model(name)
         return _version(project, name, version)
-    if text.isdigit() and len(text) < _SHORTEST or text == "champion":
+    if (text.isdigit() and len(text) < _SHORTEST) or text == "champion":
         return _version(project, model or _only(project, text), text)
     return _by_id(project, text)
 
@@ -146,13 +146,13 @@ def _only(project: Project, said: str) -> str:
 
 
 def _by_id(project: Project, text: str) -> Run:
-    known = {
-        each.run_id: each for name in project.manifest.models for each in registry.versions(project.places, name)
-    }
+    known = {each.run_id: each for name in project.manifest.models for each in registry.versions(project.places, name)}
     found = [each for run_id, each in known.items() if run_id == text or (len(text) >= 6 and run_id.startswith(text))]
     if len(found) != 1:
         said = "several runs begin" if found else "no run of this project's models begins"
-        raise NotFound(f"{said} with {text!r}", expected="what train returned, 'late@3', or an id", do=near(text, known))
+        raise NotFound(
+            f"{said} with {text!r}", expected="what train returned, 'late@3', or an id", do=near(text, known)
+        )
     return Run(found[0])
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ _FIRST = ("of", "step")
 """Words of rows, which stand without their name."""
 
 
-class Unwritten(Exception):  # noqa: N818 - not an error of the user: the caller says what to paste
+class Unwritten(Exception):
     """Something cannot be written in the words of a file; the argument says what."""
 
 
@@ -180,27 +181,35 @@ def _option(value: Any, names: Names) -> str:
     return f"{names.word(module)}.{kind.__name__}({inner})"
 
 
-def _estimator(said: Estimator) -> str:
-    """Write an estimator by its class, with the parameters that are not its defaults."""
+def parameters(said: Estimator) -> dict[str, str]:
+    """Write the parameters of an estimator that are not its defaults, each as source."""
     module, _, name = said.path.partition(":")
     usual: dict[str, Any] = {}
-    try:
+    with contextlib.suppress(ImportError, AttributeError, TypeError):  # else every parameter is written: the same
         usual = getattr(importlib.import_module(module), name)().get_params(deep=False)
-    except (ImportError, AttributeError, TypeError):
-        pass  # without its defaults every parameter is written, which says the same
     params = dict(said.params)
     changed = {each: value for each, value in params.items() if each not in usual or usual[each] != value}
     changed |= {each: None for each, value in usual.items() if value is not None and each not in params}
-    return _fold(f"{name}(", [f"{each}={literal(value)}" for each, value in changed.items()], ")", indent=4)
+    return {each: literal(value) for each, value in changed.items()}
+
+
+def more_roles(before: Sequence[Role], after: Sequence[Role], names: Names) -> list[str]:
+    """Write the roles that come after those there were; empty when those there were changed."""
+    if tuple(after[: len(before)]) != tuple(before):
+        return []
+    return [_role(each, names) for each in after[len(before) :]]
+
+
+def _estimator(said: Estimator) -> str:
+    name = said.path.partition(":")[2]
+    return _fold(f"{name}(", [f"{each}={text}" for each, text in parameters(said).items()], ")", indent=4)
 
 
 def _changed(value: Any) -> dict[str, Any]:
     """Return the fields of a record that are not its defaults."""
     if isinstance(value, msgspec.Struct):
         fields = msgspec.structs.fields(value)
-        return {
-            each.name: getattr(value, each.name) for each in fields if getattr(value, each.name) != _default(each)
-        }
+        return {each.name: getattr(value, each.name) for each in fields if getattr(value, each.name) != _default(each)}
     return {
         each.name: getattr(value, each.name)
         for each in dataclasses.fields(value)

@@ -187,6 +187,7 @@ def asked(project: Project, query: str) -> show.Answer:
 
 def reading(project: Project, pins: dict[str, int], detail: dict[str, Any]) -> None:
     """Write down on the ledger that a person read data."""
+    project.read.update(dict.fromkeys(pins.items()))
     project.ledger.record(actor=project.actor, act="table.read", subject=show.spelled(pins), detail=detail)
 
 
