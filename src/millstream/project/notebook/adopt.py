@@ -127,7 +127,7 @@ def _refuse_other(project: Project, file: Path, after: str, wanted: Manifest, na
         _mirror(project.root, aside, file.relative_to(project.root), after)
         relative = str(file.relative_to(project.root))
         try:
-            said = load(aside, cache=Path(scratch) / "manifests")
+            said = load(aside, cache=project.places.manifests)  # by content: the files are about to say this
         except MillstreamError as wrong:
             raise _paste(wanted, name, relative, f"the edited file does not load: {wrong.happened}") from None
         if not same(said, wanted, name):
