@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import os
 import re
 import tomllib
@@ -135,9 +137,21 @@ class Places(msgspec.Struct, frozen=True):
         return self.state / "run"
 
     @property
+    def cache(self) -> Path:
+        """What can be computed again: training sets of notebooks."""
+        return self.state / "cache"
+
+    @property
     def clock(self) -> Path:
         """Instant of the replay clock, which all environments share."""
         return (self.over or self).state / "clock"
+
+
+def whoami() -> str:
+    """Return who acts, as asserted: MILLSTREAM_USER, else the login name."""
+    with contextlib.suppress(OSError, KeyError):
+        return os.environ.get("MILLSTREAM_USER") or getpass.getuser()
+    return "somebody"
 
 
 def read(root: Path, environment: str | None = None) -> Settings:

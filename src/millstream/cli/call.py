@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
 import os
 import signal
@@ -12,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from millstream.errors import MillstreamError, NotFound
-from millstream.settings import FILE
+from millstream.errors import MillstreamError, NotFound, UserError
+from millstream.settings import FILE, whoami
 
 
 def find_root(start: Path | None) -> Path:
@@ -31,11 +30,17 @@ def find_root(start: Path | None) -> Path:
     )
 
 
-def whoami() -> str:
-    """Return who acts, as asserted: MILLSTREAM_USER, else the login name."""
-    with contextlib.suppress(OSError, KeyError):
-        return os.environ.get("MILLSTREAM_USER") or getpass.getuser()
-    return "somebody"
+def one_file(*, csv: Path | None, parquet: Path | None) -> str | None:
+    """Return the file to write, absolute; refuse two, and an ending that says something else."""
+    if csv is not None and parquet is not None:
+        raise UserError("both --csv and --parquet were given", expected="one of them")
+    chosen = csv or parquet
+    if chosen is None:
+        return None
+    ending = ".csv" if csv is not None else ".parquet"
+    if chosen.suffix != ending:
+        raise UserError(f"{chosen.name} does not end in {ending}", expected=f"for instance {chosen.stem}{ending}")
+    return str(chosen.resolve())
 
 
 def call(root: Path, command: str, arguments: dict[str, Any]) -> Any:

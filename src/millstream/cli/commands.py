@@ -358,11 +358,42 @@ def verify(project: ProjectOption = None, as_json: JsonOption = False) -> None:
 @app.command()
 def sql(
     query: Annotated[str, typer.Argument(help="A SELECT in DuckDB's dialect over the project's tables.")],
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write every row to this CSV file.")] = None,
+    parquet: Annotated[Path | None, typer.Option("--parquet", help="Write every row to this Parquet file.")] = None,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask pinned versions of the tables; the read goes on the ledger."""
-    _do("sql", project, as_json=as_json, query=query)
+    with calls.told(as_json=as_json):
+        out = calls.one_file(csv=csv, parquet=parquet)
+    _do("sql", project, as_json=as_json, query=query, out=out)
+
+
+@app.command()
+def lab(
+    project: ProjectOption = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port; a free one when left out.")] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a starter notebook if there is none, and open JupyterLab on the project."""
+    with calls.told(as_json=as_json):
+        from millstream.cli import notebooks
+
+        notebooks.lab(calls.find_root(project), port=port, browser=browser, as_json=as_json)
+
+
+@app.command()
+def mlflow(
+    project: ProjectOption = None,
+    port: Annotated[int, typer.Option("--port", help="Port of the page.")] = 5000,
+    as_json: JsonOption = False,
+) -> None:
+    """Open MLflow's own page on the project's runs, or say how to."""
+    with calls.told(as_json=as_json):
+        from millstream.cli import notebooks
+
+        notebooks.mlflow(calls.find_root(project), port=port, as_json=as_json)
 
 
 @app.command()

@@ -366,7 +366,13 @@ def verify(record: dict[str, Any]) -> None:
 
 
 def sql(record: dict[str, Any]) -> None:
-    """Show the rows of a query."""
+    """Show the rows of a query, or where they were written."""
+    if record["out"]:
+        say(
+            f"{number(record['count'])} rows from {_pins(record['pins'])} written to {escape(record['out'])}",
+            tone="good",
+        )
+        return
     table(*record["columns"], rows=record["rows"])
     console.print(f"[dim]{number(record['count'])} rows from {_pins(record['pins'])}[/]")
 
@@ -416,6 +422,16 @@ def _shown_values(column: dict[str, Any]) -> str:
 
 def _end(text: str | None) -> str | None:
     return None if text is None else text.removesuffix("+00:00").removesuffix(":00").removesuffix(" 00:00")
+def lab(record: dict[str, Any]) -> None:
+    """Show where the notebook is, and what opens it."""
+    wrote = "wrote" if record["written"] else "kept"
+    say(f"{wrote} [bold]{escape(record['notebook'])}[/]", tone="good")
+
+
+def mlflow(record: dict[str, Any]) -> None:
+    """Show how any MLflow client reaches the runs."""
+    console.print(f"runs and models are at  [bold]{escape(record['tracking_uri'])}[/]", soft_wrap=True)
+    console.print(f"[dim]in Python: mlflow.set_tracking_uri({record['tracking_uri']!r})[/]", soft_wrap=True)
 
 
 def up(address: Any, scoring_url: str) -> None:

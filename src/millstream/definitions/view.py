@@ -63,7 +63,9 @@ class FeatureView:
         >>> weather.on({"airport": "dest"}, name="weather_at_dest").name
         'weather_at_dest'
         """
-        return Role(view=self.name, keys=dict(keys), name=name, at=at)
+        role = Role(view=self.name, keys=dict(keys), name=name, at=at)
+        object.__setattr__(role, "_defined", self)  # so that a notebook can use a view that no file defines yet
+        return role
 
     def _refuse_contradictions(self) -> None:
         if not self.features:
@@ -92,3 +94,9 @@ class Role:
     keys: dict[str, str]
     name: str
     at: At = "decided_at"
+
+    @property
+    def defined(self) -> FeatureView | None:
+        """The view itself where the role was made from it in this process; no part of the record."""
+        found: FeatureView | None = getattr(self, "_defined", None)
+        return found

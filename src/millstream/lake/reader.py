@@ -86,7 +86,7 @@ class Reader:
         self, table: Table, version: TableVersion, between: Between | None, *, trusted: bool
     ) -> tuple[Shape, pl.DataFrame] | None:
         """Answer from a read of the same version that was at least as wide."""
-        masked = quarantine.latest(self._catalog.state, table.name) if trusted else 0
+        masked = self._masked_so_far(table) if trusted else 0
         for place, wide, read in list(self._reads):
             if place == (table.name, version.version, trusted, masked) and _covers(wide, between):
                 shape, frame = read
@@ -104,8 +104,13 @@ class Reader:
         trusted: bool,
         read: tuple[Shape, pl.DataFrame],
     ) -> None:
-        masked = quarantine.latest(self._catalog.state, table.name) if trusted else 0
+        masked = self._masked_so_far(table) if trusted else 0
         self._reads.appendleft(((table.name, version.version, trusted, masked), between, read))
+
+    def _masked_so_far(self, table: Table) -> int:
+        """Return a number that grows whenever something of a table, or of what it is computed of, is masked."""
+        own = quarantine.latest(self._catalog.state, table.name)
+        return own + sum(self._masked_so_far(self._catalog.table(each)) for each in table.of)
 
     def quarantined(self, name: str, number: int) -> pl.DataFrame:
         """Return what is masked at a version: key columns, ``version`` of the check, ``check``, ``reason``."""

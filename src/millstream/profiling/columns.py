@@ -157,7 +157,7 @@ def _whole_bars(values: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[Count, .
 
 
 def _top(present: pl.Series, kind: Kind, distinct: int) -> tuple[Count, ...]:
-    if present.is_empty() or kind in ("other", "time", "number") and distinct > 50:
+    if present.is_empty() or (kind in ("other", "time", "number") and distinct > 50):
         return ()
     if kind == "other" or (distinct == present.len() and distinct > TOP):
         return ()

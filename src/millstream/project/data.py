@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from millstream.definitions.steps import code_of
-from millstream.errors import ContractBroken, MillstreamError
+from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError
 from millstream.state import contracts, quarantine, versions
 from millstream.types import parse_instant
 
@@ -307,9 +308,15 @@ def quarantined(project: Project, table: str, version: int) -> int:
     return quarantine.count(project.state, table, version)
 
 
-def sql(project: Project, *, query: str, actor: str = "somebody") -> dict[str, Any]:
-    """Run a SELECT over the heads of the tables it names; the read goes on the ledger."""
+def sql(project: Project, *, query: str, out: str | None = None, actor: str = "somebody") -> dict[str, Any]:
+    """Run a SELECT over the heads of the tables it names; the read goes on the ledger.
+
+    With ``out`` every row goes into that file, CSV or Parquet by its ending, which appears whole or not at all.
+    """
+    _refuse_ending(out)
     frame, pins = project.lake.query(query)
+    if out is not None:
+        _write(frame, Path(out))
     subject = " ".join(f"{name}@{version}" for name, version in pins.items())
     project.ledger.record(actor=actor, act="table.read", subject=subject, detail={"sql": query, "rows": frame.height})
     shown = frame.head(_SHOWN)
@@ -318,7 +325,38 @@ def sql(project: Project, *, query: str, actor: str = "somebody") -> dict[str, A
         "rows": [[_plain(value) for value in row] for row in shown.rows()],
         "count": frame.height,
         "pins": dict(pins),
+        "out": out,
     }
+
+
+def _refuse_ending(out: str | None) -> None:
+    if out is not None and Path(out).suffix not in (".csv", ".parquet"):
+        raise UserError(f"{Path(out).name} is neither .csv nor .parquet", expected="one of these endings")
+
+
+def _write(frame: pl.DataFrame, out: Path) -> None:
+    """Write rows aside and let the file appear in one step."""
+    import polars as pl
+
+    scratch = out.with_name(f".{out.name}.new")
+    try:
+        if out.suffix == ".csv":
+            frame.write_csv(scratch)
+        else:
+            frame.write_parquet(scratch)
+        scratch.replace(out)
+    except FileNotFoundError:
+        raise NotFound(f"there is no folder {out.parent}", do=f"mkdir -p {out.parent}") from None
+    except OSError as wrong:
+        raise StorageFull(
+            f"{out} could not be written: {wrong}", do="free some space, or choose another place"
+        ) from None
+    except pl.exceptions.PolarsError as wrong:
+        raise UserError(
+            f"{out.name} cannot hold the rows: {wrong}", expected="plain columns", do="use --parquet"
+        ) from None
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _plain(value: Any) -> Any:

@@ -27,7 +27,7 @@ def plan(project: Project, model: str) -> FeaturePlan:
     """Resolve what a model reads, against the heads of its tables."""
     from millstream.features import compile_plan
 
-    wanted = _tables(project, model)
+    wanted = tables_of(project, model)
     frames = {name: project.lake.schema(name) for name in wanted}
     known = {name: project.lake.known(name) for name in wanted}
     return compile_plan(project.manifest, model, frames, known, timezone=project.settings.timezone)
@@ -55,8 +55,11 @@ def train(
     rows, tested, verdict = _judged(project, model, until)
     with tempfile.TemporaryDirectory(dir=project.places.state) as scratch:
         folder = Path(scratch) / "artifact"
-        record = training.train(project.manifest, rows, folder=folder, tested=tested, verdict=verdict)
-        tags = {"millstream.actor": actor, "millstream.job": job, **described(project.root, project.manifest.digest)}
+        record = training.train(
+            project.manifest, rows, folder=folder, tested=tested, verdict=verdict, tell=project.progress
+        )
+        code = {**described(project.root, project.manifest.digest), **project.origin}
+        tags = {"millstream.actor": actor, "millstream.job": job, **code}
         version = registry.register(
             project.tracking, folder, places=project.places, ledger=project.ledger, actor=actor, tags=tags, note=note
         )
@@ -118,15 +121,18 @@ def _judged(project: Project, model: str, until: str | None) -> tuple[TrainingSe
     from millstream import training
 
     definition = project.manifest.model(model)
-    refuse_broken(project, _tables(project, model))
+    refuse_broken(project, tables_of(project, model))
     try:
         end: datetime = parse_instant(until) if until else project.clock.now()
     except ValueError as wrong:
         raise UserError(str(wrong)) from None
     wanted = plan(project, model)
     at = min(static_instant(project, wanted.rows_table), end)
-    rows = training.build_set(wanted, project.lake.read, until=end, static_at=at)
-    tested = training.backtest(definition, rows, champion=_champion(project, model))
+    if project.kept is not None:  # a notebook keeps what it computed
+        rows = project.kept(wanted, end, at)
+    else:
+        rows = training.build_set(wanted, project.lake.read, until=end, static_at=at)
+    tested = training.backtest(definition, rows, champion=_champion(project, model), tell=project.progress)
     return rows, tested, training.judge(tested)
 
 
@@ -145,14 +151,14 @@ def _champion(project: Project, model: str) -> Champion | None:
     return read_champion(Path(release.path), name=release.name) if release is not None else None
 
 
-def _tables(project: Project, model: str) -> list[str]:
-    """Name the tables a model reads, those its derived tables are computed of included."""
+def tables_of(project: Project, model: str, *, features: bool = True) -> list[str]:
+    """Name the tables a model reads, their inputs included; without ``features`` those of rows and label only."""
     definition = project.manifest.model(model)
     wanted = [
         definition.rows.of,
         *(
             str(view.of)
-            for role in definition.features
+            for role in (definition.features if features else ())
             if isinstance((view := project.manifest.view(role.view)).of, str)
         ),
     ]

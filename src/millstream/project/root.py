@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 import typing
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -17,6 +18,7 @@ from millstream.definitions.load import load
 from millstream.definitions.manifest import Manifest
 from millstream.errors import NotFound, Refused, UserError, near
 from millstream.ledger import Ledger
+from millstream.project.door import Door, said_aloud
 from millstream.state import State
 from millstream.state.lock import ProjectLock
 
@@ -62,7 +64,7 @@ BY_COMMAND = frozenset({"ingest", "refresh", "check", "release", "approve", "rej
 """What changes production, and so is done by a command, the page or the loop, and not by a notebook."""
 
 
-class Project:
+class Project(Door):
     """A project: a git folder with ``millstream.toml`` and definitions.
 
     Parameters
@@ -103,6 +105,8 @@ class Project:
         self._lock = ProjectLock(self.places.run, holder=holder) if lock else None
         self.tell: Callable[[], object] = lambda: self.run("mirror")
         """Tell other systems what became true; a control plane lets its worker do it while nobody waits."""
+        self.progress: Callable[[str], None] = lambda line: None
+        """Called with a line at each stage of long work; a notebook prints it."""
 
     @cached_property
     def state(self) -> State:
@@ -220,6 +224,10 @@ def checked(command: str, function: Callable[..., Any], arguments: Mapping[str, 
 def open(root: str | Path = ".", *, environment: str | None = None) -> Project:
     """Open a project for reading, training and scoring from a notebook or script.
 
+    The nearest project upward of a folder is meant, so a notebook in ``notebooks/`` opens ``"."``. It takes no lock:
+    servers, commands and other notebooks may work beside it. The folder is importable afterwards, so that
+    ``from flights import late`` finds the definitions.
+
     Parameters
     ----------
     root
@@ -234,4 +242,10 @@ def open(root: str | Path = ".", *, environment: str | None = None) -> Project:
     ...
     millstream.errors.NotFound: ...
     """
-    return Project(root, environment=environment, notebook=True)
+    here = Path(root).resolve()
+    home = next((each for each in (here, *here.parents) if here.is_dir() and (each / settings_.FILE).exists()), here)
+    project = Project(home, environment=environment, notebook=True)
+    if str(home) not in sys.path:
+        sys.path.append(str(home))
+    project.progress = said_aloud
+    return project

@@ -89,13 +89,16 @@ def release(
     if chosen is None:
         raise Refused(f"{model} was never trained", expected="a registered version", do=f"millstream train {model}")
     folder = Path(chosen.path)
+    code = git.source(project.root, project.manifest.digest, patch=dirty)
+    if of_notebook(project, model, chosen.version):
+        code |= _defined_elsewhere(project, folder, f"{model}@{chosen.version}", dirty=dirty)
     built = project.releases.build(
         folder,
         actor=actor,
         trained_by=trainer(project, model, chosen.version),
         note=note,
         model_version=chosen.version,
-        code=git.source(project.root, project.manifest.digest, patch=dirty),
+        code=code,
     )
     if (status := rows.get(project.state, built.id).status) in ("live", "retired"):
         said = f"{model}@{built.said.version} is live already" if status == "live" else f"{built.name} was live before"
@@ -165,6 +168,38 @@ def trainer(project: Project, model: str, version: int) -> str:
     named = f"{model}@{version}"
     found = [each for each in project.ledger.rows(act="model.register", subject=named) if each.subject == named]
     return found[0].actor if found else "unknown"
+
+
+def of_notebook(project: Project, model: str, version: int) -> bool:
+    """Say whether a version was trained from a definition that was in no file, from the ledger."""
+    named = f"{model}@{version}"
+    found = [each for each in project.ledger.rows(act="model.register", subject=named) if each.subject == named]
+    return bool(found) and found[0].detail.get("origin") == "notebook"
+
+
+def _defined_elsewhere(project: Project, folder: Path, name: str, *, dirty: bool) -> dict[str, str]:
+    """Refuse a version whose definition the files do not have; with ``dirty`` what differs comes along.
+
+    Raises
+    ------
+    Refused
+        Naming what to do.
+    """
+    from millstream.project.notebook import source
+    from millstream.training.artifact import read_manifest
+
+    model, then = name.partition("@")[0], read_manifest(folder)
+    if source.meaning(then, model) == source.meaning(project.manifest, model):
+        return {}
+    before, after = source.told(project.manifest, model), source.told(then, model)
+    differs = source.difference(before, after, old="the definition files", new=name)
+    if not dirty:
+        raise Refused(
+            f"{name} was trained in a notebook from a definition that the project's files do not have:\n{differs}",
+            expected="the definition of what is released, in a commit",
+            do=f'p.adopt("{name}") in a notebook, git commit, then release again; or --dirty to keep the difference',
+        )
+    return {"dirty": "yes", "definition": differs}
 
 
 def approve(

@@ -112,7 +112,14 @@ def register(
     number = tracking.register(record.model, run_id, tags=said)
     kept = _keep(places, artifact, msgspec.structs.replace(record, run_id=run_id), number=number)
     made = _described(kept)
-    detail = {"run": run_id, "content_hash": made.content_hash, "pins": made.pins, "goal_value": made.goal_value}
+    detail: dict[str, object] = {
+        "run": run_id,
+        "content_hash": made.content_hash,
+        "pins": made.pins,
+        "goal_value": made.goal_value,
+    }
+    if "millstream.origin" in (tags or {}):  # defined in a notebook: a release asks for the definition in a commit
+        detail["origin"] = dict(tags or {})["millstream.origin"]
     tracking.tag(run_id, {"millstream.version": str(number)})
     ledger.record(actor=actor, act="model.register", subject=f"{made.name}@{number}", detail=detail)
     return made

@@ -56,6 +56,11 @@ class Tracking:
         """Import MLflow and bring the database to its schema; at once when that is done already."""
         self._client.get_experiment_by_name("Default")
 
+    def experiment(self, name: str) -> str:
+        """Return the id of a model's experiment, made if need be."""
+        with self._translated():
+            return self._experiment(name)
+
     def log_run(self, record: RunRecord, model: StoredModel, *, files: Path | None = None) -> str:
         """Log one finished training and its model; return the run's id.
 

@@ -1,0 +1,170 @@
+"""Two recipes on the same rows: every metric with its range, and how the definitions differ."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+import msgspec
+import polars as pl
+
+from millstream.definitions.manifest import Manifest, gather
+from millstream.errors import UserError
+from millstream.metrics.registry import metric
+from millstream.project.notebook import show, source
+from millstream.project.notebook.runs import Run, find
+from millstream.types import parse_instant
+
+if TYPE_CHECKING:
+    from millstream.project.root import Project
+    from millstream.training import Backtest, TrainingSet
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How one run does beside another.
+
+    Parameters
+    ----------
+    run, other
+        Their names.
+    frame
+        One row a metric: both values on the same rows, how much better the run is (negative is worse) with a 95 %
+        range from drawing whole days, and the share of draws in which it is worse.
+    diff
+        How the definitions differ, as ``diff -u`` shows it; empty when they say the same.
+    says
+        The goal metric in words.
+    """
+
+    run: str
+    other: str
+    frame: pl.DataFrame
+    diff: str
+    says: str
+
+    def __repr__(self) -> str:
+        return "\n".join([self._title, self.says, show.as_text(self.frame), self.diff or self._same])
+
+    def _repr_html_(self) -> str:
+        diff = f"<pre>{escape(self.diff)}</pre>" if self.diff else self._same
+        return show.block(self._title, self.says, show.table(self.frame), _picture(self.frame), diff)
+
+    @property
+    def _title(self) -> str:
+        return f"{self.run} beside {self.other}, both replayed on the same rows"
+
+    @property
+    def _same(self) -> str:
+        return "the definitions say the same"
+
+
+def compared(project: Project, run: Run | int | str, other: Run | int | str) -> Compared:
+    """Replay both recipes at the same cuts of the same rows and judge the one beside the other.
+
+    Neither answers a row it has learnt from, whenever the two were trained: at each cut both are fitted on what was
+    known then.
+
+    Raises
+    ------
+    UserError
+        When the two predict different rows or labels, so that nothing can be compared.
+    """
+    from millstream.training import backtest, judge
+
+    ours = find(project, run)
+    theirs = find(project, other, model=ours.model)
+    first, second = (_rows(project, each, like=ours) for each in (ours, theirs))
+    _refuse_other_rows(ours, theirs, first, second)
+    rival = theirs.definition.but(
+        name=ours.model, split=ours.definition.split, metrics=ours.definition.metrics, goal=ours.goal
+    )
+    tested = backtest(ours.definition, first, tell=project.progress)
+    project.progress(f"replaying {theirs.name}")
+    against = backtest(rival, second, tell=project.progress)
+    tested = _beside(tested, against, name=theirs.name)
+    rows, says = [], ""
+    for name in tested.report.metrics:
+        values = [tested.report.pooled[each].get(name) for each in ("candidate", "champion")]
+        if metric(name).signed:
+            rows.append((name, *values, None, None, None, None))
+            continue
+        report = msgspec.structs.replace(tested.report, goal=name)
+        said = judge(dataclasses.replace(tested, report=report)).comparisons[-1]
+        rows.append((name, *values, said.gain, said.low, said.high, said.probability_worse))
+        says = said.says if name == ours.goal else says
+    columns = ("metric", ours.name, theirs.name, "gain", "low", "high", "probability worse")
+    before, after = (source.told(each.manifest, each.model) for each in (theirs, ours))
+    return Compared(
+        run=ours.name,
+        other=theirs.name,
+        frame=show.records(columns, rows),
+        diff=source.difference(before, after, old=theirs.name, new=ours.name),
+        says=says,
+    )
+
+
+def _rows(project: Project, run: Run, *, like: Run) -> TrainingSet:
+    """Build the rows of a run at the table versions and the end of another, out of what is kept."""
+    from millstream.project.door import as_if
+    from millstream.project.learn import plan
+    from millstream.project.notebook.rows import keep
+
+    then = as_if(project, _with_views(project.manifest, run.manifest, run.model))
+    end = parse_instant(like.record.until) if like.record.until else None
+    return keep(then, plan(then, run.model), until=end, pins=like.pins)
+
+
+def _with_views(now: Manifest, then: Manifest, name: str) -> Manifest:
+    """Return today's definitions with a model and its views as they were."""
+    model = then.model(name)
+    views = {**now.views, **{role.view: then.view(role.view) for role in model.features}}
+    return gather([*now.tables.values(), *views.values(), *{**now.models, name: model}.values()])
+
+
+def _beside(tested: Backtest, against: Backtest, *, name: str) -> Backtest:
+    """Put another recipe's answers where a champion's would stand."""
+    pooled = {
+        **tested.report.pooled,
+        "champion": against.report.pooled["candidate"],
+        "candidate_beside_champion": tested.report.pooled["candidate"],
+    }
+    report = msgspec.structs.replace(tested.report, champion=name, pooled=pooled)
+    return dataclasses.replace(tested, report=report, champion=against.candidate)
+
+
+def _refuse_other_rows(ours: Run, theirs: Run, first: TrainingSet, second: TrainingSet) -> None:
+    columns = [*first.plan.row_key, "decided_at", "label"]
+    missing = [each for each in columns if each not in second.frame.columns]
+    if missing or not first.frame.select(columns).equals(second.frame.select(columns), null_equal=True):
+        raise UserError(
+            f"{ours.name} and {theirs.name} do not predict the same rows or labels, so no metric compares them",
+            expected="two recipes with the same rows= and label=",
+        )
+
+
+def _picture(frame: pl.DataFrame) -> str:
+    """Draw the range of each gain around zero, as wide as its own range: right of the line is better."""
+    drawn = frame.drop_nulls(["gain", "low", "high"])
+    rows = []
+    for place, each in enumerate(drawn.iter_rows(named=True)):
+        reach = max(abs(each["low"]), abs(each["high"]), 1e-12) * 1.1
+        low, gain, high = (260 + 120 * each[name] / reach for name in ("low", "gain", "high"))
+        y = 16 + 22 * place
+        colour = "#2a7d4f" if each["low"] > 0 else "#b3372f" if each["high"] < 0 else "#777"
+        rows.append(
+            f"<text x='0' y='{y + 4}' font-size='12'>{escape(each['metric'])}</text>"
+            f"<line x1='{low:.1f}' x2='{high:.1f}' y1='{y}' y2='{y}' stroke='{colour}' stroke-width='3'/>"
+            f"<circle cx='{gain:.1f}' cy='{y}' r='4' fill='{colour}'/>"
+        )
+    if not rows:
+        return ""
+    tall = 22 * len(rows) + 24
+    return (
+        f"<svg role='img' aria-label='gain of each metric with its range; right of the line is better' width='420' "
+        f"height='{tall}' fill='currentColor'><line x1='260' x2='260' y1='2' y2='{tall - 16}' stroke='currentColor' "
+        f"stroke-dasharray='3 3'/>{''.join(rows)}<text x='268' y='{tall - 2}' font-size='11'>better</text>"
+        f"<text x='218' y='{tall - 2}' font-size='11'>worse</text></svg>"
+    )

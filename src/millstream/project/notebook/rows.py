@@ -1,0 +1,197 @@
+"""A training set in a notebook: rows, features as known then, labels, and why each number is what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import polars as pl
+
+from millstream.errors import BadData, NotFound, UserError
+from millstream.project.learn import plan as resolved
+from millstream.project.learn import static_instant, tables_of
+from millstream.project.notebook import show
+from millstream.project.notebook.frames import to_pandas
+from millstream.project.notebook.sets import build
+from millstream.project.notebook.tables import instant, reading, refuse_strange
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from millstream.features.plan import FeaturePlan
+    from millstream.project.notebook.why import Why
+    from millstream.project.root import Project
+    from millstream.training import TrainingSet
+
+
+class TrainingRows:
+    """Rows joined to features as known when each was decided, and to labels.
+
+    Parameters
+    ----------
+    project
+        Where the tables are.
+    found
+        The set.
+
+    Attributes
+    ----------
+    frame
+        Polars: keys, request fields, ``decided_at``, ``label`` (NULL is unlabelled), ``label_known_at`` and one
+        column a feature, by decision and key.
+    pins
+        Table to the version that was read.
+    """
+
+    def __init__(self, project: Project, found: TrainingSet) -> None:
+        self._project = project
+        self._set = found
+        self.frame = found.frame
+        self.pins = dict(found.pins)
+        self.model = found.plan.model
+        self.since, self.until = found.since, found.until
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Name the columns the model sees, in its order."""
+        return self._set.plan.names
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Count rows: in all, without a label by now, and at the hold-out's cut those purged, fitted and tested."""
+        from millstream.training.folds import origins
+        from millstream.training.splits import NEVER
+
+        try:
+            split = origins(self._project.manifest.model(self.model), self._set)[-1]
+        except BadData:  # too short to hold anything out; what can be counted is
+            return {"total": self._set.rows, "unlabelled": int((self._set.known == NEVER).sum())}
+        return dict(msgspec.to_builtins(split.counts))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the rows in pandas."""
+        return to_pandas(self.frame)
+
+    def why(self, column: str, *, row: int | Mapping[str, Any]) -> Why:
+        """Show the facts behind one number: those in its window, and those left out because they came too late.
+
+        Parameters
+        ----------
+        column
+            A feature (``carrier_form.late_share_7d``) or ``label``.
+        row
+            Position in ``frame``, from 0, or the row's key (``{"flight_id": 7}``).
+
+        Raises
+        ------
+        NotFound
+            For a column or row that is not there.
+        """
+        from millstream.project.notebook.why import explained
+
+        return explained(self._project, self._set, column, self._position(row))
+
+    def _position(self, row: int | Mapping[str, Any]) -> int:
+        height = self.frame.height
+        if isinstance(row, Mapping):
+            key = self._set.plan.row_key
+            if set(row) != set(key):
+                raise UserError(
+                    f"{dict(row)} is no key of a row", expected=f"{{{', '.join(f'{each!r}: ...' for each in key)}}}"
+                )
+            same = pl.all_horizontal(pl.col(name) == value for name, value in row.items())
+            found = self.frame.select(same.fill_null(False).arg_true())
+            if not found.height:
+                raise NotFound(
+                    f"no row of the set has {dict(row)}", expected=f"one of {height:,} rows, since and until kept"
+                )
+            return int(found.item(0, 0))
+        if isinstance(row, bool) or not isinstance(row, int):
+            raise UserError(f"row is {row!r}", expected=f"a position from 0 to {height - 1}, or the row's key")
+        if not -height <= row < height:
+            raise NotFound(f"the set has no row {row}", expected=f"a position from 0 to {height - 1}")
+        return row % height
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self.frame.iter_rows(named=True)
+
+    @property
+    def _title(self) -> str:
+        span = " to ".join(f"{each:%Y-%m-%d %H:%M}" if each else "the beginning" for each in (self.since, self.until))
+        return f"training set of {self.model}: {len(self.features)} features, decided {span}"
+
+    @property
+    def _tail(self) -> str:
+        counts = ", ".join(f"{name} {value:,}" for name, value in self.counts.items())
+        return f"{counts}; from {show.spelled(self.pins)}"
+
+    def __repr__(self) -> str:
+        return f"{self._title}\n{show.as_text(self.frame.head(5))}\n{self._tail}"
+
+    def _repr_html_(self) -> str:
+        seen = show.table(summary(self.frame, self.features), rows=200)
+        return show.block(self._title, show.table(self.frame.head(5)), seen, self._tail)
+
+
+def made(
+    project: Project,
+    model: str,
+    *,
+    since: str | datetime | None = None,
+    until: str | datetime | None = None,
+    pins: Mapping[str, int] | None = None,
+) -> TrainingRows:
+    """Build the training set of a model; the read goes on the ledger."""
+    start, end = instant(since), instant(until)
+    found = keep(project, resolved(project, model), since=start, until=end, pins=pins)
+    detail = {"training_set": model, "rows": found.rows, "columns": _columns(found.plan)}
+    reading(project, found.pins, detail)
+    return TrainingRows(project, found)
+
+
+def keep(
+    project: Project,
+    plan: FeaturePlan,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    pins: Mapping[str, int] | None = None,
+    static_at: datetime | None = None,
+) -> TrainingSet:
+    """Build a training set out of what is kept; without ``until`` it ends when these pins were first asked for."""
+    wanted = tables_of(project, plan.model)
+    for name in pins or {}:
+        refuse_strange(project, name)
+    read = {name: (pins or {}).get(name, project.lake.head(name).version) for name in wanted}
+    end = until if until is not None else project.cache.first_asked(read, project.clock.now())
+    base = tables_of(project, plan.model, features=False)
+    at = static_at or min(static_instant(project, plan.rows_table), end)
+    return build(project, plan, base_tables=base, pins=read, since=since, until=end, static_at=at)
+
+
+def summary(frame: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
+    """Return one row a feature: how much is missing, and where its values lie."""
+    rows = []
+    for name in names:
+        series = frame[name]
+        missing = series.null_count() / max(len(series), 1)
+        number = series.cast(pl.Float64) if series.dtype.is_numeric() or series.dtype == pl.Boolean else None
+        spread = (None,) * 3 if number is None else (number.min(), number.mean(), number.max())
+        rows.append((name, str(series.dtype), f"{missing:.1%}", *spread))
+    return show.records(("feature", "type", "missing", "least", "mean", "most"), rows)
+
+
+def _columns(plan: FeaturePlan) -> dict[str, list[str]]:
+    """Name what is read of each table."""
+    said = [each.columns for each in (plan.label, plan.where, plan.decide_at) if each is not None]
+    found = {plan.rows_table: [*plan.request_columns, *(name for each in said for name in each)]}
+    for view in plan.views:
+        values = [name for each in view.features.values() if each.value is not None for name in each.value.columns]
+        found[view.table] = [*found.get(view.table, []), *view.entity, *values]
+    return {table: sorted(set(columns)) for table, columns in found.items()}

@@ -1,0 +1,220 @@
+"""A table in a notebook: at a version, at an instant, in Polars or pandas; every read goes on the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from millstream.errors import NotFound, UserError, near
+from millstream.lake.asof import believed
+from millstream.project.notebook import show
+from millstream.project.notebook.frames import to_pandas
+from millstream.types import parse_instant
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from millstream.project.root import Project
+
+_HEAD = 5
+
+
+class LakeTable:
+    """One version of a table; nothing is read until it is asked for.
+
+    Parameters
+    ----------
+    project
+        Whose table.
+    name
+        Its name.
+    version
+        Which version; the newest when left out. It stays that one whatever arrives later.
+
+    Raises
+    ------
+    NotFound
+        For a table or version that is not there; near matches are named.
+    """
+
+    def __init__(self, project: Project, name: str, *, version: int | None = None) -> None:
+        refuse_strange(project, name)
+        lake = project.lake
+        self._project = project
+        self._at = lake.head(name) if version is None else lake.version(name, version)
+        self.name = name
+        self.version = self._at.version
+
+    @property
+    def pins(self) -> dict[str, int]:
+        """Return what is read, as ``{table: version}``."""
+        return {self.name: self.version}
+
+    @property
+    def schema(self) -> dict[str, str]:
+        """Return the columns and their types in the row language."""
+        return {name: str(dtype) for name, dtype in self._at.schema.items()}
+
+    def frame(
+        self,
+        *,
+        as_of: str | datetime | None = None,
+        columns: Iterable[str] | None = None,
+        between: tuple[str | datetime | None, str | datetime | None] | None = None,
+    ) -> pl.DataFrame:
+        """Return rows in Polars, without those in quarantine.
+
+        Parameters
+        ----------
+        as_of
+            Only what was known at this instant, each column by its own known-at plus the table's lag: a value not
+            known by then is NULL, a correction that came later is not made.
+        columns
+            Which; all when left out.
+        between
+            Half-open range of event time, either end None.
+
+        Raises
+        ------
+        NotFound
+            For a column that is not there; near matches are named.
+        UserError
+            For a text that is no instant, or a range of a table without event time.
+        """
+        project, wanted = self._project, None if columns is None else list(dict.fromkeys(_listed(columns)))
+        at = instant(as_of)
+        span = None if between is None else _span(between)
+        read = project.lake.read(
+            self.name, version=self.version, columns=None if at is not None else wanted, between=span
+        )
+        rows = read.frame.select(list(read.schema)) if at is None else believed(read, at)
+        if wanted is not None:
+            _refuse_unknown(self.name, wanted, rows.columns)
+            rows = rows.select(wanted)
+        detail: dict[str, Any] = {"columns": rows.columns, "rows": rows.height}
+        if at is not None:
+            detail["as_of"] = at.isoformat()
+        if span is not None:
+            detail["between"] = [None if each is None else each.isoformat() for each in span]
+        reading(project, self.pins, detail)
+        return rows
+
+    def to_pandas(
+        self,
+        *,
+        as_of: str | datetime | None = None,
+        columns: Iterable[str] | None = None,
+        between: tuple[str | datetime | None, str | datetime | None] | None = None,
+    ) -> pd.DataFrame:
+        """Return rows in pandas; the words are those of ``frame``."""
+        return to_pandas(self.frame(as_of=as_of, columns=columns, between=between))
+
+    def dataset(self) -> Any:
+        """Return the version as MLflow's dataset, digest ``table@version``, for ``mlflow.log_input``."""
+        from millstream.tracking.datasets import dataset
+
+        return dataset(self.name, self.version, schema=self.schema, rows=self._at.rows)
+
+    @cached_property
+    def _head(self) -> pl.DataFrame:
+        read = self._project.lake.read(self.name, version=self.version)
+        rows = read.frame.select(list(read.schema)).head(_HEAD)
+        reading(self._project, self.pins, {"columns": rows.columns, "rows": rows.height})
+        return rows
+
+    @property
+    def _columns(self) -> pl.DataFrame:
+        definition = self._project.manifest.tables.get(self.name)
+        known = self._project.lake.known(self.name)
+        keys = definition.key if definition is not None else ()
+        said = definition.known_at if definition is not None else {}
+        rows, derived = [], definition is not None and definition.derived
+        for name, dtype in self._at.schema.items():
+            role = "key" if name in keys else "event time" if definition and name == definition.event_time else ""
+            told = "with its inputs" if derived else said.get(name, said.get("*", "event time"))
+            told = told if name in known else "always"
+            rows.append((name, dtype, role, told))
+        return show.records(("column", "type", "is", "known at"), rows)
+
+    @property
+    def _title(self) -> str:
+        rows = "" if self._at.rows is None else f", {self._at.rows:,} rows"
+        masked = f", {self._at.quarantined:,} in quarantine" if self._at.quarantined else ""
+        return f"{self.name}@{self.version} ({self._at.kind}{rows}{masked})"
+
+    def __repr__(self) -> str:
+        return f"{self._title}\n{show.as_text(self._columns)}"
+
+    def _repr_html_(self) -> str:
+        return show.block(self._title, show.table(self._columns), show.table(self._head), f"the first {_HEAD} rows")
+
+
+def refuse_strange(project: Project, name: str) -> None:
+    """Refuse a name that is no table of the project, naming what is near."""
+    known = {*project.manifest.tables, *project.lake.heads()}
+    if name not in known:
+        raise NotFound(f"there is no table {name!r}", do=near(name, known))
+
+
+def listed(project: Project) -> show.Answer:
+    """List the tables of a project, as the state knows them."""
+    from millstream.state import versions
+
+    rows: list[tuple[Any, ...]] = []
+    for name in dict.fromkeys([*project.manifest.tables, *project.lake.heads()]):
+        head = versions.head(project.state, name)
+        definition = project.manifest.tables.get(name)
+        said = definition.description if definition is not None else "written by the lake itself"
+        if head is None:
+            rows.append((name, None, None, "not read yet: millstream ingest", None, None, said))
+        else:
+            event = [None if each is None else each[:16].replace("T", " ") for each in (head.event_min, head.event_max)]
+            rows.append((name, head.version, head.rows, head.kind, *event, said))
+    columns = ("table", "version", "rows", "how", "first event", "last event", "what")
+    return show.Answer(show.records(columns, rows), title=f"tables of {project.settings.name}")
+
+
+def asked(project: Project, query: str) -> show.Answer:
+    """Run one SELECT over the newest versions of the tables it names."""
+    frame, pins = project.lake.query(query)
+    reading(project, dict(pins), {"sql": query, "columns": frame.columns, "rows": frame.height})
+    return show.Answer(frame, pins=pins)
+
+
+def reading(project: Project, pins: dict[str, int], detail: dict[str, Any]) -> None:
+    """Write down on the ledger that a person read data."""
+    project.read.update(dict.fromkeys(pins.items()))
+    project.ledger.record(actor=project.actor, act="table.read", subject=show.spelled(pins), detail=detail)
+
+
+def instant(said: str | datetime | None) -> datetime | None:
+    """Read an instant as people give it: a text (UTC where it names no zone) or an aware datetime."""
+    if said is None or (isinstance(said, datetime) and said.tzinfo is not None):
+        return said
+    if isinstance(said, datetime):
+        raise UserError(f"{said.isoformat()} has no time zone", expected="an aware datetime, or a text (UTC)")
+    try:
+        return parse_instant(str(said) if len(str(said)) != len("2013-03") else f"{said}-01")
+    except ValueError as wrong:
+        raise UserError(str(wrong)) from None
+
+
+def _span(between: Any) -> tuple[datetime | None, datetime | None]:
+    if not isinstance(between, tuple | list) or len(between) != 2:
+        raise UserError(f"between is {between!r}", expected="two instants, for instance ('2013-01-05', '2013-01-12')")
+    return instant(between[0]), instant(between[1])
+
+
+def _listed(columns: Iterable[str]) -> list[str]:
+    return [columns] if isinstance(columns, str) else list(columns)
+
+
+def _refuse_unknown(table: str, wanted: Iterable[str], known: Iterable[str]) -> None:
+    there = list(known)
+    for each in wanted:
+        if each not in there:
+            raise NotFound(f"table {table!r} has no column {each!r}", do=near(each, there))

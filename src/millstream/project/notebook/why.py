@@ -1,0 +1,222 @@
+"""Why a feature of one row has its value: the facts in its window at the decision, and those that came too late."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from millstream.errors import NotFound, near
+from millstream.project.notebook import show
+from millstream.project.notebook.tables import reading
+from millstream.types import MICROSECOND, to_micros
+
+if TYPE_CHECKING:
+    from millstream.features.plan import ViewPlan, WindowPlan
+    from millstream.lake.frame import TableFrame
+    from millstream.project.root import Project
+    from millstream.training import TrainingSet
+
+_INSTANT = pl.Datetime("us", "UTC")
+
+
+@dataclass(frozen=True)
+class Why:
+    """The evidence behind one number.
+
+    Parameters
+    ----------
+    column, value
+        What is explained.
+    row
+        Key and entity of the row.
+    decided_at
+        The instant of the decision: only what was known by then counts.
+    says
+        How the value comes about, in words.
+    facts
+        What was in the window: the table's key, ``event_time``, ``known_at`` (lag included) and ``value``, by time.
+    too_late
+        What had happened inside the window but was not known yet, with when it was (NULL: never).
+    corrected
+        What was believed before a correction known by the decision took its place.
+    pins
+        The version that was read.
+    """
+
+    column: str
+    value: Any
+    row: dict[str, Any]
+    decided_at: datetime
+    says: str
+    facts: pl.DataFrame
+    too_late: pl.DataFrame
+    corrected: pl.DataFrame
+    pins: dict[str, int]
+
+    def __repr__(self) -> str:
+        parts = [f"{self.column} = {show.plain(self.value)}", self.says]
+        for title, frame in self._parts():
+            parts += [f"{title}: {show.tail(frame, {})}", show.as_text(frame)] if frame.height else []
+        return "\n".join([*parts, f"from {show.spelled(self.pins)}"])
+
+    def _repr_html_(self) -> str:
+        parts = [self.says]
+        for title, frame in self._parts():
+            parts += [f"{title}: {show.tail(frame, {})}", show.table(frame)] if frame.height else []
+        return show.block(f"{self.column} = {show.plain(self.value)}", *parts, f"from {show.spelled(self.pins)}")
+
+    def _parts(self) -> list[tuple[str, pl.DataFrame]]:
+        return [
+            ("in the window", self.facts),
+            ("left out, not known yet", self.too_late),
+            ("left out, corrected since", self.corrected),
+        ]
+
+
+def explained(project: Project, found: TrainingSet, column: str, row: int) -> Why:
+    """Explain one column of one row of a training set.
+
+    Raises
+    ------
+    NotFound
+        For a column that is no feature; near matches are named.
+    """
+    plan, at = found.plan, found.frame.row(row, named=True)
+    shown = {name: at[name] for name in plan.request_columns if name in at}
+    if column == "label":
+        return _label(project, found, at, shown)
+    if column in plan.request_features:
+        said = plan.request_features[column]
+        fields = {name: at[name] for name in said.columns}
+        return Why(
+            column=column, value=at[column], row=shown, decided_at=at["decided_at"],
+            says=f"{said.text}, of the row itself: {_worded(fields)}",
+            facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(),
+            pins={plan.rows_table: found.pins[plan.rows_table]},
+        )  # fmt: skip
+    for view in plan.views:
+        feature = column.removeprefix(f"{view.name}.")
+        if column != feature and feature in view.features:
+            return _window(project, found, view, feature, at, shown)
+    raise NotFound(f"the set has no feature {column!r}", do=near(column, [*plan.names, "label"]))
+
+
+def _window(
+    project: Project, found: TrainingSet, view: ViewPlan, feature: str, at: dict[str, Any], shown: dict[str, Any]
+) -> Why:
+    from millstream.expressions.polars import compute
+    from millstream.features.facts import FOREVER, encode_entities, find_entities, knowledge, read_facts
+
+    window, column, decided = view.features[feature], f"{view.name}.{feature}", at["decided_at"]
+    table = project.lake.read(view.table, version=found.pins[view.table])
+    entities, codes = encode_entities(table.frame, view.entity)
+    asked = {name: at[key] for name, key in zip(view.entity, view.keys, strict=True)}
+    keys = pl.DataFrame({name: pl.Series([value], dtype=entities.schema[name]) for name, value in asked.items()})
+    mine = codes == int(find_entities(entities, keys)[0])
+    if any(each is None for each in asked.values()) or int(find_entities(entities, keys)[0]) < 0:
+        mine = np.zeros(len(codes), dtype=bool)
+    facts = read_facts(table, codes, waits_for=(waits := knowledge(table, view, window)))
+    about = at[getattr(view, "at", "decided_at")]  # under a horizon a window may be about the instant predicted
+    now, ends = to_micros(decided), to_micros(about)
+    happened = _event(table)
+    known, knowable = _known(table, waits)
+    # A fact is in the window (T - over, T]: it falls out of it at event time + over.
+    within = mine & (happened <= ends)
+    if window.over_us is not None:
+        within &= happened > ends - window.over_us
+    in_time = knowable & (known <= now)
+    current = facts.superseded > now
+    frames = {}
+    said = _frame(table, window, compute, known=known, knowable=knowable)
+    for name, rows in (
+        ("facts", within & in_time & current),
+        ("too_late", within & ~in_time),
+        ("corrected", within & in_time & ~current & (facts.superseded != FOREVER)),
+    ):
+        frames[name] = said.filter(pl.Series(rows)).sort("event_time", *table.key, nulls_last=False)
+    pins = {view.table: found.pins[view.table]}
+    detail = {"why": column, "row": {name: str(value) for name, value in asked.items()}, "rows": frames["facts"].height}
+    reading(project, pins, detail)
+    return Why(
+        column=column, value=at[column], row=shown, decided_at=decided,
+        says=_says(view, window, asked, decided, frames, static=table.event_time is None), pins=pins, **frames,
+    )  # fmt: skip
+
+
+def _frame(table: TableFrame, window: WindowPlan, compute: Any, *, known: Any, knowable: Any) -> pl.DataFrame:
+    frame = table.frame
+    value = (
+        pl.lit(1).alias("value")
+        if window.value is None
+        else compute(frame, {"value": window.value}, where="why")["value"].alias("value")
+    )
+    event = pl.lit(None, _INSTANT) if table.event_time is None else pl.col(table.event_time)
+    told = pl.Series(np.where(known > -(2**62), known, 0)).cast(_INSTANT)
+    there = pl.Series(knowable & (known > -(2**62)))
+    return frame.select(*table.key, event.alias("event_time")).with_columns(
+        pl.when(there).then(told).alias("known_at"), value
+    )
+
+
+def _event(table: TableFrame) -> Any:
+    """Return event times in microseconds; a row without one never happened, one of a static table always did."""
+    if table.event_time is None:
+        return np.full(table.frame.height, -(2**62))
+    return table.frame[table.event_time].cast(pl.Int64).fill_null(2**62).to_numpy()
+
+
+def _known(table: TableFrame, columns: tuple[str, ...]) -> tuple[Any, Any]:
+    """Return when each row was known in all the columns that matter, and whether it ever was."""
+    latest, there = np.full(table.frame.height, -(2**62)), np.ones(table.frame.height, dtype=bool)
+    for each in columns:
+        series = table.frame[each]
+        there &= series.is_not_null().to_numpy()
+        latest = np.maximum(latest, series.cast(pl.Int64).fill_null(-(2**62)).to_numpy())
+    return latest, there
+
+
+def _says(
+    view: ViewPlan, window: WindowPlan, asked: dict[str, Any], decided: datetime, frames: dict[str, pl.DataFrame], *,
+    static: bool,
+) -> str:  # fmt: skip
+    of = "facts" if window.value is None else window.value.text
+    over = "all that was known" if window.over_us is None else f"over {_length(window.over_us)}"
+    counted, late = frames["facts"].height, frames["too_late"].height
+    span = (
+        "" if static or window.over_us is None else f", after {decided - window.over_us * MICROSECOND:%Y-%m-%d %H:%M}"
+    )
+    left = f"; {late:,} more had happened and {'was' if late == 1 else 'were'} not known yet" if late else ""
+    return (
+        f"{window.aggregate}({of}) {over}, of {view.table} with {_worded(asked)}, decided at {decided:%Y-%m-%d %H:%M}"
+        f"{span}: {counted:,} fact{'s' * (counted != 1)} in the window{left}"
+    )
+
+
+def _label(project: Project, found: TrainingSet, at: dict[str, Any], shown: dict[str, Any]) -> Why:
+    plan, known = found.plan, at["label_known_at"]
+    learnt = plan.label or getattr(plan, "ahead", None)  # an expression over the row, or a window ahead
+    said = "no label" if learnt is None else learnt.text
+    when = "it was never known" if known is None else f"known at {known:%Y-%m-%d %H:%M}"
+    late = known is not None and found.until is not None and known > found.until
+    pins = {plan.rows_table: found.pins[plan.rows_table]}
+    return Why(
+        column="label", value=at["label"], row=shown, decided_at=at["decided_at"],
+        says=f"{said}, {when}{': after the set ends, so it counts as none' if late else ''}",
+        facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(), pins=pins,
+    )  # fmt: skip
+
+
+def _length(micros: int) -> str:
+    length = micros * MICROSECOND
+    for unit, size in (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta(minutes=1))):
+        if length % size == timedelta(0):
+            return f"{length // size} {unit}"
+    return str(length)
+
+
+def _worded(fields: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {show.plain(value)}" for name, value in fields.items()) or "no field"
