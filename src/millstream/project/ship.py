@@ -106,6 +106,8 @@ def release(
         )
     report = read_report(folder)
     verdict = msgspec.to_builtins(report.verdict) if report is not None and report.verdict is not None else {}
+    if report is not None and report.effect is not None:  # what people are asked about, kept with the question
+        verdict["effect"] = msgspec.to_builtins(report.effect)
     asked = project.releases.ask(built, verdict, actor=actor)
     return {
         "model": model,
