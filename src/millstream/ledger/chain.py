@@ -105,10 +105,15 @@ class Ledger:
         act: str | None = None,
         acts: Sequence[str] = (),
         subject: str | None = None,
+        subjects: Sequence[str] = (),
         limit: int = 1000,
         newest: bool = True,
     ) -> list[LedgerRow]:
-        """Read rows, newest first unless said; ``act`` and ``subject`` match a prefix, ``acts`` names whole acts."""
+        """Read rows, newest first unless said.
+
+        ``act`` and ``subject`` match a prefix and read the whole ledger; ``acts`` and ``subjects`` name whole ones and
+        read only theirs.
+        """
         said = "json_extract(CAST(body AS TEXT), '$.{}')"
         wanted: list[str] = ["1"]
         given: list[Any] = []
@@ -116,9 +121,10 @@ class Ledger:
             if prefix:
                 wanted.append(f"substr({said.format(name)}, 1, ?) = ?")
                 given += [len(prefix), prefix]
-        if acts:
-            wanted.append(f"{said.format('act')} IN ({', '.join('?' * len(acts))})")
-            given += list(acts)
+        for name, whole in (("act", acts), ("subject", subjects)):
+            if whole:
+                wanted.append(f"{said.format(name)} IN ({', '.join('?' * len(whole))})")
+                given += list(whole)
         order = "DESC" if newest else "ASC"
         where = f"WHERE {' AND '.join(wanted)} ORDER BY sequence {order} LIMIT ?"
         return [

@@ -14,4 +14,6 @@ CREATE TRIGGER IF NOT EXISTS ledger_never_changes BEFORE UPDATE ON ledger
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS ledger_never_shrinks BEFORE DELETE ON ledger
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE INDEX IF NOT EXISTS ledger_by_act ON ledger (json_extract(CAST(body AS TEXT), '$.act'));
+CREATE INDEX IF NOT EXISTS ledger_by_subject ON ledger (json_extract(CAST(body AS TEXT), '$.subject'));
 """

@@ -1,0 +1,61 @@
+"""Look: everything about one model on one page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from millstream.project.decide import brief, next_retrain
+from millstream.project.prove import model_stands
+from millstream.project.ready import ready
+from millstream.project.timeline import told
+from millstream.state import alarms, decisions, jobs
+from millstream.state import releases as rows
+
+if TYPE_CHECKING:
+    from millstream.project.root import Project
+
+_FEW = 10
+
+
+def look(project: Project, *, model: str, actor: str = "somebody") -> dict[str, Any]:
+    """Show where one model stands: its charts, alarms, decisions, versions, retrains and readiness."""
+    definition = project.manifest.model(model)
+    replay = project.settings.replay
+    shown = rows.history(project.state, model, limit=_FEW)
+    return {
+        "project": project.settings.name,
+        "now": project.clock.now().isoformat(),
+        "clock": replay.label if replay is not None else "machine clock",
+        "timezone": project.settings.timezone,
+        "model": model_stands(project, model),
+        "what": {
+            "rows": definition.rows.of,
+            "label": definition.label if isinstance(definition.label, str) else "",
+            "estimator": definition.estimator.path.rpartition(":")[2],
+            "retrain": next_retrain(project, model),
+        },
+        "alarms": [msgspec.to_builtins(each) for each in alarms.worst(project.state, model=model, limit=_FEW)],
+        "alarms_open": alarms.count(project.state, model=model),
+        "decisions": [brief(project, each) for each in decisions.recent(project.state, model=model, limit=_FEW)],
+        "versions": [
+            {
+                "version": each.version,
+                "status": each.status,
+                "built_at": each.built_at,
+                "built_by": each.built_by,
+                "value": each.goal_value,
+                "release": each.id,
+            }
+            for each in shown
+        ],
+        "jobs": [msgspec.to_builtins(each) for each in jobs.recent(project.state, model=model, limit=_FEW)],
+        "moves": [
+            told(each)
+            for each in project.ledger.rows(
+                acts=("pointer.swap", "pointer.rollback"), subject=f"{model}@", limit=_FEW
+            )
+        ],
+        "ready": ready(project, model=model),
+    }
