@@ -10,7 +10,7 @@ import msgspec
 from millstream.errors import UserError
 from millstream.project import plain
 from millstream.project.ship import live, waiting_one
-from millstream.project.timeline import told
+from millstream.project.timeline import frame, told
 from millstream.state import decisions, jobs, notes, pointer
 from millstream.state import releases as rows
 from millstream.types import parse_duration, parse_instant
@@ -36,8 +36,8 @@ def decision(project: Project, *, decision: int | str | None = None, actor: str 
     asked = waiting_one(project, decision)
     row = rows.get(project.state, asked.release)
     return {
+        **frame(project),
         **brief(project, asked),
-        "asked_by": asked.asked_by,
         "release": row.id,
         "goal": asked.verdict.get("goal", ""),
         "comparisons": list(asked.verdict.get("comparisons", ())),
@@ -70,6 +70,7 @@ def decisions_taken(
     found = decisions.recent(project.state, model=model, before=before, limit=PAGE + 1)
     shown = found[:PAGE]
     return {
+        **frame(project),
         "decisions": [brief(project, each) for each in shown],
         "waiting": decisions.count(project.state, waiting=True),
         "all": decisions.count(project.state),

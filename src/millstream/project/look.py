@@ -9,7 +9,7 @@ import msgspec
 from millstream.project.decide import brief, next_retrain
 from millstream.project.prove import model_stands
 from millstream.project.ready import ready
-from millstream.project.timeline import told
+from millstream.project.timeline import frame, told
 from millstream.state import alarms, decisions, jobs
 from millstream.state import releases as rows
 
@@ -22,13 +22,9 @@ _FEW = 10
 def look(project: Project, *, model: str, actor: str = "somebody") -> dict[str, Any]:
     """Show where one model stands: its charts, alarms, decisions, versions, retrains and readiness."""
     definition = project.manifest.model(model)
-    replay = project.settings.replay
     shown = rows.history(project.state, model, limit=_FEW)
     return {
-        "project": project.settings.name,
-        "now": project.clock.now().isoformat(),
-        "clock": replay.label if replay is not None else "machine clock",
-        "timezone": project.settings.timezone,
+        **frame(project),
         "model": model_stands(project, model),
         "what": {
             "rows": definition.rows.of,

@@ -12,6 +12,7 @@ from typing import Any
 
 Said = dict[str, str]
 _FEW_DAYS = 10
+_MONTH_DAYS = 28
 
 
 def short(verdict: Mapping[str, Any]) -> str:
@@ -62,7 +63,8 @@ def answers(
         said.append(_said("Is it better than the simple rule?", f"{word}{_beside(effect, 'baseline', 'the simple rule')}", tone))
     said.append(_sure(verdict, compared, effect))
     if effect.get("change"):
-        question = "What would it have done in the last month?" if effect["days"] > 20 else "What would it have done?"
+        span = "in the last month" if effect["days"] >= _MONTH_DAYS else f"in the last {effect['days']} days judged"
+        question = f"What would it have done {span}?"
         said.append(_said(question, _lately(effect, compared["today"]["against"] if "today" in compared else "today's")))
     if status == "waiting":
         said.append(_said("What happens if I say no?", _no(live, model=model, retrain=retrain)))
@@ -87,7 +89,7 @@ def _changes(effect: Mapping[str, Any], *, name: str, model: str, live: str | No
 def _better(compared: Mapping[str, Any]) -> tuple[str, str]:
     gain, low, high = compared["gain"], compared["low"], compared["high"]
     if gain is None or low is None or high is None:
-        return "That cannot be told.", "warn"
+        return f"That cannot be told. {compared['says']}", "warn"
     if low > 0:
         return "Yes, surely.", "good"
     if high < 0:
@@ -128,7 +130,11 @@ def _sure(verdict: Mapping[str, Any], compared: Mapping[str, Any], effect: Mappi
     if not compared:
         return _said("How sure is that?", "Not at all: it was released without a backtest, so nobody measured it.", "bad")
     first = compared["baseline"] if "baseline" in compared else next(iter(compared.values()))
-    says = f"It was judged on {first['rows']:,} {_rows(effect) or 'rows'} of {first['days']} days that it had not learnt from."
+    rows = _rows(effect) or "rows"
+    says = (
+        f"Its recipe was judged on {first['rows']:,} {rows} of {first['days']} days, fitted each time only on what was"
+        " known before them."
+    )
     draws = []
     for key, name in (("today", ""), ("baseline", "the simple rule")):
         worse = compared.get(key, {}).get("probability_worse")
@@ -177,7 +183,7 @@ def _rows(effect: Mapping[str, Any]) -> str:
 
 def _true(effect: Mapping[str, Any], *, past: bool = False) -> str:
     outcome = f" ({effect['outcome']})" if effect.get("outcome") and not past else ""
-    return f"{'came' if past else 'come'} true{outcome}"
+    return f"{'turned' if past else 'turn'} out so{outcome}"
 
 
 def _precision(side: Mapping[str, Any]) -> float | None:

@@ -11,7 +11,7 @@ import msgspec
 from millstream.errors import IntegrityError
 from millstream.project import answers
 from millstream.project.decide import brief
-from millstream.project.timeline import timeline
+from millstream.project.timeline import frame, timeline
 from millstream.state import (
     alarms,
     contracts,
@@ -41,14 +41,9 @@ SERIES_DAYS = 180
 
 def status(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
     """Say where everything stands; read only from the state, so it is cheap and true while all else is busy."""
-    now = project.clock.now()
-    replay = project.settings.replay
     return {
-        "project": project.settings.name,
+        **frame(project),
         "root": str(project.root),
-        "now": now.isoformat(),
-        "clock": replay.label if replay is not None else "machine clock",
-        "timezone": project.settings.timezone,
         "tables": [_table(project, each) for each in project.manifest.tables.values()],
         "models": [model_stands(project, name) for name in project.manifest.models],
         "alarms": [msgspec.to_builtins(each) for each in alarms.worst(project.state, limit=ALARMS)],

@@ -30,6 +30,17 @@ _BESIDE = {"model.register": "train", "model.reproduce": "prove", "release.audit
 _TIMELINE = 60
 
 
+def frame(project: Project) -> dict[str, Any]:
+    """Name the project, its clock and its zone: what every page says of itself."""
+    replay = project.settings.replay
+    return {
+        "project": project.settings.name,
+        "now": project.clock.now().isoformat(),
+        "clock": replay.label if replay is not None else "machine clock",
+        "timezone": project.settings.timezone,
+    }
+
+
 def timeline(project: Project, *, limit: int = _TIMELINE) -> list[dict[str, Any]]:
     """List what happened, newest first, in words."""
     return [told(row) for row in project.ledger.rows(acts=tuple(_TOLD), limit=limit)]

@@ -2,6 +2,7 @@
 "use strict";
 
 const board = () => document.getElementById("board");
+const told = () => document.getElementById("told");
 const requestOf = (event) => event.detail.ctx.request;
 
 document.addEventListener("htmx:before:request", (event) => {
@@ -18,7 +19,12 @@ document.addEventListener("htmx:before:request", (event) => acting(event, true))
 
 document.addEventListener("htmx:finally:request", (event) => {
   acting(event, false);
-  if (requestOf(event).method !== "GET") board().dispatchEvent(new CustomEvent("acted"));
+  if (requestOf(event).method === "GET") return;
+  const button = event.detail.ctx.sourceElement;
+  const kept = told().querySelector(".good");
+  if (kept) for (const written of button.closest("form").querySelectorAll("textarea")) written.value = "";
+  (kept ? told() : button).focus(); // what was pressed may go away: whoever uses the keyboard goes on from what was said
+  board().dispatchEvent(new CustomEvent("acted"));
 });
 
 document.addEventListener("htmx:after:request", () => document.body.classList.remove("cut-off"));
