@@ -208,7 +208,9 @@ def decision(record: dict[str, Any]) -> None:
     for each in record["evidence"]:
         console.print(f"  {escape(each['says'])}: {escape(each['ref'])}  [dim]{escape(each['do'])}[/]")
     if record["status"] == "waiting":
-        console.print(f"\nnext: millstream approve {record['id']} -m REASON, or millstream reject {record['id']} -m REASON")
+        console.print(
+            f"\nnext: millstream approve {record['id']} -m REASON, or millstream reject {record['id']} -m REASON"
+        )
 
 
 def decisions(record: dict[str, Any]) -> None:
@@ -245,7 +247,10 @@ def ready(record: dict[str, Any]) -> None:
     name = record["release"] or f"{record['model']}, which has no live release"
     say(f"[bold]{escape(name)}[/]: {record['yes']} of {len(record['points'])} points stand")
     for each in record["points"]:
-        say(f"[bold]{each['point']}[/] {escape(each['says'])}", tone={"yes": "good", "partly": "warn", "no": "bad"}[each["ready"]])
+        say(
+            f"[bold]{each['point']}[/] {escape(each['says'])}",
+            tone={"yes": "good", "partly": "warn", "no": "bad"}[each["ready"]],
+        )
         if each["evidence"]:
             console.print(f"    [dim]{escape(each['evidence'])}[/]")
         if each["do"]:

@@ -37,6 +37,8 @@ def board(status: Mapping[str, Any]) -> dict[str, Any]:
         "alarms": [alarm(each) for each in status["alarms"][:_ALARMS]],
         "tables": [_table(each) for each in status["tables"]],
         "days": by_day(status["timeline"][:_TIMELINE], zone),
+        "watched": any(each["live"] for each in status["models"])
+        or any(each["contract"] not in ("none", "unchecked") for each in status["tables"]),
         "copied_bytes": sum(each["copied_bytes"] for each in status["tables"] if each["kind"] == "attached"),
     }
 

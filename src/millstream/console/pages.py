@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 from urllib.parse import parse_qs, quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -31,6 +31,9 @@ _ACTS = {
 """Act to what it is about, and the field of its form that is kept in the ledger beside the name."""
 _FORM_LIMIT = 1 << 16
 _FIELDS = 20
+
+
+Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ BOARD = View("/", "status", board, "board.html", 1)
 DECISION = View("/decisions/{decision:int}", "decision", decision_page, "decision.html", 2)
 DECISIONS = View("/decisions", "decisions", decisions_page, "decisions.html", 5)
 MODEL = View("/models/{model}", "look", model_page, "model.html", 5)
+VIEWS = (BOARD, DECISION, DECISIONS, MODEL)
 
 
 class Commands(Protocol):
@@ -72,26 +76,15 @@ class Commands(Protocol):
         ...
 
 
-def routes(commands: Commands) -> Sequence[BaseRoute]:
-    """Build the page's routes over a way to carry out commands."""
+class Pages:
+    """Draws the pages and takes in their forms, over a way to carry out commands."""
 
-    def render(template: str, **said: Any) -> str:
-        return _environment().get_template(template).render(**said)
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
 
-    async def current(view: View, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        return view.shown(await run_in_threadpool(commands.command, view.command, arguments))
+    def page(self, view: View) -> Handler:
+        """Return what draws the whole of a page."""
 
-    async def whole(view: View, arguments: Mapping[str, Any], *, told: Any = None, status: int = 200) -> Response:
-        said = {
-            "page": await current(view, arguments),
-            "told": told,
-            "part": view.template,
-            "poll": _again(view, arguments),
-            "every": view.every_s,
-        }
-        return HTMLResponse(await run_in_threadpool(render, "page.html", **said), status, headers=_HEADERS)
-
-    def page_of(view: View) -> Any:
         async def page(request: Request) -> Response:
             token = request.query_params.get("token")
             if token is not None:
@@ -100,22 +93,25 @@ def routes(commands: Commands) -> Sequence[BaseRoute]:
                 moved.set_cookie(f"millstream-{request.url.port}", token, httponly=True, samesite="strict", path="/")
                 return moved
             try:
-                return await whole(view, _arguments(request))
+                return await self._whole(view, _arguments(request))
             except NotFound as wrong:
                 if "text/html" not in request.headers.get("accept", ""):
                     raise
-                return HTMLResponse(render("nowhere.html", wrong=wrong), wrong.http_status, headers=_HEADERS)
+                return HTMLResponse(_render("nowhere.html", wrong=wrong), wrong.http_status, headers=_HEADERS)
 
         return page
 
-    def part_of(view: View) -> Any:
+    def part(self, view: View) -> Handler:
+        """Return what draws the part of a page that is asked for again."""
+
         async def part(request: Request) -> Response:
-            said = await current(view, _arguments(request))
-            return HTMLResponse(await run_in_threadpool(render, view.template, page=said), headers=_HEADERS)
+            drawn = await self._drawn(view.template, view, _arguments(request))
+            return HTMLResponse(drawn, headers=_HEADERS)
 
         return part
 
-    def act_of(name: str) -> Any:
+    def act(self, name: str) -> Handler:
+        """Return what carries out an act of a form."""
         about, written = _ACTS[name]
 
         async def act(request: Request) -> Response:
@@ -123,23 +119,48 @@ def routes(commands: Commands) -> Sequence[BaseRoute]:
             try:
                 form = await _form(request)
                 given = {about: subject, written: form.get(written, ""), "actor": form.get("actor", "").strip()}
-                record = await run_in_threadpool(commands.command, name, given)
+                record = await run_in_threadpool(self._commands.command, name, given)
                 told, status = {"tone": "good", "says": f"{_sentence(record['says'])}.", "do": ""}, 200
             except MillstreamError as wrong:
                 told, status = _refusal(wrong), wrong.http_status
             if "hx-request" in request.headers:  # the page stands already, with what was typed
-                return HTMLResponse(render("told.html", told=told), status_code=status, headers=_HEADERS)
+                return HTMLResponse(_render("told.html", told=told), status_code=status, headers=_HEADERS)
             if name == "note" and status == 200:
-                return await whole(DECISION, {"decision": int(subject)}, told=told)
-            return await whole(BOARD, {}, told=told, status=status)
+                return await self._whole(DECISION, {"decision": int(subject)}, told=told)
+            return await self._whole(BOARD, {}, told=told, status=status)
 
         return act
 
+    async def _whole(
+        self, view: View, arguments: Mapping[str, Any], *, told: Any = None, status: int = 200
+    ) -> Response:
+        said = {"told": told, "part": view.template, "poll": _again(view, arguments), "every": view.every_s}
+        return HTMLResponse(await self._drawn("page.html", view, arguments, **said), status, headers=_HEADERS)
+
+    async def _drawn(self, template: str, view: View, arguments: Mapping[str, Any], **said: Any) -> str:
+        """Ask for the record and draw it; neither holds up another request."""
+
+        def draw() -> str:
+            record = self._commands.command(view.command, arguments)
+            return _render(template, page=view.shown(record), **said)
+
+        return await run_in_threadpool(draw)
+
+
+def routes(commands: Commands) -> Sequence[BaseRoute]:
+    """Build the page's routes over a way to carry out commands."""
+    pages = Pages(commands)
     static = Path(str(files("millstream.console"))) / "static"
-    pages = [Route(each.path, page_of(each)) for each in (BOARD, DECISION, DECISIONS, MODEL)]
-    parts = [Route(_below(each.path), part_of(each)) for each in (BOARD, DECISION, DECISIONS, MODEL)]
-    acts = [Route(f"/{name}/{{subject}}", act_of(name), methods=["POST"]) for name in _ACTS]
-    return [*pages, *parts, *acts, Mount("/static", StaticFiles(directory=static))]
+    return [
+        *(Route(each.path, pages.page(each)) for each in VIEWS),
+        *(Route(_below(each.path), pages.part(each)) for each in VIEWS),
+        *(Route(f"/{name}/{{subject}}", pages.act(name), methods=["POST"]) for name in _ACTS),
+        Mount("/static", StaticFiles(directory=static)),
+    ]
+
+
+def _render(template: str, **said: Any) -> str:
+    return _environment().get_template(template).render(**said)
 
 
 def _arguments(request: Request) -> dict[str, Any]:

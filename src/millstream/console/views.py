@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,6 +11,7 @@ from millstream.console.board import alarm, by_day, clock, day, decision_card, m
 
 _TONES = {"yes": "good", "partly": "warn", "no": "bad"}
 _WORDS = {"waiting": "waits for a person", "approved": "approved", "rejected": "rejected", "void": "void"}
+_DECISION = re.compile(r"\bdecision (\d+)\b")
 _TAGS = {"waiting": "warn", "approved": "good", "rejected": "bad", "void": "bad"}
 
 
@@ -33,7 +35,12 @@ def decision_page(record: Mapping[str, Any]) -> dict[str, Any]:
 def decisions_page(record: Mapping[str, Any]) -> dict[str, Any]:
     """Add what only the list of decisions needs to its record."""
     zone = ZoneInfo(record["timezone"])
-    return {**record, **clock(record), "title": "Decisions", "decisions": [_line(each, zone) for each in record["decisions"]]}
+    return {
+        **record,
+        **clock(record),
+        "title": "Decisions",
+        "decisions": [_line(each, zone) for each in record["decisions"]],
+    }
 
 
 def model_page(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,9 +58,15 @@ def model_page(record: Mapping[str, Any]) -> dict[str, Any]:
         "jobs": [{**each, "asked_on": day(each["asked_at"], zone, year=True)} for each in record["jobs"]],
         "ready": {
             **record["ready"],
-            "points": [{**each, "tone": _TONES[each["ready"]]} for each in record["ready"]["points"]],
+            "points": [_pointed(each) for each in record["ready"]["points"]],
         },
     }
+
+
+def _pointed(point: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a point its colour, and a link where its evidence, or what is next, is a decision."""
+    named = _DECISION.search(f"{point['evidence']} {point['do']}")
+    return {**point, "tone": _TONES[point["ready"]], "decision": int(named[1]) if named else None}
 
 
 def _line(decision: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:

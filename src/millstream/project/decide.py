@@ -134,6 +134,15 @@ def _moved_on(verdict: Mapping[str, Any], answering: ReleaseRow | None) -> str:
     return f"{was}; {answering.name} is live now."
 
 
+def every(period: str) -> str:
+    """Write a period as people say it.
+
+    >>> every("56d"), every("36h")
+    ('every 56 days', 'every 36h')
+    """
+    return f"every {period[:-1]} days" if period[:-1].isdigit() and period.endswith("d") else f"every {period}"
+
+
 def next_retrain(project: Project, model: str) -> str:
     """Say when a model is trained again by itself; empty for never."""
     plan = project.manifest.model(model).retrain
@@ -145,7 +154,7 @@ def next_retrain(project: Project, model: str) -> str:
         moves = pointer.was_live(project.state, model)
         since = moves[-1]["at"] if moves else None
     if since is None:
-        return f"Once a version is live, it is trained again every {plan.period}{harm}."
+        return f"Once a version is live, it is trained again {every(plan.period)}{harm}."
     due = parse_instant(since) + parse_duration(plan.period)
     return f"It is trained again about {due.day} {due:%B %Y}{harm}."
 

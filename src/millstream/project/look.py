@@ -49,9 +49,7 @@ def look(project: Project, *, model: str, actor: str = "somebody") -> dict[str, 
         "jobs": [msgspec.to_builtins(each) for each in jobs.recent(project.state, model=model, limit=_FEW)],
         "moves": [
             told(each)
-            for each in project.ledger.rows(
-                acts=("pointer.swap", "pointer.rollback"), subject=f"{model}@", limit=_FEW
-            )
+            for each in project.ledger.rows(acts=("pointer.swap", "pointer.rollback"), subject=f"{model}@", limit=_FEW)
         ],
         "ready": ready(project, model=model),
     }

@@ -1,4 +1,4 @@
-"""A decision in plain words, for somebody who runs the business: every figure is read from the verdict, none is made up.
+"""A decision in plain words, for somebody who runs the business: every figure is read from the verdict.
 
 The verdict a question was asked with holds the comparisons of the gate and, as ``effect``, what the candidate would
 have done to the rows it was judged on. A question asked before either was kept says so.
@@ -48,7 +48,9 @@ def answers(
     list of dict
         ``question``, ``answer`` and ``tone`` (``good``, ``warn``, ``bad`` or empty), in the order people ask.
     """
-    compared = {("baseline" if each["against"] == "baseline" else "today"): each for each in verdict.get("comparisons", ())}
+    compared = {
+        ("baseline" if each["against"] == "baseline" else "today"): each for each in verdict.get("comparisons", ())
+    }
     effect = verdict.get("effect") or {}
     said = [_said("What changes, and for whom?", _changes(effect, name=name, model=model, live=live, status=status))]
     if "today" in compared:
@@ -56,16 +58,20 @@ def answers(
         word, tone = _better(compared["today"])
         number = _beside(effect, "champion", theirs)
         said.append(_said(f"Is it better than {theirs}?", f"{word}{number}", tone))
-    elif live is not None:
+    elif live is not None and status == "waiting":
         said.append(_said(f"Is it better than {live}?", "Nobody compared the two on the same rows.", "warn"))
     if "baseline" in compared:
         word, tone = _better(compared["baseline"])
-        said.append(_said("Is it better than the simple rule?", f"{word}{_beside(effect, 'baseline', 'the simple rule')}", tone))
+        said.append(
+            _said("Is it better than the simple rule?", f"{word}{_beside(effect, 'baseline', 'the simple rule')}", tone)
+        )
     said.append(_sure(verdict, compared, effect))
     if effect.get("change"):
         span = "in the last month" if effect["days"] >= _MONTH_DAYS else f"in the last {effect['days']} days judged"
         question = f"What would it have done {span}?"
-        said.append(_said(question, _lately(effect, compared["today"]["against"] if "today" in compared else "today's")))
+        said.append(
+            _said(question, _lately(effect, compared["today"]["against"] if "today" in compared else "today's"))
+        )
     if status == "waiting":
         said.append(_said("What happens if I say no?", _no(live, model=model, retrain=retrain)))
     return said
@@ -82,7 +88,8 @@ def _changes(effect: Mapping[str, Any], *, name: str, model: str, live: str | No
     change = effect.get("change")
     if change:
         per = _per_100(change["rows"], effect["rows"])
-        said += f" About {per} of 100 {rows or 'answers'} would be decided differently."
+        how = "decided differently" if effect["kind"] == "flags" else "answered clearly differently"
+        said += f" About {per} of 100 {rows or 'answers'} would be {how}."
     return said
 
 
@@ -96,7 +103,9 @@ def _better(compared: Mapping[str, Any]) -> tuple[str, str]:
         return "No, it is surely worse.", "bad"
     if gain < 0 and not compared["passed"]:
         return "No, it looks worse.", "bad"
-    return ("Perhaps: the difference may be chance." if gain > 0 else "About as good: no difference beyond chance."), "warn"
+    return (
+        "Perhaps: the difference may be chance." if gain > 0 else "About as good: no difference beyond chance."
+    ), "warn"
 
 
 def _beside(effect: Mapping[str, Any], side: str, name: str) -> str:
@@ -113,28 +122,35 @@ def _beside(effect: Mapping[str, Any], side: str, name: str) -> str:
 def _hits(effect: Mapping[str, Any]) -> str:
     sides = [effect["candidate"], effect.get("champion"), effect["baseline"]]
     figures = _pair(*(_precision(each) for each in sides if each))
-    names = ["", "today", "with the simple rule"] if effect.get("champion") else ["", "with the simple rule"]
-    beside = "; ".join(f"{name} {figure}" for name, figure in zip(names[1:], figures[1:], strict=True))
-    return f"Of 100 {_rows(effect)} it flags, {figures[0]} {_true(effect)}; {beside}."
+    names = ["Today", "With the simple rule"] if effect.get("champion") else ["With the simple rule"]
+    beside = " ".join(f"{name}: {figure}." for name, figure in zip(names, figures[1:], strict=True))
+    return f"Of 100 {_rows(effect)} it flags, {figures[0]} {_true(effect)}. {beside}"
 
 
 def _misses(effect: Mapping[str, Any]) -> str:
     sides = [each["miss"] for each in (effect["candidate"], effect.get("champion"), effect["baseline"]) if each]
     figures = _figures(*sides)
-    names = ["today", "with the simple rule"] if effect.get("champion") else ["with the simple rule"]
-    beside = "; ".join(f"{name} by {figure}" for name, figure in zip(names, figures[1:], strict=True))
-    return f"It is off by {figures[0]} on average; {beside}."
+    names = ["Today", "With the simple rule"] if effect.get("champion") else ["With the simple rule"]
+    beside = " ".join(f"{name}: {figure}." for name, figure in zip(names, figures[1:], strict=True))
+    return f"It is off by {figures[0]} on average. {beside}"
 
 
 def _sure(verdict: Mapping[str, Any], compared: Mapping[str, Any], effect: Mapping[str, Any]) -> Said:
     if not compared:
-        return _said("How sure is that?", "Not at all: it was released without a backtest, so nobody measured it.", "bad")
+        return _said(
+            "How sure is that?", "Not at all: it was released without a backtest, so nobody measured it.", "bad"
+        )
     first = compared["baseline"] if "baseline" in compared else next(iter(compared.values()))
     rows = _rows(effect) or "rows"
     says = (
         f"Its recipe was judged on {first['rows']:,} {rows} of {first['days']} days, fitted each time only on what was"
         " known before them."
     )
+    beside = compared.get("today", first)
+    if 0 < beside["rows"] < first["rows"]:
+        says += (
+            f" {beside['against']} is compared on the {beside['rows']:,} of them that it had not learnt from either."
+        )
     draws = []
     for key, name in (("today", ""), ("baseline", "the simple rule")):
         worse = compared.get(key, {}).get("probability_worse")
@@ -148,29 +164,26 @@ def _sure(verdict: Mapping[str, Any], compared: Mapping[str, Any], effect: Mappi
 
 
 def _lately(effect: Mapping[str, Any], today: str) -> str:
-    change, rows = effect["change"], _rows(effect)
+    change, of, rows = effect["change"], f"{effect['rows']:,}", _rows(effect)
     span = f"From {_day(effect['since'])} to {_day(effect['until'])}"
     if effect["kind"] == "numbers":
-        return (
-            f"{span}: {change['rows']:,} of {effect['rows']:,} answers would have been clearly different, and it was nearer "
-            f"to the truth than {today} in {_per_100(change['closer'], effect['rows'])} of 100."
-        )
+        nearer = _per_100(change["closer"], effect["rows"])
+        said = f"{span}: {change['rows']:,} of {of} answers would have been clearly different (by more than {today}'s"
+        return f"{said} usual miss), and it was nearer to the truth than {today} in {nearer} of 100."
     how = "the tenth it rates highest" if effect["share"] else f"a chance of {effect['threshold']:g} or more"
+    added, dropped = (f"{change[each]:,}" for each in ("added", "dropped"))
+    true, others = (f"{change[each]:,}" for each in ("added_right", "dropped_right"))
     return (
-        f"{span}: {change['rows']:,} of {effect['rows']:,} {rows} would have been decided differently. It flags "
-        f"{change['added']:,} that {today} lets pass, and {change['added_right']:,} of those {_true(effect, past=True)}; it "
-        f"lets pass {change['dropped']:,} that {today} flags, and {change['dropped_right']:,} of those did. "
-        f"Flagged here is {how}."
+        f"{span}: {change['rows']:,} of {of} {rows} would have been decided differently. It flags {added} that {today}"
+        f" lets pass, and {true} of those {_true(effect, past=True)}; it lets pass {dropped} that {today} flags, and"
+        f" {others} of those did. Flagged here is {how}."
     )
 
 
 def _no(live: str | None, *, model: str, retrain: str) -> str:
-    if live is None:
-        said = "No model answers, as now."
-    else:
-        said = f"Nothing changes for anybody: {live} goes on answering."
-    then = f" {retrain}" if retrain else f" Nothing is trained by itself; `millstream retrain {model}` makes the next one."
-    return said + then
+    now = "No model answers, as now." if live is None else f"Nothing changes for anybody: {live} goes on answering."
+    by_hand = f"Nothing is trained by itself; `millstream retrain {model}` makes the next one."
+    return f"{now} {retrain or by_hand}"
 
 
 def _said(question: str, answer: str, tone: str = "") -> Said:

@@ -59,8 +59,8 @@ def _says(act: str, subject: str, detail: dict[str, Any]) -> str:
     job = detail.get("model") or subject.removeprefix("retrain-").rpartition("-")[0]
     ended = {"done": "ended", "refused": "ended without a better model", "rejected": "ended: a person said no"}
     how = f"{ended.get(detail.get('status', ''), 'failed')}: {(detail.get('result') or {}).get('says', '')}"
-    gate = {True: "; it passed its gate", False: "; it did not pass its gate"}
-    passed = gate.get((detail.get("verdict") or {}).get("passed"), "")
+    gate = {True: "; it passed its gate", False: "; it did not pass its gate", None: ""}
+    passed = gate[(detail.get("verdict") or {}).get("passed")]
     simulated = " (simulated, no person)" if detail.get("simulated") else ""
     words = {
         "alarm.open": said or subject,

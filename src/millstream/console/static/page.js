@@ -10,20 +10,22 @@ document.addEventListener("htmx:before:request", (event) => {
 });
 
 const acting = (event, busy) => {
-  if (requestOf(event).method === "GET") return;
-  const form = event.detail.ctx.sourceElement.closest("form");
-  for (const button of form ? form.querySelectorAll("button") : []) button.disabled = busy;
+  const ctx = event.detail.ctx;
+  ctx.pressedIn ??= ctx.sourceElement.closest("form"); // the board may drop the form before the act has ended
+  for (const button of ctx.pressedIn ? ctx.pressedIn.querySelectorAll("button") : []) button.disabled = busy;
 };
 
-document.addEventListener("htmx:before:request", (event) => acting(event, true));
+document.addEventListener("htmx:before:request", (event) => {
+  if (requestOf(event).method !== "GET") acting(event, true);
+});
 
 document.addEventListener("htmx:finally:request", (event) => {
-  acting(event, false);
   if (requestOf(event).method === "GET") return;
-  const button = event.detail.ctx.sourceElement;
+  acting(event, false);
+  const { pressedIn, sourceElement } = event.detail.ctx;
   const kept = told().querySelector(".good");
-  if (kept) for (const written of button.closest("form").querySelectorAll("textarea")) written.value = "";
-  (kept ? told() : button).focus(); // what was pressed may go away: whoever uses the keyboard goes on from what was said
+  if (kept && pressedIn) for (const written of pressedIn.querySelectorAll("textarea")) written.value = "";
+  (kept ? told() : sourceElement).focus(); // what was pressed may go: whoever uses the keyboard goes on from what was said
   board().dispatchEvent(new CustomEvent("acted"));
 });
 
