@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PAGE = 20
 """Decisions on one page of the list."""
 _HISTORY = 200
+_OTHERS = 10
 
 
 def decision(project: Project, *, decision: int | str | None = None, actor: str = "somebody") -> dict[str, Any]:
@@ -49,7 +50,7 @@ def decision(project: Project, *, decision: int | str | None = None, actor: str 
         "history": _history(project, row),
         "others": [
             {"id": each.id, "status": each.status}
-            for each in decisions.about(project.state, row.id)
+            for each in decisions.about(project.state, row.id, limit=_OTHERS)
             if each.id != asked.id
         ],
     }

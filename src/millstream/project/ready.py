@@ -172,8 +172,8 @@ def _business(seen: _Seen) -> _Point:
         return _Point("no", "Nobody was asked about any version.", do=_begin(seen))
     said = sum(notes.count(seen.project.state, each.id) for each in asked)
     left = f"; {said} note{'s' * (said != 1)} left" if said else ""
-    about = decisions.about(seen.project.state, seen.row.id) if seen.row is not None else []
-    taken = next((each for each in about if each.status == "approved" and not each.simulated), None)
+    about = decisions.about(seen.project.state, seen.row.id, status="approved") if seen.row is not None else []
+    taken = next((each for each in about if not each.simulated), None)
     if taken is not None:
         says = f"{taken.decided_by}, who did not train it, approved what is live (“{taken.reason}”){left}."
         return _Point("yes", says, f"decision {taken.id}; the name is asserted")

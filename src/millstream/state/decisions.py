@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS decisions (
     verdict TEXT NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS decisions_one_waiting ON decisions (release) WHERE status = 'waiting';
+CREATE INDEX IF NOT EXISTS decisions_by_release ON decisions (release, status);
 """
 
 Status: TypeAlias = Literal["waiting", "approved", "rejected", "void"]
@@ -155,9 +156,12 @@ def count(state: State, *, waiting: bool = False) -> int:
     return int(state.query(f"SELECT count(*) AS n FROM decisions {where}")[0]["n"])
 
 
-def about(state: State, release: str) -> list[Decision]:
-    """List the decisions about one release, newest first."""
-    rows = state.query("SELECT * FROM decisions WHERE release = ? ORDER BY id DESC", (release,))
+def about(state: State, release: str, *, status: Status | None = None, limit: int = -1) -> list[Decision]:
+    """List the decisions about one release, newest first; of one status or of all, all of them or at most ``limit``."""
+    rows = state.query(
+        "SELECT * FROM decisions WHERE release = ? AND (? IS NULL OR status = ?) ORDER BY id DESC LIMIT ?",
+        (release, status, status, limit),
+    )
     return [_decision(each) for each in rows]
 
 
