@@ -37,7 +37,8 @@ def status(waiting):
 
 def drawn(status):
     environment = Environment(loader=PackageLoader("millstream.console"), autoescape=True, undefined=StrictUndefined)
-    return environment.get_template("page.html").render(board=board(status), told=None)
+    said = {"page": board(status), "told": None, "part": "board.html", "poll": "/board", "every": 1}
+    return environment.get_template("page.html").render(**said)
 
 
 def everything(status):
@@ -75,6 +76,7 @@ def everything(status):
             "next": "nothing: judging goes on",
         },
     ]
+    full.update(alarms_open=2, alarms_serious=1)
     full["jobs"] = [{"status": "running", "model": "late", "step": "backtest"}]
     return full
 
@@ -126,7 +128,9 @@ def test_an_empty_project_says_what_to_do(status):
     empty = deepcopy(status)
     model = empty["models"][0]
     model.update(live=None, previous=None, lately=None, series={})
-    empty.update(decisions=[], alarms=[], timeline=[], jobs=[], servers=[])
+    model.update(waiting=None, trained_at=None, next={"says": "train one", "do": "millstream train late"})
+    empty.update(decisions=[], decisions_waiting=0, alarms=[], alarms_open=0, alarms_serious=0)
+    empty.update(timeline=[], jobs=[], servers=[])
     page = Page(drawn(empty))
     assert "No model is live yet." in page.text
     assert "millstream train late" in page.text
@@ -141,7 +145,7 @@ def test_an_empty_project_says_what_to_do(status):
 
 def test_all_is_well_is_said_when_nothing_is_open(status):
     calm = deepcopy(status)
-    calm.update(decisions=[], alarms=[], jobs=[])
+    calm.update(decisions=[], decisions_waiting=0, alarms=[], alarms_open=0, alarms_serious=0, jobs=[])
     assert board(calm)["headline"] == {"tone": "good", "says": "All is well. Nothing needs you."}
 
 

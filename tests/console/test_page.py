@@ -1,5 +1,6 @@
 """The page in a real browser, over a real control plane."""
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -60,6 +61,22 @@ def page(browser, served, request):
     assert troubles == []
 
 
+@pytest.fixture(scope="module")
+def axe():
+    """The source of axe-core, as a package brings it."""
+    found = importlib.util.find_spec("axe_playwright_python")
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("axe-playwright-python is missing, and this is CI")
+        pytest.skip("axe-playwright-python is not installed here: axe does not look at the pages")
+    return (Path(found.submodule_search_locations[0]) / "axe.min.js").read_text(encoding="utf-8")
+
+
+def went(page, path):
+    """Go to another page of the same server."""
+    page.goto(page.evaluate("location.origin") + path)
+
+
 def polled(page):
     """Wait until the page has asked for itself once more, and shows the answer."""
     with page.expect_response(lambda answer: answer.url.endswith("/board") and answer.ok):
@@ -107,6 +124,76 @@ def test_nothing_sticks_out(page):
         "[...document.querySelectorAll('button')].filter(each => each.getBoundingClientRect().height < 40).length"
     )
     assert small == 0
+
+
+PAGES = ["/", "/decisions/2", "/decisions", "/models/late"]
+
+
+@pytest.mark.parametrize("page", ["desk", "phone"], indirect=True)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(page, axe, scheme):
+    page.emulate_media(color_scheme=scheme)
+    for path in PAGES if scheme == "light" else PAGES[:2]:
+        went(page, path)
+        page.evaluate(axe)
+        found = page.evaluate("axe.run()")
+        assert len(found["passes"]) > 20
+        said = [(path, each["id"], each["impact"], each["nodes"][0]["html"]) for each in found["violations"]]
+        assert said == []
+
+
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
+@pytest.mark.parametrize("path", PAGES[1:])
+def test_no_page_sticks_out_of_a_phone(page, path):
+    went(page, path)
+    assert page.evaluate("document.documentElement.scrollWidth") == page.viewport_size["width"]
+    small = "[...document.querySelectorAll('button, input, textarea')].filter(each => each.offsetHeight < 40).length"
+    assert page.evaluate(small) == 0
+
+
+def test_the_keyboard_goes_through_a_decision_in_the_order_it_is_read(page):
+    went(page, "/decisions/2")
+    named = """() => { const at = document.activeElement;
+      return at.labels?.[0]?.textContent || at.getAttribute('aria-label') || at.textContent.trim(); }"""
+    order = []
+    while len(order) < 20 and "Keep the note" not in order:
+        page.keyboard.press("Tab")
+        order.append(page.evaluate(named))
+    assert order[:7] == ["Skip to content", "flights", "Decisions", "Your name", "Reason", "Approve", "Reject"]
+    assert order[-3:] == ["Your name", "Note", "Keep the note"]
+    headings = page.evaluate("[...document.querySelectorAll('h1, h2, h3')].map(each => Number(each.tagName[1]))")
+    assert headings[0] == 1
+    assert all(after - before <= 1 for before, after in zip(headings, headings[1:], strict=False))
+
+
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
+def test_a_person_reads_a_decision_and_leaves_a_note(page, served):
+    root, _ = served
+    page.click("text=Read all about decision 2")
+    page.wait_for_url("**/decisions/2")
+    assert "May late version 2 go live?" in page.inner_text("h1")
+    assert "What happens if I say no?" in page.inner_text("#decision-2")
+    page.fill("#decision-2-reason", "half a reason")
+    page.fill("#note-2-actor", "carla")
+    page.fill("#note-2-text", "<b>mornings</b> first")
+    page.click("button:text-is('Keep the note')")
+    page.wait_for_selector(".told.good")
+    assert "The note of carla is kept with decision 2" in page.inner_text("#told")
+    page.wait_for_selector("#notes li:has-text('<b>mornings</b> first')")
+    assert page.evaluate("document.activeElement.id") == "told"  # where a screen reader and a keyboard go on
+    assert page.input_value("#note-2-text") == ""
+    assert page.input_value("#decision-2-reason") == "half a reason"
+    with Project(root) as project:
+        (row,) = project.ledger.rows(acts=("decision.note",))
+    assert (row.actor, row.subject, row.detail["says"]) == ("carla", "late@2", "<b>mornings</b> first")
+
+
+def test_what_is_not_there_is_said_as_a_page(page, served):
+    _, control = served
+    assert page.goto(f"{control.address.url}/decisions/99").status == 404
+    assert "There is no decision 99" in page.inner_text("body")
+    assert page.goto(f"{control.address.url}/models/lat").status == 404
+    assert "There is no model 'lat'" in page.inner_text("body")
 
 
 def test_what_is_typed_survives_the_polling(page):
@@ -173,12 +260,19 @@ def test_forms_work_without_script(browser, served):
     context.close()
 
 
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_a_person_approves_and_it_is_live(page, served):
     root, _ = served
+    page.click("text=Read all about decision 4")
+    page.wait_for_url("**/decisions/4")
     decide(page, "decision-4", "Approve", name="ben", reason="<script>alert(1)</script> better")
     page.wait_for_selector(".told.good")
     assert "Late@4 is live on 1 server" in page.inner_text("#told")
-    page.wait_for_selector(".decision", state="detached")
+    page.wait_for_selector("h1:text-is('late version 4: approved')")
+    assert "Approved by ben" in page.inner_text("header")
+    page.click("nav >> text=flights")
+    page.wait_for_selector("#timeline")
+    assert page.query_selector(".decision") is None
     assert "version 4 is live" in page.inner_text("#model-late")
     assert "<script>alert(1)</script> better" in page.inner_text("#timeline")
     assert live(root) == 4

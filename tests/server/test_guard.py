@@ -48,7 +48,8 @@ def walk(routes, prefix=""):
             yield from children or [(f"{prefix}{route.path}/style.css", {"GET", "HEAD"})]
         else:
             assert isinstance(route, Route), f"a route of a kind this walk does not know: {route}"
-            yield prefix + route.path.replace("{command}", "status").replace("{subject}", "2"), route.methods
+            path = route.path.replace("{command}", "status").replace("{subject}", "2")
+            yield prefix + path.replace("{decision:int}", "2").replace("{model}", "late"), route.methods
 
 
 def every(app):

@@ -278,6 +278,52 @@ def reject(
 
 
 @app.command()
+def decision(
+    decision: Annotated[
+        str | None, typer.Argument(help="Decision; the only one waiting when left out.", show_default=False)
+    ] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell a decision in plain words: what changes, better or worse, how sure, what if no; its notes and history."""
+    _do("decision", project, as_json=as_json, decision=decision)
+
+
+@app.command()
+def decisions(
+    model: Annotated[str | None, typer.Option("--model", help="Only about this model.", show_default=False)] = None,
+    before: Annotated[
+        int | None, typer.Option("--before", help="Only those with a smaller number.", show_default=False)
+    ] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List decisions, waiting and taken, newest first, twenty at a time."""
+    _do("decisions", project, as_json=as_json, model=model, before=before)
+
+
+@app.command()
+def note(
+    decision: Annotated[str, typer.Argument(help="Number of a decision, waiting or taken.")],
+    text: Annotated[str, typer.Option("--text", "-m", help="What to keep with it; also a row of the ledger.")],
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Leave a note at a decision, before or after it is taken."""
+    _do("note", project, as_json=as_json, decision=decision, text=text)
+
+
+@app.command()
+def ready(
+    model: ModelArgument,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge a model against the eight points of a production set-up, with evidence or the command that gives it."""
+    _do("ready", project, as_json=as_json, model=model)
+
+
+@app.command()
 def rollback(
     model: ModelArgument,
     to: Annotated[int | None, typer.Option("--to", help="Release version; the one before when left out.")] = None,

@@ -248,6 +248,77 @@ reject = approve
 rollback = approve
 
 
+def note(record: dict[str, Any]) -> None:
+    """Show that a note is kept."""
+    say(escape(record["says"]), tone="good")
+
+
+def decision(record: dict[str, Any]) -> None:
+    """Show a decision in plain words."""
+    title = f"decision [bold]{record['id']}[/]: may {escape(record['name'])} go live?"
+    tone = {"waiting": "warn", "approved": "good", "rejected": "bad", "void": "bad"}[record["status"]]
+    say(f"{title}  [dim]{_decided(record)}[/]", tone=tone)
+    for each in record["answers"]:
+        console.print(f"\n[bold]{escape(each['question'])}[/]\n  {escape(each['answer'])}")
+    if record["moved_on"]:
+        say(escape(record["moved_on"]), tone="warn")
+    console.print("\n[bold]Notes[/]")
+    for each in record["notes"]:
+        console.print(f"  {escape(each['text'])}  [dim]{escape(each['by'])}, {each['at'][:16]}[/]")
+    console.print(f"  [dim]leave one: millstream note {record['id']} -m TEXT[/]")
+    console.print("\n[bold]Evidence[/]")
+    for each in record["evidence"]:
+        console.print(f"  {escape(each['says'])}: {escape(each['ref'])}  [dim]{escape(each['do'])}[/]")
+    if record["status"] == "waiting":
+        console.print(
+            f"\nnext: millstream approve {record['id']} -m REASON, or millstream reject {record['id']} -m REASON"
+        )
+
+
+def decisions(record: dict[str, Any]) -> None:
+    """List decisions."""
+    if not record["decisions"]:
+        console.print("no decision was asked for yet: millstream release MODEL asks for one")
+        return
+    table(
+        "",
+        "about",
+        "asked",
+        "became",
+        "notes",
+        rows=[
+            (each["id"], escape(each["name"]), each["asked_at"][:10], _decided(each), each["notes_count"])
+            for each in record["decisions"]
+        ],
+        right={0, 4},
+    )
+    console.print(f"[dim]{record['waiting']} of {record['all']} wait[/]")
+    if record["older"]:
+        console.print(f"next: millstream decisions --before {record['older']}")
+
+
+def _decided(record: dict[str, Any]) -> str:
+    if record["decided_by"] is None:
+        return "waits"
+    simulated = " (simulated, no person)" if record["simulated"] else ""
+    return f"{record['status']} by {escape(record['decided_by'])}{simulated}: {escape(record['reason'])}"
+
+
+def ready(record: dict[str, Any]) -> None:
+    """Show the eight points."""
+    name = record["release"] or f"{record['model']}, which has no live release"
+    say(f"[bold]{escape(name)}[/]: {record['yes']} of {len(record['points'])} points stand")
+    for each in record["points"]:
+        say(
+            f"[bold]{each['point']}[/] {escape(each['says'])}",
+            tone={"yes": "good", "partly": "warn", "no": "bad"}[each["ready"]],
+        )
+        if each["evidence"]:
+            console.print(f"    [dim]{escape(each['evidence'])}[/]")
+        if each["do"]:
+            console.print(f"    next: {escape(each['do'])}")
+
+
 def score(record: dict[str, Any]) -> None:
     """Show a batch of scores."""
     say(
@@ -323,6 +394,7 @@ def status(record: dict[str, Any]) -> None:
     alarms(record["alarms"])
     for each in record["decisions"]:
         say(f"decision [bold]{each['id']}[/] waits: {each['model']}, asked {each['asked_at'][:16]}", tone="warn")
+        console.print(f"    next: millstream decision {each['id']}")
     for each in record["servers"]:
         say(f"server {each['url']} serves {each['generations']}", tone="good")
 

@@ -1,4 +1,4 @@
-"""What the page shows, computed from the status record: charts, words and the newest of everything."""
+"""What the first page shows, computed from the status record: charts, words and the newest of everything."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from millstream.console.charts import Line, Mark, chart, day_in_words
 from millstream.metrics import METRICS
 
 _TIMELINE = 40
+_ALARMS = 10
+_DECISIONS = 5
 _SYSTEM = "system:"
 _HOW = {
     "attached": "read where it lies",
@@ -20,24 +22,57 @@ _HOW = {
     "made": "made by a step",
     "own": "written here",
 }
+_GATE = {True: ("good", "passed its gate"), False: ("bad", "did not pass its gate"), None: ("bad", "no verdict")}
 _CONTRACT = {"ok": "holds", "none": "none declared", "unchecked": "not checked yet", "stop": "broken"}
 
 
 def board(status: Mapping[str, Any]) -> dict[str, Any]:
     """Add what only the page needs to a status record."""
     zone = ZoneInfo(status["timezone"])
-    timeline = [_told(each, zone) for each in status["timeline"][:_TIMELINE]]
     return {
         **status,
-        "clock_says": f"{_moment(status['now'], zone):%a} {_day(status['now'], zone, year=True)},"
-        f" {_moment(status['now'], zone):%H:%M}",
+        **clock(status),
         "headline": _headline(status),
-        "models": [_model(each, status, zone) for each in status["models"]],
-        "decisions": [{**each, "asked": _day(each["asked_at"], zone)} for each in status["decisions"]],
-        "alarms": [_alarm(each) for each in status["alarms"]],
+        "models": _models(status, zone),
+        "decisions": [decision_card(each, zone) for each in status["decisions"][:_DECISIONS]],
+        "alarms": [alarm(each) for each in status["alarms"][:_ALARMS]],
         "tables": [_table(each) for each in status["tables"]],
-        "days": [(day, list(told)) for day, told in groupby(timeline, key=lambda each: each["day"])],
+        "days": by_day(status["timeline"][:_TIMELINE], zone),
+        "watched": any(each["live"] for each in status["models"])
+        or any(each["contract"] not in ("none", "unchecked") for each in status["tables"]),
         "copied_bytes": sum(each["copied_bytes"] for each in status["tables"] if each["kind"] == "attached"),
+    }
+
+
+def _models(status: Mapping[str, Any], zone: ZoneInfo) -> list[dict[str, Any]]:
+    """Draw the only model; several stand in a table, each with a page of its own."""
+    if len(status["models"]) == 1:
+        return [model_card(each, status["timeline"], zone) for each in status["models"]]
+    return [model_words(each, zone) for each in status["models"]]
+
+
+def clock(record: Mapping[str, Any]) -> dict[str, str]:
+    """Write a record's instant as people say it."""
+    now, zone = record["now"], ZoneInfo(record["timezone"])
+    at = moment(now, zone)
+    return {"clock_says": f"{at:%a} {day(now, zone, year=True)}, {at:%H:%M}"}
+
+
+def by_day(told: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Lay out what happened by day, in the order given."""
+    timeline = [_told(each, zone) for each in told]
+    return [(day, list(found)) for day, found in groupby(timeline, key=lambda each: each["day"])]
+
+
+def decision_card(decision: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+    """Say when a decision was asked for and taken."""
+    taken = decision["decided_at"]
+    return {
+        **decision,
+        "asked": day(decision["asked_at"], zone),
+        "asked_on": day(decision["asked_at"], zone, year=True),
+        "decided_on": day(taken, zone, year=True) if taken else "",
+        "gate": _GATE[decision["passed"]],
     }
 
 
@@ -69,7 +104,7 @@ def size(count: int) -> str:
 
 
 def _headline(status: Mapping[str, Any]) -> dict[str, str]:
-    waiting, alarms = len(status["decisions"]), sum(each["severity"] != "note" for each in status["alarms"])
+    waiting, alarms = status["decisions_waiting"], status["alarms_serious"]
     says = []
     if waiting:
         says.append("a decision waits for you" if waiting == 1 else f"{waiting} decisions wait for you")
@@ -79,14 +114,15 @@ def _headline(status: Mapping[str, Any]) -> dict[str, str]:
         if job["status"] == "running":
             says.append(f"{job['model']} is being retrained" + (f": {job['step']}" if job["step"] else ""))
     if not says and not any(each["live"] for each in status["models"]):
-        return {"tone": "", "says": "No model is live yet."}
+        return {"tone": "", "says": "No model is live yet." if status["models"] else "No model is defined yet."}
     if not says:
         return {"tone": "good", "says": "All is well. Nothing needs you."}
     said = ", ".join(says)
     return {"tone": "warn" if waiting or alarms else "", "says": f"{said[0].upper()}{said[1:]}."}
 
 
-def _alarm(alarm: Mapping[str, Any]) -> dict[str, Any]:
+def alarm(alarm: Mapping[str, Any]) -> dict[str, Any]:
+    """Say since when an alarm is open, and how bad it is."""
     bad = ""
     if alarm["value"] is not None and alarm["threshold"] is not None:
         bad = f"{alarm['value']:.3g}, limit {alarm['threshold']:.3g}"
@@ -113,19 +149,31 @@ def _table(table: Mapping[str, Any]) -> dict[str, Any]:
 
 def _told(row: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     who = "Millstream" if row["actor"].startswith(_SYSTEM) else row["actor"]
-    return {**row, "day": _day(row["at"], zone, year=True), "time": f"{_moment(row['at'], zone):%H:%M}", "who": who}
+    return {**row, "day": day(row["at"], zone, year=True), "time": f"{moment(row['at'], zone):%H:%M}", "who": who}
 
 
-def _model(model: Mapping[str, Any], status: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+def model_words(model: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+    """Say where a model stands without drawing it."""
+    goal = model["goal"]
+    return {
+        **model,
+        "trained_on": day(model["trained_at"], zone, year=True) if model["trained_at"] else "never",
+        "live_since": day(model["live"]["since"], zone, year=True) if model["live"] else "",
+        "better": "higher is better" if goal in METRICS and METRICS[goal].greater_is_better else "lower is better",
+    }
+
+
+def model_card(model: Mapping[str, Any], timeline: Iterable[Mapping[str, Any]], zone: ZoneInfo) -> dict[str, Any]:
+    """Draw where a model stands; ``timeline`` marks the days on which what is live changed."""
     series, goal = model["series"], model["goal"]
     marks = [
         Mark(
-            day=_moment(each["at"], zone).date().isoformat(),
+            day=moment(each["at"], zone).date().isoformat(),
             word=each["subject"],
             says=each["says"],
             style=each["kind"],
         )
-        for each in status["timeline"]
+        for each in timeline
         if each["kind"] in {"swap", "rollback"} and each["subject"].partition("@")[0] == model["name"]
     ]
     performance = [
@@ -135,9 +183,7 @@ def _model(model: Mapping[str, Any], status: Mapping[str, Any], zone: ZoneInfo) 
     ]
     shares = [("predicted", series.get("predicted", ()), "model"), ("actual", series.get("actual", ()), "actual")]
     return {
-        **model,
-        "live_since": _day(model["live"]["since"], zone, year=True) if model["live"] else "",
-        "better": "higher is better" if goal in METRICS and METRICS[goal].greater_is_better else "lower is better",
+        **model_words(model, zone),
         "bars": _bars(model),
         "performance": _draw(f"How good it is ({goal}) over rolling weeks", performance, marks),
         "bias": _draw("What it says on average, and what came true", shares, marks),
@@ -181,9 +227,11 @@ def _every_day(days: Sequence[str]) -> list[str]:
     return [(first + timedelta(days=number)).isoformat() for number in range((last - first).days + 1)]
 
 
-def _moment(instant: str, zone: ZoneInfo) -> datetime:
+def moment(instant: str, zone: ZoneInfo) -> datetime:
+    """Read an instant as people of a zone do."""
     return datetime.fromisoformat(instant).astimezone(zone)
 
 
-def _day(instant: str, zone: ZoneInfo, *, year: bool = False) -> str:
-    return day_in_words(_moment(instant, zone).date().isoformat(), year=year)
+def day(instant: str, zone: ZoneInfo, *, year: bool = False) -> str:
+    """Write the day of an instant in a zone."""
+    return day_in_words(moment(instant, zone).date().isoformat(), year=year)

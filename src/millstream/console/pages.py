@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import parse_qs
+from typing import Any, Protocol, TypeAlias
+from urllib.parse import parse_qs, quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
@@ -18,11 +19,53 @@ from starlette.staticfiles import StaticFiles
 
 from millstream.console.board import board
 from millstream.console.bodies import read_body
-from millstream.errors import MillstreamError, UserError
+from millstream.console.views import decision_page, decisions_page, model_page
+from millstream.errors import MillstreamError, NotFound, UserError
 
-_ACTS = {"approve": "decision", "reject": "decision", "rollback": "model"}
+_ACTS = {
+    "approve": ("decision", "reason"),
+    "reject": ("decision", "reason"),
+    "rollback": ("model", "reason"),
+    "note": ("decision", "text"),
+}
+"""Act to what it is about, and the field of its form that is kept in the ledger beside the name."""
 _FORM_LIMIT = 1 << 16
 _FIELDS = 20
+
+
+Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class View:
+    """One page: the command whose record it shows, what it adds to it, how it is drawn and how often it asks again.
+
+    Parameters
+    ----------
+    path
+        Where it is served; what it asks for again lies below, at ``/board``.
+    command
+        Whose record it shows; parts of the path are its arguments.
+    shown
+        Adds what only the page needs.
+    template
+        Draws it.
+    every_s
+        Seconds between two questions while somebody looks.
+    """
+
+    path: str
+    command: str
+    shown: Callable[[Mapping[str, Any]], dict[str, Any]]
+    template: str
+    every_s: int
+
+
+BOARD = View("/", "status", board, "board.html", 1)
+DECISION = View("/decisions/{decision:int}", "decision", decision_page, "decision.html", 2)
+DECISIONS = View("/decisions", "decisions", decisions_page, "decisions.html", 5)
+MODEL = View("/models/{model}", "look", model_page, "model.html", 5)
+VIEWS = (BOARD, DECISION, DECISIONS, MODEL)
 
 
 class Commands(Protocol):
@@ -33,54 +76,112 @@ class Commands(Protocol):
         ...
 
 
+class Pages:
+    """Draws the pages and takes in their forms, over a way to carry out commands."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+
+    def page(self, view: View) -> Handler:
+        """Return what draws the whole of a page."""
+
+        async def page(request: Request) -> Response:
+            token = request.query_params.get("token")
+            if token is not None:
+                moved = RedirectResponse(request.url.path, status_code=303, headers=_HEADERS)
+                # one cookie a port: browsers do not keep the ports of a host apart
+                moved.set_cookie(f"millstream-{request.url.port}", token, httponly=True, samesite="strict", path="/")
+                return moved
+            try:
+                return await self._whole(view, _arguments(request))
+            except NotFound as wrong:
+                if "text/html" not in request.headers.get("accept", ""):
+                    raise
+                return HTMLResponse(_render("nowhere.html", wrong=wrong), wrong.http_status, headers=_HEADERS)
+
+        return page
+
+    def part(self, view: View) -> Handler:
+        """Return what draws the part of a page that is asked for again."""
+
+        async def part(request: Request) -> Response:
+            drawn = await self._drawn(view.template, view, _arguments(request))
+            return HTMLResponse(drawn, headers=_HEADERS)
+
+        return part
+
+    def act(self, name: str) -> Handler:
+        """Return what carries out an act of a form."""
+        about, written = _ACTS[name]
+
+        async def act(request: Request) -> Response:
+            subject = request.path_params["subject"]
+            try:
+                form = await _form(request)
+                given = {about: subject, written: form.get(written, ""), "actor": form.get("actor", "").strip()}
+                record = await run_in_threadpool(self._commands.command, name, given)
+                told, status = {"tone": "good", "says": f"{_sentence(record['says'])}.", "do": ""}, 200
+            except MillstreamError as wrong:
+                told, status = _refusal(wrong), wrong.http_status
+            if "hx-request" in request.headers:  # the page stands already, with what was typed
+                return HTMLResponse(_render("told.html", told=told), status_code=status, headers=_HEADERS)
+            if name == "note" and status == 200:
+                return await self._whole(DECISION, {"decision": int(subject)}, told=told)
+            return await self._whole(BOARD, {}, told=told, status=status)
+
+        return act
+
+    async def _whole(
+        self, view: View, arguments: Mapping[str, Any], *, told: Any = None, status: int = 200
+    ) -> Response:
+        said = {"told": told, "part": view.template, "poll": _again(view, arguments), "every": view.every_s}
+        return HTMLResponse(await self._drawn("page.html", view, arguments, **said), status, headers=_HEADERS)
+
+    async def _drawn(self, template: str, view: View, arguments: Mapping[str, Any], **said: Any) -> str:
+        """Ask for the record and draw it; neither holds up another request."""
+
+        def draw() -> str:
+            record = self._commands.command(view.command, arguments)
+            return _render(template, page=view.shown(record), **said)
+
+        return await run_in_threadpool(draw)
+
+
 def routes(commands: Commands) -> Sequence[BaseRoute]:
     """Build the page's routes over a way to carry out commands."""
-
-    def render(template: str, **said: Any) -> str:
-        return _environment().get_template(template).render(**said)
-
-    async def current() -> dict[str, Any]:
-        return board(await run_in_threadpool(commands.command, "status", {}))
-
-    async def page(request: Request) -> Response:
-        token = request.query_params.get("token")
-        if token is not None:
-            moved = RedirectResponse("/", status_code=303, headers=_HEADERS)
-            # one cookie a port: browsers do not keep the ports of a host apart
-            moved.set_cookie(f"millstream-{request.url.port}", token, httponly=True, samesite="strict", path="/")
-            return moved
-        return HTMLResponse(render("page.html", board=await current(), told=None), headers=_HEADERS)
-
-    async def part(_: Request) -> Response:
-        return HTMLResponse(render("board.html", board=await current()), headers=_HEADERS)
-
-    async def act(request: Request) -> Response:
-        name, subject = request.path_params["act"], request.path_params["subject"]
-        try:
-            form = await _form(request)
-            arguments = {_ACTS[name]: subject, "reason": form.get("reason", ""), "actor": form.get("actor", "").strip()}
-            record = await run_in_threadpool(commands.command, name, arguments)
-            told, status = {"tone": "good", "says": f"{_sentence(record['says'])}.", "do": ""}, 200
-        except MillstreamError as wrong:
-            told, status = _refusal(wrong), wrong.http_status
-        if "hx-request" in request.headers:  # the page stands already, with what was typed
-            return HTMLResponse(render("told.html", told=told), status_code=status, headers=_HEADERS)
-        return HTMLResponse(render("page.html", board=await current(), told=told), status_code=status, headers=_HEADERS)
-
+    pages = Pages(commands)
     static = Path(str(files("millstream.console"))) / "static"
-    acts = [Route(f"/{name}/{{subject}}", act_of(name, act), methods=["POST"]) for name in _ACTS]
-    return [Route("/", page), Route("/board", part), *acts, Mount("/static", StaticFiles(directory=static))]
+    return [
+        *(Route(each.path, pages.page(each)) for each in VIEWS),
+        *(Route(_below(each.path), pages.part(each)) for each in VIEWS),
+        *(Route(f"/{name}/{{subject}}", pages.act(name), methods=["POST"]) for name in _ACTS),
+        Mount("/static", StaticFiles(directory=static)),
+    ]
 
 
-def act_of(name: str, act: Any) -> Any:
-    """Bind the name of an act to the handler of acts."""
+def _render(template: str, **said: Any) -> str:
+    return _environment().get_template(template).render(**said)
 
-    async def bound(request: Request) -> Response:
-        request.path_params["act"] = name
-        answered: Response = await act(request)
-        return answered
 
-    return bound
+def _arguments(request: Request) -> dict[str, Any]:
+    """Take a command's arguments from the path, and where a list begins from the query."""
+    before = request.query_params.get("before")
+    if before is None:
+        return dict(request.path_params)
+    if not before.isdigit():
+        raise UserError(f"{before!r} is no decision", expected="the number the list goes on before")
+    return {**request.path_params, "before": int(before)}
+
+
+def _below(path: str) -> str:
+    return f"{path.rstrip('/')}/board"
+
+
+def _again(view: View, arguments: Mapping[str, Any]) -> str:
+    """Return where a page asks for itself again."""
+    path = view.path.replace("{decision:int}", str(arguments.get("decision", "")))
+    path = path.replace("{model}", quote(str(arguments.get("model", "")), safe=""))
+    return _below(path) + (f"?before={arguments['before']}" if "before" in arguments else "")
 
 
 _HEADERS = {
@@ -97,7 +198,7 @@ async def _form(request: Request) -> dict[str, str]:
     try:
         return {name: values[0] for name, values in parse_qs(raw.decode(), max_num_fields=_FIELDS).items()}
     except ValueError as wrong:  # bytes that are no text are of this kind too
-        raise UserError(f"the form cannot be read: {wrong}", expected="a name and a reason") from None
+        raise UserError(f"the form cannot be read: {wrong}", expected="a name and a few words") from None
 
 
 def _refusal(wrong: MillstreamError) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from millstream.state import State, Transaction
+from millstream.state.ledger import ACT, SUBJECT
 from millstream.types import Clock, canonical_json
 
 GENESIS = "0" * 64
@@ -105,20 +106,25 @@ class Ledger:
         act: str | None = None,
         acts: Sequence[str] = (),
         subject: str | None = None,
+        subjects: Sequence[str] = (),
         limit: int = 1000,
         newest: bool = True,
     ) -> list[LedgerRow]:
-        """Read rows, newest first unless said; ``act`` and ``subject`` match a prefix, ``acts`` names whole acts."""
-        said = "json_extract(CAST(body AS TEXT), '$.{}')"
+        """Read rows, newest first unless said.
+
+        ``act`` and ``subject`` match a prefix and read the whole ledger; ``acts`` and ``subjects`` name whole ones and
+        read only theirs.
+        """
         wanted: list[str] = ["1"]
         given: list[Any] = []
-        for name, prefix in (("act", act), ("subject", subject)):
+        for said, prefix in ((ACT, act), (SUBJECT, subject)):
             if prefix:
-                wanted.append(f"substr({said.format(name)}, 1, ?) = ?")
+                wanted.append(f"substr({said}, 1, ?) = ?")
                 given += [len(prefix), prefix]
-        if acts:
-            wanted.append(f"{said.format('act')} IN ({', '.join('?' * len(acts))})")
-            given += list(acts)
+        for said, whole in ((ACT, acts), (SUBJECT, subjects)):
+            if whole:
+                wanted.append(f"{said} IN ({', '.join('?' * len(whole))})")
+                given += list(whole)
         order = "DESC" if newest else "ASC"
         where = f"WHERE {' AND '.join(wanted)} ORDER BY sequence {order} LIMIT ?"
         return [

@@ -1,4 +1,4 @@
-"""Look at a table: what it holds, what stands out, and what could mislead a model."""
+"""Look: everything about one model on one page."""
 
 from __future__ import annotations
 
@@ -6,49 +6,50 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from millstream.errors import NotFound, near
+from millstream.project.decide import brief, next_retrain
+from millstream.project.prove import model_stands
+from millstream.project.ready import ready
+from millstream.project.timeline import frame, told
+from millstream.state import alarms, decisions, jobs
+from millstream.state import releases as rows
 
 if TYPE_CHECKING:
     from millstream.project.root import Project
 
-MOST_VERSIONS = 20
+_FEW = 10
 
 
-def profile(project: Project, *, table: str, label: str = "", actor: str = "somebody") -> dict[str, Any]:
-    """Profile a table at its head, rows in quarantine included; with a label, name the columns that may tell it.
-
-    Raises
-    ------
-    NotFound
-        For a table or label that is not there.
-    """
-    from millstream import profiling
-
-    definition = project.manifest.table(table)
-    head = project.lake.head(table)
-    read = project.lake.read(table, trusted=False)
-    frame = read.frame.select(list(read.schema))
-    if label and label not in frame.columns:
-        raise NotFound(f"table {table!r} has no column {label!r}", do=near(label, frame.columns))
-    found = profiling.profile(frame, key=definition.key, event_time=definition.event_time)
-    suspects = profiling.suspects(frame, label, event_time=definition.event_time) if label else ()
-    history = project.lake.history(table)
-    project.ledger.record(
-        actor=actor, act="table.read", subject=f"{table}@{head.version}", detail={"profile": True, "rows": frame.height}
-    )
+def look(project: Project, *, model: str, actor: str = "somebody") -> dict[str, Any]:
+    """Show where one model stands: its charts, alarms, decisions, versions, retrains and readiness."""
+    definition = project.manifest.model(model)
+    shown = rows.history(project.state, model, limit=_FEW)
     return {
-        "table": table,
-        "version": head.version,
+        **frame(project),
+        "model": model_stands(project, model),
+        "what": {
+            "rows": definition.rows.of,
+            "label": definition.label if isinstance(definition.label, str) else "",
+            "estimator": definition.estimator.path.rpartition(":")[2],
+            "retrain": next_retrain(project, model),
+        },
+        "alarms": [msgspec.to_builtins(each) for each in alarms.worst(project.state, model=model, limit=_FEW)],
+        "alarms_open": alarms.count(project.state, model=model),
+        "decisions": [brief(project, each) for each in decisions.recent(project.state, model=model, limit=_FEW)],
         "versions": [
-            {"version": each.version, "rows": each.rows, "at": each.registered_at} for each in history[-MOST_VERSIONS:]
+            {
+                "version": each.version,
+                "status": each.status,
+                "built_at": each.built_at,
+                "built_by": each.built_by,
+                "value": each.goal_value,
+                "release": each.id,
+            }
+            for each in shown
         ],
-        "version_count": len(history),
-        "description": definition.description,
-        "key": list(definition.key),
-        "event_time": definition.event_time,
-        "key_holds": not definition.key or not found.rows or frame.select(definition.key).n_unique() == found.rows,
-        "profile": msgspec.to_builtins(found),
-        "label": label,
-        "suspects": msgspec.to_builtins(suspects),
-        "assumptions": project.lake.assumptions(table),
+        "jobs": [msgspec.to_builtins(each) for each in jobs.recent(project.state, model=model, limit=_FEW)],
+        "moves": [
+            told(each)
+            for each in project.ledger.rows(acts=("pointer.swap", "pointer.rollback"), subject=f"{model}@", limit=_FEW)
+        ],
+        "ready": ready(project, model=model),
     }

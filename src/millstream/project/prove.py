@@ -11,7 +11,20 @@ import msgspec
 from millstream.errors import IntegrityError
 from millstream.project import answers
 from millstream.project.data import step_failure
-from millstream.state import alarms, contracts, decisions, jobs, leases, observations, pointer, quarantine, versions
+from millstream.project.decide import brief
+from millstream.project.timeline import frame, timeline
+from millstream.state import (
+    alarms,
+    contracts,
+    decisions,
+    jobs,
+    leases,
+    notes,
+    observations,
+    pointer,
+    quarantine,
+    versions,
+)
 from millstream.state import releases as rows
 from millstream.types import SystemClock, parse_instant, to_micros
 
@@ -19,40 +32,27 @@ if TYPE_CHECKING:
     from millstream.definitions.table import Table
     from millstream.project.root import Project
 
-_TOLD = {
-    "alarm.open": "alarm",
-    "alarm.close": "calm",
-    "loop.failed": "alarm",
-    "loop.start": "retrain",
-    "loop.end": "retrain",
-    "release.build": "release",
-    "release.rehearse": "release",
-    "decision.ask": "ask",
-    "decision.approve": "approve",
-    "decision.reject": "reject",
-    "decision.void": "reject",
-    "pointer.swap": "swap",
-    "pointer.rollback": "rollback",
-}
-"""Acts that the timeline tells, and as what."""
-_TIMELINE = 60
+ALARMS = 50
+"""Open alarms shown, the worst; the count of all stands beside them."""
+WAITING = 20
+"""Waiting decisions shown, the oldest."""
+SERIES_DAYS = 180
+"""Judged days in a chart."""
 
 
 def status(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
     """Say where everything stands; read only from the state, so it is cheap and true while all else is busy."""
-    now = project.clock.now()
-    replay = project.settings.replay
     return {
-        "project": project.settings.name,
-        "environment": project.settings.environment,
+        **frame(project),
         "root": str(project.root),
-        "now": now.isoformat(),
-        "clock": replay.label if replay is not None else "machine clock",
-        "timezone": project.settings.timezone,
         "tables": [_table(project, each) for each in project.manifest.tables.values()],
-        "models": [_model(project, name) for name in project.manifest.models],
-        "alarms": [msgspec.to_builtins(each) for each in alarms.opened(project.state)],
-        "decisions": [_decision(project, each) for each in decisions.waiting(project.state)],
+        "models": [model_stands(project, name) for name in project.manifest.models],
+        "alarms": [msgspec.to_builtins(each) for each in alarms.worst(project.state, limit=ALARMS)],
+        "alarms_open": alarms.count(project.state),
+        "alarms_serious": alarms.count(project.state, notes=False),
+        "decisions": [brief(project, each) for each in decisions.waiting(project.state, limit=WAITING)],
+        "decisions_waiting": decisions.count(project.state, waiting=True),
+        "decisions_taken": decisions.count(project.state) - decisions.count(project.state, waiting=True),
         "timeline": timeline(project),
         "servers": [msgspec.to_builtins(each) for each in leases.live(project.state, SystemClock().now().timestamp())],
         "jobs": [msgspec.to_builtins(each) for each in jobs.at_work(project.state)],
@@ -102,24 +102,49 @@ def _hops(project: Project, table: Table) -> int:
     return 0 if head is None or head.kind == "attached" else 1
 
 
-def _model(project: Project, name: str) -> dict[str, Any]:
+def model_stands(project: Project, name: str) -> dict[str, Any]:
+    """Say where one model stands."""
     at = pointer.get(project.state, name)
     live = rows.get(project.state, at.release) if at.release else None
     previous = rows.get(project.state, at.previous) if at.previous else None
     goal = project.manifest.model(name).goal
     series = _series(project, name, goal)
-    done = [each for each in jobs.recent(project.state) if each.model == name]
-    return {
+    waiting = decisions.waiting(project.state, name, limit=1)
+    trained = project.ledger.rows(acts=("model.register",), subject=f"{name}@", limit=1)
+    stands = {
         "name": name,
         "goal": goal,
         "live": _release(live, at.changed_at) if live else None,
         "previous": _release(previous, "") if previous else None,
-        "lately": series["performance"][-1][1] if series["performance"] else None,
+        "lately": _latest(series["performance"]),
+        "lately_baseline": _latest(series["baseline"]),
         "generation": at.generation,
-        "retrains": len(done),
-        "releases": len(rows.history(project.state, name)),
+        "retrains": jobs.count(project.state, kind="retrain", model=name),
+        "releases": rows.count(project.state, name),
+        "alarms": alarms.count(project.state, model=name),
+        "waiting": waiting[0].id if waiting else None,
+        "trained_at": trained[0].at if trained else None,
         "series": series,
     }
+    return {**stands, "next": _next(project, stands)}
+
+
+def _latest(points: list[tuple[str, float | None]]) -> float | None:
+    return points[-1][1] if points else None
+
+
+def _next(project: Project, stands: dict[str, Any]) -> dict[str, str]:
+    """Say what a model without a live release lacks, and the command that gives it."""
+    name = stands["name"]
+    if stands["live"] or stands["waiting"]:
+        return {"says": "", "do": ""}
+    if stands["trained_at"]:
+        again = "No version was approved yet: release" if stands["releases"] else "It is trained, but never released:"
+        return {"says": f"{again} the newest version", "do": f"millstream release {name}"}
+    tables = [project.manifest.model(name).rows.of]
+    if all(versions.head(project.state, each) is None for each in tables):
+        return {"says": f"The table {tables[0]} was not read yet: read and check the data", "do": "millstream check"}
+    return {"says": "The data is here, but no version was trained yet: train one", "do": f"millstream train {name}"}
 
 
 def _release(row: rows.ReleaseRow, since: str) -> dict[str, Any]:
@@ -140,9 +165,10 @@ def _scores(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _series(project: Project, model: str, goal: str) -> dict[str, list[tuple[str, float | None]]]:
-    performance = observations.series(project.state, model, "performance", goal)
-    bias = observations.series(project.state, model, "bias", "mean")
-    latency = observations.series(project.state, model, "latency", "p95")
+    performance, bias, latency = (
+        observations.series(project.state, model, kind, subject, last=SERIES_DAYS)
+        for kind, subject in (("performance", goal), ("bias", "mean"), ("latency", "p95"))
+    )
     return {
         "performance": [(each.day, each.value) for each in performance if each.value is not None],
         "limit": [(each.day, each.threshold) for each in performance if each.threshold is not None],
@@ -153,62 +179,11 @@ def _series(project: Project, model: str, goal: str) -> dict[str, list[tuple[str
     }
 
 
-def _decision(project: Project, decision: decisions.Decision) -> dict[str, Any]:
-    row = rows.get(project.state, decision.release)
-    return {
-        "id": decision.id,
-        "model": decision.model,
-        "version": row.version,
-        "asked_at": decision.asked_at,
-        "trained_by": decision.trained_by,
-        "asked_by": decision.asked_by,
-        "says": decision.verdict.get("says", "no verdict was given"),
-        "reasons": [each["says"] for each in decision.verdict.get("comparisons", ())],
-        "passed": decision.verdict.get("passed"),
-    }
-
-
-def timeline(project: Project, *, limit: int = _TIMELINE) -> list[dict[str, Any]]:
-    """List what happened, newest first, in words."""
-    found = []
-    for row in project.ledger.rows(acts=tuple(_TOLD), limit=limit):
-        says = _says(row.act, row.subject, row.detail)
-        found.append({"at": row.at, "kind": _TOLD[row.act], "actor": row.actor, "subject": row.subject, "says": says})
-    return found
-
-
-def _says(act: str, subject: str, detail: dict[str, Any]) -> str:
-    said = detail.get("says") or detail.get("reason") or ""
-    because = f": {said}" if said else ""
-    job = detail.get("model") or subject.removeprefix("retrain-").rpartition("-")[0]
-    ended = {"done": "ended", "refused": "ended without a better model", "rejected": "ended: a person said no"}
-    how = f"{ended.get(detail.get('status', ''), 'failed')}: {(detail.get('result') or {}).get('says', '')}"
-    gate = {True: "; it passed its gate", False: "; it did not pass its gate"}
-    passed = gate.get(detail.get("verdict", {}).get("passed"), "")
-    simulated = " (simulated, no person)" if detail.get("simulated") else ""
-    words = {
-        "alarm.open": said or subject,
-        "alarm.close": f"over: {subject}",
-        "loop.start": f"{job} is retrained{because}",
-        "loop.end": f"the retraining of {job} {how}",
-        "loop.failed": f"the loop could not turn: {detail.get('error', {}).get('detail', '')}",
-        "release.build": f"{subject} is built and signed",
-        "release.rehearse": f"{subject} rehearsed its rollback{because}",
-        "decision.ask": f"{subject} waits for approval{passed}",
-        "decision.approve": f"{subject} approved{simulated}{because}",
-        "decision.reject": f"{subject} rejected{because}",
-        "decision.void": f"the question about {subject} is void{because}",
-        "pointer.swap": f"{subject} is live{because}",
-        "pointer.rollback": f"rolled back to {subject}{because}",
-    }
-    return words[act]
-
-
 def _counts(project: Project) -> dict[str, int]:
     found = {"predictions": 0, "outcomes": 0}
     for model in project.manifest.models:
         for subject in found:
-            series = observations.series(project.state, model, "totals", subject)
+            series = observations.series(project.state, model, "totals", subject, last=1)
             found[subject] += int(series[-1].value or 0) if series else 0
     return {**found, "ledger_rows": project.ledger.head().sequence}
 
@@ -247,6 +222,7 @@ def audit(project: Project, *, subject: str, actor: str = "somebody") -> dict[st
         ("Which run?", f"{row.run_id} (model version {row.model_version})"),
         ("Who built it?", f"{row.built_by}, {row.built_at[:16]}"),
         ("Who approved it?", "; ".join(_approval(each) for each in about) or "nobody yet"),
+        ("What was said about it?", _said_about(project, about)),
         ("When was it live?", ", ".join(each[:16] for each in live_at) or "never"),
         ("Is the bundle intact?", intact),
     ]
@@ -297,6 +273,11 @@ def _approval(decision: decisions.Decision) -> str:
         f"{decision.decided_by}{' (simulated)' if decision.simulated else ''}" if decision.decided_by else "nobody yet"
     )
     return f"{decision.status} by {who}: {decision.reason}"
+
+
+def _said_about(project: Project, about: list[decisions.Decision]) -> str:
+    said = [each for asked in reversed(about) for each in notes.about(project.state, asked.id)]
+    return "; ".join(f"{each.by}, {each.at[:16]}: {each.text}" for each in said) or "nothing: no note was left"
 
 
 def verify(project: Project, *, actor: str = "somebody") -> dict[str, Any]:

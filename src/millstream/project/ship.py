@@ -112,6 +112,8 @@ def release(
         )
     report = read_report(folder)
     verdict = msgspec.to_builtins(report.verdict) if report is not None and report.verdict is not None else {}
+    if report is not None and report.effect is not None:  # what people are asked about, kept with the question
+        verdict["effect"] = msgspec.to_builtins(report.effect)
     asked = project.releases.ask(built, verdict, actor=actor)
     return {
         "model": model,
@@ -211,7 +213,7 @@ def approve(
     actor: str = "somebody",
 ) -> dict[str, Any]:
     """Approve a waiting release and put it live."""
-    asked = _waiting(project, decision)
+    asked = waiting_one(project, decision)
     with _moving:
         decided = project.releases.decide(asked.id, True, by=actor, reason=reason, simulated=simulated)
         return {
@@ -270,7 +272,7 @@ def reject(
     project: Project, *, decision: int | str | None = None, reason: str = "", actor: str = "somebody"
 ) -> dict[str, Any]:
     """Reject a waiting release; nothing changes for callers."""
-    asked = _waiting(project, decision)
+    asked = waiting_one(project, decision)
     decided = project.releases.decide(asked.id, False, by=actor, reason=reason)
     row = rows.get(project.state, decided.release)
     return {
@@ -297,7 +299,16 @@ def rollback(
     }
 
 
-def _waiting(project: Project, decision: int | str | None) -> decisions.Decision:
+def waiting_one(project: Project, decision: int | str | None) -> decisions.Decision:
+    """Find a decision by its number; the only one that waits when none is named.
+
+    Raises
+    ------
+    NotFound
+        When there is none with that number.
+    Conflict, UserError
+        When none, or more than one, waits.
+    """
     if decision is not None:
         if isinstance(decision, str) and not decision.isdigit():
             raise UserError(f"{decision!r} is no decision", expected="its number, as millstream status shows it")

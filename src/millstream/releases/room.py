@@ -12,6 +12,7 @@ from millstream.releases import approval, bundle, outbox, rehearsal
 from millstream.releases import swap as swap_
 from millstream.releases.desk import Desk
 from millstream.releases.fault import Fault, from_environment
+from millstream.releases.notes import add_note
 from millstream.releases.outbox import Finding, Handler
 from millstream.releases.rehearsal import Rehearsal, Score
 from millstream.releases.swap import Swap
@@ -19,6 +20,7 @@ from millstream.releases.verify import Release
 from millstream.settings import Places
 from millstream.state import State, pointer, releases
 from millstream.state.decisions import Decision
+from millstream.state.notes import Note
 from millstream.state.releases import ReleaseRow
 from millstream.types import Clock
 
@@ -95,6 +97,10 @@ class Releases:
     ) -> Decision:
         """Answer a question about a release; see ``approval.decide``."""
         return approval.decide(self._desk, decision_id, approve, by=by, reason=reason, simulated=simulated)
+
+    def note(self, decision: int, text: str, *, by: str) -> Note:
+        """Keep a note with a decision; see ``notes.add_note``."""
+        return add_note(self._desk, decision, text, by=by)
 
     def swap(
         self,

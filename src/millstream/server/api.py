@@ -66,7 +66,10 @@ async def _unexpected(_: Request, wrong: Exception) -> Response:
 def _of_http(request: Request, wrong: HTTPException) -> MillstreamError:
     said: MillstreamError
     if wrong.status_code == 404:
-        said = NotFound(f"there is nothing at {request.url.path!r}", expected="/, /board or /api/commands/COMMAND")
+        said = NotFound(
+            f"there is nothing at {request.url.path!r}",
+            expected="/, /decisions, /models/MODEL or /api/commands/COMMAND",
+        )
     else:
         said = UserError(f"{request.method} {request.url.path}: {wrong.detail}")
     said.http_status = wrong.status_code

@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS alarms (
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS alarms_one_open ON alarms (model, kind, subject) WHERE closed_at IS NULL;
 CREATE INDEX IF NOT EXISTS alarms_by_time ON alarms (opened_at);
+CREATE INDEX IF NOT EXISTS alarms_open ON alarms (model, severity) WHERE closed_at IS NULL;
 """
 
 _COLUMNS = (
@@ -154,6 +155,25 @@ def opened(state: State, model: str | None = None) -> list[Alarm]:
     return sorted(
         (each for each in found if model is None or each.model in ("", model)), key=lambda a: rank[a.severity]
     )
+
+
+def worst(state: State, *, model: str | None = None, limit: int) -> list[Alarm]:
+    """List open alarms, worst first and then oldest, at most ``limit``; of a model with those about data, or of all."""
+    where = (
+        "WHERE closed_at IS NULL AND (? IS NULL OR model IN ('', ?)) ORDER BY CASE severity WHEN 'page' THEN 0"
+        " WHEN 'stop' THEN 1 WHEN 'warn' THEN 2 ELSE 3 END, opened_at, kind, subject LIMIT ?"
+    )
+    return _read(state, where, (model, model, limit))
+
+
+def count(state: State, *, model: str | None = None, notes: bool = True) -> int:
+    """Count the open alarms; of a model with those about data, or of all; with or without those that are notes."""
+    found = state.query(
+        "SELECT count(*) AS n FROM alarms WHERE closed_at IS NULL AND (? IS NULL OR model IN ('', ?))"
+        " AND (? OR severity <> 'note')",
+        (model, model, notes),
+    )
+    return int(found[0]["n"])
 
 
 def history(state: State, *, since: str | None = None, limit: int = 1000) -> list[Alarm]:

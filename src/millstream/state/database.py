@@ -23,6 +23,7 @@ _OWNERS = (
     "leases",
     "outbox",
     "decisions",
+    "notes",
     "segments",
     "alarms",
     "observations",

@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS decisions (
     verdict TEXT NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS decisions_one_waiting ON decisions (release) WHERE status = 'waiting';
+CREATE INDEX IF NOT EXISTS decisions_by_release ON decisions (release, status);
 """
 
 Status: TypeAlias = Literal["waiting", "approved", "rejected", "void"]
@@ -123,17 +124,44 @@ def get(state: State, id: int) -> Decision:
     return _decision(rows[0])
 
 
-def waiting(state: State, model: str | None = None) -> list[Decision]:
-    """List the questions nobody answered yet, oldest first."""
+def waiting(state: State, model: str | None = None, *, limit: int = -1) -> list[Decision]:
+    """List the questions nobody answered yet, oldest first; all of them, or at most ``limit``."""
     rows = state.query(
-        "SELECT * FROM decisions WHERE status = 'waiting' AND (? IS NULL OR model = ?) ORDER BY id", (model, model)
+        "SELECT * FROM decisions WHERE status = 'waiting' AND (? IS NULL OR model = ?) ORDER BY id LIMIT ?",
+        (model, model, limit),
     )
     return [_decision(each) for each in rows]
 
 
-def about(state: State, release: str) -> list[Decision]:
-    """List the decisions about one release, newest first."""
-    rows = state.query("SELECT * FROM decisions WHERE release = ? ORDER BY id DESC", (release,))
+def recent(state: State, *, model: str | None = None, before: int | None = None, limit: int = 20) -> list[Decision]:
+    """List questions whatever became of them, newest first.
+
+    Parameters
+    ----------
+    before
+        Only those with a smaller id: the last one of the page before.
+    limit
+        At most so many.
+    """
+    rows = state.query(
+        "SELECT * FROM decisions WHERE (? IS NULL OR model = ?) AND (? IS NULL OR id < ?) ORDER BY id DESC LIMIT ?",
+        (model, model, before, before, limit),
+    )
+    return [_decision(each) for each in rows]
+
+
+def count(state: State, *, waiting: bool = False) -> int:
+    """Count the questions, or those nobody answered yet."""
+    where = "WHERE status = 'waiting'" if waiting else ""
+    return int(state.query(f"SELECT count(*) AS n FROM decisions {where}")[0]["n"])
+
+
+def about(state: State, release: str, *, status: Status | None = None, limit: int = -1) -> list[Decision]:
+    """List the decisions about one release, newest first; of one status or of all, all of them or at most ``limit``."""
+    rows = state.query(
+        "SELECT * FROM decisions WHERE release = ? AND (? IS NULL OR status = ?) ORDER BY id DESC LIMIT ?",
+        (release, status, status, limit),
+    )
     return [_decision(each) for each in rows]
 
 

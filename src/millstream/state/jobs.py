@@ -163,9 +163,16 @@ def at_work(state: State, *, kind: str | None = None, model: str | None = None) 
     return [each for each in found if kind in (None, each.kind) and model in (None, each.model)]
 
 
-def recent(state: State, *, limit: int = 100) -> list[Job]:
-    """List jobs, newest first."""
-    return _jobs(state, "ORDER BY asked_at DESC, id DESC LIMIT ?", (limit,))
+def recent(state: State, *, model: str | None = None, limit: int = 100) -> list[Job]:
+    """List jobs, newest first, of one model or of all."""
+    where = "WHERE ? IS NULL OR model = ? ORDER BY asked_at DESC, id DESC LIMIT ?"
+    return _jobs(state, where, (model, model, limit))
+
+
+def count(state: State, *, kind: str, model: str) -> int:
+    """Count the jobs of a kind, whatever became of them."""
+    found = state.query("SELECT count(*) AS n FROM jobs WHERE kind = ? AND model = ?", (kind, model))
+    return int(found[0]["n"])
 
 
 def last_started(state: State, *, kind: str, model: str) -> str | None:

@@ -84,9 +84,10 @@ def put(tx: Transaction, observations: Iterable[Observation]) -> None:
     )
 
 
-def series(state: State, model: str, kind: str, subject: str) -> list[Observation]:
-    """Return one number through the days, oldest first."""
-    return _read(state, "WHERE model = ? AND kind = ? AND subject = ? ORDER BY day", (model, kind, subject))
+def series(state: State, model: str, kind: str, subject: str, *, last: int = -1) -> list[Observation]:
+    """Return one number through the days, oldest first; of all days, or of the ``last`` so many."""
+    where = "WHERE model = ? AND kind = ? AND subject = ? ORDER BY day DESC LIMIT ?"
+    return _read(state, where, (model, kind, subject, last))[::-1]
 
 
 def of_day(state: State, day: str, *, model: str | None = None) -> list[Observation]:

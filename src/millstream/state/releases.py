@@ -152,12 +152,18 @@ def named(state: State, model: str, version: int) -> ReleaseRow:
     return _row(state, rows[0])
 
 
-def history(state: State, model: str | None = None) -> list[ReleaseRow]:
-    """List releases, newest version first, of one model or of all."""
+def history(state: State, model: str | None = None, *, limit: int = -1) -> list[ReleaseRow]:
+    """List releases, newest version first, of one model or of all; all of them, or at most ``limit``."""
     rows = state.query(
-        "SELECT * FROM releases WHERE ? IS NULL OR model = ? ORDER BY model, version DESC", (model, model)
+        "SELECT * FROM releases WHERE ? IS NULL OR model = ? ORDER BY model, version DESC LIMIT ?",
+        (model, model, limit),
     )
     return [_row(state, each) for each in rows]
+
+
+def count(state: State, model: str) -> int:
+    """Count the releases of a model."""
+    return int(state.query("SELECT count(*) AS n FROM releases WHERE model = ?", (model,))[0]["n"])
 
 
 def next_version(state: State, model: str) -> int:

@@ -15,6 +15,7 @@ from millstream.errors import Conflict, IntegrityError
 from millstream.features.plan import FeaturePlan
 from millstream.metrics.profile import Profile, profile
 from millstream.training.backtests import BacktestReport
+from millstream.training.effects import Effect
 from millstream.training.gate import Verdict
 from millstream.training.matrix import Array
 from millstream.training.sets import TrainingSet
@@ -26,10 +27,11 @@ PREDICTION = "prediction"
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What ``report.json`` holds: a backtest, and the gate's verdict on it."""
+    """What ``report.json`` holds: a backtest, the gate's verdict on it, and what it would have done to people."""
 
     backtest: BacktestReport
     verdict: Verdict | None = None
+    effect: Effect | None = None
 
 
 _Kind = TypeVar("_Kind", FeaturePlan, Manifest, Report)

@@ -14,6 +14,7 @@ from millstream.definitions.model import Model
 from millstream.definitions.tasks import Shape
 from millstream.training import artifact
 from millstream.training.backtests import Backtest
+from millstream.training.effects import effect
 from millstream.training.estimators import default_threads
 from millstream.training.folds import Fold, chosen_metrics, fit_rows, measure, origins, refuse_absurd, run_fold
 from millstream.training.gate import Verdict
@@ -102,7 +103,7 @@ def train(
         "manifest.json": manifest.encode(),
     }
     if tested is not None:
-        files["report.json"] = artifact.as_json(artifact.Report(tested.report, verdict))
+        files["report.json"] = artifact.as_json(artifact.Report(tested.report, verdict, effect(model, tested)))
     artifact.write_files(folder, files)
     return record
 

@@ -1,0 +1,84 @@
+"""What the other pages show: one decision, the decisions taken, one model; computed from their records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from millstream.console.board import alarm, by_day, clock, day, decision_card, model_card
+
+_TONES = {"yes": "good", "partly": "warn", "no": "bad"}
+_WORDS = {"waiting": "waits for a person", "approved": "approved", "rejected": "rejected", "void": "void"}
+_DECISION = re.compile(r"\bdecision (\d+)\b")
+_TAGS = {"waiting": "warn", "approved": "good", "rejected": "bad", "void": "bad"}
+
+
+def decision_page(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Add what only the page of a decision needs to its record."""
+    zone = ZoneInfo(record["timezone"])
+    goal = record["goal"]
+    return {
+        **decision_card(record, zone),
+        **clock(record),
+        "title": f"Decision {record['id']}: {record['name']}",
+        "status_says": _WORDS[record["status"]],
+        "status_tone": _TAGS[record["status"]],
+        "comparisons": [_compared(each, goal) for each in record["comparisons"]],
+        "notes": [{**each, "on": day(each["at"], zone, year=True)} for each in record["notes"]],
+        "days": by_day(record["history"], zone),
+        "columns": list(dict.fromkeys(name for each in record["segments"] for name in each)),
+    }
+
+
+def decisions_page(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Add what only the list of decisions needs to its record."""
+    zone = ZoneInfo(record["timezone"])
+    return {
+        **record,
+        **clock(record),
+        "title": "Decisions",
+        "decisions": [_line(each, zone) for each in record["decisions"]],
+    }
+
+
+def model_page(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Add what only the page of a model needs to its record."""
+    zone = ZoneInfo(record["timezone"])
+    return {
+        **record,
+        **clock(record),
+        "title": f"Model {record['model']['name']}",
+        "model": model_card(record["model"], record["moves"], zone),
+        "waiting": [decision_card(each, zone) for each in record["decisions"] if each["status"] == "waiting"],
+        "decisions": [_line(each, zone) for each in record["decisions"]],
+        "alarms": [alarm(each) for each in record["alarms"]],
+        "versions": [{**each, "built_on": day(each["built_at"], zone, year=True)} for each in record["versions"]],
+        "jobs": [{**each, "asked_on": day(each["asked_at"], zone, year=True)} for each in record["jobs"]],
+        "ready": {
+            **record["ready"],
+            "points": [_pointed(each) for each in record["ready"]["points"]],
+        },
+    }
+
+
+def _pointed(point: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a point its colour, and a link where its evidence, or what is next, is a decision."""
+    named = _DECISION.search(f"{point['evidence']} {point['do']}")
+    return {**point, "tone": _TONES[point["ready"]], "decision": int(named[1]) if named else None}
+
+
+def _line(decision: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+    card = decision_card(decision, zone)
+    return {**card, "status_says": _WORDS[card["status"]], "status_tone": _TAGS[card["status"]]}
+
+
+def _compared(said: Mapping[str, Any], goal: str) -> dict[str, Any]:
+    low, high = said["low"], said["high"]
+    return {
+        **said,
+        "beside": "the simple rule" if said["against"] == "baseline" else said["against"],
+        "goal": goal,
+        "range": "not to be had" if low is None or high is None else f"{low:+.4f} to {high:+.4f}",
+    }
