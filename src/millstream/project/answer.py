@@ -36,8 +36,8 @@ def score(
 
     begun = time.perf_counter()
     release = release_of(project, f"{model}@champion")
-    project.releases.open(release)  # every file as signed, or no answer
-    plan = FeaturePlan.decode((Path(release.path) / "plan.json").read_bytes())
+    opened = project.releases.open(release)  # every file as signed, or no answer
+    plan = FeaturePlan.decode(opened.read("plan.json"))
     try:
         span = tuple(None if each is None else parse_instant(each) for each in (since, until))
     except ValueError as wrong:
@@ -81,7 +81,7 @@ def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[s
     if said is None:
         raise NotFound(f"{prediction} is an outcome, not a prediction", do="give the id of an answer")
     release = rows.get(project.state, said.release)
-    plan = FeaturePlan.decode((Path(release.path) / "plan.json").read_bytes())
+    plan = FeaturePlan.decode(project.releases.open(release).read("plan.json"))
     names = [each.name for each in plan.columns]
     values = [None if each != each else each for each in said.values()]
     project.ledger.record(actor=actor, act="prediction.why", subject=prediction, detail={"release": release.name})

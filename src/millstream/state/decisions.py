@@ -137,6 +137,11 @@ def about(state: State, release: str) -> list[Decision]:
     return [_decision(each) for each in rows]
 
 
+def all(state: State) -> list[Decision]:
+    """List every decision, oldest first."""
+    return [_decision(each) for each in state.query("SELECT * FROM decisions ORDER BY id")]
+
+
 def _decision(stored: sqlite3.Row) -> Decision:
     fields = dict(stored)
     fields["simulated"] = bool(fields["simulated"])
