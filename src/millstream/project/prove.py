@@ -328,11 +328,12 @@ def _approval(decision: decisions.Decision) -> str:
 
 
 def verify(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
-    """Verify the ledger's chain, every table version and every release; name what does not hold."""
+    """Verify the ledger's chain, every table version, every release and the answers; name what does not hold."""
     chain = project.ledger.verify()
     findings = [{"ok": chain.ok, "subject": "ledger", "says": chain.says}]
     findings += [msgspec.to_builtins(each) for each in project.lake.verify()]
     findings += [msgspec.to_builtins(each) for each in project.releases.verify()]
+    findings += answers.verify(project)
     ok = all(each["ok"] for each in findings)
     project.ledger.record(actor=actor, act="project.verify", subject=project.settings.name, detail={"ok": ok})
     return {"ok": ok, "findings": findings, "exit_code": 0 if ok else IntegrityError.exit_code}
