@@ -52,7 +52,12 @@ def score(
         target = Path(out)
         if target.suffix not in (".parquet", ".csv"):
             raise UserError(f"{target.name} is neither .parquet nor .csv", do="choose one of them for --out")
-        made.write_csv(target) if target.suffix == ".csv" else made.write_parquet(target)
+        try:
+            made.write_csv(target) if target.suffix == ".csv" else made.write_parquet(target)
+        except OSError as wrong:
+            raise UserError(
+                f"{target} could not be written: {wrong.strerror or wrong}", do="give --out a path that can be"
+            ) from None
     pins = {name: project.lake.head(name).version for name in (plan.rows_table, *plan.tables)}
     project.ledger.record(
         actor=actor, act="model.score", subject=release.name, detail={"rows": made.height, "pins": pins}

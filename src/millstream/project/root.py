@@ -223,6 +223,9 @@ def checked(command: str, function: Callable[..., Any], arguments: Mapping[str, 
     missing = [name for name, each in takes.items() if each.default is each.empty and name not in arguments]
     if missing:
         raise UserError(f"{command} needs {', '.join(missing)}", expected=", ".join(takes))
+    actor = arguments.get("actor")
+    if isinstance(actor, str) and (not actor.strip() or not actor.isprintable()):
+        raise UserError(f"{actor!r} is no name", expected="who does this, in letters a page and a terminal can show")
     try:
         return {name: msgspec.convert(value, hints[name]) for name, value in arguments.items()}
     except msgspec.ValidationError as wrong:
