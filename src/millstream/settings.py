@@ -8,16 +8,20 @@ import os
 import re
 import tomllib
 from pathlib import Path
+from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 
-from millstream.errors import DefinitionError, NotFound, UserError, near
+from millstream.errors import DefinitionError, IntegrityError, NotFound, UserError, near
 from millstream.types import Clock, ReplayClock, SystemClock, parse_instant
 
 FILE = "millstream.toml"
 VARIABLE = "MILLSTREAM_ENV"
 PRODUCTION = "prod"
 """The environment that ``millstream.toml`` describes; every other one is an overlay of it."""
+
+
+_LAST_PORT = 65_535
 
 
 class Addresses(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -186,13 +190,46 @@ def read(root: Path, environment: str | None = None) -> Settings:
             f"{root} is not a Millstream project: it has no {FILE}",
             do="millstream init DIR --example flights, or --project DIR",
         ) from None
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as wrong:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as wrong:
         raise DefinitionError(f"{file}: {wrong}", expected=near("", Settings.__struct_fields__)) from None
+    except OSError as wrong:
+        raise DefinitionError(f"{file} cannot be read: {wrong.strerror}", expected="a file in TOML") from None
+    _refuse_impossible(file, settings)
     chosen = _named(environment or os.environ.get(VARIABLE) or PRODUCTION)
     if chosen == PRODUCTION:
         return settings
     server = msgspec.structs.replace(settings.server, scoring_port=0, control_port=0)
     return msgspec.structs.replace(settings, environment=chosen, server=server)
+
+
+def _refuse_impossible(file: Path, settings: Settings) -> None:
+    """Refuse what only shows later that it cannot be: a zone nobody knows, a port there is none of, a replay's start.
+
+    Raises
+    ------
+    DefinitionError
+        Naming what is wrong.
+    """
+    try:
+        ZoneInfo(settings.timezone)
+    except (KeyError, ValueError, OSError):
+        known = available_timezones()
+        raise DefinitionError(
+            f"{file}: there is no time zone {settings.timezone!r}",
+            expected="a name such as Europe/Berlin",
+            do=near(settings.timezone, known) if settings.timezone else "",
+        ) from None
+    for name in ("scoring_port", "control_port"):
+        port = getattr(settings.server, name)
+        if not 0 <= port <= _LAST_PORT:
+            raise DefinitionError(
+                f"{file}: server.{name} is {port}", expected=f"0 for a free port, or 1 to {_LAST_PORT}"
+            )
+    if settings.replay is not None:
+        try:
+            parse_instant(settings.replay.start)
+        except ValueError as wrong:
+            raise DefinitionError(f"{file}: replay.start: {wrong}") from None
 
 
 def _named(environment: str) -> str:
@@ -223,4 +260,13 @@ def clock(settings: Settings, where: Places) -> Clock:
     """Return the project's one clock: the replay's where there is one, else the machine's."""
     if settings.replay is None:
         return SystemClock()
-    return ReplayClock(where.clock, start=parse_instant(settings.replay.start))
+    replayed = ReplayClock(where.clock, start=parse_instant(settings.replay.start))
+    try:
+        replayed.now()
+    except (ValueError, OSError) as wrong:
+        raise IntegrityError(
+            f"{where.clock} does not hold the instant the replay has reached: {wrong}",
+            expected="one instant",
+            do="write the instant of the newest row of the ledger there; without the file the replay begins anew",
+        ) from None
+    return replayed

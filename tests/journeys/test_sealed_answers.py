@@ -76,3 +76,31 @@ def test_an_id_that_was_never_given(project):
     keep_ended(project)
     with pytest.raises(NotFound):
         find(project, f"{known.partition('-')[0]}-99")
+
+
+def test_an_answer_damaged_on_disk_takes_no_other_with_it_and_is_named(project):
+    given = write(project, 50)
+    (path,) = project.places.log.glob("*.log")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert any(not each["ok"] and path.name in each["subject"] for each in project.run("verify")["findings"])
+    keep_ended(project)
+    kept = set(ids(project))
+    assert len(kept) == 49 and kept < set(given)
+    (aside,) = project.places.log.glob("*.damaged")
+    assert aside.read_bytes() == data
+    (told,) = project.ledger.rows(act="log.seal")
+    assert told.detail["damaged"] == 1
+    said = project.run("verify")
+    assert said["exit_code"] == 8 and any(aside.name in each["subject"] for each in said["findings"] if not each["ok"])
+
+
+def test_a_sealed_segment_that_was_altered_is_named(project):
+    write(project, 3)
+    keep_ended(project)
+    assert project.run("verify")["ok"]
+    with project.state.transact() as tx:
+        tx.execute("UPDATE segments SET records = 2")
+    bad = [each for each in project.run("verify")["findings"] if not each["ok"]]
+    assert len(bad) == 1 and "as row" in bad[0]["says"], bad

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millstream.definitions.table import Table
-from millstream.errors import DefinitionError
+from millstream.errors import DefinitionError, UserError
+from millstream.lake import duck
 from millstream.lake.lineage import Input, trace
 from tests.lake.house import House, day, flights, movements, planes, schedule
 
@@ -251,3 +252,11 @@ def test_lineage_by_hand(sql: str, waits: dict[str, set[str]]) -> None:
     assert found.plain
     for column, expected in waits.items():
         assert {names[each] for each in found.inherited[column]} == expected, column
+
+
+def test_a_query_that_never_ends_is_stopped_and_the_next_one_answers() -> None:
+    frames = {"t": pl.DataFrame({"n": range(3000)})}
+    endless = "select count(*) from t a, t b, t c, t d where a.n + b.n + c.n + d.n = 7"
+    with pytest.raises(UserError, match=r"stopped after 0\.2 s"):
+        duck.run(endless, frames, limit_s=0.2)
+    assert duck.run("select count(*) from t", frames, limit_s=30).item() == 3000

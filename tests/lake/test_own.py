@@ -222,3 +222,16 @@ def test_rows_come_in_one_order_however_versions_were_registered(house: House) -
     fresh.refresh(actor="ann")
     assert fresh.read("schedule").frame.equals(whole)
     assert whole["leaves"].is_sorted()
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE table_versions SET body = CAST(replace(CAST(body AS TEXT), '\"rows\":', '\"rows\":9') AS BLOB)"]
+)
+def test_verify_names_a_version_the_ledger_tells_otherwise(house: House, change: str) -> None:
+    lake = house.lake([])
+    lake.append("answers", pl.DataFrame({"n": [1]}), app_id="log.a", app_version=1, actor="ann")
+    assert all(each.ok for each in lake.verify())
+    with house.state.transact() as tx:
+        assert tx.execute(change)
+    (bad,) = house.lake([]).verify()
+    assert not bad.ok and bad.subject == "answers@0" and "of the ledger says 1" in bad.says

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from millstream.errors import IntegrityError
 from millstream.ledger import Anchor, Ledger
 from millstream.state import State
 
@@ -211,3 +212,17 @@ def test_an_empty_ledger_holds(tmp_path: Path) -> None:
     assert ledger.verify().rows == 0
     state.close()
     shutil.rmtree(tmp_path)
+
+
+def test_a_row_that_is_none_any_more_is_an_error_that_leads_to_verify(written: Path, tmp_path: Path) -> None:
+    shutil.copy(written, tmp_path / "state.db")
+    state = State(tmp_path / "state.db")
+    ledger = Ledger(state, Still())
+    with state.transact() as tx:
+        tx.execute("DROP TRIGGER IF EXISTS ledger_never_changes")
+        tx.execute("UPDATE ledger SET body = x'ff' WHERE sequence = 4")
+    for wanted in ({}, {"act": "test.1"}, {"acts": ("test.1",)}):
+        with pytest.raises(IntegrityError, match="cannot be read"):
+            ledger.rows(**wanted)  # type: ignore[arg-type]
+    assert ledger.verify().first_bad == 4
+    state.close()

@@ -387,3 +387,38 @@ def test_swaps_under_load_drop_nothing_and_each_answer_is_from_one_release(tmp_p
 def ask_value(made, chain):
     [answer] = chain.answer([mill.ROW], [5_000_000], until=float("inf"))
     return answer.value
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64, -(2**70), 10**300])
+@pytest.mark.parametrize("work", ["predict", "outcomes"])
+def test_a_number_no_log_can_hold_is_refused_and_not_an_error_of_ours(served, work, number):
+    sent = {
+        "predict": {"rows": [mill.ROW | {"flight_id": number}]},
+        "outcomes": {"outcomes": [{"key": number, "label": True}]},
+    }[work]
+    status, said, _ = ask(served, "POST", f"/v1/models/late/{work}", sent)
+    assert status == 422 and "64 bits" in said["expected"], said
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2262-01-01T00:00:00Z"])
+def test_an_instant_that_has_no_day_before_or_after_is_refused(served, at):
+    status, said, _ = ask(served, "POST", PREDICT, {"rows": [mill.ROW], "at": at})
+    assert status == 422 and "1678" in said["expected"], said
+
+
+@pytest.mark.parametrize("work", ["predict", "outcomes"])
+def test_a_page_of_another_site_may_neither_ask_nor_report(served, work):
+    host, port = served.address
+    path = f"/v1/models/late/{work}"
+    body = {"rows": []} if work == "predict" else {"outcomes": []}
+    for origin in ("http://evil.example", "null", f"http://{host}:{port + 1}", "http://localhost"):
+        assert ask(served, "POST", path, body, {"Origin": origin})[0] == 403, origin
+    assert ask(served, "POST", path, body, {"Origin": f"http://{host}:{port}"})[0] == 200
+    assert ask(served, "POST", path, body)[0] == 200
+
+
+def test_a_length_of_five_thousand_digits(served):
+    for digits, status in (("0" * 5000 + "2", 422), ("9" * 17, 413)):
+        with socket.create_connection(served.address, timeout=10) as raw:
+            raw.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {digits}\r\n\r\n{{}}".encode())
+            assert raw.recv(4096).split(b" ")[1] == str(status).encode()

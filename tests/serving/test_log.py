@@ -108,9 +108,29 @@ def test_a_torn_or_flipped_tail_is_cut_and_everything_before_it_stays(tmp_path_f
     assert [each.record for each in kept] == [prediction(n, size=n % 4) for n in range(len(kept))]
     assert offset <= at
     sealed = seal(path)
-    assert sealed.records == len(kept)
-    assert path.stat().st_size == sealed.bytes == offset
+    behind = sealed.records - len(kept)
+    if at < offset or not behind:
+        assert (sealed.records, sealed.damaged, sealed.bytes) == (len(kept), 0, offset)
+    else:  # a flip in the middle costs the one record it is in
+        assert (sealed.damaged, sealed.records) == (1, 11)
+    assert path.stat().st_size == sealed.bytes
     assert seal(path) == sealed
+
+
+def test_damage_in_the_middle_costs_one_record_and_not_those_behind_it(tmp_path):
+    log = PredictionLog(tmp_path)
+    ids = written(log, [[prediction(n) for n in range(300)]])
+    log.close()
+    [path] = records.segments(tmp_path)
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    path.write_bytes(whole)
+    before, _ = records.read(path)
+    assert len(before) < 200
+    sealed = seal(path)
+    assert (sealed.records, sealed.damaged, sealed.last) == (299, 1, 300)
+    every = [each.id for each in records.read(path, over_damage=True)[0]]
+    assert every == [id for id in ids if id != ids[len(before)]]
 
 
 class FailingDisk:

@@ -24,22 +24,39 @@ class _Stream:
         return self._held.__arrow_c_stream__(requested_schema)
 
 
-def run(sql: str, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Run a query over frames by name, in UTC, with no way to files or the network.
+def run(sql: str, tables: Mapping[str, pl.DataFrame], *, limit_s: float | None = None) -> pl.DataFrame:
+    """Run a query over frames by name, in UTC, with no way to files or the network; stop it after ``limit_s``.
 
     Raises
     ------
     UserError
-        With what DuckDB says.
+        With what DuckDB says, or when it took too long.
     """
     connection = _connection()
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        connection.interrupt()
+
+    timer = threading.Timer(limit_s or 0.0, stop)
+    timer.daemon = True
+    if limit_s is not None:
+        timer.start()
     try:
         for name, frame in tables.items():
             connection.register(name, _Stream(frame))
         return pl.DataFrame(_Stream(connection.sql(sql)))
-    except duckdb.Error as wrong:
+    except (duckdb.Error, pl.exceptions.ComputeError) as wrong:
+        if late.is_set():
+            raise UserError(
+                f"the query was stopped after {limit_s:g} s",
+                expected="an answer in that time: others wait for it",
+                do="read fewer rows; for long work: millstream.open('.').lake.read(...) in a notebook",
+            ) from None
         raise UserError(f"the query fails: {wrong}", do="try it with millstream sql") from None
     finally:
+        timer.cancel()
         for name in tables:
             connection.unregister(name)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 import polars as pl
 
@@ -171,24 +173,31 @@ class Lake:
         new = self._catalog.version(table, version)
         if since is None:
             return self._reader.read(new, trusted=False)
-        old = self._catalog.version(table, since)
         if new.kind == "derived":
-            now, before = self._reader.read(new, trusted=False), self._reader.read(old, trusted=False)
-            columns = now.frame.columns
-            rows = now.frame.join(
-                before.frame.select(columns), on=columns, how="anti", nulls_equal=True, maintain_order="left"
-            )
-            return TableFrame(
-                table=now.table,
-                version=now.version,
-                frame=rows,
-                schema=now.schema,
-                key=now.key,
-                event_time=now.event_time,
-                known=now.known,
-            )
+            return self._compared(new, since, how="anti")
         had = self._catalog.files(self._catalog.table(table), since)
         return self._reader.read(new, trusted=False, without=had)
+
+    def kept(self, table: str, *, since: int, version: int, columns: Iterable[str] | None = None) -> TableFrame:
+        """Read the rows of a version that ``since`` had already: all but those that ``added`` gives; nothing is masked.
+
+        Rows that were delivered or written anew are not kept, even when they say the same.
+        """
+        new = self._catalog.version(table, version)
+        if new.kind == "derived":
+            return self._compared(new, since, how="semi")
+        found = self._catalog.table(table)
+        had = {each.path for each in self._catalog.files(found, since)}
+        brought = [each for each in self._catalog.files(found, version) if each.path not in had]
+        return self._reader.read(new, columns=columns, trusted=False, without=brought)
+
+    def _compared(self, new: TableVersion, since: int, *, how: Literal["anti", "semi"]) -> TableFrame:
+        """Read the rows of a derived version that an earlier one has not, or has."""
+        old = self._catalog.version(new.table, since)
+        now, before = self._reader.read(new, trusted=False), self._reader.read(old, trusted=False)
+        same = now.frame.columns
+        rows = now.frame.join(before.frame.select(same), on=same, how=how, nulls_equal=True, maintain_order="left")
+        return dataclasses.replace(now, frame=rows)
 
     def schema(self, table: str) -> Schema:
         """Return the columns of a table and their types, computed columns included."""

@@ -12,6 +12,9 @@ from millstream.lake.frame import TableFrame
 from millstream.lake.lineage import named_tables
 from millstream.types import Pins
 
+LIMIT_S = 60.0
+"""How long a query of a person may take; commands that move tables wait for it."""
+
 
 def query(sql: str, *, known: set[str], read: Callable[[str], TableFrame]) -> tuple[pl.DataFrame, Pins]:
     """Run a SELECT over tables.
@@ -47,4 +50,4 @@ def query(sql: str, *, known: set[str], read: Callable[[str], TableFrame]) -> tu
             raise NotFound(f"there is no table {each!r}", do=near(each, known))
     frames = {each: read(each) for each in names}
     rows = {name: each.frame.select(list(each.schema)) for name, each in frames.items()}
-    return duck.run(sql, rows), {name: each.version for name, each in frames.items()}
+    return duck.run(sql, rows, limit_s=LIMIT_S), {name: each.version for name, each in frames.items()}

@@ -9,28 +9,62 @@ from millstream.errors import MillstreamError
 from millstream.lake.catalog import Catalog, derived_hash, files_hash, made_hash
 from millstream.lake.delta import file_sha256
 from millstream.lake.finding import Finding
+from millstream.ledger import LedgerRow
 from millstream.state import versions
 from millstream.state.versions import DataFile, TableVersion
+
+_TOLD = ("kind", "rows", "files_hash", "inputs", "definition")
+"""What the ledger's row of a version repeats."""
 
 
 def verify(catalog: Catalog) -> list[Finding]:
     """Check every version of every table; one finding a table: how many hold, or the first that does not.
 
     Files must exist with their registered sizes; files written here must have their registered bytes. Costs one read
-    of the lake's own files and one look at each attached one.
+    of the lake's own files and one look at each attached one. What a version says is compared with the ledger.
     """
     found = []
+    told = _told(catalog)
     for name in versions.heads(catalog.state):
         history = versions.history(catalog.state, name)
         if history[0].kind != "own" and name not in catalog.manifest.tables:
             found.append(Finding(True, name, "no longer defined; its versions are not looked at"))
             continue
         try:
-            bad = _first_bad(catalog, name, history)
+            bad = _first_untold(told, history) or _first_bad(catalog, name, history)
         except MillstreamError as wrong:
             bad = Finding(False, name, wrong.happened)
-        found.append(bad or Finding(True, name, f"{len(history)} versions, as registered"))
+        found.append(bad or Finding(True, name, _holds(history)))
     return found
+
+
+def _holds(history: list[TableVersion]) -> str:
+    """Say what was looked at: files that somebody else owns are there with their sizes, their bytes were not hashed."""
+    count = f"{len(history)} version{'s' * (len(history) != 1)}"
+    looked = "; files there with their registered sizes" if history[-1].kind == "attached" else ""
+    return f"{count}, as registered{looked}"
+
+
+def _told(catalog: Catalog) -> dict[str, LedgerRow] | None:
+    """Return the ledger's row of each version; None when the ledger itself does not hold, so nothing is compared."""
+    if not catalog.ledger.verify().ok:
+        return None
+    rows = catalog.ledger.rows(acts=("table.version", "table.pull"), limit=1 << 40)
+    return {each.subject: each for each in rows}
+
+
+def _first_untold(told: dict[str, LedgerRow] | None, history: list[TableVersion]) -> Finding | None:
+    """Return the first version that the ledger tells otherwise, or not at all."""
+    for each in history if told is not None else ():
+        subject = f"{each.table}@{each.version}"
+        row = told.get(subject) if told is not None else None
+        if row is None:
+            return Finding(False, subject, "no row of the ledger registers it")
+        for name, said in row.detail.items():
+            if name in _TOLD and getattr(each, name) != said:
+                says = f"{name} is {getattr(each, name)!r}; row {row.sequence} of the ledger says {said!r}"
+                return Finding(False, subject, says)
+    return None
 
 
 def _first_bad(catalog: Catalog, name: str, history: list[TableVersion]) -> Finding | None:

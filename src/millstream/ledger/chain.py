@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from millstream.errors import IntegrityError
 from millstream.state import State, Transaction
 from millstream.state.ledger import ACT, SUBJECT
 from millstream.types import Clock, canonical_json
@@ -114,6 +116,11 @@ class Ledger:
 
         ``act`` and ``subject`` match a prefix and read the whole ledger; ``acts`` and ``subjects`` name whole ones and
         read only theirs.
+
+        Raises
+        ------
+        IntegrityError
+            When a row is none any more.
         """
         wanted: list[str] = ["1"]
         given: list[Any] = []
@@ -127,12 +134,23 @@ class Ledger:
                 given += list(whole)
         order = "DESC" if newest else "ASC"
         where = f"WHERE {' AND '.join(wanted)} ORDER BY sequence {order} LIMIT ?"
-        return [
-            LedgerRow(
-                sequence=stored["sequence"], at=stored["at"], hash=stored["hash"], **msgspec.json.decode(stored["body"])
-            )
-            for stored in self._state.query(f"SELECT sequence, at, body, hash FROM ledger {where}", (*given, limit))
-        ]
+        asked = f"SELECT sequence, at, body, hash FROM ledger {where}"
+        try:
+            return [
+                LedgerRow(
+                    sequence=stored["sequence"],
+                    at=stored["at"],
+                    hash=stored["hash"],
+                    **msgspec.json.decode(stored["body"]),
+                )
+                for stored in self._state.query(asked, (*given, limit))
+            ]
+        except (sqlite3.OperationalError, msgspec.MsgspecError, UnicodeDecodeError, TypeError):
+            raise IntegrityError(
+                "a row of the ledger cannot be read: it was changed",
+                expected="the bytes that were written",
+                do="millstream verify, which names the row",
+            ) from None
 
     def head(self) -> Anchor:
         """Return the head of the chain, to be kept elsewhere."""

@@ -39,8 +39,8 @@ def score(
 
     begun = time.perf_counter()
     release = release_of(project, f"{model}@champion")
-    project.releases.open(release)  # every file as signed, or no answer
-    plan = FeaturePlan.decode((Path(release.path) / "plan.json").read_bytes())
+    opened = project.releases.open(release)  # every file as signed, or no answer
+    plan = FeaturePlan.decode(opened.read("plan.json"))
     try:
         span = tuple(None if each is None else parse_instant(each) for each in (since, until))
     except ValueError as wrong:
@@ -56,7 +56,12 @@ def score(
         target = Path(out)
         if target.suffix not in (".parquet", ".csv"):
             raise UserError(f"{target.name} is neither .parquet nor .csv", do="choose one of them for --out")
-        made.write_csv(target) if target.suffix == ".csv" else made.write_parquet(target)
+        try:
+            made.write_csv(target) if target.suffix == ".csv" else made.write_parquet(target)
+        except OSError as wrong:
+            raise UserError(
+                f"{target} could not be written: {wrong.strerror or wrong}", do="give --out a path that can be"
+            ) from None
     pins = {name: project.lake.head(name).version for name in (plan.rows_table, *plan.tables)}
     project.ledger.record(
         actor=actor, act="model.score", subject=release.name, detail={"rows": made.height, "pins": pins}
@@ -99,8 +104,9 @@ def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[s
     if said is None:
         raise NotFound(f"{prediction} is an outcome, not a prediction", do="give the id of an answer")
     release = rows.get(project.state, said.release)
-    plan = FeaturePlan.decode((Path(release.path) / "plan.json").read_bytes())
-    known = msgspec.json.decode((Path(release.path) / "model.json").read_bytes()).get("categories", {})
+    opened = project.releases.open(release)  # every file as signed, or nothing is explained by it
+    plan = FeaturePlan.decode(opened.read("plan.json"))
+    known = msgspec.json.decode(opened.read("model.json")).get("categories", {})
     names = [each.name for each in plan.columns]
     values = [None if each != each else each for each in said.values()]
     project.ledger.record(actor=actor, act="prediction.why", subject=prediction, detail={"release": release.name})

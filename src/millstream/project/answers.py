@@ -9,14 +9,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from millstream.errors import NotFound
 from millstream.serving import records
 from millstream.serving.records import Logged, Outcome, Prediction
-from millstream.serving.seal import Tail, discard, ended, seal
+from millstream.serving.seal import DAMAGED, Tail, discard, ended, put_aside, seal
 from millstream.state import segments, versions
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TABLE = "predictions"
 ACTOR = "system:log"
+_MOST, _EVERY = 100_000, 1 << 40
 _decoder = msgspec.msgpack.Decoder(Prediction | Outcome)
 
 
@@ -47,7 +48,7 @@ def keep_ended(project: Project, paths: Iterable[Path] | None = None) -> int:
     for path in ended(project.places.log) if paths is None else paths:
         made = seal(path)
         if made.records:
-            rows = _frame(list(_all(path)))
+            rows = _frame(list(_all(path, over_damage=True)))
             version = project.lake.append(
                 TABLE, rows, app_id=f"log.{made.incarnation}", app_version=made.last, actor=ACTOR
             )
@@ -66,10 +67,39 @@ def keep_ended(project: Project, paths: Iterable[Path] | None = None) -> int:
                 with project.state.transact() as tx:
                     segments.put(tx, row)
                     detail = {"sha256": made.sha256, "records": made.records, "version": version.version}
+                    detail |= {"damaged": made.damaged} if made.damaged else {}
                     project.ledger.append(tx, actor=ACTOR, act="log.seal", subject=path.name, detail=detail)
             moved += 1
-        discard(path)
+        if made.damaged:
+            put_aside(path)
+        else:
+            discard(path)
     return moved
+
+
+def verify(project: Project) -> list[dict[str, Any]]:
+    """Compare sealed segments with the ledger, and name what of the log does not hold."""
+    kept = {each.name: each for each in segments.all(project.state)}
+    if not project.ledger.verify().ok:  # a finding of its own; nothing can be compared with it
+        return []
+    wrong = []
+    for told in project.ledger.rows(act="log.seal", limit=1 << 40):
+        row = kept.pop(told.subject, None)
+        said = None if row is None else {"sha256": row.sha256, "records": row.records, "version": row.lake_version}
+        if said is None or any(told.detail.get(name) != value for name, value in said.items()):
+            wrong.append((told.subject, f"is not kept as row {told.sequence} of the ledger sealed it"))
+    wrong += [(name, "is kept, and no row of the ledger seals it") for name in kept]
+    for path in sorted(project.places.log.glob(f"*{DAMAGED}")):
+        wrong.append(
+            (path.name, f"was damaged after it was written; its whole answers are in {TABLE}, it lies in {path}")
+        )
+    for path in records.segments(project.places.log):
+        if len(records.read(path, over_damage=True)[0]) > len(records.read(path)[0]):
+            wrong.append((path.name, f"was damaged in the middle: an answer in {path} does not hold any more"))
+    if not wrong:
+        says = f"{len(segments.all(project.state))} sealed segments as the ledger tells"
+        return [{"ok": True, "subject": "answers", "says": says}]
+    return [{"ok": False, "subject": f"answers {name}", "says": says} for name, says in wrong]
 
 
 def find(project: Project, prediction: str) -> Logged:
@@ -130,10 +160,11 @@ def _of_commit(project: Project, version: int) -> list[Logged]:
     return _decoded(project.lake.added(TABLE, since=since, version=version).frame)
 
 
-def _all(path: Path) -> Iterator[Logged]:
+def _all(path: Path, *, over_damage: bool = False) -> Iterator[Logged]:
+    """Read a segment to its end; in one go over damage, since an offset does not say which sequence comes next."""
     offset = 0
     while True:
-        found, after = records.read(path, offset)
+        found, after = records.read(path, offset, most=_EVERY if over_damage else _MOST, over_damage=over_damage)
         yield from found
         if after == offset:
             return

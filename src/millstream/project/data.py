@@ -200,7 +200,7 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
     made = run(
         table,
         project.lake.added(table.name, since=since, version=version),
-        known_keys=None if since is None or whole else _earlier(project, table.name, since),
+        known_keys=None if since is None or whole else _earlier(project, table.name, since, version),
         other=_other(project),
         now=project.clock.now(),
         timezone=project.settings.timezone,
@@ -279,9 +279,10 @@ def _newest(before: Checked | None) -> datetime | None:
     return parse_instant(max(found)) if found else None
 
 
-def _earlier(project: Project, name: str, version: int) -> Callable[[], pl.DataFrame]:
+def _earlier(project: Project, name: str, since: int, version: int) -> Callable[[], pl.DataFrame]:
+    """Read what was there before and still is: a file delivered again repeats nothing, it takes the other's place."""
     keys = project.manifest.table(name).key
-    return lambda: project.lake.read(name, version=version, columns=keys, trusted=False).frame
+    return lambda: project.lake.kept(name, since=since, version=version, columns=keys).frame
 
 
 def refuse_broken(project: Project, tables: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from millstream.definitions.features import Window
-from millstream.errors import UserError
+from millstream.errors import IntegrityError, UserError
 from millstream.project.data import refuse_broken
 from millstream.project.git import described
 from millstream.types import parse_instant
@@ -110,9 +110,10 @@ def reproduce(project: Project, *, subject: str, actor: str = "somebody") -> dic
     from millstream.project.ship import release_of
 
     release = release_of(project, subject)
-    project.releases.open(release)  # every file as signed, or nothing of it is used
+    project.releases.open(release)  # pins and definitions as signed, or nothing is proved by them
     made = training.reproduce(Path(release.path), lambda table, version: project.lake.read(table, version=version))
     record = {"subject": release.name, **msgspec.to_builtins(made)}
+    record["exit_code"] = 0 if made.equal else IntegrityError.exit_code
     project.ledger.record(actor=actor, act="model.reproduce", subject=release.name, detail={"equal": made.equal})
     return record
 

@@ -31,6 +31,7 @@ from millstream.types import SystemClock, parse_instant, to_micros
 if TYPE_CHECKING:
     from millstream.definitions.table import Table
     from millstream.project.root import Project
+    from millstream.releases.verify import Release
 
 ALARMS = 50
 """Open alarms shown, the worst; the count of all stands beside them."""
@@ -191,17 +192,15 @@ def _counts(project: Project) -> dict[str, int]:
 def audit(project: Project, *, subject: str, actor: str = "somebody") -> dict[str, Any]:
     """Answer the auditor's questions about one version, each from a record."""
     from millstream.project.ship import release_of
-    from millstream.training import read_record
 
     row = release_of(project, subject)
-    record = read_record(Path(row.path))
     about = decisions.about(project.state, row.id)
     try:
         opened = project.releases.open(row)
-        intact = f"yes: every file is as signed with key {opened.key}"
-        source = dict(opened.said.code)
+        intact, of_bundle = f"yes: every file is as signed with key {opened.key}", _of_bundle(project, opened)
     except IntegrityError as wrong:
-        intact, source = f"NO: {wrong.happened}", {}
+        intact, of_bundle = f"NO: {wrong.happened}", dict.fromkeys(_OF_BUNDLE, _NOT_SAID)
+    told = _as_told(project, row, [each.id for each in about])
     history = [
         each
         for each in project.ledger.rows(limit=10_000, newest=False)
@@ -211,20 +210,14 @@ def audit(project: Project, *, subject: str, actor: str = "somebody") -> dict[st
     project.ledger.record(actor=actor, act="release.audit", subject=row.name)
     live_at = [each["at"] for each in pointer.was_live(project.state, row.model) if each["release"] == row.id]
     answers = [
-        ("Which data?", " ".join(_pinned(project, name, version) for name, version in record.pins.items())),
-        ("Which rows?", f"decided before {record.until}; {msgspec.to_builtins(record.counts)}"),
-        ("Which code?", source.get("commit") or source.get("snapshot") or "unknown"),
-        ("Which definitions?", record.manifest_digest),
-        ("Which estimator?", f"{record.estimator}, seed {record.seed}, {record.threads} threads"),
-        ("Which environment?", _environment(Path(row.path))),
-        ("Does it hold code?", _code(Path(row.path))),
-        ("How good?", _scores_in_words(record)),
+        *of_bundle.items(),
         ("Which run?", f"{row.run_id} (model version {row.model_version})"),
         ("Who built it?", f"{row.built_by}, {row.built_at[:16]}"),
         ("Who approved it?", "; ".join(_approval(each) for each in about) or "nobody yet"),
         ("What was said about it?", _said_about(project, about)),
         ("When was it live?", ", ".join(each[:16] for each in live_at) or "never"),
         ("Is the bundle intact?", intact),
+        ("Is this as the ledger tells?", told),
     ]
     return {
         "subject": row.name,
@@ -233,7 +226,56 @@ def audit(project: Project, *, subject: str, actor: str = "somebody") -> dict[st
         "history": [
             {"at": each.at, "actor": each.actor, "act": each.act, "sequence": each.sequence} for each in history
         ],
+        "exit_code": IntegrityError.exit_code if "NO" in (intact[:2], told[:2]) else 0,
     }
+
+
+_OF_BUNDLE = (
+    "Which data?",
+    "Which rows?",
+    "Which code?",
+    "Which definitions?",
+    "Which estimator?",
+    "Which environment?",
+    "Does it hold code?",
+    "How good?",
+)
+"""Questions that only the signed bundle answers."""
+_NOT_SAID = "cannot be said: its bundle is not as it was signed"
+
+
+def _of_bundle(project: Project, opened: Release) -> dict[str, str]:
+    """Answer what the signed bundle knows."""
+    from millstream.training import read_record
+
+    record = read_record(opened.path)
+    source = opened.said.code
+    said = (
+        " ".join(_pinned(project, name, version) for name, version in record.pins.items()),
+        f"decided before {record.until}; {msgspec.to_builtins(record.counts)}",
+        source.get("commit") or source.get("snapshot") or "unknown",
+        record.manifest_digest,
+        f"{record.estimator}, seed {record.seed}, {record.threads} threads",
+        _environment(opened.path),
+        _code(opened.path),
+        _scores_in_words(record),
+    )
+    return dict(zip(_OF_BUNDLE, said, strict=True))
+
+
+def _as_told(project: Project, row: rows.ReleaseRow, asked: list[int]) -> str:
+    """Say whether what the state holds about a release is what the ledger tells."""
+    chain = project.ledger.verify()
+    if not chain.ok:
+        return f"NO: the ledger itself does not hold: {chain.says}"
+    mine = {f"release {row.name}", f"pointer {row.model}", *(f"decision {each}" for each in asked)}
+    of_ledger = {
+        f"decision {each.detail['decision']}"
+        for each in project.ledger.rows(act="decision.ask", limit=10_000)
+        if each.detail.get("release") == row.id
+    }
+    wrong = [each for each in project.releases.against_ledger() if not each.ok and each.subject in mine | of_ledger]
+    return "NO: " + "; ".join(f"{each.subject}: {each.says}" for each in wrong) if wrong else "yes"
 
 
 def _pinned(project: Project, table: str, version: int) -> str:
@@ -281,11 +323,12 @@ def _said_about(project: Project, about: list[decisions.Decision]) -> str:
 
 
 def verify(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
-    """Verify the ledger's chain, every table version and every release; name what does not hold."""
+    """Verify the ledger's chain, every table version, every release and the answers; name what does not hold."""
     chain = project.ledger.verify()
     findings = [{"ok": chain.ok, "subject": "ledger", "says": chain.says}]
     findings += [msgspec.to_builtins(each) for each in project.lake.verify()]
     findings += [msgspec.to_builtins(each) for each in project.releases.verify()]
+    findings += answers.verify(project)
     ok = all(each["ok"] for each in findings)
     project.ledger.record(actor=actor, act="project.verify", subject=project.settings.name, detail={"ok": ok})
     return {"ok": ok, "findings": findings, "exit_code": 0 if ok else IntegrityError.exit_code}

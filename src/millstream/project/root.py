@@ -16,7 +16,7 @@ import msgspec
 from millstream import settings as settings_
 from millstream.definitions.load import load
 from millstream.definitions.manifest import Manifest
-from millstream.errors import NotFound, Refused, UserError, near
+from millstream.errors import IntegrityError, NotFound, Refused, UserError, near
 from millstream.ledger import Ledger
 from millstream.project.door import Door, said_aloud
 from millstream.state import State
@@ -115,8 +115,22 @@ class Project(Door):
 
     @cached_property
     def state(self) -> State:
-        """The state database."""
-        return State(self.places.state_db)
+        """The state database.
+
+        Raises
+        ------
+        IntegrityError
+            When it is gone while releases that only it can have named are still there.
+        """
+        file, releases = self.places.state_db, self.places.releases
+        gone = not file.exists() or not file.stat().st_size
+        if gone and releases.is_dir() and any(not each.name.startswith(".") for each in releases.iterdir()):
+            raise IntegrityError(
+                f"{file} is {'empty' if file.exists() else 'gone'}, with the ledger, the decisions and what is live",
+                expected=f"the state in which the releases in {releases} were made",
+                do=f"bring {file.name} back from a backup; to begin anew, move {self.places.state} away",
+            )
+        return State(file)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -219,6 +233,9 @@ def checked(command: str, function: Callable[..., Any], arguments: Mapping[str, 
     missing = [name for name, each in takes.items() if each.default is each.empty and name not in arguments]
     if missing:
         raise UserError(f"{command} needs {', '.join(missing)}", expected=", ".join(takes))
+    actor = arguments.get("actor")
+    if isinstance(actor, str) and (not actor.strip() or not actor.isprintable()):
+        raise UserError(f"{actor!r} is no name", expected="who does this, in letters a page and a terminal can show")
     try:
         return {name: msgspec.convert(value, hints[name]) for name, value in arguments.items()}
     except msgspec.ValidationError as wrong:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from millstream.releases.swap import Swap
     from millstream.state.releases import ReleaseRow
 
+_NUMBER = re.compile(r"[0-9]{1,18}")
 WAIT_S = 3.0
 """How long a swap waits for servers whose lease is live."""
 WORKER_WAIT_S = 30.0
@@ -63,8 +65,8 @@ def release_of(project: Project, subject: str) -> ReleaseRow:
         if found is None:
             raise UserError(f"{model} has no live release", do=f"millstream release {model}")
         return found
-    if not version.isdigit():
-        raise UserError(f"{subject!r} names no version", expected=f"{model}@3 or {model}@champion")
+    if not _NUMBER.fullmatch(version):
+        raise UserError(f"{subject[:80]!r} names no version", expected=f"{model}@3 or {model}@champion")
     return rows.named(project.state, model, int(version))
 
 
@@ -310,8 +312,8 @@ def waiting_one(project: Project, decision: int | str | None) -> decisions.Decis
         When none, or more than one, waits.
     """
     if decision is not None:
-        if isinstance(decision, str) and not decision.isdigit():
-            raise UserError(f"{decision!r} is no decision", expected="its number, as millstream status shows it")
+        if isinstance(decision, str) and not _NUMBER.fullmatch(decision):
+            raise UserError(f"{decision[:80]!r} is no decision", expected="its number, as millstream status shows it")
         return decisions.get(project.state, int(decision))
     found = decisions.waiting(project.state)
     if len(found) == 1:

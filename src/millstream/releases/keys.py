@@ -133,7 +133,14 @@ def _private(keys: Path) -> Ed25519PrivateKey:
         _make(keys)
     if path.stat().st_mode & 0o077:
         raise Refused(f"{path} can be read by others", expected="mode 0600", do=f"chmod 600 {path}")
-    private = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(path.read_text(encoding="ascii").strip()))
+    try:
+        private = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(path.read_text(encoding="ascii").strip()))
+    except ValueError:
+        raise IntegrityError(
+            f"{path} is not a signing key",
+            expected="64 hexadecimal digits",
+            do="restore the file; or move it away: a new key is made, and what the old one signed stays valid",
+        ) from None
     _write_public(keys, private.public_key())
     return private
 

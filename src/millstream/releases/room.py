@@ -14,6 +14,7 @@ from millstream.releases.desk import Desk
 from millstream.releases.fault import Fault, from_environment
 from millstream.releases.notes import add_note
 from millstream.releases.outbox import Finding, Handler
+from millstream.releases.records import against_ledger
 from millstream.releases.rehearsal import Rehearsal, Score
 from millstream.releases.swap import Swap
 from millstream.releases.verify import Release
@@ -140,7 +141,7 @@ class Releases:
         return outbox.realign(self._desk, model, actor=actor, reason=reason)
 
     def verify(self) -> list[Finding]:
-        """Open every registered release, and compare pointers with statuses and folders with rows."""
+        """Open every release; compare pointers with statuses, folders with rows, and rows with the ledger."""
         state, root = self._desk.state, self._desk.places.releases
         rows = releases.history(state)
         found = [self._whole(each) for each in rows]
@@ -155,7 +156,11 @@ class Releases:
             Finding(True, f"release {each[:12]}", "lies there without a row: its build was stopped; nothing uses it")
             for each in sorted(folders - {each.id for each in rows})
         ]
-        return found
+        return found + self.against_ledger()
+
+    def against_ledger(self) -> list[Finding]:
+        """Compare decisions, releases and pointers with the ledger; see ``records.against_ledger``."""
+        return against_ledger(self._desk)
 
     def _whole(self, row: ReleaseRow) -> Finding:
         try:

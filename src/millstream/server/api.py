@@ -79,7 +79,9 @@ def _of_http(request: Request, wrong: HTTPException) -> MillstreamError:
 async def _body(request: Request) -> dict[str, Any]:
     raw = await read_body(request)
     try:
+        raw.decode()
         body = json.loads(raw or b"{}")
+        json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text that can be kept or shown
     except (ValueError, RecursionError) as wrong:
         raise UserError(f"the request is not JSON: {wrong}", expected="an object of arguments") from None
     if not isinstance(body, dict):

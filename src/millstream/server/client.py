@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ class Control:
             connection.request(method, path, body=data, headers=headers)
             answer = connection.getresponse()
             raw = answer.read()
-        except (OSError, http.client.HTTPException) as wrong:
+        except (OSError, ValueError, http.client.HTTPException) as wrong:
             raise errors.Unavailable(
                 f"the control plane at {self.address.url} did not answer: {wrong or type(wrong).__name__}",
                 do="millstream status, then millstream up",
@@ -79,10 +80,12 @@ def running(root: Path) -> Control | None:
     file = places(root, read(root)).run / "control.json"
     try:
         address = msgspec.json.decode(file.read_bytes(), type=Address)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, UnicodeDecodeError, msgspec.MsgspecError):
         return None
     if not Path(f"/proc/{address.pid}").exists() and Path("/proc/self").exists():
         return None
+    if not re.fullmatch(r"http://[0-9A-Za-z.:\[\]]+", address.url) or not re.fullmatch(r"[\w-]+", address.token):
+        return None  # not what a control plane wrote
     control = Control(address)
     return control if control.alive() else None
 

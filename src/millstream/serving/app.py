@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -24,6 +24,7 @@ from millstream.serving.http import (
     Scope,
     Send,
     check_host,
+    check_origin,
     decode,
     problem,
     read_body,
@@ -44,6 +45,9 @@ SLICE = 64
 
 _log = logging.getLogger("millstream.serving")
 _LOG_TIMEOUT_S = 5.0
+_LONGEST = 1 << 63
+_YEARS = (1678, 2262)
+"""What every clock and table can hold, nanoseconds included."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -168,6 +172,7 @@ class App:
             self.live.chain(model)
             return _json(self._model(model))
         _only(method, "POST")
+        check_origin(headers)
         if self._in_flight >= self._limits.in_flight:
             raise Unavailable(f"{self._in_flight} requests are in flight", expected="fewer", do="try again in a second")
         self._in_flight += 1
@@ -195,6 +200,7 @@ class App:
 
     async def _predict(self, chain: Chain, body: bytes, begun: float) -> Reply:
         asked = decode(body, _predict_body)
+        _refuse_long(asked.rows)
         at_us = self._now_us() if asked.at is None else self._at(asked.at)
         rows = asked.rows
         until = time.monotonic() + chain.deadline_s
@@ -265,6 +271,7 @@ class App:
         at_us, wall_us = self._now_us(), time.time_ns() // 1000
         columns = chain.champion.plan.prediction_key
         records = [Outcome(at_us, wall_us, model, _key(each.key, columns), each.label) for each in asked.outcomes]
+        _refuse_long({**each.key, "label": each.label} for each in records)
         ids = await self._append(records) if records else []
         self.meters.outcomes(model, len(ids))
         return Reply(200, _encode({"outcomes": [{"id": id} for id in ids]}))
@@ -282,9 +289,12 @@ class App:
         if not self._replay:
             raise Refused("this server answers for now only", expected="no 'at'", do="start it with --replay")
         try:
-            return to_micros(parse_instant(text))
+            at = parse_instant(text)
         except ValueError as wrong:
             raise BadData(str(wrong)) from None
+        if not _YEARS[0] <= at.year < _YEARS[1]:  # in other zones, and days later, it must still be an instant
+            raise BadData(f"'at' is {text[:40]!r}", expected=f"an instant of the years {_YEARS[0]} to {_YEARS[1] - 1}")
+        return to_micros(at)
 
     def _only_chain(self) -> Chain:
         if len(self.live.chains) != 1:
@@ -355,6 +365,16 @@ def _key(said: Mapping[str, Scalar] | Scalar, columns: tuple[str, ...]) -> dict[
 def _names(shape: Shape) -> dict[str, Any]:
     """Name the classes or the levels of answers that have them."""
     return {name: each for name, each in (("classes", shape.classes), ("levels", shape.levels)) if each}
+def _refuse_long(rows: Iterable[Mapping[str, Scalar]]) -> None:
+    """Refuse whole numbers of more than 64 bits: neither the log nor a table can hold one."""
+    for row in rows:
+        for name, value in row.items():
+            if type(value) is int and not -_LONGEST <= value < _LONGEST:
+                raise BadData(
+                    f"{name[:80]!r} is {value if abs(value) < _LONGEST * 1000 else 'a very large number'}",
+                    expected="a whole number of at most 64 bits",
+                    do="send a long identifier as text",
+                )
 
 
 def _only(method: str, *allowed: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
-from millstream.errors import BadData, MillstreamError, UserError
+from millstream.errors import BadData, MillstreamError, Refused, UserError
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -21,6 +21,9 @@ CLOSE = (b"connection", b"close")
 
 _DISCARD = 16 << 20
 """Too large a body is read and thrown away up to here: a caller still sending would not hear why it was refused."""
+
+_DIGITS = 18
+"""Digits of a length that anybody means."""
 
 _Kind = TypeVar("_Kind")
 Header: TypeAlias = tuple[bytes, bytes]
@@ -74,6 +77,18 @@ def check_host(headers: list[Header], hosts: frozenset[str]) -> None:
         )
 
 
+def check_origin(headers: list[Header]) -> None:
+    """Refuse what a page of another site has a browser send: it would be logged as an answer or an outcome of ours."""
+    named = [value.decode("latin-1") for name, value in headers if name == b"origin"]
+    host = next((value.decode("latin-1").lower() for name, value in headers if name == b"host"), "")
+    if any(origin.lower() != f"http://{host}" for origin in named):
+        raise Refused(
+            f"a page of {named[0][:80]!r} may not ask this server",
+            expected="a request that no other site's page sends",
+            do="ask from a program; a page asks the server it came from, which asks this one",
+        )
+
+
 async def read_body(headers: list[Header], receive: Receive, *, limit: int, timeout_s: float) -> bytes:
     """Read a whole body.
 
@@ -82,7 +97,8 @@ async def read_body(headers: list[Header], receive: Receive, *, limit: int, time
     Refusal
         413 when it is larger than ``limit`` bytes, 408 when it takes longer than ``timeout_s``, 400 when it ends early.
     """
-    if any(name == b"content-length" and int(value) > max(limit, _DISCARD) for name, value in headers):
+    said = next((value.lstrip(b"0") for name, value in headers if name == b"content-length"), b"")
+    if len(said) > _DIGITS or int(said or b"0") > max(limit, _DISCARD):
         raise _too_large(limit)
     body, size = b"", 0
     try:

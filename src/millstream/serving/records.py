@@ -23,6 +23,8 @@ Scalar: TypeAlias = bool | int | float | str | None
 
 FRAME = struct.Struct("<IIQ")
 STRIDE = 64
+_FURTHEST = 256
+"""How many frames in a row may be damaged with those behind them still being looked for."""
 LARGEST_PAYLOAD = 16 << 20
 _OFFSET = struct.Struct("<Q")
 _SEQUENCE = struct.Struct("<Q")
@@ -181,7 +183,7 @@ def segments(*folders: Path) -> list[Path]:
     return sorted((path for folder in folders for path in folder.glob("*-*.log")), key=lambda path: path.name)
 
 
-def read(path: Path, offset: int = 0, *, most: int = 100_000) -> tuple[list[Logged], int]:
+def read(path: Path, offset: int = 0, *, most: int = 100_000, over_damage: bool = False) -> tuple[list[Logged], int]:
     """Read whole records from a byte offset on; safe while another process appends.
 
     Parameters
@@ -192,22 +194,28 @@ def read(path: Path, offset: int = 0, *, most: int = 100_000) -> tuple[list[Logg
         0, or the offset an earlier read returned.
     most
         Records to return at most; about 2 µs each.
+    over_damage
+        Go on behind a frame that does not hold, if whole ones follow: for a segment that nobody writes any more.
 
     Returns
     -------
     tuple
         The records, and the offset to go on from. A torn tail ends the reading.
     """
-    incarnation, _ = parse_segment(path)
+    incarnation, here = parse_segment(path)
     found: list[Logged] = []
     with path.open("rb") as file:
         file.seek(offset)
         data = file.read()
-    at = 0
+    at, last = 0, here - 1
     while len(found) < most:
         payload, sequence, after = whole_frame(data, at)
+        if payload is None and over_damage:
+            at = next_whole(data, at, last)
+            payload, sequence, after = whole_frame(data, at)
         if payload is None:
             break
+        last = sequence
         found.append(Logged(record_id(incarnation, sequence), sequence, _decoder.decode(payload)))
         at = after
     return found, offset + at
@@ -223,6 +231,21 @@ def whole_frame(data: bytes, at: int) -> tuple[bytes | None, int, int]:
     if length == 0 or length > LARGEST_PAYLOAD or len(payload) != length or checksum(payload, sequence) != crc:
         return None, 0, at
     return payload, sequence, start + length
+
+
+def next_whole(data: bytes, at: int, last: int) -> int:
+    """Return where the next whole frame begins behind one that does not hold, or ``at`` when none follows.
+
+    ``last`` is the sequence of the last frame that held. A torn tail is followed by nothing; whole frames behind it
+    mean that something in the middle was damaged later.
+    """
+    places = []
+    for sequence in range(last + 1, last + 2 + _FURTHEST):
+        place = data.find(_SEQUENCE.pack(sequence), at) - (FRAME.size - _SEQUENCE.size)
+        if place > at and whole_frame(data, place)[0] is not None:
+            places.append(place)
+            break
+    return min(places, default=at)
 
 
 def find(id: str, *folders: Path) -> Logged:

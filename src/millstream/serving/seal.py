@@ -13,13 +13,17 @@ from typing import NamedTuple
 
 from millstream.errors import Conflict
 from millstream.serving.log import sync_folder
-from millstream.serving.records import Logged, hint_file, parse_segment, read, segments, whole_frame
+from millstream.serving.records import Logged, hint_file, next_whole, parse_segment, read, segments, whole_frame
+
+DAMAGED = ".damaged"
+"""Suffix of a segment that was put aside."""
 
 
 class Seal(NamedTuple):
     """What a sealed segment holds, for the state database and the ledger.
 
-    ``first`` and ``last`` are sequences; both are 0 for an empty segment.
+    ``first`` and ``last`` are sequences; both are 0 for an empty segment. ``damaged`` counts the records between
+    them that do not hold any more.
     """
 
     path: Path
@@ -29,17 +33,20 @@ class Seal(NamedTuple):
     records: int
     sha256: str
     bytes: int
+    damaged: int = 0
 
 
 def seal(path: Path) -> Seal:
     """Cut a segment's torn tail, sync it and return its hash; doing it twice gives the same.
+
+    Damage in the middle is counted and left as it is: what lies behind it was acknowledged.
 
     Raises
     ------
     Conflict
         While its writer lives and has it open.
     """
-    incarnation, _ = parse_segment(path)
+    incarnation, start = parse_segment(path)
     with path.open("r+b") as file:
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -48,9 +55,13 @@ def seal(path: Path) -> Seal:
                 f"{path.name} is still being written", expected="a segment whose writer ended it", do="try again later"
             ) from None
         data = file.read()
-        at = records = first = last = 0
+        at = records = first = last = damaged = 0
         while True:
             payload, sequence, after = whole_frame(data, at)
+            if payload is None:
+                at = next_whole(data, at, last or start - 1)
+                payload, sequence, after = whole_frame(data, at)
+                damaged += max(0, sequence - (last or start - 1) - 1)
             if payload is None:
                 break
             first, last = first or sequence, sequence
@@ -60,7 +71,7 @@ def seal(path: Path) -> Seal:
             file.truncate(at)
         os.fsync(file.fileno())
     sync_folder(path.parent)
-    return Seal(path, incarnation, first, last, records, hashlib.sha256(data[:at]).hexdigest(), at)
+    return Seal(path, incarnation, first, last, records, hashlib.sha256(data[:at]).hexdigest(), at, damaged)
 
 
 def ended(*folders: Path) -> list[Path]:
@@ -73,6 +84,15 @@ def discard(path: Path) -> None:
     hint_file(path).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def put_aside(path: Path) -> Path:
+    """Keep a damaged segment, whose whole records are committed, under another name, for somebody to look at."""
+    hint_file(path).unlink(missing_ok=True)
+    aside = path.with_suffix(DAMAGED)
+    path.rename(aside)
+    sync_folder(path.parent)
+    return aside
 
 
 class Tail:

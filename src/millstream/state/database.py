@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from millstream.errors import Conflict, IntegrityError, Refused, StorageFull
+from millstream.errors import Conflict, IntegrityError, Refused, StorageFull, UserError
 
 _OWNERS = (
     "ledger",
@@ -99,7 +99,7 @@ class State:
             return
         try:
             connection.executescript(f"BEGIN IMMEDIATE;{schema}PRAGMA user_version = {mark};COMMIT;")
-        except sqlite3.OperationalError as wrong:
+        except sqlite3.DatabaseError as wrong:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise _storage_error(self.path, wrong) from wrong
@@ -108,7 +108,12 @@ class State:
     def _connection(self) -> sqlite3.Connection:
         kept: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if kept is None:
-            kept = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+            try:
+                kept = sqlite3.connect(
+                    self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+                )
+            except sqlite3.OperationalError as wrong:
+                raise _storage_error(self.path, wrong) from None
             kept.row_factory = sqlite3.Row
             try:
                 kept.execute("PRAGMA journal_mode=WAL")
@@ -116,10 +121,7 @@ class State:
                 kept.execute("PRAGMA foreign_keys=ON")
             except sqlite3.DatabaseError as wrong:
                 kept.close()
-                raise IntegrityError(
-                    f"{self.path} is not an intact database: {wrong}",
-                    do="millstream restore, or move the file away to look at it",
-                ) from None
+                raise _storage_error(self.path, wrong) from None
             self._local.connection = kept
             self._open.append(kept)
         return kept
@@ -146,12 +148,23 @@ class State:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
                     raise
-            except sqlite3.OperationalError as wrong:
+            except (sqlite3.DatabaseError, OverflowError, UnicodeEncodeError) as wrong:
                 raise _storage_error(self.path, wrong) from wrong
 
     def query(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[sqlite3.Row]:
-        """Read rows of the last committed state."""
-        return self._connection.execute(sql, parameters).fetchall()
+        """Read rows of the last committed state.
+
+        Raises
+        ------
+        IntegrityError
+            When the file is damaged.
+        UserError
+            For a number or a text that no row can hold.
+        """
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except (sqlite3.DatabaseError, OverflowError, UnicodeEncodeError) as wrong:
+            raise _storage_error(self.path, wrong) from wrong
 
     def data_version(self) -> int:
         """Return a number that changes when another process committed (cheap: no table is read)."""
@@ -165,14 +178,28 @@ class State:
         self._local = threading.local()
 
 
-def _storage_error(path: Path, wrong: sqlite3.OperationalError) -> Exception:
+def _storage_error(path: Path, wrong: Exception) -> Exception:
+    """Say of an error of SQLite what it means: a full disk, a lock, a damaged file, or a value no row can hold."""
     said = str(wrong)
-    if "full" in said or "disk I/O" in said:
+    if isinstance(wrong, OverflowError | UnicodeEncodeError):
+        return UserError("a number or text that was given is none that can be kept", expected="64 bits, valid Unicode")
+    code = getattr(wrong, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return StorageFull(
             f"{path} could not be written: {said}", expected="free space", do="free some space and try again"
         )
-    if "locked" in said or "busy" in said:
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Conflict(f"{path} was locked by another process for {_BUSY_TIMEOUT_S:.0f} s", do="millstream status")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return IntegrityError(
+            f"{path} is not an intact database: {said}", do="millstream restore, or move the file away to look at it"
+        )
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return Refused(
+            f"{path} cannot be opened to write: {said}",
+            expected="a file that this user may write, in a folder that this user may write",
+            do=f"ls -l {path.parent}",
+        )
     return wrong
 
 

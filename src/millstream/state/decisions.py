@@ -165,6 +165,11 @@ def about(state: State, release: str, *, status: Status | None = None, limit: in
     return [_decision(each) for each in rows]
 
 
+def all(state: State) -> list[Decision]:
+    """List every decision, oldest first."""
+    return [_decision(each) for each in state.query("SELECT * FROM decisions ORDER BY id")]
+
+
 def _decision(stored: sqlite3.Row) -> Decision:
     fields = dict(stored)
     fields["simulated"] = bool(fields["simulated"])
