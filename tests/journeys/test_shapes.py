@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,17 @@ import numpy as np
 import polars as pl
 import pytest
 
+from millstream.features import point_in_time
+from millstream.features.plan import FeaturePlan
+from millstream.features.ticks import existing
 from millstream.project import Project
+from millstream.project.watch import Watch
+from millstream.serving.app import App
+from millstream.serving.chain import Chain
+from millstream.serving.live import Live
+from millstream.serving.log import PredictionLog
+from millstream.serving.scorer import Scorer
+from millstream.types import to_micros
 
 DEFINITIONS = """
 from lightgbm import LGBMClassifier
@@ -32,10 +46,11 @@ churn = Model("churn", rows=Every("1mo", of=customers, where="not closed"),
 TOML = """name = "churn"
 timezone = "Europe/Berlin"
 [replay]
-start = "2025-01-01T00:00:00+00:00"
+start = "2024-10-01T12:00:00+00:00"
 label = "a replayed year"
 """
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
+NOW = datetime(2024, 10, 1, 12, tzinfo=UTC)
 
 
 def people(rng: np.random.Generator, count: int = 300) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -76,7 +91,49 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(shop: Path) -> dict[str, Any]:
     with Project(shop, lock=True) as project:
         project.run("refresh")
-        return project.run("train", {"model": "churn", "actor": "tess"})
+        said: dict[str, Any] = project.run("train", {"model": "churn", "actor": "tess"})
+        project.run("release", {"model": "churn", "actor": "tess"})
+        project.run("approve", {"actor": "ada", "reason": "better than the simple rule"})
+    return said
+
+
+@pytest.fixture
+def live(shop: Path, trained: dict[str, Any], tmp_path: Path) -> Iterator[Project]:
+    """A copy with a live release, to do anything with."""
+    shutil.copytree(shop, tmp_path / "shop")
+    with Project(tmp_path / "shop", lock=True) as project:
+        yield project
+
+
+def released(project: Project, model: str) -> Path:
+    from millstream.project.ship import live as live_release
+
+    release = live_release(project, model)
+    assert release is not None
+    return Path(release.path)
+
+
+def ask(project: Project, model: str, rows: list[dict[str, Any]], at: datetime) -> tuple[int, dict[str, Any]]:
+    """Ask as a caller does, of the application that answers, at an instant."""
+    log = PredictionLog(project.places.log)
+    there = Live(leased=True)
+    there.replace({model: Chain(Scorer.open(released(project, model), project.online), generation=1)}, {})
+    app = App(there, log, now_us=lambda: to_micros(at))
+    body, said = json.dumps({"rows": rows}).encode(), []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-length", str(len(body)).encode())]
+    scope = {"type": "http", "method": "POST", "path": f"/v1/models/{model}/predict", "headers": headers}
+    try:
+        asyncio.run(app(scope, receive, send))
+    finally:
+        log.close()
+    return said[0]["status"], json.loads(said[1]["body"])
 
 
 def test_a_churn_model_of_monthly_snapshots_learns_more_than_the_simple_rule(trained: dict[str, Any]) -> None:
@@ -87,3 +144,52 @@ def test_a_churn_model_of_monthly_snapshots_learns_more_than_the_simple_rule(tra
     )
     assert set(trained["pins"]) == {"customers", "orders"}
     assert trained["metrics"]["model"]["log_loss"] < trained["metrics"]["baseline"]["log_loss"]
+
+
+def test_a_batch_scores_everybody_who_exists_now_and_the_same_as_a_request(live: Project, tmp_path: Path) -> None:
+    out = tmp_path / "scores.parquet"
+    live.run("score", {"model": "churn", "out": str(out)})
+    scores = pl.read_parquet(out)
+    assert scores.columns == ["customer_id", "decided_at", "value"]
+    assert scores["decided_at"].unique().to_list() == [NOW]
+    customers = live.lake.read("customers").frame
+    assert scores["customer_id"].to_list() == customers.filter(~pl.col("closed"))["customer_id"].sort().to_list()
+    status, said = ask(live, "churn", [{"customer_id": each} for each in scores["customer_id"]], NOW)
+    assert status == 200 and not any(each["degraded"] for each in said["predictions"])
+    assert [each["value"] for each in said["predictions"]] == scores["value"].to_list()
+
+
+def test_what_is_served_of_an_entity_is_what_a_point_in_time_read_finds(live: Project) -> None:
+    folder = released(live, "churn")
+    plan = FeaturePlan.decode((folder / "plan.json").read_bytes())
+    asked = existing(plan, live.lake.read("customers"), NOW)
+    joined = point_in_time(plan, asked, {name: live.lake.read(name) for name in plan.tables})
+    scorer = Scorer.open(folder, live.online)
+    rows = scorer.check_many([{"customer_id": each} for each in asked["customer_id"].to_list()])
+    found = scorer.score_many(rows, [to_micros(NOW)] * len(rows))
+    counts = [each.features[scorer.features.index("habits.orders_90d")] for each in found]
+    assert counts == joined["habits.orders_90d"].to_list()
+    scorer.close()
+
+
+def test_the_outcome_of_an_entity_is_that_of_the_instant_it_was_asked_at(live: Project) -> None:
+    ids = list(range(60))
+    _, first = ask(live, "churn", [{"customer_id": each} for each in ids], NOW)
+    later = NOW + timedelta(days=2)
+    _, second = ask(live, "churn", [{"customer_id": each} for each in ids], later)
+    watch = Watch(live)
+    live.clock.advance(NOW + timedelta(days=50))  # type: ignore[attr-defined]
+    assert watch.judge()
+    assert watch._models["churn"].book.totals() == (120, 0)  # no window has closed, whatever was ordered
+    live.clock.advance(NOW + timedelta(days=64))  # type: ignore[attr-defined]
+    watch.judge()
+    assert watch._models["churn"].book.totals() == (120, 120)
+    assert Watch(live).judge() == []  # all days are judged; and by another process the same
+    orders = live.lake.read("orders").frame
+    for said, at in ((first, NOW), (second, later)):
+        for customer, each in zip(ids[:10], said["predictions"][:10], strict=True):
+            mine = orders.filter(pl.col("customer_id") == customer)["ordered_at"]
+            truth = live.run("why", {"prediction": each["id"]})
+            # the clocks go back in between: sixty days of the calendar are an hour longer
+            assert truth["outcome"]["label"] is not any(at <= when < at + timedelta(days=60, hours=1) for when in mine)
+            assert truth["recomputed"]["equal"]

@@ -138,7 +138,7 @@ def learnt(record: dict[str, Any]) -> None:
         rows=[(name, number(value), number(metrics["baseline"].get(name))) for name, value in metrics["model"].items()],
         right={1, 2},
     )
-    counts = "  ".join(f"{name} {number(value)}" for name, value in record["counts"].items())
+    counts = "  ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in record["counts"].items())
     console.print(f"rows: {counts}\ndata: {_pins(record['pins'])}\nrun:  {record['run_id']}  [dim]in MLflow[/]")
 
 

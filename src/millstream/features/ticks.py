@@ -99,10 +99,16 @@ def as_believed(
 
 
 def existing(plan: FeaturePlan, rows: TableFrame, instant: datetime) -> pl.DataFrame:
-    """Return one row per entity that exists at an instant, without targets."""
+    """Return one row per entity that exists at an instant, and per target from there on under a horizon."""
+    assert plan.ticks is not None
     entities, first = _born(rows)
     there = np.flatnonzero(first <= to_micros(instant))
-    return at(plan, rows, entities=entities, entity=there, instants=np.full(len(there), to_micros(instant)))
+    now = np.array([to_micros(instant)])
+    found = at(plan, rows, entities=entities, entity=there, instants=np.repeat(now, len(there)))
+    if plan.ticks.horizon is not None:
+        found = _with_targets(found, plan.ticks, now)
+    told = [*plan.request_columns, "decided_at"]
+    return found.select(told)
 
 
 def _born(rows: TableFrame) -> tuple[pl.DataFrame, Instants]:

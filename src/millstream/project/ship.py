@@ -122,14 +122,9 @@ def release(
 
 def replay(release: Path, rows: Sequence[Mapping[str, Any]]) -> list[float]:
     """Answer a release's own sample by its scorer, with the features recorded beside the rows."""
-    from millstream.serving.scorer import Scorer
+    from millstream.serving import batch
 
-    sample = msgspec.json.decode((release / "sample.json").read_bytes())
-    scorer = Scorer.open(release)
-    try:
-        return [each.value for each in scorer.score_features(sample["features"][: len(rows)])]
-    finally:
-        scorer.close()
+    return batch.replay(release, rows)
 
 
 def trainer(project: Project, model: str, version: int) -> str:
