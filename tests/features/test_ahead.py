@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from millstream.definitions import features as f
 from millstream.definitions.features import Window
+from millstream.errors import LeakError
 from millstream.features import spine
 from millstream.features.ahead import add_label
 from millstream.types import parse_duration
@@ -44,15 +45,30 @@ def expected(
     said: tuple[str, str | None, str | None],
     by: float,
     lag: float,
+    *,
+    decided: bool = True,
 ) -> tuple[Any, float]:
     """Return label and known-at of one row; instants are in the world's units."""
     name, value, where = said
     begin, end = span
     columns = ("who", "at", "id" if value is None else value, *(("n",) if where else ()))
+    lives = shapes.lives(facts, "id", columns)
+
+    def past(row: dict[str, Any]) -> bool:
+        mine = [
+            start for other, start, _ in lives if other is row or (row["id"] is not None and other["id"] == row["id"])
+        ]
+        return decided and row["at"] == begin and min(mine) <= begin
+
     inside = [
         (row, start, stop)
-        for row, start, stop in shapes.lives(facts, "id", columns)
-        if start <= by and who is not None and row["who"] == who and row["at"] is not None and begin <= row["at"] < end
+        for row, start, stop in lives
+        if start <= by
+        and who is not None
+        and row["who"] == who
+        and row["at"] is not None
+        and begin <= row["at"] < end
+        and not past(row)
     ]
     known = max([end + lag, *(stop if stop <= by else start for _, start, stop in inside)])
     if who is None or known > by:
@@ -123,9 +139,27 @@ def test_the_days_of_a_label_are_days_of_the_calendar(
         close = (begin.astimezone(zone).replace(tzinfo=None) + timedelta(days=1)).replace(tzinfo=zone)
         span = tuple((each.astimezone(begin.tzinfo) - world.start) / world.unit for each in (begin, close))
         lag = shapes.LAG / world.unit
-        label, known = expected(distinct(facts), row["who"], span, ("sum", "x", None), until, lag)  # type: ignore[arg-type]
+        label, known = expected(distinct(facts), row["who"], span, ("sum", "x", None), until, lag, decided=not targets)  # type: ignore[arg-type]
         assert row["label"] == (label if label is None else pytest.approx(label, rel=1e-12))
         assert row["label_known_at"] == world.start + known * world.unit
+
+
+def test_what_had_happened_and_was_known_at_the_decision_is_not_ahead() -> None:
+    many = f.count(of="facts", ahead="2h")
+    assert label([fact(at=3, k1=3, k2=3), fact(id=2, at=3, k1=4, k2=4)], many, by=20)[0] == 1
+    assert label([fact(at=3, k1=3, k2=3), fact(at=3, k1=4, k2=4)], many, by=20)[0] == 0  # a correction of the past
+
+
+def test_facts_with_the_times_of_ticks_that_are_taken_as_known_at_once_are_refused() -> None:
+    hours = [fact(id=place, at=3 * place, k1=3 * place, k2=3 * place) for place in range(20)]
+    member = {"who": "ann", "kind": "a", "active": True, "k1": 0, "k2": 0}
+    members = shapes.table(HOURS, "members", [member], shapes.MEMBERS, "who")
+    plan = shapes.every(HOURS, f.sum("x", of="facts", ahead="1h"))
+    with pytest.raises(LeakError, match="facts in its windows happened at the very instant of a decision"):
+        spine(plan, members, facts=shapes.table(HOURS, "facts", hours, shapes.FACTS, "id"))
+    later = [row | {"k1": row["k1"] + 3, "k2": row["k2"] + 3} for row in hours]
+    found = spine(plan, members, facts=shapes.table(HOURS, "facts", later, shapes.FACTS, "id"))
+    assert found["label"].drop_nulls().unique().to_list() == [2.0]
 
 
 def fact(**said: Any) -> dict[str, Any]:
