@@ -203,3 +203,22 @@ def test_no_fact_is_an_answer_and_a_null_value_is_none() -> None:
     assert label([], f.mean("x", of="facts", ahead="2h"), by=20)[0] is None
     assert label([fact(flag=None)], f.any("flag", of="facts", ahead="2h"), by=20)[0] is None
     assert label([fact(flag=None), fact(id=2)], f.any("flag", of="facts", ahead="2h"), by=20)[0] is True
+
+
+@given(facts=st.lists(shapes.fact, max_size=8), asked=asks, until=st.integers(5, 50))
+@settings(max_examples=20, deadline=None)
+def test_each_row_has_the_label_of_its_own_instant(facts: list[dict[str, Any]], asked: list[Any], until: int) -> None:
+    """Rows of a table, decided at their event times, with labels among the facts of another."""
+    rows = [{"reading": n, "who": who, "at": at, "k1": at, "k2": at} for n, (who, at) in enumerate(asked)]
+    readings = shapes.table(HOURS, "readings", rows, shapes.READINGS, "reading")
+    table = shapes.table(HOURS, "facts", facts, shapes.FACTS, "id")
+    plan = shapes.each(f.any("flag", of="facts", ahead="2h", where="n > 0"))
+    found = spine(plan, readings, between=(None, HOURS.instant(until)), facts=table)
+    wanted = [row for row in rows if row["at"] < until]
+    assert found["reading"].to_list() == [row["reading"] for row in wanted]
+    lag = shapes.LAG / HOURS.unit
+    for row, made in zip(wanted, found.to_dicts(), strict=True):
+        span, said = (row["at"], row["at"] + 6), ("any", "flag", "n > 0")
+        label, known = expected(distinct(facts), row["who"], span, said, until, lag)
+        assert (made["label"], made["label_known_at"]) == (label, HOURS.start + known * HOURS.unit)
+    assert spine(plan, readings).columns == ["reading", "who", "decided_at"]
