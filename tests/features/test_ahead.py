@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from millstream.definitions import features as f
 from millstream.definitions.features import Window
+from millstream.errors import LeakError
 from millstream.features import spine
 from millstream.features.ahead import add_label
 from millstream.types import parse_duration
@@ -44,15 +45,30 @@ def expected(
     said: tuple[str, str | None, str | None],
     by: float,
     lag: float,
+    *,
+    decided: bool = True,
 ) -> tuple[Any, float]:
     """Return label and known-at of one row; instants are in the world's units."""
     name, value, where = said
     begin, end = span
     columns = ("who", "at", "id" if value is None else value, *(("n",) if where else ()))
+    lives = shapes.lives(facts, "id", columns)
+
+    def past(row: dict[str, Any]) -> bool:
+        mine = [
+            start for other, start, _ in lives if other is row or (row["id"] is not None and other["id"] == row["id"])
+        ]
+        return decided and row["at"] == begin and min(mine) <= begin
+
     inside = [
         (row, start, stop)
-        for row, start, stop in shapes.lives(facts, "id", columns)
-        if start <= by and who is not None and row["who"] == who and row["at"] is not None and begin <= row["at"] < end
+        for row, start, stop in lives
+        if start <= by
+        and who is not None
+        and row["who"] == who
+        and row["at"] is not None
+        and begin <= row["at"] < end
+        and not past(row)
     ]
     known = max([end + lag, *(stop if stop <= by else start for _, start, stop in inside)])
     if who is None or known > by:
@@ -123,9 +139,27 @@ def test_the_days_of_a_label_are_days_of_the_calendar(
         close = (begin.astimezone(zone).replace(tzinfo=None) + timedelta(days=1)).replace(tzinfo=zone)
         span = tuple((each.astimezone(begin.tzinfo) - world.start) / world.unit for each in (begin, close))
         lag = shapes.LAG / world.unit
-        label, known = expected(distinct(facts), row["who"], span, ("sum", "x", None), until, lag)  # type: ignore[arg-type]
+        label, known = expected(distinct(facts), row["who"], span, ("sum", "x", None), until, lag, decided=not targets)  # type: ignore[arg-type]
         assert row["label"] == (label if label is None else pytest.approx(label, rel=1e-12))
         assert row["label_known_at"] == world.start + known * world.unit
+
+
+def test_what_had_happened_and_was_known_at_the_decision_is_not_ahead() -> None:
+    many = f.count(of="facts", ahead="2h")
+    assert label([fact(at=3, k1=3, k2=3), fact(id=2, at=3, k1=4, k2=4)], many, by=20)[0] == 1
+    assert label([fact(at=3, k1=3, k2=3), fact(at=3, k1=4, k2=4)], many, by=20)[0] == 0  # a correction of the past
+
+
+def test_facts_with_the_times_of_ticks_that_are_taken_as_known_at_once_are_refused() -> None:
+    hours = [fact(id=place, at=3 * place, k1=3 * place, k2=3 * place) for place in range(20)]
+    member = {"who": "ann", "kind": "a", "active": True, "k1": 0, "k2": 0}
+    members = shapes.table(HOURS, "members", [member], shapes.MEMBERS, "who")
+    plan = shapes.every(HOURS, f.sum("x", of="facts", ahead="1h"))
+    with pytest.raises(LeakError, match="facts in its windows happened at the very instant of a decision"):
+        spine(plan, members, facts=shapes.table(HOURS, "facts", hours, shapes.FACTS, "id"))
+    later = [row | {"k1": row["k1"] + 3, "k2": row["k2"] + 3} for row in hours]
+    found = spine(plan, members, facts=shapes.table(HOURS, "facts", later, shapes.FACTS, "id"))
+    assert found["label"].drop_nulls().unique().to_list() == [2.0]
 
 
 def fact(**said: Any) -> dict[str, Any]:
@@ -169,3 +203,22 @@ def test_no_fact_is_an_answer_and_a_null_value_is_none() -> None:
     assert label([], f.mean("x", of="facts", ahead="2h"), by=20)[0] is None
     assert label([fact(flag=None)], f.any("flag", of="facts", ahead="2h"), by=20)[0] is None
     assert label([fact(flag=None), fact(id=2)], f.any("flag", of="facts", ahead="2h"), by=20)[0] is True
+
+
+@given(facts=st.lists(shapes.fact, max_size=8), asked=asks, until=st.integers(5, 50))
+@settings(max_examples=20, deadline=None)
+def test_each_row_has_the_label_of_its_own_instant(facts: list[dict[str, Any]], asked: list[Any], until: int) -> None:
+    """Rows of a table, decided at their event times, with labels among the facts of another."""
+    rows = [{"reading": n, "who": who, "at": at, "k1": at, "k2": at} for n, (who, at) in enumerate(asked)]
+    readings = shapes.table(HOURS, "readings", rows, shapes.READINGS, "reading")
+    table = shapes.table(HOURS, "facts", facts, shapes.FACTS, "id")
+    plan = shapes.each(f.any("flag", of="facts", ahead="2h", where="n > 0"))
+    found = spine(plan, readings, between=(None, HOURS.instant(until)), facts=table)
+    wanted = [row for row in rows if row["at"] < until]
+    assert found["reading"].to_list() == [row["reading"] for row in wanted]
+    lag = shapes.LAG / HOURS.unit
+    for row, made in zip(wanted, found.to_dicts(), strict=True):
+        span, said = (row["at"], row["at"] + 6), ("any", "flag", "n > 0")
+        label, known = expected(distinct(facts), row["who"], span, said, until, lag)
+        assert (made["label"], made["label_known_at"]) == (label, HOURS.start + known * HOURS.unit)
+    assert spine(plan, readings).columns == ["reading", "who", "decided_at"]

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import asyncio
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
 import pytest
 
-from millstream.project import Project
+from millstream.features import point_in_time
+from millstream.features.plan import FeaturePlan
+from millstream.features.ticks import existing
+from millstream.project import Project, learn
+from millstream.project.watch import Watch
+from millstream.serving.app import App
+from millstream.serving.chain import Chain
+from millstream.serving.live import Live
+from millstream.serving.log import PredictionLog
+from millstream.serving.scorer import Scorer
+from millstream.training import build_set
+from millstream.types import to_micros
 
 DEFINITIONS = """
 from lightgbm import LGBMClassifier
@@ -32,10 +48,11 @@ churn = Model("churn", rows=Every("1mo", of=customers, where="not closed"),
 TOML = """name = "churn"
 timezone = "Europe/Berlin"
 [replay]
-start = "2025-01-01T00:00:00+00:00"
+start = "2024-10-01T12:00:00+00:00"
 label = "a replayed year"
 """
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
+NOW = datetime(2024, 10, 1, 12, tzinfo=UTC)
 
 
 def people(rng: np.random.Generator, count: int = 300) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -76,7 +93,49 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(shop: Path) -> dict[str, Any]:
     with Project(shop, lock=True) as project:
         project.run("refresh")
-        return project.run("train", {"model": "churn", "actor": "tess"})
+        said: dict[str, Any] = project.run("train", {"model": "churn", "actor": "tess"})
+        project.run("release", {"model": "churn", "actor": "tess"})
+        project.run("approve", {"actor": "ada", "reason": "better than the simple rule"})
+    return said
+
+
+@pytest.fixture
+def live(shop: Path, trained: dict[str, Any], tmp_path: Path) -> Iterator[Project]:
+    """A copy with a live release, to do anything with."""
+    shutil.copytree(shop, tmp_path / "shop")
+    with Project(tmp_path / "shop", lock=True) as project:
+        yield project
+
+
+def released(project: Project, model: str) -> Path:
+    from millstream.project.ship import live as live_release
+
+    release = live_release(project, model)
+    assert release is not None
+    return Path(release.path)
+
+
+def ask(project: Project, model: str, rows: list[dict[str, Any]], at: datetime) -> tuple[int, dict[str, Any]]:
+    """Ask as a caller does, of the application that answers, at an instant."""
+    log = PredictionLog(project.places.log)
+    there = Live(leased=True)
+    there.replace({model: Chain(Scorer.open(released(project, model), project.online), generation=1)}, {})
+    app = App(there, log, now_us=lambda: to_micros(at))
+    body, said = json.dumps({"rows": rows}).encode(), []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-length", str(len(body)).encode())]
+    scope = {"type": "http", "method": "POST", "path": f"/v1/models/{model}/predict", "headers": headers}
+    try:
+        asyncio.run(app(scope, receive, send))
+    finally:
+        log.close()
+    return said[0]["status"], json.loads(said[1]["body"])
 
 
 def test_a_churn_model_of_monthly_snapshots_learns_more_than_the_simple_rule(trained: dict[str, Any]) -> None:
@@ -87,3 +146,175 @@ def test_a_churn_model_of_monthly_snapshots_learns_more_than_the_simple_rule(tra
     )
     assert set(trained["pins"]) == {"customers", "orders"}
     assert trained["metrics"]["model"]["log_loss"] < trained["metrics"]["baseline"]["log_loss"]
+
+
+def test_a_batch_scores_everybody_who_exists_now_and_the_same_as_a_request(live: Project, tmp_path: Path) -> None:
+    out = tmp_path / "scores.parquet"
+    live.run("score", {"model": "churn", "out": str(out)})
+    scores = pl.read_parquet(out)
+    assert scores.columns == ["customer_id", "decided_at", "value"]
+    assert scores["decided_at"].unique().to_list() == [NOW]
+    customers = live.lake.read("customers").frame
+    assert scores["customer_id"].to_list() == customers.filter(~pl.col("closed"))["customer_id"].sort().to_list()
+    status, said = ask(live, "churn", [{"customer_id": each} for each in scores["customer_id"]], NOW)
+    assert status == 200 and not any(each["degraded"] for each in said["predictions"])
+    assert [each["value"] for each in said["predictions"]] == scores["value"].to_list()
+
+
+def test_what_is_served_of_an_entity_is_what_a_point_in_time_read_finds(live: Project) -> None:
+    folder = released(live, "churn")
+    plan = FeaturePlan.decode((folder / "plan.json").read_bytes())
+    asked = existing(plan, live.lake.read("customers"), NOW)
+    joined = point_in_time(plan, asked, {name: live.lake.read(name) for name in plan.tables})
+    scorer = Scorer.open(folder, live.online)
+    rows = scorer.check_many([{"customer_id": each} for each in asked["customer_id"].to_list()])
+    found = scorer.score_many(rows, [to_micros(NOW)] * len(rows))
+    counts = [each.features[scorer.features.index("habits.orders_90d")] for each in found]
+    assert counts == joined["habits.orders_90d"].to_list()
+    scorer.close()
+
+
+def test_the_outcome_of_an_entity_is_that_of_the_instant_it_was_asked_at(live: Project) -> None:
+    ids = list(range(60))
+    _, first = ask(live, "churn", [{"customer_id": each} for each in ids], NOW)
+    later = NOW + timedelta(days=2)
+    _, second = ask(live, "churn", [{"customer_id": each} for each in ids], later)
+    watch = Watch(live)
+    live.clock.advance(NOW + timedelta(days=50))  # type: ignore[attr-defined]
+    assert watch.judge()
+    assert watch._models["churn"].book.totals() == (120, 0)  # no window has closed, whatever was ordered
+    live.clock.advance(NOW + timedelta(days=64))  # type: ignore[attr-defined]
+    watch.judge()
+    assert watch._models["churn"].book.totals() == (120, 120)
+    assert Watch(live).judge() == []  # all days are judged; and by another process the same
+    orders = live.lake.read("orders").frame
+    for said, at in ((first, NOW), (second, later)):
+        for customer, each in zip(ids[:10], said["predictions"][:10], strict=True):
+            mine = orders.filter(pl.col("customer_id") == customer)["ordered_at"]
+            truth = live.run("why", {"prediction": each["id"]})
+            # the clocks go back in between: sixty days of the calendar are an hour longer
+            assert truth["outcome"]["label"] is not any(at <= when < at + timedelta(days=60, hours=1) for when in mine)
+            assert truth["recomputed"]["equal"]
+
+
+DEMAND = """
+from lightgbm import LGBMRegressor
+from millstream import Every, FeatureView, Model, Table, features as f, sources, splits
+
+assortment = Table("assortment", source=sources.Parquet("data/assortment.parquet"), key="item", known_at="listed_at")
+sales = Table("sales", source=sources.Parquet("data/sales.parquet"), key=("item", "day"), event_time="day",
+    known_at="day + interval '24 hours'", lag="6h")
+promotions = Table("promotions", source=sources.Parquet("data/promotions.parquet"), key=("item", "day"),
+    event_time="day", known_at="announced_at")
+pace = FeatureView("pace", of=sales, entity="item", features={"sold_14d": f.mean("quantity", over="14d")})
+planned = FeatureView("planned", of=promotions, entity="item", features={"discount": f.last("discount", over="24h")})
+when = FeatureView("when", of=f.Request(target_at="timestamptz"),
+    features={"weekday": "dayofweek(target_at at time zone 'Europe/Berlin')"})
+demand = Model("demand", rows=Every("1d", of=assortment, horizon=("1d", "7d")),
+    label=f.sum("quantity", of=sales, ahead="1d", at="target_at"),
+    features=[pace, planned.on({}, name="planned", at="target_at"), when],
+    estimator=LGBMRegressor(n_estimators=40, verbosity=-1), metrics=["rmse", "mae"], goal="rmse",
+    split=splits.Time(test="14d", folds=1))
+"""
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), tzinfo=BERLIN).astimezone(UTC)
+
+
+def stores(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
+    """Items that sell at a pace of their own, four times as well when they are promoted."""
+    items, days = range(8), [date(2024, 7, 20) + timedelta(days=each) for each in range(85)]
+    promoted = {(item, day) for item in items for day in days if rng.random() < 0.15}
+    paces = rng.uniform(5, 20, len(items))
+    sold = [
+        (item, midnight(day), int(rng.poisson(paces[item] * (4 if (item, day) in promoted else 1))))
+        for item in items
+        for day in days
+    ]
+    plans = [(item, midnight(day), midnight(day - timedelta(days=20)), 30) for item, day in sorted(promoted)]
+    return {
+        "assortment": pl.DataFrame({"item": list(items), "listed_at": [midnight(date(2024, 8, 1))] * len(items)}),
+        "sales": pl.DataFrame(sold, schema=["item", "day", "quantity"], orient="row"),
+        "promotions": pl.DataFrame(plans, schema=["item", "day", "announced_at", "discount"], orient="row"),
+    }
+
+
+@pytest.fixture(scope="module")
+def demanded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    root = tmp_path_factory.mktemp("demand")
+    (root / "data").mkdir()
+    (root / "millstream.toml").write_text(TOML)
+    (root / "definitions.py").write_text(DEMAND)
+    for name, frame in stores(np.random.default_rng(5)).items():
+        frame.write_parquet(root / f"data/{name}.parquet")
+    with Project(root, lock=True) as project:
+        project.run("refresh")
+        said = project.run("train", {"model": "demand", "actor": "tess"})
+        assert said["metrics"]["model"]["rmse"] < 0.7 * said["metrics"]["baseline"]["rmse"]
+        project.run("release", {"model": "demand", "actor": "tess"})
+        project.run("approve", {"actor": "ada", "reason": "it knows what is planned"})
+        yield project
+
+
+def test_the_training_set_of_a_horizon_is_what_loops_make_of_it(demanded: Project) -> None:
+    plan = learn.plan(demanded, "demand")
+    made = build_set(plan, demanded.lake.read, until=NOW)
+    sold = {(row["item"], row["day"]): row["quantity"] for row in demanded.lake.read("sales").frame.to_dicts()}
+    off = {(row["item"], row["day"]): row for row in promotions(demanded)}
+    first, last = date(2024, 8, 1), NOW.date()
+    ticks = [midnight(first + timedelta(days=each)) for each in range((last - first).days + 1)]
+    assert made.rows == len(ticks) * 8 * 7
+    assert made.frame["decided_at"].unique().sort().to_list() == ticks
+    for row in made.frame.sample(500, seed=1).to_dicts():
+        ahead = (row["target_at"].astimezone(BERLIN).date() - row["decided_at"].astimezone(BERLIN).date()).days
+        assert 1 <= ahead <= 7 and row["target_at"].astimezone(BERLIN).time() == time()
+        known = midnight(row["target_at"].astimezone(BERLIN).date() + timedelta(days=1)) + timedelta(hours=6)
+        assert row["label_known_at"] == known
+        assert row["label"] == (sold[row["item"], row["target_at"]] if known <= NOW else None)
+        plans = off.get((row["item"], row["target_at"]))
+        announced = plans is not None and plans["announced_at"] <= row["decided_at"]
+        assert row["planned.discount"] == (30 if announced else None)
+
+
+def promotions(project: Project) -> list[dict[str, Any]]:
+    read = project.lake.read("promotions")
+    return read.frame.with_columns(pl.col(read.known["discount"]).alias("announced_at")).to_dicts()
+
+
+def test_a_request_says_for_when_and_hears_of_what_is_planned(demanded: Project, tmp_path: Path) -> None:
+    out = tmp_path / "demand.parquet"
+    demanded.run("score", {"model": "demand", "out": str(out)})
+    scores = pl.read_parquet(out).sort("item", "target_at")
+    assert scores.columns == ["item", "target_at", "decided_at", "value"]
+    assert scores.height == 8 * 7
+    rows = [{"item": row["item"], "target_at": row["target_at"].isoformat()} for row in scores.to_dicts()]
+    status, said = ask(demanded, "demand", rows, NOW)
+    assert status == 200 and not any(each["degraded"] for each in said["predictions"])
+    assert [each["value"] for each in said["predictions"]] == scores["value"].to_list()
+    plans = {(row["item"], row["day"]) for row in promotions(demanded) if row["announced_at"] <= NOW}
+    promoted = [(row["item"], row["target_at"]) in plans for row in scores.to_dicts()]
+    assert any(promoted)
+    mean = scores.with_columns(promoted=pl.Series(promoted)).group_by("promoted").agg(pl.col("value").mean())
+    assert dict(mean.rows())[True] > 2 * dict(mean.rows())[False]
+    told = demanded.run("why", {"prediction": said["predictions"][promoted.index(True)]["id"]})
+    assert told["features"]["planned.discount"] == 30 and told["recomputed"]["equal"]
+    assert told["outcome"] is None
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"item": 1}, "misses 'target_at'"),
+        ({"item": 1, "target_at": None}, "target_at is missing"),
+        ({"item": 1, "target_at": "tomorrow"}, "is not a timestamptz"),
+        ({"item": 1, "target_at": "2024-09-30T22:00:00Z"}, "an instant at most 7d ahead"),
+        ({"item": 1, "target_at": "2025-01-30T22:00:00Z"}, "an instant at most 7d ahead"),
+        ({"item": 1, "target_at": "2024-10-02T22:00:00Z", "decided_at": "x"}, "has 'decided_at'"),
+    ],
+)
+def test_a_request_for_no_instant_of_the_horizon_is_refused(demanded: Project, row: dict[str, Any], says: str) -> None:
+    status, said = ask(demanded, "demand", [row], NOW)
+    assert status == 422
+    assert says in f"{said['detail']} {said['expected']}"

@@ -200,7 +200,7 @@ def learnt(record: dict[str, Any]) -> None:
         rows=[(name, number(value), number(metrics["baseline"].get(name))) for name, value in metrics["model"].items()],
         right={1, 2},
     )
-    counts = "  ".join(f"{name} {number(value)}" for name, value in record["counts"].items())
+    counts = "  ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in record["counts"].items())
     console.print(f"rows: {counts}\ndata: {_pins(record['pins'])}\nrun:  {record['run_id']}  [dim]in MLflow[/]")
 
 
@@ -494,6 +494,8 @@ def _shown_values(column: dict[str, Any]) -> str:
 
 def _end(text: str | None) -> str | None:
     return None if text is None else text.removesuffix("+00:00").removesuffix(":00").removesuffix(" 00:00")
+
+
 def lab(record: dict[str, Any]) -> None:
     """Show where the notebook is, and what opens it."""
     wrote = "wrote" if record["written"] else "kept"

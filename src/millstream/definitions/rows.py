@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -120,6 +121,18 @@ def read_length(text: str, *, where: str) -> tuple[int, Unit]:
         )
     unit: Unit = found[2]  # type: ignore[assignment]
     return int(found[1]), unit
+
+
+def at_most(length: str) -> timedelta:
+    """Return the longest a length of the calendar can be, where clocks change.
+
+    >>> at_most("1mo")
+    datetime.timedelta(days=31, seconds=3600)
+    """
+    number, unit = read_length(length, where=f"length {length!r}")
+    if unit == "h":
+        return timedelta(hours=number)
+    return number * timedelta(days={"mo": 31, "w": 7, "d": 1}[unit]) + timedelta(hours=1)
 
 
 def _typical(length: tuple[int, Unit]) -> int:

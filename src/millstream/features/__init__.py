@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from millstream.features.compile import compile_plan
     from millstream.features.join import point_in_time
     from millstream.features.knowledge import check_known
+    from millstream.features.outcomes import outcomes_of
     from millstream.features.plan import FeatureColumn, FeaturePlan, ViewPlan, WindowPlan
     from millstream.features.rows import spine
+    from millstream.features.ticks import existing
 
 _DOOR = {
     "FeatureColumn": "plan",
@@ -27,6 +29,8 @@ _DOOR = {
     "WindowPlan": "plan",
     "check_known": "knowledge",
     "compile_plan": "compile",
+    "existing": "ticks",
+    "outcomes_of": "outcomes",
     "point_in_time": "join",
     "spine": "rows",
 }
@@ -38,6 +42,8 @@ __all__ = [
     "WindowPlan",
     "check_known",
     "compile_plan",
+    "existing",
+    "outcomes_of",
     "point_in_time",
     "spine",
 ]

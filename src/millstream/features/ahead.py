@@ -3,7 +3,8 @@
 A fact is in the window [T, T + ahead) by its event time. Its value is the latest believed by the instant at which the
 label is asked for, so a correction or a fact that arrives late changes the label, and the label is then known from
 that instant on. Before its window has closed, and the table's lag has passed, a label is not known, whatever was seen
-in it already: good news must not arrive sooner than bad.
+in it already: good news must not arrive sooner than bad. A fact at the very instant of the decision that was known then
+is a fact of the past, which features see: it is not ahead.
 """
 
 from __future__ import annotations
@@ -15,9 +16,20 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from millstream.errors import LeakError
 from millstream.expressions.polars import compute
 from millstream.features import calendar
-from millstream.features.facts import COLUMN, NOBODY, Codes, Facts, Instants, encode_entities, find_entities, read_facts
+from millstream.features.facts import (
+    COLUMN,
+    FOREVER,
+    NOBODY,
+    Codes,
+    Facts,
+    Instants,
+    encode_entities,
+    find_entities,
+    read_facts,
+)
 from millstream.features.intervals import Line
 from millstream.features.plan import AheadPlan
 from millstream.features.sums import ActiveSum
@@ -27,9 +39,12 @@ from millstream.types import to_micros
 Mask = npt.NDArray[np.bool_]
 
 _INSTANT = pl.Datetime("us", "UTC")
+_FEW = 10
 
 
-def add_label(said: AheadPlan, rows: pl.DataFrame, table: TableFrame, *, known_by: datetime) -> pl.DataFrame:
+def add_label(
+    said: AheadPlan, rows: pl.DataFrame, table: TableFrame, *, known_by: datetime, ticking: bool = False
+) -> pl.DataFrame:
     """Add to rows the label that looks ahead and the instant from which it may be learnt from.
 
     Parameters
@@ -42,11 +57,18 @@ def add_label(said: AheadPlan, rows: pl.DataFrame, table: TableFrame, *, known_b
         The facts.
     known_by
         Nothing that became known later is used; a label that was not known by then is NULL.
+    ticking
+        Whether rows stand at ticks: then facts with the times of the ticks, taken as known at once, are refused.
 
     Returns
     -------
     pl.DataFrame
         The rows with ``label`` and ``label_known_at``.
+
+    Raises
+    ------
+    LeakError
+        When most of what the windows hold had happened, and was known, at the decision.
     """
     begins = rows[said.at].cast(_INSTANT).to_physical().to_numpy()
     closes = _closes(said, begins)
@@ -57,6 +79,11 @@ def add_label(said: AheadPlan, rows: pl.DataFrame, table: TableFrame, *, known_b
     by = to_micros(known_by)
     facts = _Sorted.read(said, table, codes, (begins, closes), by=by)
     low, high = (facts.count_before(entity, each) for each in (begins, closes))
+    if said.at == "decided_at":
+        past = low + _between(facts.past, low, facts.count_before(entity, begins + 1))
+        if ticking:
+            _refuse_past(said, _between(facts.counted, low, past), _between(facts.counted, low, high))
+        low = past
     known = np.maximum(closes + said.lag_us, facts.changed(low, high))
     usable = somebody & (known <= by)
     label = facts.aggregate(said, low, high).cast(COLUMN[said.dtype])
@@ -84,6 +111,10 @@ class _Sorted:
         Where revisions stand, ascending.
     changes
         When each became known, or was superseded, whichever is later.
+    past
+        Whether the fact was known when it happened; of facts at one instant these stand first.
+    rank
+        Place by entity, event and known-at: which of two is the latest.
     counted
         Whether a revision is believed and of the facts asked about.
     values
@@ -93,6 +124,8 @@ class _Sorted:
     line: Line
     places: Instants
     changes: Instants
+    past: Mask
+    rank: Instants
     counted: Mask
     values: pl.Series | None
 
@@ -102,7 +135,10 @@ class _Sorted:
     ) -> _Sorted:
         facts = read_facts(table, codes, waits_for=_waits_for(said, table))
         rows = np.flatnonzero((facts.entity != NOBODY) & (facts.known <= by))
+        past = _first_known(facts, table.key, table.frame) <= facts.event
         rows = rows[np.lexsort((facts.known[rows], facts.event[rows], facts.entity[rows]))]
+        order = np.lexsort((~past[rows], facts.event[rows], facts.entity[rows]))  # stable: by known-at within
+        rows = rows[order]
         line = Line([facts.event[rows], *asked], entities=int(codes.max(initial=0)) + 1)
         wanted = {name: each for name, each in (("value", said.value), ("where", said.where)) if each is not None}
         made = compute(table.frame, wanted, where=f"label {said.text}")[rows] if wanted else None
@@ -113,6 +149,8 @@ class _Sorted:
             line=line,
             places=line.place(facts.entity[rows], facts.event[rows]),
             changes=_changes(facts, rows, by),
+            past=past[rows],
+            rank=order,
             counted=counted,
             values=made["value"] if made is not None and said.value is not None else None,
         )
@@ -140,10 +178,9 @@ class _Sorted:
             told = true | (count == facts)  # a NULL among facts of which none is true leaves it open
             return _where(told, pl.Series(true == (said.aggregate == "any")))
         if said.aggregate == "last":
-            place = np.maximum.accumulate(np.where(there, np.arange(len(there)), -1)) if len(there) else there
-            return self._taken(np.where(high > low, place[high - 1], -1) if len(there) else np.full(len(low), -1), low)
+            return self._taken(self._first_ranked(self.rank, there, low, high))
         if said.aggregate in ("min", "max"):
-            return self._taken(self._extreme(there, low, high, largest=said.aggregate == "max"), low)
+            return self._taken(self._extreme(there, low, high, largest=said.aggregate == "max"))
         total = self._sum(there, low, high)
         if said.aggregate == "sum":
             return pl.Series(total)
@@ -164,15 +201,20 @@ class _Sorted:
         order = np.argsort(self.values.fill_null(0).to_numpy(), kind="stable")
         rank = np.empty(len(order), dtype=np.int64)
         rank[order if largest else order[::-1]] = np.arange(len(order))
+        return self._first_ranked(rank, there, low, high)
+
+    def _first_ranked(self, rank: Instants, there: Mask, low: Instants, high: Instants) -> Instants:
+        """Find the position of the revision of the highest rank, of those there; -1 for none."""
         found = _highest(np.where(there, rank, -1), low, high, nothing=-1)
-        by_rank = np.append(order if largest else order[::-1], -1)
+        by_rank = np.full(len(rank) + 1, -1)
+        by_rank[rank] = np.arange(len(rank))
         return by_rank[found]  # rank -1 reads the last place, which is -1
 
-    def _taken(self, place: Instants, low: Instants) -> pl.Series:
+    def _taken(self, place: Instants) -> pl.Series:
         assert self.values is not None
         if not len(self.values):
-            return pl.Series([None] * len(low), dtype=self.values.dtype)
-        return self.values.gather(pl.Series(np.where(place >= low, place, -1)).replace(-1, None))
+            return pl.Series([None] * len(place), dtype=self.values.dtype)
+        return self.values.gather(pl.Series(place).replace(-1, None))
 
 
 def _waits_for(said: AheadPlan, table: TableFrame) -> tuple[str, ...]:
@@ -181,6 +223,26 @@ def _waits_for(said: AheadPlan, table: TableFrame) -> tuple[str, ...]:
     where = () if said.where is None else said.where.columns
     event = () if table.event_time is None else (table.event_time,)
     return table.known_for((*value, *where, *said.entity, *event))
+
+
+def _first_known(facts: Facts, key: tuple[str, ...], frame: pl.DataFrame) -> Instants:
+    """Return, for each revision, when any of its key was known at first."""
+    if not (facts.successor >= 0).any():
+        return facts.known
+    known = frame.select(key).with_columns(__known=pl.Series(np.where(facts.entity == NOBODY, FOREVER, facts.known)))
+    alone = pl.any_horizontal(pl.col(each).is_null() for each in key)
+    first = pl.when(alone).then("__known").otherwise(pl.col("__known").min().over(key))
+    return known.select(first.alias("first"))["first"].to_numpy()
+
+
+def _refuse_past(said: AheadPlan, past: Instants, held: Instants) -> None:
+    if past.sum() * 2 > held.sum() and past.sum() > _FEW:
+        raise LeakError(
+            f"label {said.text}: {int(past.sum())} of {int(held.sum())} facts in its windows happened at the very"
+            f" instant of a decision and are taken as known then, so they are not ahead of it",
+            expected=f"facts of table {said.table!r} that become known after the period they tell of",
+            do=f"Table({said.table!r}, known_at=\"... + interval '1 day'\"), if its times are beginnings of days",
+        )
 
 
 def _changes(facts: Facts, rows: Instants, by: int) -> Instants:

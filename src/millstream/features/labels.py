@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from millstream.definitions.features import Window
 from millstream.definitions.manifest import Manifest
 from millstream.definitions.model import Model
-from millstream.definitions.rows import read_length
+from millstream.definitions.rows import at_most, read_length
 from millstream.definitions.table import Table
 from millstream.errors import DefinitionError, near
 from millstream.expressions import Expression, parse
@@ -26,7 +26,6 @@ from millstream.types import MICROSECOND, DType, Schema, parse_duration
 
 _AGGREGATES = ("any", "none", "sum", "count", "mean", "min", "max", "last")
 _CALENDAR = ("mo", "w", "d")
-_AT_MOST: dict[str, int] = {"mo": 31 * 86_400_000_000 + 3_600_000_000, "w": 7 * 86_400_000_000, "d": 86_400_000_000}
 _ANYBODY = frozenset(("id", "key", "uuid", "guid", "row_id", "rowid", "index"))
 """Names that every table may use for rows of its own."""
 
@@ -183,12 +182,12 @@ def _length(ahead: str, where: str, *, zone: str | None) -> tuple[int, str | Non
     """Return a window's length, at most, and the zone of the calendar that measures it."""
     if zone is not None and isinstance(ahead, str) and ahead.endswith(_CALENDAR):
         try:
-            number, unit = read_length(ahead, where=where)
+            number, _ = read_length(ahead, where=where)
         except DefinitionError:
             pass  # several units, such as 1h1d, are a length without a calendar
         else:
             _refuse_empty(number, where)
-            return number * _AT_MOST[unit], zone
+            return at_most(ahead) // MICROSECOND, zone
     try:
         length = parse_duration(ahead) // MICROSECOND
     except ValueError as wrong:

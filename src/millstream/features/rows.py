@@ -72,7 +72,8 @@ def spine(
     told = [*plan.request_columns, "decided_at"]
     if facts is None:
         return shown.select(told)
-    labelled = add_label(plan.ahead, shown, facts, known_by=between[1] or last_known(rows, facts))
+    by, ticking = between[1] or last_known(rows, facts), plan.ticks is not None
+    labelled = add_label(plan.ahead, shown, facts, known_by=by, ticking=ticking)
     return labelled.select(*told, "label", "label_known_at")
 
 

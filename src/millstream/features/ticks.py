@@ -8,6 +8,7 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
+from millstream.definitions.rows import at_most
 from millstream.errors import BadData
 from millstream.expressions import Expression
 from millstream.expressions.node import Column
@@ -16,7 +17,7 @@ from millstream.features.facts import ALWAYS, COLUMN, Codes, Facts, Instants, en
 from millstream.features.plan import TARGET, FeaturePlan, TickPlan, ViewPlan, WindowPlan
 from millstream.features.views import ViewFacts
 from millstream.lake.frame import TableFrame
-from millstream.types import DType, from_micros, to_micros
+from millstream.types import MICROSECOND, DType, from_micros, to_micros
 
 _INSTANT = pl.Datetime("us", "UTC")
 _WHERE = "__where"
@@ -99,10 +100,21 @@ def as_believed(
 
 
 def existing(plan: FeaturePlan, rows: TableFrame, instant: datetime) -> pl.DataFrame:
-    """Return one row per entity that exists at an instant, without targets."""
+    """Return one row per entity that exists at an instant; under a horizon, per target of the latest tick to come."""
+    assert plan.ticks is not None
     entities, first = _born(rows)
     there = np.flatnonzero(first <= to_micros(instant))
-    return at(plan, rows, entities=entities, entity=there, instants=np.full(len(there), to_micros(instant)))
+    now = to_micros(instant)
+    found = at(plan, rows, entities=entities, entity=there, instants=np.full(len(there), now))
+    if plan.ticks.horizon is not None:
+        step, zone = plan.ticks.step, plan.ticks.timezone
+        since = instant - at_most(step) - at_most("1d")
+        tick = calendar.ticks(step, timezone=zone, since=since, until=instant + MICROSECOND)[-1:]
+        stands = pl.Series("decided_at", np.repeat(tick, len(found))).cast(_INSTANT)
+        found = _with_targets(found.with_columns(stands), plan.ticks, tick)
+        found = found.filter(pl.col(TARGET) >= instant).with_columns(pl.lit(instant).cast(_INSTANT).alias("decided_at"))
+    told = [*plan.request_columns, "decided_at"]
+    return found.select(told)
 
 
 def _born(rows: TableFrame) -> tuple[pl.DataFrame, Instants]:

@@ -123,7 +123,7 @@ def apply(
 
 def outcome_findings(day: date, *, model: str, book: OutcomeBook, now: datetime) -> list[Finding]:
     """Say how complete the outcomes are of each day of the last fortnight whose labels are all due."""
-    due = book.due_days(day - _LOOK_BACK, day, now)
+    due = book.due_days(day - _LOOK_BACK - book.open_for, day, now)
     return [_outcome(each, model) for each in due]
 
 

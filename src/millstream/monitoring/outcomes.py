@@ -159,6 +159,7 @@ class OutcomeBook:
 
     def __init__(self, *, due_after: timedelta = timedelta(days=2), habit: float = 1.0) -> None:
         self.due_after = due_after
+        self._usual = due_after
         self._first_habit = habit
         self._days: dict[date, _Day] = {}
         self._places: dict[str, list[tuple[date, int]]] = {}
@@ -211,6 +212,11 @@ class OutcomeBook:
                 settled += self._days[day].settle(position, label)
         return settled
 
+    @property
+    def open_for(self) -> timedelta:
+        """How much longer than usual labels wait, because they look ahead: windows of judging reach back by it."""
+        return timedelta(days=max(self.due_after - self._usual, timedelta()).days)
+
     def outcomes(self, day: date, now: datetime) -> DayOutcomes:
         """Say how complete the truth about a day's decisions is at an instant."""
         return self._outcomes(day, now, self._habit(now))
@@ -242,7 +248,7 @@ class OutcomeBook:
         width
             Numbers an answer of the release has; answers of another width are left out.
         """
-        first = last - span + timedelta(days=1)
+        first = last - span - self.open_for + timedelta(days=1)
         values, labels, blocks, left_out = [np.empty(0)], [np.empty(0)], [np.empty(0, np.int64)], []
         numbers: list[list[float]] = []
         for outcome in self.due_days(first, last, now):

@@ -6,8 +6,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from millstream.errors import NotFound, UserError
 from millstream.project import answers
 from millstream.types import from_micros, parse_instant
@@ -31,7 +29,7 @@ def score(
     actor: str = "somebody",
 ) -> dict[str, Any]:
     """Score the rows of a span with the live release, by the scorer that answers requests."""
-    from millstream.features import point_in_time, spine
+    from millstream.features import existing, point_in_time, spine
     from millstream.features.plan import FeaturePlan
     from millstream.project.learn import static_instant
     from millstream.project.ship import release_of
@@ -45,8 +43,13 @@ def score(
         span = tuple(None if each is None else parse_instant(each) for each in (since, until))
     except ValueError as wrong:
         raise UserError(str(wrong)) from None
-    at = static_instant(project, plan.rows_table)
-    rows = spine(plan, project.lake.read(plan.rows_table), between=(span[0], span[1]), static_at=at)
+    table = project.lake.read(plan.rows_table)
+    if plan.ticks is not None and span == (None, None):
+        rows = existing(plan, table, project.clock.now())
+    else:
+        end = span[1] if span[1] is not None or plan.ticks is None else project.clock.now()
+        at = static_instant(project, plan.rows_table)
+        rows = spine(plan, table, between=(span[0], end), static_at=at)
     if not rows.height:
         raise UserError(f"{model} has no rows decided in that span", do="millstream status shows what the tables hold")
     joined = point_in_time(plan, rows, {name: project.lake.read(name) for name in plan.tables})
@@ -106,7 +109,6 @@ def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[s
     release = rows.get(project.state, said.release)
     opened = project.releases.open(release)  # every file as signed, or nothing is explained by it
     plan = FeaturePlan.decode(opened.read("plan.json"))
-    known = msgspec.json.decode(opened.read("model.json")).get("categories", {})
     names = [each.name for each in plan.columns]
     values = [None if each != each else each for each in said.values()]
     project.ledger.record(actor=actor, act="prediction.why", subject=prediction, detail={"release": release.name})
@@ -122,30 +124,30 @@ def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[s
         "row": said.row,
         "features": dict(zip(names, values, strict=True)) if values else {},
         "tables": said.applied,
-        "recomputed": _recomputed(project, plan, said, served=values, categories=known),
+        "recomputed": _recomputed(project, plan, said, release=Path(release.path)),
         "outcome": _outcome(project, plan, said),
         "approved_by": _approver(project, said.release),
     }
 
 
-def _recomputed(
-    project: Project, plan: FeaturePlan, said: Any, *, served: list[float | None], categories: dict[str, list[str]]
-) -> dict[str, Any] | None:
+def _recomputed(project: Project, plan: FeaturePlan, said: Any, *, release: Path) -> dict[str, Any] | None:
     """Compute the features again by a point-in-time read at the answer's instant and table versions."""
     from millstream.features import point_in_time
     from millstream.features.rows import from_request
-    from millstream.training.matrix import matrix
+    from millstream.serving import models
 
+    served = said.values()
     if not served:
         return None
+    file = models.read_model(models.read_from(release))
     asked = from_request(plan, said.row, at=from_micros(said.at_us))
     tables = {name: project.lake.read(name, version=said.applied.get(name)) for name in plan.tables}
-    joined = matrix(point_in_time(plan, asked, tables), plan.columns, categories)[0].tolist()
-    again = [None if each != each else each for each in joined]
+    joined = point_in_time(plan, asked, tables).select(file.features)
+    again = models.Encoder(file.features, file.categories).encode(joined.row(0))
     different = [
-        each.name
-        for each, old, new in zip(plan.columns, served, again, strict=True)
-        if not (old == new or (old is not None and new is not None and abs(old - new) <= 1e-9 * max(1.0, abs(new))))
+        name
+        for name, old, new in zip(file.features, served, again, strict=True)
+        if not (abs(old - new) <= 1e-9 * max(1.0, abs(new)) or (old != old and new != new))
     ]
     if different:
         return {"equal": False, "says": f"features differ from a point-in-time read: {', '.join(different)}"}
@@ -155,9 +157,15 @@ def _recomputed(
 def _outcome(project: Project, plan: FeaturePlan, said: Any) -> dict[str, Any] | None:
     import polars as pl
 
-    from millstream.features import spine
+    from millstream.features import outcomes_of, spine
     from millstream.project.learn import static_instant
 
+    if plan.label_dtype is None:
+        return None
+    now = project.clock.now()
+    if plan.ticks is not None:
+        (_, label, known), *_ = outcomes_of(plan, [said.key], project.lake.read, now=now).rows()
+        return None if label is None else {"label": label, "known_at": known.isoformat()}
     rows = project.lake.read(plan.rows_table)
     same = [pl.col(name) == value for name, value in said.key.items()]
     picked = type(rows)(
@@ -169,8 +177,11 @@ def _outcome(project: Project, plan: FeaturePlan, said: Any) -> dict[str, Any] |
         event_time=rows.event_time,
         known=rows.known,
     )
-    found = spine(plan, picked, static_at=static_instant(project, plan.rows_table))
-    if not found.height or found["label"][0] is None or found["label_known_at"][0] > project.clock.now():
+    facts = None if plan.ahead is None else project.lake.read(plan.ahead.table)
+    between = (None, now) if facts is not None else (None, None)
+    at = static_instant(project, plan.rows_table)
+    found = spine(plan, picked, between=between, facts=facts, static_at=at)
+    if not found.height or found["label"][0] is None or found["label_known_at"][0] > now:
         return None
     return {"label": found["label"][0], "known_at": found["label_known_at"][0].isoformat()}
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from millstream.definitions.rows import at_most
 from millstream.project.answers import AnswerTail
 from millstream.state import alarms, contracts, observations
 from millstream.types import parse_duration
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from millstream.features.plan import FeaturePlan
     from millstream.monitoring import DriftWindow, Judgement, OutcomeBook, Reference
     from millstream.project.root import Project
+    from millstream.serving.records import Prediction
+
+_DUE_AFTER = timedelta(days=2)
+"""How long after its window has closed, or its row was decided, a label should be here."""
 
 _LABELS_BACK = timedelta(days=6)
 """How far back labels are read again each day: late ones and corrections of this age still count."""
@@ -41,6 +46,8 @@ class _Model:
     reference: Reference | None = None
     plan: FeaturePlan | None = None
     served: dict[date, list[bytes]] = field(default_factory=dict)
+    asked: dict[date, list[dict[str, Any]]] = field(default_factory=dict)
+    """Keys of answers by day, of models whose rows are entities: no table has those rows."""
 
 
 class Watch:
@@ -106,6 +113,7 @@ class Watch:
 
         kept.plan, kept.reference = reference_of(self.project, release)
         kept.release = release.id
+        kept.book.due_after = _DUE_AFTER + _looks_ahead(kept.plan)
 
     def _go_on(self, kept: _Model, model: str) -> None:
         """Take up the days that another process judged: their outcomes, their features as served, their totals."""
@@ -122,12 +130,19 @@ class Watch:
         kept.outcomes = int(totals[-1].value or 0) if totals else kept.outcomes
 
     def _take_answers(self) -> None:
-        for model, (frame, features) in _answers(self._tail.poll(), self._zone).items():
+        for model, (frame, said) in _answers(self._tail.poll(), self._zone).items():
             kept = self._kept(model)
             kept.predictions += kept.book.add_predictions(frame)
-            for day, each in zip(frame["day"].to_list(), features, strict=True):
-                if each:  # answers of the simple rule have none
-                    kept.served.setdefault(day, []).append(each)
+            entities = self._of_entities(model)
+            for day, each in zip(frame["day"].to_list(), said, strict=True):
+                if each.features:  # answers of the simple rule have none
+                    kept.served.setdefault(day, []).append(each.features)
+                if entities and each.key:
+                    kept.asked.setdefault(day, []).append(each.key)
+
+    def _of_entities(self, model: str) -> bool:
+        defined = self.project.manifest.models.get(model)
+        return defined is not None and defined.rows.step is not None
 
     def _judge_one(self, kept: _Model, model: str, day: date) -> Judgement:
         from millstream.monitoring import Watched, apply, judge_day
@@ -150,7 +165,9 @@ class Watch:
             apply(tx, judgement, ledger=self.project.ledger)
             observations.put(tx, _totals(model, day, kept))
         if day.toordinal() % _FORGET_EVERY == 0:
-            kept.book.forget(day - _REMEMBERED)
+            last = day - _REMEMBERED - _looks_ahead(kept.plan)
+            kept.book.forget(last)
+            kept.asked = {each: keys for each, keys in kept.asked.items() if each >= last}
         return judgement
 
     def _settle(
@@ -159,14 +176,26 @@ class Watch:
         """Join labels that became known to their predictions."""
         import polars as pl
 
-        from millstream.features import spine
+        from millstream.features import outcomes_of, spine
         from millstream.project.learn import static_instant
 
+        if plan.label_dtype is None:
+            return
         start, end = self._span(day)
+        begin = (since or start) - _LABELS_BACK - _looks_ahead(plan)
+        if plan.ticks is not None:
+            keys = [key for each, asked in kept.asked.items() if self._span(each)[1] > begin for key in asked]
+            if keys:
+                kept.outcomes += kept.book.settle(outcomes_of(plan, keys, self.project.lake.read, now=now), now)
+            return
         timeless = plan.event_time is None
-        span = None if timeless else ((since or start) - _LABELS_BACK, end)
         at = static_instant(self.project, plan.rows_table) if timeless else None
-        rows = spine(plan, self.project.lake.read(plan.rows_table, between=span), static_at=at)
+        read = self.project.lake.read(plan.rows_table, between=None if timeless else (begin, end))
+        if plan.ahead is None:
+            rows = spine(plan, read, static_at=at)
+        else:
+            facts = self.project.lake.read(plan.ahead.table)
+            rows = spine(plan, read, between=(None, now), facts=facts, static_at=at)
         if kept.reference is not None and kept.reference.classes:
             rows = rows.with_columns(pl.col("label").cast(pl.String))
         key = pl.concat_str([pl.col(each).cast(pl.String) for each in plan.row_key], separator="|")
@@ -253,12 +282,22 @@ def _totals(model: str, day: date, kept: _Model) -> list[observations.Observatio
     ]
 
 
-def _answers(logged: list[Any], zone: ZoneInfo) -> dict[str, tuple[pl.DataFrame, list[bytes]]]:
-    """Lay live answers out by model as ``OutcomeBook.add_predictions`` wants them, beside their features as served."""
+def _looks_ahead(plan: FeaturePlan) -> timedelta:
+    """Say how long after its decision a label may still be open, at most."""
+    if plan.ahead is None:
+        return timedelta()
+    target = timedelta()
+    if plan.ticks is not None and plan.ticks.horizon is not None:
+        target = at_most(plan.ticks.horizon[1])
+    return target + timedelta(microseconds=plan.ahead.ahead_us + plan.ahead.lag_us)
+
+
+def _answers(logged: list[Any], zone: ZoneInfo) -> dict[str, tuple[pl.DataFrame, list[Prediction]]]:
+    """Lay live answers out by model as ``OutcomeBook.add_predictions`` wants them, beside what was logged."""
     import polars as pl
 
     rows: dict[str, list[tuple[Any, ...]]] = {}
-    features: dict[str, list[bytes]] = {}
+    saying: dict[str, list[Prediction]] = {}
     for each in logged:
         said = each.prediction
         if said is not None and said.bucket == "live":
@@ -267,13 +306,13 @@ def _answers(logged: list[Any], zone: ZoneInfo) -> dict[str, tuple[pl.DataFrame,
             numbers = list(beside.values()) if beside else None
             row = (each.id, key, said.at_us, said.value, said.version, said.degraded, said.latency_us, numbers)
             rows.setdefault(said.model, []).append(row)
-            features.setdefault(said.model, []).append(said.features)
+            saying.setdefault(said.model, []).append(said)
     names = ["id", "key", "at", "value", "version", "degraded", "latency_us"]
     schema = dict.fromkeys(names) | {"numbers": pl.List(pl.Float64)}
     local = pl.col("at").cast(pl.Datetime("us", "UTC"))
     day = local.dt.convert_time_zone(zone.key).dt.date()
     return {
-        model: (pl.DataFrame(found, schema=schema, orient="row").with_columns(at=local, day=day), features[model])
+        model: (pl.DataFrame(found, schema=schema, orient="row").with_columns(at=local, day=day), saying[model])
         for model, found in rows.items()
     }
 

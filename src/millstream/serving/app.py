@@ -365,6 +365,8 @@ def _key(said: Mapping[str, Scalar] | Scalar, columns: tuple[str, ...]) -> dict[
 def _names(shape: Shape) -> dict[str, Any]:
     """Name the classes or the levels of answers that have them."""
     return {name: each for name, each in (("classes", shape.classes), ("levels", shape.levels)) if each}
+
+
 def _refuse_long(rows: Iterable[Mapping[str, Scalar]]) -> None:
     """Refuse whole numbers of more than 64 bits: neither the log nor a table can hold one."""
     for row in rows:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from millstream.definitions.rows import read_length
+from millstream.definitions.rows import at_most
 from millstream.errors import BadData, IntegrityError, Unavailable, near
 from millstream.expressions.closure import to_closure
 from millstream.expressions.values import value as through_the_door
@@ -22,12 +22,7 @@ from millstream.serving import models
 from millstream.serving.models import Numbers
 from millstream.serving.shape import NOTHING, Said, shaped
 from millstream.training.remote import Remote
-from millstream.types import Pins, from_micros
-
-_DAY_US = 86_400_000_000
-_AT_MOST_US = {"mo": 31 * _DAY_US, "w": 7 * _DAY_US, "d": _DAY_US, "h": _DAY_US // 24}
-_CLOCKS_US = _DAY_US // 24
-"""How much longer than that a length of the calendar can be where clocks change."""
+from millstream.types import MICROSECOND, Pins, from_micros
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -150,8 +145,7 @@ class Scorer:
         ticks = self.plan.ticks
         if ticks is None or ticks.horizon is None:
             return
-        number, unit = read_length(ticks.horizon[1], where="horizon")
-        furthest = number * _AT_MOST_US[unit] + _CLOCKS_US
+        furthest = at_most(ticks.horizon[1]) // MICROSECOND
         for place, (row, at) in enumerate(zip(rows, at_us, strict=True)):
             target = row[TARGET]
             if target is None or not 0 <= target - at <= furthest:
