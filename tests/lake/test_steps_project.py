@@ -17,7 +17,8 @@ from made import spent
 
 orders = Table("orders", source=sources.Csv("orders.csv"), key="id", event_time="at", timezone="UTC",
     checks=[checks.unique("id"), checks.nulls("total", at_most=0.2, severity="stop")])
-baskets = Table("baskets", of=orders, step=spent, key="id", event_time="at", known_at="at", checks=[checks.unique("id")])
+baskets = Table("baskets", of=orders, step=spent, key="id", event_time="at", known_at="at",
+    checks=[checks.unique("id")])
 big = Table("big", of=baskets, sql="select * from baskets where spent > 10")
 """
 MADE = "def spent(orders):\n    return orders.select('id', 'at', spent=orders['total'].fill_null(0))\n"
