@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -323,6 +325,21 @@ def test_a_table_does_not_change_how_it_comes_about(steady: House) -> None:
     of(steady.lake([planes(), cheap()]))
     with pytest.raises(DefinitionError, match="'cheap' has versions that are made"):
         of(steady.lake([planes(), Table("cheap", of="planes", sql="select * from planes")]))
+
+
+def test_a_function_beside_the_definitions_is_named_by_its_file(steady: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "def keep(planes):\n    return planes\n"
+    (steady.root / "own.py").write_text(f"from tests.lake.test_steps import cheap\n{text}table = cheap(keep)\n")
+    monkeypatch.syspath_prepend(str(steady.root))
+    assert runpy.run_path(str(steady.root / "own.py"))["table"].step == "own:keep"
+
+
+def test_the_page_runs() -> None:
+    page = (REPOSITORY / "docs/lake.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 3
+    for each in blocks:
+        exec(compile(each, "docs/lake.md", "exec"), {"__name__": "page"})
 
 
 def test_a_step_is_named_by_file_and_what_has_none_is_refused(steady: House) -> None:

@@ -159,7 +159,7 @@ def refresh(
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring every table and derived table to its newest version, and served features with them."""
+    """Bring every table to its newest version, remake what a step makes where something changed; says why."""
     _do("refresh", project, as_json=as_json, tables=tables)
 
 

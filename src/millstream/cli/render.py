@@ -144,6 +144,8 @@ def ingest(record: dict[str, Any]) -> None:
             ],
             right={1, 2, 4},
         )
+    for each in record["reports"]:
+        contract(each)
     stopped(record)
     for each in record["assumptions"]:
         say(f"[dim]assumed: {escape(each)}[/]")
@@ -166,18 +168,23 @@ def stopped(record: dict[str, Any]) -> None:
                 console.print(f"    {word}: {escape(said)}")
 
 
+def contract(report: dict[str, Any]) -> None:
+    """Show what one contract found."""
+    failed = [each for each in report["results"] if not each["ok"]]
+    tone = "bad" if any(each["severity"] == "stop" for each in failed) else "warn" if failed else "good"
+    say(
+        f"[bold]{report['table']}[/]@{report['version']}  {len(report['results'])} checks on "
+        f"{number(report['rows'])} rows, {number(report['quarantined'])} in quarantine",
+        tone=tone,
+    )
+    for each in failed:
+        console.print(f"    {each['severity']}: {escape(each['says'])}")
+
+
 def check(record: dict[str, Any]) -> None:
     """Show each contract, and what failed."""
-    for report in record["reports"]:
-        failed = [each for each in report["results"] if not each["ok"]]
-        tone = "bad" if any(each["severity"] == "stop" for each in failed) else "warn" if failed else "good"
-        say(
-            f"[bold]{report['table']}[/]@{report['version']}  {len(report['results'])} checks on "
-            f"{number(report['rows'])} rows, {number(report['quarantined'])} in quarantine",
-            tone=tone,
-        )
-        for each in failed:
-            console.print(f"    {each['severity']}: {escape(each['says'])}")
+    for each in record["reports"]:
+        contract(each)
     stopped(record)
     if not record["reports"]:
         say("nothing arrived since the checks last ran", tone="good")
@@ -381,6 +388,9 @@ def status(record: dict[str, Any]) -> None:
         ],
         right={1, 2, 3, 4, 5, 6},
     )
+    for each in record["tables"]:
+        if each["stopped"]:
+            say(f"[bold]{each['name']}[/] was not made: {escape(each['stopped'])}", tone="bad")
     for each in record["models"]:
         live = each["live"]
         if live is None:

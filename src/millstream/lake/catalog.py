@@ -133,15 +133,6 @@ class Catalog:
             raise NotFound(f"table {table.name!r} has no version yet", do=f"millstream ingest {table.name}")
         return self.log(table).head().columns
 
-    def columns_of(self, table: Table, version: TableVersion) -> dict[str, str]:
-        """Return the columns of the files of one version."""
-        return self.columns(table) if version.making is None else version.making.columns
-
-    def known(self, table: Table) -> dict[str, str]:
-        """Return which known-at column holds for which column."""
-        shape = self.derivation(table).shape if table.derived else self.shape(table, self.columns(table))
-        return dict(shape.known)
-
     def head(self, name: str) -> TableVersion:
         """Return the newest version of a table."""
         found = versions.head(self.state, name)
@@ -288,6 +279,12 @@ class Catalog:
     def _counted(self, found: TableVersion) -> TableVersion:
         masked = quarantine.count(self.state, found.table, found.version)
         return msgspec.structs.replace(found, quarantined=masked) if masked else found
+
+
+def known(catalog: Catalog, table: Table) -> dict[str, str]:
+    """Return which known-at column holds for which column of a table."""
+    shape = catalog.derivation(table).shape if table.derived else catalog.shape(table, catalog.columns(table))
+    return dict(shape.known)
 
 
 def files_hash(files: Iterable[DataFile]) -> str:

@@ -11,7 +11,7 @@ import polars as pl
 from millstream.definitions.manifest import Manifest
 from millstream.errors import BadData, MillstreamError, UserError
 from millstream.lake.cache import FileCache
-from millstream.lake.catalog import Catalog
+from millstream.lake.catalog import Catalog, known
 from millstream.lake.files import Between
 from millstream.lake.finding import Finding
 from millstream.lake.frame import TableFrame
@@ -208,7 +208,7 @@ class Lake:
 
     def known(self, table: str) -> dict[str, str]:
         """Return which known-at column holds for which column, as ``TableFrame.known`` will have it."""
-        return self._catalog.known(self._catalog.table(table))
+        return known(self._catalog, self._catalog.table(table))
 
     def assumptions(self, table: str) -> list[str]:
         """Say what is taken for granted about when the table's columns were known, one sentence each."""

@@ -14,7 +14,7 @@ from millstream.definitions.steps import code_of, in_words
 from millstream.definitions.table import Table
 from millstream.errors import BadData, DefinitionError, MillstreamError, UserError
 from millstream.lake import steps
-from millstream.lake.catalog import Catalog, made_hash, refuse_other_kind
+from millstream.lake.catalog import Catalog, known, made_hash, refuse_other_kind
 from millstream.lake.reader import Reader
 from millstream.lake.shape import compile_shape
 from millstream.lake.steps import StepFailed
@@ -181,7 +181,7 @@ class Maker:
         return used
 
     def _refuse_unknown_knowledge(self, table: Table) -> None:
-        timed = sorted(each for each in table.of if self._catalog.known(self._catalog.table(each)))
+        timed = sorted(each for each in table.of if known(self._catalog, self._catalog.table(each)))
         if timed and "*" not in table.known_at:
             raise DefinitionError(
                 f"table {table.name!r} is made by a step of {', '.join(timed)}, so when its columns became known "

@@ -134,7 +134,7 @@ class Reader:
         without: Iterable[DataFile],
     ) -> tuple[Shape, pl.DataFrame]:
         catalog = self._catalog
-        raw = catalog.columns_of(table, version)
+        raw = catalog.columns(table) if version.making is None else version.making.columns
         shape = catalog.shape(table, raw)
         gone = {each.path for each in without}
         files = [each for each in ordered(catalog.files(table, version.version)) if each.path not in gone]

@@ -13,7 +13,7 @@ import msgspec
 from millstream.definitions.steps import code_of
 from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError
 from millstream.state import contracts, quarantine, versions
-from millstream.types import parse_instant
+from millstream.types import content_hash, parse_instant
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,6 +56,7 @@ def refresh(project: Project, *, tables: Iterable[str] | None = None, actor: str
     assumed = [said for name in project.manifest.tables for said in _assumed(project, name)]
     return {
         "versions": [{**msgspec.to_builtins(each), "why": _why(project, each)} for each in move.made],
+        "reports": move.reports,
         "stopped": move.said(),
         "assumptions": assumed,
         "exit_code": move.exit_code(),
@@ -182,14 +183,21 @@ def check(project: Project, *, tables: Iterable[str] | None = None, actor: str =
 
 
 def _check_one(project: Project, name: str, *, actor: str) -> dict[str, Any] | None:
-    """Check what a version brought; where none came, what may be wrong with that."""
+    """Check what a version brought, all of it when the contract changed; where none came, what is wrong with that."""
     definition, head = project.manifest.table(name), project.lake.head(name)
     before = contracts.last(project.state, name)
+    if before is not None and before.report.get("contract") != _contract(definition):
+        before = None
     if before is None or before.version < head.version:
         record = _check_batch(project, definition, head.version, before)
         return _keep(project, record, made=record.pop("quarantine"), actor=actor)
     again = _check_silence(project, definition, before)
     return None if again is None else _keep(project, again, made=None, actor=actor)
+
+
+def _contract(table: Table) -> str:
+    """Hash what is asked of a table."""
+    return content_hash(msgspec.to_builtins(table.checks))
 
 
 def _check_batch(project: Project, table: Table, version: int, before: Checked | None) -> dict[str, Any]:
@@ -212,6 +220,7 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
     return {
         "table": table.name,
         "version": version,
+        "contract": _contract(table),
         "rows": made.rows,
         "results": results,
         "quarantined": quarantined,

@@ -26,7 +26,7 @@ from millstream.state import (
     versions,
 )
 from millstream.state import releases as rows
-from millstream.types import SystemClock, parse_instant, to_micros
+from millstream.types import SystemClock, content_hash, parse_instant, to_micros
 
 if TYPE_CHECKING:
     from millstream.definitions.table import Table
@@ -89,6 +89,7 @@ def _table(project: Project, table: Table) -> dict[str, Any]:
         "seen_seconds_ago": seen,
         "contract": worst if table.checks else "none",
         "failed": [*([stopped] if stopped else []), *(each["says"] for each in failed)],
+        "stopped": stopped,
         "inputs": dict(head.inputs) if head is not None else {},
         "owner": table.owner,
         "description": table.description,
@@ -279,11 +280,13 @@ def _as_told(project: Project, row: rows.ReleaseRow, asked: list[int]) -> str:
 
 
 def _pinned(project: Project, table: str, version: int) -> str:
-    """Name a version, and for a derived table the versions it is computed of."""
+    """Name a version, the versions it is computed of and the step that made it."""
     found = versions.get(project.state, table, version)
     inputs = found.inputs if found is not None else {}
     of = f" (of {' '.join(f'{name}@{number}' for name, number in inputs.items())})" if inputs else ""
-    return f"{table}@{version}{of}"
+    making = found.making if found is not None else None
+    by = f" by {making.step}, code {content_hash(making.code)[:12]}" if making is not None else ""
+    return f"{table}@{version}{of}{by}"
 
 
 def _code(folder: Path) -> str:
