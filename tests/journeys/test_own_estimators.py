@@ -159,7 +159,9 @@ def test_the_auditor_reads_what_runs_and_the_batch_agrees(shop: Shop, tmp_path: 
 
     root = shutil.copytree(shop.root, tmp_path / "mill")
     with Project(root, lock=True) as project:
-        audit = {each["question"]: each["answer"] for each in project.run("audit", {"subject": f"{MODEL}@1"})["answers"]}
+        audit = {
+            each["question"]: each["answer"] for each in project.run("audit", {"subject": f"{MODEL}@1"})["answers"]
+        }
         live = project.releases.live(MODEL)
         assert live is not None
         folder = Path(live.path)
@@ -178,9 +180,8 @@ def test_the_auditor_reads_what_runs_and_the_batch_agrees(shop: Shop, tmp_path: 
 def test_it_is_trained_again_byte_for_byte_from_the_code_in_the_release(shop: Shop, tmp_path: Path) -> None:
     root = shutil.copytree(shop.root, tmp_path / "mill")
     (root / "shop" / "distance.py").write_text("raise RuntimeError('edited since')\n")
-    with Project(root, lock=True) as project:
-        with pytest.raises(DefinitionError, match="edited since"):
-            project.manifest.model(MODEL)  # the definitions are read again where only own code changed
+    with Project(root, lock=True) as project, pytest.raises(DefinitionError, match="edited since"):
+        project.manifest.model(MODEL)  # the definitions are read again where only own code changed
     (root / "shop" / "distance.py").write_text(dedent(FILES["shop/distance.py"]) + "# edited\n")
     with Project(root, lock=True) as project:
         assert project.run("reproduce", {"subject": f"{MODEL}@1"})["equal"]

@@ -38,8 +38,9 @@ MANIFEST = {"tables": {}, "views": {}, "models": {"late": {"traffic": {"deadline
 
 def said(**changes):
     return {
-        "kind": "python", "file": "model.pickle", "format": "pickle", "method": "predict", "estimator": "mood.model:Moody",
-        "column": None, "fill": None, "alone": False, "code": [f"code/{name}" for name in CODE], "packages": ["numpy"],
+        "kind": "python", "file": "model.pickle", "format": "pickle", "method": "predict",
+        "estimator": "mood.model:Moody", "column": None, "fill": None, "alone": False,
+        "code": [f"code/{name}" for name in CODE], "packages": ["numpy"],
     } | changes  # fmt: skip
 
 

@@ -74,7 +74,8 @@ def test_a_model_that_cannot_be_opened_says_why():
 def served(tmp_path_factory):
     """A server that had a plain release live and was told to swap to a moody one; what callers saw meanwhile."""
     project = mill.Project(tmp_path_factory.mktemp("moody") / "project")
-    first = project.build(model={"kind": "constant", "value": BEFORE}, files={"manifest.json": json.dumps(moods.MANIFEST)})
+    manifest = {"manifest.json": json.dumps(moods.MANIFEST)}
+    first = project.build(model={"kind": "constant", "value": BEFORE}, files=manifest)
     second = project.build(model=moods.said(), files=moods.files())
     project.point(first)
     with started(project) as process:

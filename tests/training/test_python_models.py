@@ -4,12 +4,18 @@ from textwrap import dedent
 import numpy as np
 import pytest
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest, RandomForestClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    IsolationForest,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.svm import LinearSVC
 
 from millstream.definitions.estimator import Estimator
 from millstream.errors import DefinitionError
@@ -99,6 +105,18 @@ def test_a_column_transformer_may_name_features(data):
     with pytest.raises(DefinitionError, match="names 'dely'") as refused:
         fitted(named("dely"), data)
     assert "did you mean 'delay'" in str(refused.value)
+
+
+def test_a_pipeline_is_what_its_last_step_is(data):
+    regressor = Pipeline([("s", StandardScaler()), ("rf", RandomForestRegressor(3))])
+    answers = fitted(regressor, (data[0], 5 + data[1]), task="regression").predict(data[0])
+    assert 5 <= answers.min() < answers.max() <= 6
+    with pytest.raises(DefinitionError, match="Pipeline is a regressor, the task is binary"):
+        fitted(regressor, data)
+    with pytest.raises(DefinitionError, match="Pipeline is a classifier, the task is regression"):
+        fitted(FOREST, data, task="regression")
+    with pytest.raises(DefinitionError, match="classes and no probabilities"):
+        fitted(Pipeline([("svc", LinearSVC())]), data)
 
 
 def test_an_anomaly_has_a_score_and_needs_no_label(data):
