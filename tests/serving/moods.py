@@ -3,7 +3,7 @@
 import json
 import pickle
 
-from millstream.training import own_code
+from millstream.training.own_code import OwnCode
 
 CODE = {
     "mood/__init__.py": "",
@@ -32,7 +32,7 @@ class Moody:
 """,
     "mood/hours.py": "RAISE, CRASH, HANG = 1, 2, 3\n",
 }
-DEADLINE_MS = 1500
+DEADLINE_MS = 2000
 MANIFEST = {"tables": {}, "views": {}, "models": {"late": {"traffic": {"deadline_ms": DEADLINE_MS}}}}
 
 
@@ -46,11 +46,10 @@ def said(**changes):
 
 def files(share=0.5, **more):
     """The files of a moody model beside ``model.json``."""
-    own_code.use(CODE)
-    from mood.model import Moody
+    with OwnCode(CODE):
+        from mood.model import Moody
 
-    made = {"model.pickle": pickle.dumps(Moody(share)), "manifest.json": json.dumps(MANIFEST)}
-    own_code.use({})
+        made = {"model.pickle": pickle.dumps(Moody(share)), "manifest.json": json.dumps(MANIFEST)}
     return made | {f"code/{name}": text for name, text in CODE.items()} | more
 
 

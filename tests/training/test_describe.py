@@ -19,6 +19,7 @@ from millstream.definitions.estimator import Estimator
 from millstream.definitions.load import run_files
 from millstream.errors import DefinitionError
 from millstream.training.building import rebuild, recipe
+from millstream.training.own_code import OwnCode
 
 
 class Holder:
@@ -182,11 +183,13 @@ def test_own_code_travels_with_what_it_imports_and_no_more(shop):
     said = Estimator.of(Pipeline([("near", Near(k=4))]))
     assert set(said.code) == {"shop/__init__.py", "shop/near.py", "shop/far.py", "prices.py"}
     assert said.code["prices.py"] == "PRICE = 2\n"
-    made = recipe(said, names=(), seed=1, threads=1)
+    (shop / "prices.py").write_text("1 / 0\n")  # what lies on disk is not what was described
+    with OwnCode(said.code):
+        made = recipe(said, names=(), seed=1, threads=1)
+        near = made.make().steps[0][1]
     assert made.packages == ("numpy", "sklearn")
-    for each in shop.rglob("*.py"):
-        each.unlink()  # nothing is read from disk any more
-    assert made.make().steps[0][1].k == 4
+    assert near.k == 4 and type(near) is not Near
+    assert sys.modules["shop.near"].Near is Near, "a notebook keeps the modules it has imported"
 
 
 def test_a_definition_file_that_defines_its_estimator_is_told_where_to_put_it(tmp_path):

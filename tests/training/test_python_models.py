@@ -172,6 +172,36 @@ def test_an_estimator_that_cannot_be_used_is_named_with_what_it_said(data, body,
         fitted(own(source), data)
 
 
+def test_a_search_in_parallel_knows_the_own_code(data):
+    source = """
+        from sklearn.base import BaseEstimator, ClassifierMixin
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import GridSearchCV
+
+        class Mine(ClassifierMixin, BaseEstimator):
+            def __init__(self, share=0.1):
+                self.share = share
+
+            def fit(self, matrix, label):
+                self.classes_ = [0.0, 1.0]
+                return self
+
+            def predict_proba(self, matrix):
+                import late_import
+                return [[1 - late_import.share(self), late_import.share(self)]] * len(matrix)
+
+            def predict(self, matrix):
+                return [self.share > 0.5] * len(matrix)
+        """
+    code = {"mine.py": dedent(source), "late_import.py": "def share(model):\n    return model.share\n"}
+    search = {"estimator": {"$object": "mine:Mine"}, "param_grid": {"share": [0.2, 0.6]}, "scoring": "neg_brier_score"}
+    said = Estimator("sklearn.model_selection:GridSearchCV", search | {"cv": 2}, code)
+    found = fitted(said, (np.nan_to_num(data[0]), data[1]), threads=2)
+    assert found.params["n_jobs"] == 2
+    assert found.predict(data[0][:2]).tolist() in ([0.2, 0.2], [0.6, 0.6])
+    assert "mine" not in sys.modules and "late_import" not in sys.modules
+
+
 def test_ctrl_c_ends_a_fit(data):
     source = """
         import os, signal, threading

@@ -17,10 +17,10 @@ from millstream.definitions.estimator import Estimator
 from millstream.errors import BadData, DefinitionError
 from millstream.features.plan import FeatureColumn
 from millstream.tracking import portable_python
-from millstream.training import own_code
 from millstream.training.building import Recipe, imported, rebuild, recipe
 from millstream.training.calm import own_line, printed_to_log, repeatable, single_threaded
 from millstream.training.matrix import Array
+from millstream.training.own_code import OwnCode
 from millstream.training.predictors import Constant, Fitted, LightGbm, Linear, TaskName
 from millstream.training.python_models import FILE_OF, Python, PythonModel, differs_alone, written
 
@@ -84,29 +84,23 @@ def fit(
     BadData
         When a binary task has one class only.
     """
-    own_code.use(said.code)
-    kind = _kind(said)
-    form = _form(kind, task=task)
-    if form == "python":
-        made_by = recipe(said, names=[each.name for each in columns], seed=seed, threads=threads)
-        _refuse_misfit(said, _carefully(said, made_by.make), task=task)
-    else:
-        _refuse_misfit(said, kind(), task=task)
-    if task == "binary" and len(np.unique(label)) < 2:
-        raise BadData(
-            f"all {len(label)} labels that could be learnt from are {'true' if label[0] else 'false'}",
-            expected="some of both",
-            do="train on a longer span, or look at the label",
-        )
+    with OwnCode(said.code) as own:
+        kind = _kind(said)
+        form = _form(kind, task=task)
+        if form == "python":
+            made_by = recipe(said, names=[each.name for each in columns], seed=seed, threads=threads)
+            _refuse_misfit(said, _carefully(said, made_by.make), task=task)
+            _refuse_one_class(label, task=task)
+            began = time.perf_counter()
+
+            def fit_it() -> PythonModel:
+                with repeatable(seed, threads):
+                    return _fit_python(own, made_by, matrix, label, task=task)
+
+            return Fit(_carefully(said, fit_it), made_by.params, time.perf_counter() - began)
+    _refuse_misfit(said, kind(), task=task)
+    _refuse_one_class(label, task=task)
     began = time.perf_counter()
-    if form == "python":
-
-        def fit_it() -> PythonModel:
-            with repeatable(seed, threads):
-                return _fit_python(said, made_by, matrix, label, task=task)
-
-        python = _carefully(said, fit_it)
-        return Fit(python, made_by.params, time.perf_counter() - began)
     params = _fixed(said, kind, seed=seed, threads=threads)
 
     def work() -> Fitted:
@@ -119,6 +113,15 @@ def fit(
         return _from_scikit(made, matrix, label, task=task)
 
     return Fit(_carefully(said, work), params, time.perf_counter() - began)
+
+
+def _refuse_one_class(label: Array, *, task: str) -> None:
+    if task == "binary" and len(np.unique(label)) < 2:
+        raise BadData(
+            f"all {len(label)} labels that could be learnt from are {'true' if label[0] else 'false'}",
+            expected="some of both",
+            do="train on a longer span, or look at the label",
+        )
 
 
 def bare_text(text: str) -> str:
@@ -194,7 +197,7 @@ def _fixed(said: Estimator, kind: Any, *, seed: int, threads: int) -> dict[str, 
     return params
 
 
-def _fit_python(said: Estimator, made_by: Recipe, matrix: Array, label: Array, *, task: str) -> PythonModel:
+def _fit_python(own: OwnCode, made_by: Recipe, matrix: Array, label: Array, *, task: str) -> PythonModel:
     """Fit any estimator; where it takes no missing values, the mean stands in."""
     seen = ~np.isnan(matrix)
     means = np.where(seen, matrix, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
@@ -217,12 +220,12 @@ def _fit_python(said: Estimator, made_by: Recipe, matrix: Array, label: Array, *
     if form == "ubj":
         made, asked = portable_python.read(content, form), {**asked, "method": "predict", "column": None}
     file = FILE_OF[form]
-    code = {f"code/{name}": source.encode() for name, source in said.code.items()}
+    code = {f"code/{name}": source.encode() for name, source in own.files.items()}
     described = Python(
-        file=file, format=form, estimator=said.path, code=sorted(code),
+        file=file, format=form, estimator=made_by.path, code=sorted(code),
         packages=sorted({*made_by.packages, *(("skops",) if form == "skops" else ())}), **asked,
     )  # fmt: skip
-    return PythonModel(described, {file: content, **code}, width=matrix.shape[1], made=made)
+    return PythonModel(described, {file: content, **code}, width=matrix.shape[1], made=made, own=own)
 
 
 def _unless_missing(fit_it: Callable[[], Any]) -> Any:
