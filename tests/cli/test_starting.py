@@ -19,7 +19,7 @@ from millstream.project.learn import plan
 
 ROWS = 120
 DRAW = random.Random(3)
-DAY = datetime(2024, 1, 1)  # noqa: DTZ001 - written without a zone
+DAY = datetime(2024, 1, 1)
 
 
 def column(make):
@@ -264,7 +264,7 @@ CELLS = [
     st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=12),
     st.booleans(),
     st.dates(date(2000, 1, 1), date(2024, 1, 1)),
-    st.datetimes(datetime(2001, 1, 1), datetime(2024, 1, 1)).map(lambda each: each.replace(microsecond=0)),  # noqa: DTZ001
+    st.datetimes(datetime(2001, 1, 1), datetime(2024, 1, 1)).map(lambda each: each.replace(microsecond=0)),
     st.just("7"),
 ]
 NAMES = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\r\n\0"), min_size=1, max_size=8).filter(

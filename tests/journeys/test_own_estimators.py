@@ -159,7 +159,9 @@ def test_the_auditor_reads_what_runs_and_the_batch_agrees(shop: Shop, tmp_path: 
 
     root = shutil.copytree(shop.root, tmp_path / "mill")
     with Project(root, lock=True) as project:
-        audit = {each["question"]: each["answer"] for each in project.run("audit", {"subject": f"{MODEL}@1"})["answers"]}
+        audit = {
+            each["question"]: each["answer"] for each in project.run("audit", {"subject": f"{MODEL}@1"})["answers"]
+        }
         live = project.releases.live(MODEL)
         assert live is not None
         folder = Path(live.path)

@@ -93,7 +93,7 @@ VALUES = {
     pl.String: st.text(max_size=8),
     pl.Boolean: st.booleans(),
     pl.Date: st.dates(date(1, 1, 1), date(9999, 1, 1)),
-    pl.Datetime("us", "UTC"): st.datetimes(datetime(1, 1, 2), datetime(9998, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    pl.Datetime("us", "UTC"): st.datetimes(datetime(1, 1, 2), datetime(9998, 1, 1), timezones=st.just(UTC)),
 }
 
 

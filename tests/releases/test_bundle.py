@@ -53,7 +53,7 @@ def test_building_the_same_again_is_the_same_release(house):
 def test_building_again_after_the_environment_changed_is_still_the_same_release(house, monkeypatch):
     artifact = house.artifact(0.5)
     first = house.releases.build(artifact, actor=TRAINER, trained_by=TRAINER, model_version=4)
-    monkeypatch.setattr(bundle.environment, "lock", lambda estimator: "another==1\n")
+    monkeypatch.setattr(bundle.environment, "lock", lambda estimator, packages=(): "another==1\n")
     assert house.releases.build(artifact, actor=TRAINER, trained_by=TRAINER, model_version=4) == first
     assert house.built(0.6).read("environment.lock") == b"another==1\n"
 

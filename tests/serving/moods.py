@@ -3,7 +3,7 @@
 import json
 import pickle
 
-from millstream.training import own_code
+from millstream.training.own_code import OwnCode
 
 CODE = {
     "mood/__init__.py": "",
@@ -29,27 +29,30 @@ class Moody:
         if (hours == HANG).any():
             threading.Event().wait()
         return self.share + hours / 1000 + np.nan_to_num(matrix[:, 0]) / 1e6
+
+    def predict_proba(self, matrix):
+        return np.column_stack([1 - self.predict(matrix), self.predict(matrix)])
 """,
     "mood/hours.py": "RAISE, CRASH, HANG = 1, 2, 3\n",
 }
-DEADLINE_MS = 1500
+DEADLINE_MS = 2000
 MANIFEST = {"tables": {}, "views": {}, "models": {"late": {"traffic": {"deadline_ms": DEADLINE_MS}}}}
 
 
 def said(**changes):
     return {
-        "kind": "python", "file": "model.pickle", "format": "pickle", "method": "predict", "estimator": "mood.model:Moody",
-        "column": None, "fill": None, "alone": False, "code": [f"code/{name}" for name in CODE], "packages": ["numpy"],
+        "kind": "python", "file": "model.pickle", "format": "pickle", "method": "predict",
+        "estimator": "mood.model:Moody", "column": None, "fill": None, "alone": False,
+        "code": [f"code/{name}" for name in CODE], "packages": ["numpy"],
     } | changes  # fmt: skip
 
 
 def files(share=0.5, **more):
     """The files of a moody model beside ``model.json``."""
-    own_code.use(CODE)
-    from mood.model import Moody
+    with OwnCode(CODE):
+        from mood.model import Moody
 
-    made = {"model.pickle": pickle.dumps(Moody(share)), "manifest.json": json.dumps(MANIFEST)}
-    own_code.use({})
+        made = {"model.pickle": pickle.dumps(Moody(share)), "manifest.json": json.dumps(MANIFEST)}
     return made | {f"code/{name}": text for name, text in CODE.items()} | more
 
 

@@ -70,11 +70,38 @@ def test_a_model_that_cannot_be_opened_says_why():
         remote.close()
 
 
+def opened(**changes):
+    files = moods.files()
+    beside = {name: each.encode() if isinstance(each, str) else each for name, each in files.items()}
+    said = moods.said(**changes) | {"features": ["a", "b", "hour", "c"]}
+    return Opening(said, beside)
+
+
+def test_several_values_a_row_come_as_they_were_given():
+    remote = Remote(opened(method="predict_proba"), name="late@9", width=4)
+    try:
+        late = 0.5 + 5 / 1000 + 13.5e-6
+        assert remote.predict_many(rows(5, 5), 2) == [pytest.approx((1 - late, late), abs=1e-15)] * 2
+    finally:
+        remote.close()
+
+
+def test_an_interpreter_that_is_not_there_is_named():
+    remote = Remote(opened(), name="late@9", width=4, python="/no/such/python")
+    try:
+        with pytest.raises(IntegrityError, match="cannot be started: /no/such/python: No such file") as refused:
+            remote.wait()
+        assert "server.python" in refused.value.do
+    finally:
+        remote.close()
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """A server that had a plain release live and was told to swap to a moody one; what callers saw meanwhile."""
     project = mill.Project(tmp_path_factory.mktemp("moody") / "project")
-    first = project.build(model={"kind": "constant", "value": BEFORE}, files={"manifest.json": json.dumps(moods.MANIFEST)})
+    manifest = {"manifest.json": json.dumps(moods.MANIFEST)}
+    first = project.build(model={"kind": "constant", "value": BEFORE}, files=manifest)
     second = project.build(model=moods.said(), files=moods.files())
     project.point(first)
     with started(project) as process:

@@ -33,7 +33,7 @@ def test_a_european_file_of_an_old_system(tmp_path):
     assert (source.encoding, source.separator, source.decimal, source.thousands) == ("cp1252", ";", ",", ".")
     assert frame["preis"].to_list() == [1234.5, 12.5]
     assert frame["menge"].to_list() == [1200.0, 999.0]
-    assert frame["wann"].to_list() == [datetime(2024, 1, 5, 10), datetime(2024, 1, 31, 11, 30)]  # noqa: DTZ001
+    assert frame["wann"].to_list() == [datetime(2024, 1, 5, 10), datetime(2024, 1, 31, 11, 30)]
     assert frame["ort"].to_list() == ["Köln", "Füssen"]
     assert [each for each in ("cp1252", "';'", "preis, menge") if each not in " ".join(says)] == []
 
@@ -109,7 +109,7 @@ def test_a_value_that_is_not_as_said_is_refused_by_row(tmp_path):
 
 
 def test_gzip_quotes_in_names_renames_and_row_numbers(tmp_path):
-    (tmp_path / "in.csv.gz").write_bytes(gzip.compress('"a ""b""",c d\n1,x\n2,y\n'.encode()))
+    (tmp_path / "in.csv.gz").write_bytes(gzip.compress(b'"a ""b""",c d\n1,x\n2,y\n'))
     found = sniff(tmp_path / "in.csv.gz", path="in.csv.gz").source
     assert back(tmp_path, found).columns == ['a "b"', "c d"]
     frame = back(tmp_path, Csv("in.csv.gz", rename={'a "b"': "a_b"}, row_number="row"))
@@ -119,7 +119,7 @@ def test_gzip_quotes_in_names_renames_and_row_numbers(tmp_path):
 def test_parquet_dates_become_instants(tmp_path):
     pl.DataFrame({"d": ["2024-01-05"], "n": [1]}).with_columns(pl.col("d").str.to_date()).write_parquet(tmp_path / "in.pq")
     frame = back(tmp_path, Parquet("in.pq", times={"d": ("date",)}, rename={"n": "number"}))
-    assert frame.to_dicts() == [{"d": datetime(2024, 1, 5), "number": 1}]  # noqa: DTZ001
+    assert frame.to_dicts() == [{"d": datetime(2024, 1, 5), "number": 1}]
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,18 @@ from textwrap import dedent
 import numpy as np
 import pytest
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest, RandomForestClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    IsolationForest,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.svm import LinearSVC
 
 from millstream.definitions.estimator import Estimator
 from millstream.errors import DefinitionError
@@ -101,6 +107,18 @@ def test_a_column_transformer_may_name_features(data):
     assert "did you mean 'delay'" in str(refused.value)
 
 
+def test_a_pipeline_is_what_its_last_step_is(data):
+    regressor = Pipeline([("s", StandardScaler()), ("rf", RandomForestRegressor(3))])
+    answers = fitted(regressor, (data[0], 5 + data[1]), task="regression").predict(data[0])
+    assert 5 <= answers.min() < answers.max() <= 6
+    with pytest.raises(DefinitionError, match="Pipeline is a regressor, the task is binary"):
+        fitted(regressor, data)
+    with pytest.raises(DefinitionError, match="Pipeline is a classifier, the task is regression"):
+        fitted(FOREST, data, task="regression")
+    with pytest.raises(DefinitionError, match="classes and no probabilities"):
+        fitted(Pipeline([("svc", LinearSVC())]), data)
+
+
 def test_an_anomaly_has_a_score_and_needs_no_label(data):
     found = fitted(IsolationForest(n_estimators=10), (data[0], np.full(600, np.nan)), task="anomaly")
     assert found.fitted.said.method == "score_samples" and found.predict(data[0]).shape == (600,)
@@ -152,6 +170,36 @@ def test_an_estimator_that_cannot_be_used_is_named_with_what_it_said(data, body,
         """
     with pytest.raises(DefinitionError, match=words):
         fitted(own(source), data)
+
+
+def test_a_search_in_parallel_knows_the_own_code(data):
+    source = """
+        from sklearn.base import BaseEstimator, ClassifierMixin
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import GridSearchCV
+
+        class Mine(ClassifierMixin, BaseEstimator):
+            def __init__(self, share=0.1):
+                self.share = share
+
+            def fit(self, matrix, label):
+                self.classes_ = [0.0, 1.0]
+                return self
+
+            def predict_proba(self, matrix):
+                import late_import
+                return [[1 - late_import.share(self), late_import.share(self)]] * len(matrix)
+
+            def predict(self, matrix):
+                return [self.share > 0.5] * len(matrix)
+        """
+    code = {"mine.py": dedent(source), "late_import.py": "def share(model):\n    return model.share\n"}
+    search = {"estimator": {"$object": "mine:Mine"}, "param_grid": {"share": [0.2, 0.6]}, "scoring": "neg_brier_score"}
+    said = Estimator("sklearn.model_selection:GridSearchCV", search | {"cv": 2}, code)
+    found = fitted(said, (np.nan_to_num(data[0]), data[1]), threads=2)
+    assert found.params["n_jobs"] == 2
+    assert found.predict(data[0][:2]).tolist() in ([0.2, 0.2], [0.6, 0.6])
+    assert "mine" not in sys.modules and "late_import" not in sys.modules
 
 
 def test_ctrl_c_ends_a_fit(data):

@@ -48,11 +48,16 @@ def sources_of(modules: Iterable[str]) -> dict[str, str]:
 def is_own(module: str, file: Path) -> bool:
     """Say whether a module is the user's own file rather than something installed."""
     top = module.partition(".")[0]
-    installed = [sys.prefix, sys.base_prefix, *site.getsitepackages(), site.getusersitepackages()]
-    roots = [*installed, *sysconfig.get_paths().values()]
-    if top == "millstream" or any(file.is_relative_to(each) for each in roots):
+    if top == "millstream" or any(file.is_relative_to(each) for each in _installed()):
         return False
     return top not in _distributed()
+
+
+@cache
+def _installed() -> tuple[str, ...]:
+    """Name the folders of what is installed."""
+    places = [sys.prefix, sys.base_prefix, *site.getsitepackages(), site.getusersitepackages()]
+    return tuple(dict.fromkeys([*places, *sysconfig.get_paths().values()]))
 
 
 @cache

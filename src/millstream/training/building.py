@@ -12,7 +12,6 @@ import msgspec
 from millstream.definitions.estimator import Estimator
 from millstream.definitions.sources_of import packages_in
 from millstream.errors import DefinitionError, near
-from millstream.training import own_code
 
 _SKLEARN = ("sklearn", "lightgbm")
 
@@ -38,7 +37,7 @@ def recipe(said: Estimator, *, names: Sequence[str], seed: int, threads: int) ->
     Parameters
     ----------
     said
-        The description; its own code is what imports find from now on.
+        The description; imports must find its own code.
     names
         Features in the order of the matrix: a ColumnTransformer may name them.
     seed
@@ -51,7 +50,6 @@ def recipe(said: Estimator, *, names: Sequence[str], seed: int, threads: int) ->
     DefinitionError
         When something cannot be imported, or a column is named that is no feature.
     """
-    own_code.use(said.code)
     packages: set[str] = set()
 
     def fixed(node: Any) -> Any:

@@ -31,12 +31,16 @@ def printed_to_log() -> Iterator[None]:
 
 @contextlib.contextmanager
 def repeatable(seed: int, threads: int) -> Iterator[None]:
-    """Fix the random numbers everybody shares, and the threads of numeric libraries; both are as before afterwards."""
+    """Fix the random numbers everybody shares and the threads of numeric libraries; all is as before afterwards.
+
+    What a library would do in processes of its own (joblib's) it does in threads: only this process knows a project's
+    own code, and stopping it stops everything.
+    """
     before, state = random.getstate(), np.random.get_state()
     random.seed(seed)
     np.random.seed(seed)
     try:
-        with _limited(threads):
+        with _limited(threads), _in_threads():
             yield
     finally:
         random.setstate(before)
@@ -50,6 +54,15 @@ def _limited(threads: int) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
     limits: contextlib.AbstractContextManager[Any] = threadpool_limits(limits=threads)
     return limits
+
+
+def _in_threads() -> contextlib.AbstractContextManager[Any]:
+    try:
+        from joblib import parallel_config
+    except ImportError:
+        return contextlib.nullcontext()
+    config: contextlib.AbstractContextManager[Any] = parallel_config(backend="threading")
+    return config
 
 
 def single_threaded(made: Any) -> None:

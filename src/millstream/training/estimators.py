@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,10 +18,10 @@ from millstream.definitions.tasks import TaskName
 from millstream.errors import BadData, DefinitionError
 from millstream.features.plan import FeatureColumn
 from millstream.tracking import portable_python
-from millstream.training import own_code
 from millstream.training.building import Recipe, imported, rebuild, recipe
 from millstream.training.calm import own_line, printed_to_log, repeatable, single_threaded
 from millstream.training.matrix import Array
+from millstream.training.own_code import OwnCode
 from millstream.training.predictors import Constant, Fitted, LightGbm, Linear, Softmax
 from millstream.training.python_models import FILE_OF, Python, PythonModel, differs_alone, written
 
@@ -84,21 +85,23 @@ def fit(
     BadData
         When a binary task has one class only.
     """
-    own_code.use(said.code)
-    kind = _kind(said)
-    _refuse_misfit(said, kind, task=task)
-    if task == "binary" and len(np.unique(label)) < 2:
-        raise BadData(
-            f"all {len(label)} labels that could be learnt from are {'true' if label[0] else 'false'}",
-            expected="some of both",
-            do="train on a longer span, or look at the label",
-        )
+    with OwnCode(said.code) as own:
+        kind = _kind(said)
+        form = _form(kind, task=task)
+        if form == "python":
+            made_by = recipe(said, names=[each.name for each in columns], seed=seed, threads=threads)
+            _refuse_misfit(said, _carefully(said, made_by.make), task=task)
+            _refuse_one_class(label, task=task)
+            began = time.perf_counter()
+
+            def fit_it() -> PythonModel:
+                with repeatable(seed, threads):
+                    return _fit_python(own, made_by, matrix, label, task=task)
+
+            return Fit(_carefully(said, fit_it), made_by.params, time.perf_counter() - began)
+    _refuse_misfit(said, kind(), task=task)
+    _refuse_one_class(label, task=task)
     began = time.perf_counter()
-    form = _form(kind, task=task)
-    if form == "python":
-        made = recipe(said, names=[each.name for each in columns], seed=seed, threads=threads)
-        python = _carefully(said, lambda: _fit_python(said, made, matrix, label, task=task, seed=seed, threads=threads))
-        return Fit(python, made.params, time.perf_counter() - began)
     params = _fixed(said, kind, seed=seed, threads=threads)
     if task == "multiclass" and form == "lightgbm":
         params |= {"objective": "multiclass", "num_class": len(np.unique(label))}
@@ -113,6 +116,15 @@ def fit(
         return _from_scikit(made, matrix, label, task=task)
 
     return Fit(_carefully(said, work), params, time.perf_counter() - began)
+
+
+def _refuse_one_class(label: Array, *, task: str) -> None:
+    if task == "binary" and len(np.unique(label)) < 2:
+        raise BadData(
+            f"all {len(label)} labels that could be learnt from are {'true' if label[0] else 'false'}",
+            expected="some of both",
+            do="train on a longer span, or look at the label",
+        )
 
 
 def bare_text(text: str) -> str:
@@ -139,31 +151,31 @@ def _form(kind: Any, *, task: str) -> str:
     return "python"
 
 
-def _refuse_misfit(said: Estimator, kind: Any, *, task: str) -> None:
+def _refuse_misfit(said: Estimator, made: Any, *, task: str) -> None:
     """Refuse a classifier where numbers are wanted, and a regressor where probabilities are."""
-    if task not in (*_ONE_NUMBER, "multiclass"):
+    says = _says(made)
+    if says is None or task not in (*_ONE_NUMBER, "multiclass"):
         return
-    wanted = task in _PROBABILITIES
-    says = getattr(kind, "_estimator_type", None) or _base(kind)
-    classifies = hasattr(kind, "predict_proba") if says is None else says == "classifier"
-    if wanted and says == "classifier" and not hasattr(kind, "predict_proba"):
+    wanted = "classifier" if task in _PROBABILITIES else "regressor"
+    if says != wanted:
+        gives = {"classifier": "gives probabilities (a classifier)", "regressor": "gives numbers (a regressor)"}
+        raise DefinitionError(
+            f"estimator {said.path} is a {says}, the task is {task}", expected=f"an estimator that {gives[wanted]}"
+        )
+    if wanted == "classifier" and not hasattr(made, "predict_proba"):
         raise DefinitionError(
             f"estimator {said.path} gives classes and no probabilities, the task is {task}",
             expected="a classifier with predict_proba",
             do="wrap it: CalibratedClassifierCV(...)",
         )
-    if (says is not None and classifies != wanted) or (says is None and classifies and not wanted):
-        told = "gives probabilities (a classifier)" if wanted else "gives numbers (a regressor)"
-        raise DefinitionError(
-            f"estimator {said.path} {'is a classifier' if classifies else 'is a regressor'}, the task is {task}",
-            expected=f"an estimator that {told}",
-        )
 
 
-def _base(kind: Any) -> str | None:
-    """Say what scikit-learn's mix-ins make of a class; None for a class that is neither (a pipeline, or one's own)."""
-    names = {each.__name__ for each in kind.__mro__}
-    return next((word for word in ("classifier", "regressor") if f"{word.capitalize()}Mixin" in names), None)
+def _says(made: Any) -> str | None:
+    """Ask scikit-learn what an estimator is, pipelines and searches included; None for a class of one's own."""
+    base = sys.modules.get("sklearn.base")
+    if base is None or not hasattr(made, "__sklearn_tags__"):
+        return None
+    return "classifier" if base.is_classifier(made) else "regressor" if base.is_regressor(made) else None
 
 
 def _fixed(said: Estimator, kind: Any, *, seed: int, threads: int) -> dict[str, Any]:
@@ -181,9 +193,7 @@ def _fixed(said: Estimator, kind: Any, *, seed: int, threads: int) -> dict[str, 
     return params
 
 
-def _fit_python(
-    said: Estimator, made_by: Recipe, matrix: Array, label: Array, *, task: str, seed: int, threads: int
-) -> PythonModel:
+def _fit_python(own: OwnCode, made_by: Recipe, matrix: Array, label: Array, *, task: str) -> PythonModel:
     """Fit any estimator; where it takes no missing values, the mean stands in."""
     seen = ~np.isnan(matrix)
     means = np.where(seen, matrix, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
@@ -194,34 +204,34 @@ def _fit_python(
         single_threaded(made)
         return made
 
-    with repeatable(seed, threads):
-        made, fill = None, None
-        if not seen.all():
-            try:
-                made = fitted(matrix)
-            except ValueError as wrong:
-                if "nan" not in str(wrong).lower() and "missing" not in str(wrong).lower():
-                    raise
-                fill = means
-        if made is None:
-            made = fitted(np.where(seen, matrix, means))
-        method = _method(made, task)
-        asked: dict[str, Any] = {"method": method, "column": _column(made, method, task=task)}
-        asked |= {"fill": None, "alone": False}
-        if fill is None and not _takes_missing(made, asked, width=matrix.shape[1]):
-            fill = means
-        asked["fill"] = fill.tolist() if fill is not None else None
-        asked["alone"] = differs_alone(made, asked, matrix)
-        form, content = written(made, matrix[:200], asked)
+    made = _unless_missing(lambda: fitted(matrix)) if not seen.all() else fitted(matrix)
+    method = _method(made_by.make() if made is None else made, task)
+    asked: dict[str, Any] = {"method": method, "column": None, "fill": None, "alone": False}
+    if made is None or not _takes_missing(made, asked, width=matrix.shape[1]):
+        asked["fill"] = means.tolist()
+        made = made if seen.all() else fitted(np.where(seen, matrix, means))
+    asked["column"] = _column(made, method, task=task)
+    asked["alone"] = differs_alone(made, asked, matrix)
+    form, content = written(made, matrix[:200], asked)
     if form == "ubj":
         made, asked = portable_python.read(content, form), {**asked, "method": "predict", "column": None}
     file = FILE_OF[form]
-    code = {f"code/{name}": source.encode() for name, source in said.code.items()}
+    code = {f"code/{name}": source.encode() for name, source in own.files.items()}
     described = Python(
-        file=file, format=form, estimator=said.path, code=sorted(code),
+        file=file, format=form, estimator=made_by.path, code=sorted(code),
         packages=sorted({*made_by.packages, *(("skops",) if form == "skops" else ())}), **asked,
     )  # fmt: skip
-    return PythonModel(described, {file: content, **code}, width=matrix.shape[1], made=made)
+    return PythonModel(described, {file: content, **code}, width=matrix.shape[1], made=made, own=own)
+
+
+def _unless_missing(fit_it: Callable[[], Any]) -> Any:
+    """Fit on data with missing values; None where the estimator says that it takes none."""
+    try:
+        return fit_it()
+    except ValueError as wrong:
+        if "nan" in str(wrong).lower() or "missing" in str(wrong).lower():
+            return None
+        raise
 
 
 def _method(made: Any, task: str) -> str:

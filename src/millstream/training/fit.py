@@ -66,8 +66,6 @@ def train(
         When there is nothing to fit or to judge, all labels are alike, or predictions are absurd.
     DefinitionError
         When estimator, metrics or task do not fit; the estimator is named with what it said.
-    NotYet
-        For an estimator that cannot be shipped.
     """
     began = datetime.now(UTC)
     model = manifest.model(training.plan.model)

@@ -9,11 +9,14 @@ import linecache
 import sys
 from collections.abc import Mapping, Sequence
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Self
 
 
 class OwnCode(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     """Finds modules in a mapping of path to source (``late.py``, ``shop/__init__.py``); folders are packages.
+
+    Inside ``with OwnCode(files):`` imports find these files before anything on disk; outside all is as it was, so a
+    notebook that imports a file again gets what lies there. Entered again, the same modules are there again.
 
     Parameters
     ----------
@@ -23,6 +26,31 @@ class OwnCode(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
     def __init__(self, files: Mapping[str, str]) -> None:
         self.files = dict(files)
+        self._tops = {name.partition("/")[0].removesuffix(".py") for name in files}
+        self._mine: dict[str, ModuleType] = {}
+        self._theirs: dict[str, ModuleType] = {}
+        self._depth = 0
+
+    def __enter__(self) -> Self:
+        self._depth += 1
+        if self.files and self._depth == 1:
+            self._theirs = self._swap(self._mine)
+            sys.meta_path.insert(0, self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if self.files and not self._depth:
+            sys.meta_path.remove(self)
+            self._mine = self._swap(self._theirs)
+
+    def _swap(self, wanted: Mapping[str, ModuleType]) -> dict[str, ModuleType]:
+        """Put modules of these names in place of those that are there; return the latter."""
+        found = {name: each for name, each in sys.modules.items() if name.partition(".")[0] in self._tops}
+        for name in found:
+            del sys.modules[name]
+        sys.modules.update(wanted)
+        return found
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -56,26 +84,3 @@ class OwnCode(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         if f"{stem}.py" in self.files:
             return f"{stem}.py", False
         return None, any(name.startswith(f"{stem}/") for name in self.files)
-
-
-def use(files: Mapping[str, str]) -> None:
-    """Let imports find these files, before anything on disk, in place of those used before.
-
-    Modules of the same names are forgotten, so that what is imported next is of these sources; objects made before
-    keep their classes.
-    """
-    now: list[Any] = [each for each in sys.meta_path if isinstance(each, OwnCode)]
-    if any(each.files == dict(files) for each in now):
-        return
-    for each in now:
-        sys.meta_path.remove(each)
-        _forget(each.files)
-    if files:
-        sys.meta_path.insert(0, OwnCode(files))
-        _forget(files)
-
-
-def _forget(files: Mapping[str, str]) -> None:
-    tops = {name.partition("/")[0].removesuffix(".py") for name in files}
-    for name in [each for each in sys.modules if each.partition(".")[0] in tops]:
-        del sys.modules[name]

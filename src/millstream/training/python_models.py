@@ -20,6 +20,7 @@ import numpy as np
 from millstream.errors import DefinitionError
 from millstream.tracking import portable_python
 from millstream.training.matrix import Array
+from millstream.training.own_code import OwnCode
 from millstream.training.remote import Remote
 from millstream.training.worker import Opening
 
@@ -74,12 +75,17 @@ class PythonModel:
         Features a row.
     made
         The fitted object, in the process that fitted it.
+    own
+        The code it was fitted with there.
     """
 
     kind = "python"
 
-    def __init__(self, said: Python, kept: Mapping[str, bytes], *, width: int, made: Any = None) -> None:
+    def __init__(
+        self, said: Python, kept: Mapping[str, bytes], *, width: int, made: Any = None, own: OwnCode | None = None
+    ) -> None:
         self.said, self._kept, self._width, self._made = said, dict(kept), width, made
+        self._own = own or OwnCode({})
         self._remote: Remote | None = None
 
     @property
@@ -119,7 +125,8 @@ class PythonModel:
 
     def _some(self, matrix: Array) -> Array:
         if self._made is not None:
-            answers: Array = portable_python.answer(self._made, {**self.described(), "alone": False}, matrix)
+            with self._own:
+                answers: Array = portable_python.answer(self._made, {**self.described(), "alone": False}, matrix)
             return answers
         if self._remote is None:
             said = {**self.described(), "features": [""] * self._width}

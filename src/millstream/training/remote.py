@@ -213,9 +213,17 @@ class Remote:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             command = [self._python, "-P", "-m", "millstream.training.worker", str(theirs.fileno())]
-            process = subprocess.Popen(
-                command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, env={**os.environ, **_ONE_THREAD}
-            )
+            environment = {**os.environ, **_ONE_THREAD}
+            try:
+                process = subprocess.Popen(
+                    command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, env=environment
+                )
+            except OSError as wrong:
+                raise IntegrityError(
+                    f"the worker of {self.name} cannot be started: {self._python}: {wrong.strerror}",
+                    expected="the interpreter of the environment the model needs",
+                    do="set server.python in millstream.toml",
+                ) from None
             self._process, self.pid = process, process.pid
             theirs.close()
             try:
@@ -223,9 +231,9 @@ class Remote:
                 send(ours, self._opening)
                 told = msgspec.msgpack.decode(receive(ours), type=Told)
                 ours.settimeout(None)
-                if wrong := told.parts[0].wrong:
+                if refused := told.parts[0].wrong:
                     raise IntegrityError(
-                        f"the model of {self.name} cannot be opened: {wrong}",
+                        f"the model of {self.name} cannot be opened: {refused}",
                         expected="the environment it was trained in (environment.lock)",
                         do="install what is missing, or set server.python in millstream.toml",
                     )

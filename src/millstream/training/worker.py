@@ -94,14 +94,14 @@ def open_model(opening: Opening) -> Any:
             do="score with the release: millstream score, or the scoring server",
         )
     from millstream.tracking import portable_python
-    from millstream.training import own_code
+    from millstream.training.own_code import OwnCode
 
     files = {
         name.removeprefix("code/"): content.decode()
         for name, content in opening.files.items()
         if name.startswith("code/")
     }
-    own_code.use(files)
+    OwnCode(files).__enter__()  # for as long as this process lives
     return portable_python.read(opening.files[opening.said["file"]], opening.said["format"])
 
 
