@@ -16,12 +16,16 @@ def commit(root: Path) -> str | None:
     return _git(root, "rev-parse", "--verify", "-q", "HEAD") or None
 
 
+_WORK = (".", ":(exclude)*.ipynb")
+"""What a release is made of: notebooks are not, so one that is open never stands in its way."""
+
+
 def changes(root: Path) -> str:
-    """Return what differs from the commit, untracked files named."""
+    """Return what differs from the commit, untracked files named; notebooks are no definitions and left out."""
     if commit(root) is None:
         return ""
-    untracked = _git(root, "ls-files", "--others", "--exclude-standard")
-    return "\n".join(each for each in (_git(root, "diff", "HEAD"), untracked) if each)
+    untracked = _git(root, "ls-files", "--others", "--exclude-standard", "--", *_WORK)
+    return "\n".join(each for each in (_git(root, "diff", "HEAD", "--", *_WORK), untracked) if each)
 
 
 def described(root: Path, definitions: str) -> dict[str, str]:

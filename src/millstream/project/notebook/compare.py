@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import polars as pl
 
 from millstream.definitions.manifest import Manifest, gather
 from millstream.errors import UserError
-from millstream.metrics.registry import metric
+from millstream.metrics.registry import METRICS
 from millstream.project.notebook import show, source
 from millstream.project.notebook.runs import Run, find
 from millstream.types import parse_instant
@@ -85,14 +85,17 @@ def compared(project: Project, run: Run | int | str, other: Run | int | str) -> 
     project.progress(f"replaying {theirs.name}")
     against = backtest(rival, second, tell=project.progress)
     tested = _beside(tested, against, name=theirs.name)
-    rows, says = [], ""
+    rows: list[tuple[Any, ...]] = []
+    says = ""
     for name in tested.report.metrics:
         values = [tested.report.pooled[each].get(name) for each in ("candidate", "champion")]
-        if metric(name).signed:
+        report = msgspec.structs.replace(tested.report, goal=name)
+        signed = name in METRICS and METRICS[name].signed  # best at 0: neither more nor less of it is better
+        judged = () if signed else judge(dataclasses.replace(tested, report=report)).comparisons
+        if not judged:
             rows.append((name, *values, None, None, None, None))
             continue
-        report = msgspec.structs.replace(tested.report, goal=name)
-        said = judge(dataclasses.replace(tested, report=report)).comparisons[-1]
+        said = judged[-1]
         rows.append((name, *values, said.gain, said.low, said.high, said.probability_worse))
         says = said.says if name == ours.goal else says
     columns = ("metric", ours.name, theirs.name, "gain", "low", "high", "probability worse")
@@ -136,7 +139,7 @@ def _beside(tested: Backtest, against: Backtest, *, name: str) -> Backtest:
 
 
 def _refuse_other_rows(ours: Run, theirs: Run, first: TrainingSet, second: TrainingSet) -> None:
-    columns = [*first.plan.row_key, "decided_at", "label"]
+    columns = [*first.plan.row_key, "decided_at", *(each for each in ("label",) if each in first.frame.columns)]
     missing = [each for each in columns if each not in second.frame.columns]
     if missing or not first.frame.select(columns).equals(second.frame.select(columns), null_equal=True):
         raise UserError(

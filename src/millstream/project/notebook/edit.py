@@ -52,7 +52,8 @@ def edited(text: str, now: Manifest, wanted: Manifest, name: str) -> str | None:
     for word in [each for each in new if old[each] != new[each]]:
         said = source.written(getattr(model, word), file.names, word=word)
         if word == "estimator":
-            file.need(model.estimator.path)
+            for path in dict.fromkeys(source.imports(model.estimator)):
+                file.need(path)
             same = model.estimator.path == before.estimator.path
             ours, theirs = (source.parameters(each.estimator) for each in (before, model))
             file.put(call, word, said, merged=(ours, theirs) if same else None)
@@ -160,8 +161,11 @@ class _File:
 
     def need(self, path: str) -> None:
         """Import an estimator's class where the file does not have it."""
-        module, _, kind = path.partition(":")
+        module, _, name = path.partition(":")
+        kind = name.partition(".")[0]
         if kind in self._imported:
+            if self._imported[kind] != kind:
+                raise Unwritten(f"the file calls {kind} {self._imported[kind]}")
             return
         public = module.partition(".")[0] if module.startswith("lightgbm") else _public(module)
         imports = [each for each in self.tree.body if isinstance(each, ast.Import | ast.ImportFrom)]

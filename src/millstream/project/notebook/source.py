@@ -191,7 +191,39 @@ def parameters(said: Estimator) -> dict[str, str]:
     params = dict(said.params)
     changed = {each: value for each, value in params.items() if each not in usual or usual[each] != value}
     changed |= {each: None for each, value in usual.items() if value is not None and each not in params}
-    return {each: literal(value) for each, value in changed.items()}
+    return {each: _value(value) for each, value in changed.items()}
+
+
+def imports(value: Any) -> list[str]:
+    """List what an estimator's source has to import, ``module:Class`` each, nested ones included."""
+    if isinstance(value, Estimator):
+        return [value.path, *imports(value.params)]
+    if isinstance(value, list):
+        return [path for each in value for path in imports(each)]
+    if not isinstance(value, dict):
+        return []
+    own = [str(value[word]) for word in ("$object", "$import") if word in value]
+    return own + [path for each in value.values() for path in imports(each)]
+
+
+def _value(value: Any) -> str:
+    """Write one parameter; what JSON has no word for is an object with a key that begins with ``$``."""
+    if isinstance(value, list):
+        return f"[{', '.join(_value(each) for each in value)}]"
+    if not isinstance(value, dict):
+        return literal(value)
+    if "$object" in value:
+        return _estimator(Estimator(path=value["$object"], params=value["params"]))
+    if "$import" in value:
+        return str(value["$import"]).partition(":")[2]
+    if "$float" in value:
+        return f"float({literal(value['$float'])})"
+    if "$tuple" in value:
+        inner = [_value(each) for each in value["$tuple"]]
+        return f"({', '.join(inner)}{',' * (len(inner) == 1)})"
+    if any(str(each).startswith("$") for each in value):
+        raise Unwritten(f"the parameter {value!r} has no short source")
+    return "{" + ", ".join(f"{literal(name)}: {_value(each)}" for name, each in value.items()) + "}"
 
 
 def more_roles(before: Sequence[Role], after: Sequence[Role], names: Names) -> list[str]:
