@@ -55,6 +55,11 @@ BAD = {
     ("approve", "77", "-m", "r"): (3, "there is no decision 77"),
     ("approve", "two", "-m", "r"): (2, "'two' is no decision"),
     ("approve", "2", "-m", " "): (2, "the reason is empty"),
+    ("note", "77", "-m", "r"): (3, "there is no decision 77"),
+    ("note", "2", "-m", " "): (2, "the note is empty"),
+    ("decision", "two"): (2, "'two' is no decision"),
+    ("decisions", "--model", "lat"): (3, "did you mean 'late'?"),
+    ("ready", "lat"): (3, "did you mean 'late'?"),
     ("audit", "late"): (2, "'late' names no version"),
     ("audit", "late@9"): (3, "did you mean 'late@2' or 'late@1'?"),
     ("reproduce", "lat@1"): (3, "did you mean 'late'?"),
@@ -103,6 +108,10 @@ JSON = [
     ("backtest", "late"),
     ("status",),
     ("audit", "late@champion"),
+    ("note", "2", "-m", "look at mornings first"),
+    ("decision", "2"),
+    ("decisions", "--model", "late"),
+    ("ready", "late"),
     ("verify",),
     ("monitor",),
     ("reproduce", "late@1"),
@@ -128,6 +137,9 @@ def test_every_command_speaks_json(served):
     assert said["rollback"]["says"] == "late is rolled back to late@1"
     assert said["reproduce"]["equal"] is True
     assert said["verify"]["ok"] is True
+    assert [each["text"] for each in said["decision"]["notes"]] == ["look at mornings first"]
+    assert [each["id"] for each in said["decisions"]["decisions"]] == [2, 1]
+    assert len(said["ready"]["points"]) == 8
     assert said["sql"]["columns"] == ["carrier", "arrived_at"]
     assert said["score"]["rows"] > 800
     assert set(COMMANDS) - set(said) == {"demo", "init", "retrain", "serve", "up", "why"}
@@ -141,6 +153,9 @@ def test_every_command_speaks_to_people_too(served):
         ("verify",): "ledger:",
         ("sql", "select count(*) as n from planes"): "3322",
         ("check",): "nothing arrived",
+        ("decision", "1"): "What changes, and for whom?",
+        ("decisions",): "approved by ada",
+        ("ready", "late"): "of 8 points stand",
     }.items():
         done = example.run(*words, "-p", root)
         assert done.returncode == 0

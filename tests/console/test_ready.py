@@ -109,8 +109,9 @@ def test_too_slow_is_no_and_alarms_of_the_model_stand_on_its_page(opened):
         at = "2013-02-01T05:00:00+00:00"
         for model in ("late", "another", ""):
             alarms.put(tx, alarms.Alarm(
-                id=f"of {model}", model=model, kind="drift", subject=f"of {model or 'data'}", severity="warn",
-                value=1.0, opened_at=at, since=at, last_at=at, threshold=0.5, says="moved", next="millstream retrain late",
+                id=f"of {model}", model=model, kind="drift", subject=f"of {model or 'data'}",
+                severity="warn", value=1.0, threshold=0.5, opened_at=at, since=at, last_at=at, says="moved",
+                next="millstream retrain late",
             ))  # fmt: skip
     assert points(opened)["scale"]["ready"] == "no"
     page = drawn(opened, "look", model="late")

@@ -47,7 +47,7 @@ def board(status: Mapping[str, Any]) -> dict[str, Any]:
 def _models(status: Mapping[str, Any], zone: ZoneInfo) -> list[dict[str, Any]]:
     """Draw the only model; several stand in a table, each with a page of its own."""
     if len(status["models"]) == 1:
-        return [model_card(each, status["timeline"], zone) for each in status["models"]]
+        return [model_card(each, zone) for each in status["models"]]
     return [model_words(each, zone) for each in status["models"]]
 
 
@@ -163,8 +163,8 @@ def model_words(model: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     }
 
 
-def model_card(model: Mapping[str, Any], timeline: Iterable[Mapping[str, Any]], zone: ZoneInfo) -> dict[str, Any]:
-    """Draw where a model stands; ``timeline`` marks the days on which what is live changed."""
+def model_card(model: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+    """Draw where a model stands, and mark the days on which what is live changed."""
     series, goal = model["series"], model["goal"]
     marks = [
         Mark(
@@ -173,8 +173,7 @@ def model_card(model: Mapping[str, Any], timeline: Iterable[Mapping[str, Any]], 
             says=each["says"],
             style=each["kind"],
         )
-        for each in timeline
-        if each["kind"] in {"swap", "rollback"} and each["subject"].partition("@")[0] == model["name"]
+        for each in model["moves"]
     ]
     performance = [
         ("model", series.get("performance", ()), "model"),

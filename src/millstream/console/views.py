@@ -50,7 +50,7 @@ def model_page(record: Mapping[str, Any]) -> dict[str, Any]:
         **record,
         **clock(record),
         "title": f"Model {record['model']['name']}",
-        "model": model_card(record["model"], record["moves"], zone),
+        "model": model_card(record["model"], zone),
         "waiting": [decision_card(each, zone) for each in record["decisions"] if each["status"] == "waiting"],
         "decisions": [_line(each, zone) for each in record["decisions"]],
         "alarms": [alarm(each) for each in record["alarms"]],
@@ -64,8 +64,8 @@ def model_page(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pointed(point: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a point its colour, and a link where its evidence, or what is next, is a decision."""
-    named = _DECISION.search(f"{point['evidence']} {point['do']}")
+    """Give a point its colour, and a link where its evidence is a decision."""
+    named = _DECISION.search(point["evidence"])
     return {**point, "tone": _TONES[point["ready"]], "decision": int(named[1]) if named else None}
 
 

@@ -9,7 +9,7 @@ import msgspec
 from millstream.project.decide import brief, next_retrain
 from millstream.project.prove import model_stands
 from millstream.project.ready import ready
-from millstream.project.timeline import frame, told
+from millstream.project.timeline import frame
 from millstream.state import alarms, decisions, jobs
 from millstream.state import releases as rows
 
@@ -47,9 +47,5 @@ def look(project: Project, *, model: str, actor: str = "somebody") -> dict[str, 
             for each in shown
         ],
         "jobs": [msgspec.to_builtins(each) for each in jobs.recent(project.state, model=model, limit=_FEW)],
-        "moves": [
-            told(each)
-            for each in project.ledger.rows(acts=("pointer.swap", "pointer.rollback"), subject=f"{model}@", limit=_FEW)
-        ],
         "ready": ready(project, model=model),
     }

@@ -12,7 +12,7 @@ from millstream.errors import IntegrityError
 from millstream.project import answers
 from millstream.project.data import step_failure
 from millstream.project.decide import brief
-from millstream.project.timeline import frame, timeline
+from millstream.project.timeline import frame, timeline, told
 from millstream.state import (
     alarms,
     contracts,
@@ -39,6 +39,8 @@ WAITING = 20
 """Waiting decisions shown, the oldest."""
 SERIES_DAYS = 180
 """Judged days in a chart."""
+_MOVES = 20
+"""Moves of what is live that a chart marks."""
 
 
 def status(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
@@ -113,6 +115,7 @@ def model_stands(project: Project, name: str) -> dict[str, Any]:
     series = _series(project, name, goal)
     waiting = decisions.waiting(project.state, name, limit=1)
     trained = project.ledger.rows(acts=("model.register",), subject=f"{name}@", limit=1)
+    moves = project.ledger.rows(acts=("pointer.swap", "pointer.rollback"), subject=f"{name}@", limit=_MOVES)
     stands = {
         "name": name,
         "goal": goal,
@@ -127,6 +130,7 @@ def model_stands(project: Project, name: str) -> dict[str, Any]:
         "waiting": waiting[0].id if waiting else None,
         "trained_at": trained[0].at if trained else None,
         "series": series,
+        "moves": [told(each) for each in moves],
     }
     return {**stands, "next": _next(project, stands)}
 
