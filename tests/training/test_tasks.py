@@ -55,7 +55,7 @@ def test_classes_are_learnt_judged_shipped_and_served_alike(estimator, tmp_path)
     assert record.metrics["model"]["accuracy"] > record.metrics["baseline"]["accuracy"]
     read = serving.read_from(tmp_path / "made")
     file = serving.read_model(read)
-    predictor, shape = serving.load(file, read), serving.shape_of(file)
+    predictor, shape = serving.load(file, read), serving.read_shape(read)
     sample = msgspec.json.decode((tmp_path / "made" / "sample.json").read_bytes())
     flat = serving.array("d", [np.nan if each is None else each for row in sample["features"] for each in row])
     answers = [shaped(each, shape) for each in predictor.predict_many(flat, 200)]
@@ -195,7 +195,7 @@ def test_quantiles_never_cross_and_ship(tmp_path):
     assert record.levels == (0.1, 0.5, 0.9) and abs(record.metrics["model"]["coverage"]) < 0.2
     read = serving.read_from(tmp_path / "made")
     file = serving.read_model(read)
-    predictor, shape = serving.load(file, read), serving.shape_of(file)
+    predictor, shape = serving.load(file, read), serving.read_shape(read)
     sample = msgspec.json.decode((tmp_path / "made" / "sample.json").read_bytes())
     flat = serving.array("d", [np.nan if each is None else each for row in sample["features"] for each in row])
     answers = [shaped(each, shape) for each in predictor.predict_many(flat, 200)]

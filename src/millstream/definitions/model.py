@@ -14,7 +14,7 @@ from millstream.definitions.loop import Every
 from millstream.definitions.monitors import Classic
 from millstream.definitions.rows import Each
 from millstream.definitions.splits import Time
-from millstream.definitions.tasks import Task
+from millstream.definitions.tasks import Task, read_threshold
 from millstream.definitions.traffic import Champion
 from millstream.definitions.view import FeatureView, Role
 from millstream.errors import DefinitionError
@@ -72,11 +72,18 @@ class Model:
         Options; the defaults work.
     seed
         Seed of everything random.
+    weight
+        Expression over the rows' table: how much a row counts in fitting. Metrics count every row alike.
+    segments
+        Columns of the rows' table by which answers are judged as well: "worse for AA".
+    threshold
+        Of a ``Binary`` model: the probability from which on its ``decision`` is yes, or how to choose it on the
+        hold-out: ``"f1"``, ``"cost(fp=1, fn=5)"``.
     """
 
     name: str
     rows: Each
-    label: str | Window
+    label: str | Window | None
     features: tuple[Role, ...]
     estimator: Estimator
     metrics: tuple[str, ...]
@@ -87,13 +94,16 @@ class Model:
     retrain: Every | None
     monitor: Classic
     seed: int
+    weight: str | None = None
+    segments: tuple[str, ...] = ()
+    threshold: float | str | None = None
 
     def __init__(  # noqa: PLR0913 - a definition record: its words are its parameters
         self,
         name: str,
         *,
         rows: Each,
-        label: str | Window,
+        label: str | Window | None,
         features: Iterable[FeatureView | Role],
         estimator: Any,
         metrics: Iterable[str] = (),
@@ -104,6 +114,9 @@ class Model:
         retrain: Every | None = None,
         monitor: Classic | None = None,
         seed: int = 7,
+        weight: str | None = None,
+        segments: Iterable[str] = (),
+        threshold: float | str | None = None,
     ) -> None:
         named = tuple(dict.fromkeys((*metrics, goal)))
         fields: dict[str, object] = {
@@ -120,7 +133,12 @@ class Model:
             "retrain": retrain,
             "monitor": monitor or Classic(),
             "seed": seed,
+            "weight": weight,
+            "segments": tuple(dict.fromkeys([segments] if isinstance(segments, str) else segments)),
+            "threshold": threshold,
         }
+        if threshold is not None:
+            read_threshold(threshold)
         for field, value in fields.items():
             object.__setattr__(self, field, value)
         used = [each.name for each in self.features]

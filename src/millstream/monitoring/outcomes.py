@@ -193,8 +193,9 @@ class OutcomeBook:
         Parameters
         ----------
         labels
-            Columns ``key``, ``label`` (boolean, number, or the text of a class; NULL is no label) and ``label_known_at``. Give those that
-            became known since the last call; keys nobody predicted are passed over. Cost: 0.3 ms per 1,000.
+            Columns ``key``, ``label`` (boolean, number, or the text of a class; NULL is no label) and
+            ``label_known_at``. Give those that became known since the last call; keys nobody predicted are passed over.
+            Cost: 0.3 ms per 1,000.
         now
             Nothing known later is used.
         """

@@ -123,7 +123,7 @@ def _judged(project: Project, model: str, until: str | None) -> tuple[TrainingSe
         raise UserError(str(wrong)) from None
     wanted = plan(project, model)
     at = min(static_instant(project, wanted.rows_table), end)
-    rows = training.build_set(wanted, project.lake.read, until=end, static_at=at)
+    rows = training.build_set(wanted, project.lake.read, until=end, static_at=at, model=definition)
     tested = training.backtest(definition, rows, champion=_champion(project, model))
     return rows, tested, training.judge(tested)
 

@@ -120,7 +120,10 @@ def register(
 
 def _stored(predictor: Predictor) -> StoredModel:
     """Say which files stock MLflow needs: LightGBM's own, or all of them with the small loader."""
-    several: dict[str, Literal["probabilities", "quantiles"]] = {"multiclass": "probabilities", "quantiles": "quantiles"}
+    several: dict[str, Literal["probabilities", "quantiles"]] = {
+        "multiclass": "probabilities",
+        "quantiles": "quantiles",
+    }
     beside: Literal["", "probabilities", "quantiles"] = several.get(predictor.task, "")
     own = predictor.fitted.kind == "lightgbm" and not beside
     files = {name: content for name, content in predictor.files.items() if not own or name != "model.json"}

@@ -53,7 +53,6 @@ class LightGbmFile(msgspec.Struct, frozen=True, tag_field="kind", tag="lightgbm"
     file: str = "model.txt"
     categories: dict[str, list[str]] = {}
     classes: tuple[str, ...] = ()
-    levels: tuple[float, ...] = ()
 
 
 class ConstantFile(msgspec.Struct, frozen=True, tag_field="kind", tag="constant"):
@@ -63,8 +62,6 @@ class ConstantFile(msgspec.Struct, frozen=True, tag_field="kind", tag="constant"
     features: tuple[str, ...]
     value: float | tuple[float, ...]
     categories: dict[str, list[str]] = {}
-    classes: tuple[str, ...] = ()
-    levels: tuple[float, ...] = ()
 
 
 class LinearFile(msgspec.Struct, frozen=True, tag_field="kind", tag="linear"):
@@ -76,8 +73,6 @@ class LinearFile(msgspec.Struct, frozen=True, tag_field="kind", tag="linear"):
     coefficients: tuple[float, ...]
     fill: tuple[float, ...] = ()
     categories: dict[str, list[str]] = {}
-    classes: tuple[str, ...] = ()
-    levels: tuple[float, ...] = ()
 
 
 class SoftmaxFile(msgspec.Struct, frozen=True, tag_field="kind", tag="softmax"):
@@ -89,8 +84,6 @@ class SoftmaxFile(msgspec.Struct, frozen=True, tag_field="kind", tag="softmax"):
     coefficients: tuple[tuple[float, ...], ...]
     fill: tuple[float, ...]
     categories: dict[str, list[str]] = {}
-    classes: tuple[str, ...] = ()
-    levels: tuple[float, ...] = ()
 
 
 class LadderFile(msgspec.Struct, frozen=True, tag_field="kind", tag="ladder"):
@@ -100,11 +93,27 @@ class LadderFile(msgspec.Struct, frozen=True, tag_field="kind", tag="ladder"):
     features: tuple[str, ...]
     rungs: tuple[dict[str, Any], ...]
     categories: dict[str, list[str]] = {}
-    classes: tuple[str, ...] = ()
-    levels: tuple[float, ...] = ()
 
 
 ModelFile: TypeAlias = LightGbmFile | ConstantFile | LinearFile | SoftmaxFile | LadderFile
+
+
+class AnswersFile(msgspec.Struct, frozen=True):
+    """What ``model.json`` says of the answers, whatever kind the model is of.
+
+    ``decides`` names the file that says where an answer becomes a decision or an alarm; empty for models without.
+    """
+
+    task: TaskName
+    classes: tuple[str, ...] = ()
+    levels: tuple[float, ...] = ()
+    decides: str = ""
+
+
+class ThresholdFile(msgspec.Struct, frozen=True):
+    """From which number on an answer is a yes."""
+
+    value: float
 
 
 class BaselineFile(msgspec.Struct, frozen=True):
@@ -223,14 +232,15 @@ def read_model(read: Read) -> ModelFile:
     return said
 
 
-def shape_of(said: ModelFile) -> Shape:
-    """Return the shape of a model's answers.
+def read_shape(read: Read) -> Shape:
+    """Read the shape of a model's answers.
 
     Raises
     ------
     IntegrityError
         When classes or levels are missing where the task has them.
     """
+    said: AnswersFile = decode(read, "model.json", AnswersFile)
     shape = Shape(said.task, said.classes, said.levels)
     if (said.task == "multiclass") != bool(said.classes) or (said.task == "quantiles") != bool(said.levels):
         raise IntegrityError(
@@ -239,6 +249,12 @@ def shape_of(said: ModelFile) -> Shape:
             do="build the release again",
         )
     return shape
+
+
+def read_threshold(read: Read) -> float | None:
+    """Read from which number on an answer is a yes; None for a model without a threshold."""
+    said: AnswersFile = decode(read, "model.json", AnswersFile)
+    return float(decode(read, said.decides, ThresholdFile).value) if said.decides else None
 
 
 def read_baseline(read: Read, shape: Shape | None = None) -> Numbers:

@@ -83,7 +83,9 @@ def _table(numbers: Any, names: Any, what: str, picked: Any) -> Any:
     import pandas as pd
 
     rows = [dict(zip(names, row, strict=True)) for row in numbers.tolist()]
-    chosen = [names[place] if what == "probabilities" else row[place] for row, place in zip(numbers, picked, strict=True)]
+    chosen = [
+        names[place] if what == "probabilities" else row[place] for row, place in zip(numbers, picked, strict=True)
+    ]
     return pd.DataFrame({"value": chosen, what: rows})
 
 

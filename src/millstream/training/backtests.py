@@ -18,6 +18,7 @@ from millstream.training.estimators import default_threads
 from millstream.training.folds import Fold, chosen_metrics, measure, origins, run_fold
 from millstream.training.matrix import Array
 from millstream.training.record import Scores
+from millstream.training.segments import Part, parts
 from millstream.training.sets import TrainingSet
 from millstream.training.shapes import rare, shape_of
 from millstream.training.splits import Rows, SplitCounts
@@ -100,6 +101,8 @@ class Backtest:
         and ``baseline``, one column a class or quantile where there are several.
     origin
         Number of the fold each row is of.
+    segments
+        The model's segments among all test rows.
     """
 
     report: BacktestReport
@@ -110,6 +113,7 @@ class Backtest:
     days: Rows
     champion: Array | None
     origin: Rows
+    segments: tuple[Part, ...] = ()
 
 
 def backtest(
@@ -211,7 +215,11 @@ def _pool(
         levels=shape.levels,
         rare=rare(training, shape, fewer_than=FEW_OF_A_CLASS),
     )
-    return Backtest(report, tuple(folds), label, candidate, simple, days, theirs if champion else None, origin)
+    tested = np.concatenate([each.split.test for each in folds])
+    return Backtest(
+        report, tuple(folds), label, candidate, simple, days, theirs if champion else None, origin,
+        segments=tuple(parts(training, model, tested)),
+    )  # fmt: skip
 
 
 def comparable(goal: Metric, predicted: Array, origin: Rows) -> Array:

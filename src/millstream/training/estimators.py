@@ -50,6 +50,7 @@ def default_threads() -> int:
 def fit(
     said: Estimator, matrix: Array, label: Array, *, task: TaskName, columns: Sequence[FeatureColumn], seed: int,
     threads: int,
+    weight: Array | None = None,
 ) -> Fit:  # fmt: skip
     """Fit an estimator.
 
@@ -67,6 +68,8 @@ def fit(
         What the features are; texts are category codes, which LightGBM is told.
     seed, threads
         Fixed where the estimator takes them; a seed that the definition gives stays.
+    weight
+        How much each row counts, shape (rows,); all alike when left out.
 
     Raises
     ------
@@ -89,15 +92,16 @@ def fit(
     if task == "multiclass" and kind.__module__.startswith("lightgbm"):
         params |= {"objective": "multiclass", "num_class": len(np.unique(label))}
     began = time.perf_counter()
+    weighted = {} if weight is None else {"sample_weight": weight}
 
     def work() -> Fitted:
         made = kind(**params)
         if kind.__module__.startswith("lightgbm"):
             texts = [place for place, each in enumerate(columns) if each.dtype == "varchar"]
             named = {"feature_name": [each.name for each in columns], "categorical_feature": texts}
-            made.fit(matrix, label, **named)
+            made.fit(matrix, label, **named, **weighted)
             return LightGbm(bare_text(made.booster_.model_to_string()))
-        return _from_scikit(made, matrix, label, task=task)
+        return _from_scikit(made, matrix, label, task=task, weighted=weighted)
 
     fitted = _carefully(said, work)
     return Fit(fitted, params, time.perf_counter() - began)
@@ -157,11 +161,11 @@ def _fixed(said: Estimator, kind: Any, *, seed: int, threads: int) -> dict[str, 
     return params
 
 
-def _from_scikit(made: Any, matrix: Array, label: Array, *, task: TaskName) -> Fitted:
+def _from_scikit(made: Any, matrix: Array, label: Array, *, task: TaskName, weighted: dict[str, Array]) -> Fitted:
     seen = ~np.isnan(matrix)
     fill = np.where(seen, matrix, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
     filled = np.where(seen, matrix, fill)
-    made.fit(filled, label)
+    made.fit(filled, label, **weighted)
     if type(made).__name__.startswith("Dummy"):
         if task == "multiclass":
             return Constant(tuple(made.predict_proba(filled[:1])[0].tolist()))

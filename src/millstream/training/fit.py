@@ -20,10 +20,12 @@ from millstream.training.gate import Verdict
 from millstream.training.matrix import matrix
 from millstream.training.predictors import Predictor, hash_files, model_files
 from millstream.training.record import TrainingRecord
+from millstream.training.segments import segments_of
 from millstream.training.sets import TrainingSet
 from millstream.training.shapes import shape_of
 from millstream.training.simple import described
 from millstream.training.splits import NEVER
+from millstream.training.thresholds import THRESHOLD_JSON, choose
 from millstream.types import content_hash, from_micros
 
 
@@ -87,7 +89,13 @@ def train(
     values = shipped.predict(held)
     refuse_absurd(values, shape=shape, name=model.estimator.path)
     record = _record(manifest, training, fold, shipped=shipped, params=params, threads=used, began=began)
-    record = msgspec.structs.replace(record, train_s={**record.train_s, "shipped": seconds})
+    cut = choose(model, shape, fold.label, fold.predicted)
+    record = msgspec.structs.replace(
+        record,
+        train_s={**record.train_s, "shipped": seconds},
+        threshold=cut.says if cut else "",
+        segments=segments_of(training, model, fold, metrics=chosen_metrics(model, shape)),
+    )
     files = {
         **shipped.files,
         "plan.json": training.plan.encode(),
@@ -101,6 +109,8 @@ def train(
         ),
         "manifest.json": manifest.encode(),
     }
+    if cut is not None:
+        files[THRESHOLD_JSON] = artifact.as_json(cut)
     if tested is not None:
         files["report.json"] = artifact.as_json(artifact.Report(tested.report, verdict))
     artifact.write_files(folder, files)
@@ -119,7 +129,13 @@ def _ship(
     fitted, known = fit_rows(model, training, rows, shape=shape, threads=threads)
     names = training.plan.names
     files = model_files(
-        fitted.fitted, task=shape.task, features=names, known=known, classes=shape.classes, levels=shape.levels
+        fitted.fitted,
+        task=shape.task,
+        features=names,
+        known=known,
+        classes=shape.classes,
+        levels=shape.levels,
+        decides=THRESHOLD_JSON if model.threshold is not None else "",
     )
     return Predictor(fitted.fitted, shape, names, known, files), fitted.train_s, fitted.params
 

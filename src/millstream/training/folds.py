@@ -99,7 +99,10 @@ def fit_rows(model: Model, training: TrainingSet, rows: Rows, *, shape: Shape, t
     known = categories(frame, columns)
     features = matrix(frame, columns, known)
     label = labels_of(training, shape)[rows]
-    words: dict[str, Any] = {"columns": columns, "seed": model.seed, "threads": threads}
+    if model.weight is not None and training.weight is None:
+        raise BadData(f"the training set of {model.name!r} holds no weights", do="build_set(..., model=...)")
+    weight = None if training.weight is None else training.weight[rows]
+    words: dict[str, Any] = {"columns": columns, "seed": model.seed, "threads": threads, "weight": weight}
     if shape.task == "quantiles":
         return fit_levels(model.estimator, features, label, levels=shape.levels, **words), known
     if shape.task != "multiclass":

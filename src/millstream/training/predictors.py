@@ -235,12 +235,13 @@ KINDS: dict[str, Callable[[Mapping[str, Any], ReadFile], Fitted]] = {
 
 def model_files(
     fitted: Fitted, *, task: TaskName, features: tuple[str, ...], known: Categories, classes: tuple[str, ...] = (),
-    levels: tuple[float, ...] = (),
+    levels: tuple[float, ...] = (), decides: str = "",
 ) -> dict[str, bytes]:  # fmt: skip
     """Return the files of a model; equal models give equal bytes."""
     said: dict[str, Any] = {"kind": fitted.kind, "task": task, "features": features, "categories": known}
     said |= {"classes": classes} if classes else {}
     said |= {"levels": levels} if levels else {}
+    said |= {"decides": decides} if decides else {}
     written = msgspec.json.encode(said | fitted.described(), order="sorted")
     return {MODEL_JSON: msgspec.json.format(written, indent=1), **fitted.files()}
 

@@ -17,6 +17,26 @@ class Scores(msgspec.Struct, frozen=True):
     train_s: float = 0.0
 
 
+class Segment(msgspec.Struct, frozen=True):
+    """How a model does on the rows of one segment of the hold-out.
+
+    Parameters
+    ----------
+    column, value
+        Which rows: those whose column has this value, as a text; None is NULL.
+    rows
+        How many.
+    model, baseline
+        The goal metric of each on them; None where it cannot be had.
+    """
+
+    column: str
+    value: str | None
+    rows: int
+    model: float | None
+    baseline: float | None
+
+
 class TrainingRecord(msgspec.Struct, frozen=True):
     """One training, as ``training.json`` keeps it.
 
@@ -58,6 +78,10 @@ class TrainingRecord(msgspec.Struct, frozen=True):
         The run in tracking, once logged.
     classes, levels
         Of the answers, where they are of classes or quantiles.
+    threshold
+        Where answers become decisions and what that does, in words; empty for a model without.
+    segments
+        How it does on each segment of the hold-out.
     """
 
     model: str
@@ -88,6 +112,8 @@ class TrainingRecord(msgspec.Struct, frozen=True):
     run_id: str = ""
     classes: tuple[str, ...] = ()
     levels: tuple[float, ...] = ()
+    threshold: str = ""
+    segments: tuple[Segment, ...] = ()
 
     @property
     def goal_value(self) -> float | None:
