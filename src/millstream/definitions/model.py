@@ -19,6 +19,9 @@ from millstream.definitions.traffic import Champion
 from millstream.definitions.view import FeatureView, Role
 from millstream.errors import DefinitionError
 
+ROBUST = "millstream.training.robust:RobustZ"
+"""Estimator of a model without label that names none: the robust distance of each feature."""
+
 
 class Estimator(msgspec.Struct, frozen=True):
     """An estimator as plain data: where its class is imported from, and its parameters."""
@@ -59,7 +62,8 @@ class Model:
     rows
         What it predicts for.
     label
-        Expression over the rows' table. NULL is unlabelled: kept, counted, not fitted.
+        Expression over the rows' table. NULL is unlabelled: kept, counted, not fitted. None is a model without label:
+        it says how unusual a row is.
     features
         Feature views, or roles of them, in the order the model sees them.
     estimator
@@ -105,9 +109,9 @@ class Model:
         rows: Each,
         label: str | Window | None,
         features: Iterable[FeatureView | Role],
-        estimator: Any,
+        estimator: Any = None,
         metrics: Iterable[str] = (),
-        goal: str,
+        goal: str = "",
         task: Task | None = None,
         split: Time | None = None,
         traffic: Champion | None = None,
@@ -118,6 +122,14 @@ class Model:
         segments: Iterable[str] = (),
         threshold: float | str | None = None,
     ) -> None:
+        if label is None:
+            estimator = Estimator(ROBUST, {}) if estimator is None else estimator
+            goal = goal or "stability"
+        if estimator is None or not goal:
+            raise DefinitionError(
+                f"model {name!r} has no {'goal' if estimator is not None else 'estimator'}",
+                expected="estimator= and goal=; only a model without label (label=None) has its own",
+            )
         named = tuple(dict.fromkeys((*metrics, goal)))
         fields: dict[str, object] = {
             "name": name,

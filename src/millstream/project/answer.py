@@ -152,6 +152,8 @@ def _outcome(project: Project, plan: FeaturePlan, said: Any) -> dict[str, Any] |
     from millstream.features import spine
     from millstream.project.learn import static_instant
 
+    if plan.label is None:
+        return None
     rows = project.lake.read(plan.rows_table)
     same = [pl.col(name) == value for name, value in said.key.items()]
     picked = type(rows)(

@@ -162,6 +162,8 @@ class Watch:
         from millstream.features import spine
         from millstream.project.learn import static_instant
 
+        if plan.label is None:
+            return
         start, end = self._span(day)
         timeless = plan.event_time is None
         span = None if timeless else ((since or start) - _LABELS_BACK, end)

@@ -95,7 +95,17 @@ class LadderFile(msgspec.Struct, frozen=True, tag_field="kind", tag="ladder"):
     categories: dict[str, list[str]] = {}
 
 
-ModelFile: TypeAlias = LightGbmFile | ConstantFile | LinearFile | SoftmaxFile | LadderFile
+class RobustFile(msgspec.Struct, frozen=True, tag_field="kind", tag="robust"):
+    """Distances from the middle of what was seen; a scale of 0 leaves a feature out."""
+
+    task: TaskName
+    features: tuple[str, ...]
+    centre: tuple[float, ...]
+    scale: tuple[float, ...]
+    categories: dict[str, list[str]] = {}
+
+
+ModelFile: TypeAlias = LightGbmFile | ConstantFile | LinearFile | SoftmaxFile | LadderFile | RobustFile
 
 
 class AnswersFile(msgspec.Struct, frozen=True):
@@ -162,6 +172,29 @@ class _Softmax:
         powers = [math.exp(each - most) for each in sums]
         whole = sum(powers)
         return tuple(each / whole for each in powers)
+
+    def predict_many(self, features: array[float], rows: int) -> list[Numbers]:
+        width = self.width
+        return [self.predict_one(features[row * width : (row + 1) * width]) for row in range(rows)]
+
+    def close(self) -> None:
+        pass
+
+
+class _Robust:
+    def __init__(self, said: RobustFile) -> None:
+        self.width = len(said.features)
+        self._said = said
+        if {len(said.centre), len(said.scale)} != {self.width}:
+            raise IntegrityError(
+                "model.json has another number of features than distances", do="build the release again"
+            )
+
+    def predict_one(self, features: array[float]) -> Numbers:
+        each = zip(features, self._said.centre, self._said.scale, strict=True)
+        return max(
+            (abs(value - centre) / scale for value, centre, scale in each if scale > 0 and value == value), default=0.0
+        )
 
     def predict_many(self, features: array[float], rows: int) -> list[Numbers]:
         width = self.width
@@ -276,6 +309,8 @@ def load(said: ModelFile, read: Read) -> Predictor:
         return Booster(read(said.file), width=len(said.features), outputs=len(said.classes) or 1)
     if isinstance(said, SoftmaxFile):
         return _Softmax(said)
+    if isinstance(said, RobustFile):
+        return _Robust(said)
     if isinstance(said, LadderFile):
         return _Ladder(said, read)
     return _Constant(said) if isinstance(said, ConstantFile) else _Linear(said)

@@ -11,6 +11,7 @@ from millstream.metrics.uncertainty import Difference, difference
 from millstream.training.backtests import Backtest, comparable, compared
 from millstream.training.matrix import Array
 from millstream.training.segments import worse_for
+from millstream.training.unlabelled import verdict_words
 
 FEW_DAYS = 10
 """Under so many days an interval is known to be too narrow, and the verdict says so."""
@@ -108,6 +109,8 @@ def judge(tested: Backtest, *, tolerance: float = 0.01, seed: int = 7) -> Verdic
     seed
         Of the draws; equal seeds give equal verdicts.
     """
+    if tested.report.task == "anomaly":
+        return _unlabelled(tested)
     goal = metric(tested.report.goal, levels=tested.report.levels)
     value = tested.report.pooled["candidate"][goal.name]
     compared = [_beside_baseline(goal, tested, seed=seed)]
@@ -117,6 +120,15 @@ def judge(tested: Backtest, *, tolerance: float = 0.01, seed: int = 7) -> Verdic
     opening = "The candidate may go live." if passed else "The candidate should not go live."
     says = " ".join([opening, *(each.says for each in compared), *_segments(goal, tested, seed), *_caveats(tested)])
     return Verdict(passed, says, tested.report.model, goal.name, value, tuple(compared))
+
+
+def _unlabelled(tested: Backtest) -> Verdict:
+    report = tested.report
+    ours, simple = report.pooled["candidate"], report.pooled["baseline"]
+    passed, says = verdict_words(ours, simple, report.share)
+    opening = "The candidate may go live." if passed else "The candidate should not go live."
+    says = " ".join([opening, says, *_caveats(tested)])
+    return Verdict(passed, says, report.model, report.goal, ours.get(report.goal), ())
 
 
 def _beside_baseline(goal: Metric, tested: Backtest, *, seed: int) -> Comparison:

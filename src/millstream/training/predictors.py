@@ -1,7 +1,8 @@
 """Fitted models as plain data: the kinds a release may hold, each written without anything that would differ twice.
 
 ``lightgbm`` is LightGBM's text without its parameters section, ``linear`` is coefficients, ``softmax`` is coefficients
-a class, ``constant`` always says the same, ``ladder`` is one model a quantile level. ``KINDS`` reads each.
+a class, ``constant`` always says the same, ``ladder`` is one model a quantile level, ``robust`` is distances from the
+middle. ``KINDS`` reads each.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from millstream.definitions.tasks import Shape, TaskName
 from millstream.errors import IntegrityError
 from millstream.training.matrix import Array, Categories
+from millstream.training.robust import Robust
 
 MODEL_JSON, MODEL_TEXT = "model.json", "model.txt"
 _LARGEST_EXPONENT = 700.0
@@ -223,12 +225,17 @@ def _ladder(said: Mapping[str, Any], read: ReadFile) -> Fitted:
     return Ladder(tuple(KINDS[each["kind"]]({"task": "regression", **each}, read) for each in said["rungs"]))
 
 
+def _robust(said: Mapping[str, Any], read: ReadFile) -> Fitted:
+    return Robust(np.array(said["centre"], dtype=np.float64), np.array(said["scale"], dtype=np.float64))
+
+
 KINDS: dict[str, Callable[[Mapping[str, Any], ReadFile], Fitted]] = {
     "lightgbm": _lightgbm,
     "linear": _linear,
     "softmax": _softmax,
     "constant": _constant,
     "ladder": _ladder,
+    "robust": _robust,
 }
 """Kind to what makes one of what ``model.json`` says and the files beside it."""
 

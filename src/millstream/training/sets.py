@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from millstream.definitions.model import Model
     from millstream.lake.frame import TableFrame
+    from millstream.types import DType
 
 WEIGHT, SEGMENT = "weight of the row", "segment of the row: "
 """Columns of a training set that hold a row's weight, and with its column's name behind, a segment."""
@@ -68,11 +69,14 @@ class TrainingSet:
         return self.frame["decided_at"].to_physical().to_numpy()
 
     @property
+    def label_dtype(self) -> DType | None:
+        """Type of the label; None for a model without."""
+        return self.plan.label.dtype if self.plan.label is not None else None
+
+    @property
     def text_label(self) -> bool:
         """Whether labels are texts, the names of classes."""
-        import polars as pl
-
-        return self.frame.schema["label"] == pl.String
+        return self.label_dtype == "varchar"
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
@@ -82,6 +86,8 @@ class TrainingSet:
     @cached_property
     def label(self) -> Array:
         """Labels as numbers, NaN for none; of a text the place of its class in ``texts``."""
+        if self.label_dtype is None:
+            return np.full(self.rows, np.nan)
         return codes(self.frame["label"], self.texts) if self.text_label else labels(self.frame["label"])
 
     @cached_property
@@ -120,8 +126,14 @@ class TrainingSet:
 
     @cached_property
     def known(self) -> Instants:
-        """Instant each label is known from, microseconds; ``NEVER`` where there is none at ``until``."""
+        """Instant each label is known from, microseconds; ``NEVER`` where there is none at ``until``.
+
+        Without labels every row can be learnt from as soon as it is decided.
+        """
         import polars as pl
+
+        if self.label_dtype is None:
+            return self.decided
 
         usable = pl.col("label").is_not_null() & pl.col("label_known_at").is_not_null()
         if self.until is not None:
@@ -162,7 +174,7 @@ def build_set(
     Raises
     ------
     BadData
-        When no row is left, or the model has no label.
+        When no row is left.
     DefinitionError
         When the rows' table has no such segment; near matches are named.
     LeakError
@@ -170,8 +182,6 @@ def build_set(
     """
     from millstream.features import point_in_time, spine
 
-    if plan.label is None:
-        raise BadData(f"model {plan.model!r} has no label to learn", expected="Model(..., label='an expression')")
     rows = read(plan.rows_table)
     tables = {name: rows if name == plan.rows_table else read(name) for name in plan.tables}
     timeless = plan.decide_at is None and plan.event_time is None

@@ -37,16 +37,15 @@ def shape_of(model: Model, training: TrainingSet) -> Shape:
     BadData
         When labels of classes are nearly all different.
     """
-    label = training.plan.label
-    dtype = label.dtype if label is not None else None
-    task = model.task or _FOLLOWS.get(dtype or "")
+    dtype = training.label_dtype
+    task = model.task or (Anomaly() if dtype is None else _FOLLOWS.get(dtype))
     if task is None:
         raise DefinitionError(
             f"the label of model {model.name!r} is {dtype or 'missing'}",
             expected="a truth value (the answer is a probability), a text (a class) or a number (its mean)",
         )
     name = name_of(task)
-    if isinstance(task, Anomaly) != (label is None) or (label is not None and dtype not in _FITS[name]):
+    if isinstance(task, Anomaly) != (dtype is None) or (dtype is not None and dtype not in _FITS[name]):
         raise DefinitionError(
             f"model {model.name!r} has task {type(task).__name__} and a label that is {dtype or 'missing'}",
             expected="no label (label=None)" if isinstance(task, Anomaly) else f"a label of {', '.join(_FITS[name])}",
@@ -82,7 +81,7 @@ def _classes(model: Model, training: TrainingSet) -> tuple[str, ...]:
         named = training.texts
     else:
         known = np.unique(training.label[training.known != NEVER])
-        truth = training.plan.label is not None and training.plan.label.dtype == "boolean"
+        truth = training.label_dtype == "boolean"
         named = tuple(("false", "true")[int(each)] if truth else str(int(each)) for each in known)
     if len(named) > MOST_CLASSES:
         raise BadData(
