@@ -224,3 +224,16 @@ def test_training_again_gives_the_same_classes(house):
 
 def test_monitors_meet_every_release(house):
     assert house.project.run("monitor", {})["alarms"] == []
+
+
+def test_why_shows_classes_quantiles_and_flags_to_people(house, capsys):
+    from millstream.cli import render
+
+    for model, shown in {"kind": "probabilities", "span": "quantiles", "odd": "flagged"}.items():
+        _, said, _ = ask(house, "POST", f"/v1/models/{model}/predict", {"rows": [ROWS[model]]})
+        answer = said["predictions"][0]
+        render.why(house.project.run("why", {"prediction": answer["id"]}))
+        told_people = capsys.readouterr().out
+        assert shown in told_people
+        if model == "kind":
+            assert answer["value"] in told_people
