@@ -20,7 +20,7 @@ from millstream.serving.lightgbm import Booster
 Read: TypeAlias = Callable[[str], bytes]
 """Returns the bytes of a release's file by its name."""
 
-Numbers: TypeAlias = float | tuple[float, ...]
+Numbers: TypeAlias = float | Sequence[float]
 """What a model says of a row: one number, or one a class or quantile level."""
 
 _NAN = math.nan
@@ -373,7 +373,7 @@ class Encoder:
 
 
 def _single(said: Numbers) -> float:
-    if isinstance(said, tuple):
+    if isinstance(said, Sequence):
         raise IntegrityError("a quantile's model says several numbers", expected="one number a row")
     return said
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from millstream.definitions.tasks import Shape
@@ -31,7 +31,7 @@ def shaped(numbers: Numbers, shape: Shape, threshold: float | None = None) -> Sh
     >>> shaped((0.2, 0.8), Shape("multiclass", classes=("red", "white"))).said["class"]
     'white'
     """
-    if not isinstance(numbers, tuple):
+    if not isinstance(numbers, Sequence):
         if threshold is None or not math.isfinite(numbers):
             return Shaped(numbers, NOTHING)
         return Shaped(numbers, {"flagged" if shape.task == "anomaly" else "decision": numbers >= threshold})
