@@ -111,3 +111,16 @@ def test_no_rows_have_no_metric(name: str) -> None:
 def test_bad_input_is_refused_in_words(label: list[float], table: list[list[float]], says: str) -> None:
     with pytest.raises(BadData, match=says):
         several.accuracy(label, table)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([3, 1000]))
+def test_stability_is_spearmans_correlation(seed: int, grid: int) -> None:
+    from scipy.stats import spearmanr
+
+    random = np.random.default_rng(seed)
+    left, right = (random.integers(0, grid, 40) for _ in range(2))
+    expected = spearmanr(left, right).statistic
+    assert metric("stability").measure(left, right) == pytest.approx(expected, abs=1e-12)
+    assert metric("stability").measure(np.ones(5), np.arange(5)) is None
+    assert metric("share_flagged").measure([1, 0, 0, 0], [4.0, 1.0, 2.0, 3.0]) == 0.25

@@ -43,13 +43,15 @@ span = Model("span", label="days", estimator=LGBMRegressor(**trees), task=tasks.
              goal="pinball", **shared)
 wine = Model("wine", rows=Each(wines), label="colour", features=[taste], estimator=LogisticRegression(),
              metrics=["accuracy"], goal="log_loss")
+odd = Model("odd", rows=Each(orders), label=None, features=[form])
 """
-MODELS = ("kind", "days", "span", "wine")
+MODELS = ("kind", "days", "span", "wine", "odd")
 ROWS = {
     "kind": {"order_id": "o5", "amount": 120.0, "city": "Oslo"},
     "days": {"order_id": "o5", "amount": 120.0, "city": "Oslo"},
     "span": {"order_id": "o5", "amount": 120.0, "city": "Oslo"},
     "wine": {"wine_id": "w3", "acid": 0.2, "sugar": 3.0},
+    "odd": {"order_id": "o5", "amount": 99999.0, "city": "Oslo"},
 }
 
 
@@ -133,12 +135,15 @@ def test_http_the_batch_and_the_scorer_say_the_same(house, model):
         ordered = list(answer["quantiles"].values())
         assert ordered == sorted(ordered) and answer["value"] == answer["quantiles"]["0.5"] == logged.value
         assert model_said["levels"] == [0.1, 0.5, 0.9]
+    elif model == "odd":
+        assert answer["flagged"] is True and answer["value"] > model_said["threshold"]
+        assert logged.said == {"flagged": True}
     else:
         assert set(answer) == {"id", "value", "version", "answered_by", "degraded"}
         assert answer["value"] == logged.value
     why = house.project.run("why", {"prediction": answer["id"], "actor": "tess"})
     assert why["value"] == answer["value"] and why["recomputed"]["equal"]
-    assert why["outcome"] is not None
+    assert (why["outcome"] is None) == (model == "odd")
 
 
 STOCK = """
@@ -152,7 +157,13 @@ for model, (names, row) in json.loads(sys.argv[2]).items():
     said[model] = found.to_dict("records")[0] if hasattr(found, "to_dict") else float(found[0])
 print(json.dumps({"said": said, "has_millstream": "millstream" in sys.modules}))
 """
-FEATURES = {"kind": [120.0, "Oslo"], "days": [120.0, "Rome"], "span": [None, "Oslo"], "wine": [0.2, 3.0]}
+FEATURES = {
+    "kind": [120.0, "Oslo"],
+    "days": [120.0, "Rome"],
+    "span": [None, "Oslo"],
+    "wine": [0.2, 3.0],
+    "odd": [5.0, "Oslo"],
+}
 
 
 def test_stock_mlflow_and_the_batch_say_what_the_scorer_says(house):
@@ -169,12 +180,13 @@ def test_stock_mlflow_and_the_batch_say_what_the_scorer_says(house):
     assert not answer["has_millstream"]
     for model, said in answer["said"].items():
         own = told(seen[model].value, seen[model].said)
-        wanted = own if len(own) > 1 else {"value": own["value"]}
+        wanted = own if isinstance(said, dict) else {"value": own["value"]}
         got = said if isinstance(said, dict) else {"value": said}
         assert got.keys() == wanted.keys()
         for name, each in wanted.items():
             assert got[name] == (each if isinstance(each, str) else pytest.approx(each, rel=1e-12)), model
         beside = [f"{name}.{part}" for name, each in own.items() if isinstance(each, dict) for part in each]
+        beside += ["flagged"] if model == "odd" else []
         assert house.scored[model].columns[2:] == ["value", *beside]
         assert house.scored[model].height == (100 if model == "wine" else 800)
 
@@ -212,3 +224,16 @@ def test_training_again_gives_the_same_classes(house):
 
 def test_monitors_meet_every_release(house):
     assert house.project.run("monitor", {})["alarms"] == []
+
+
+def test_why_shows_classes_quantiles_and_flags_to_people(house, capsys):
+    from millstream.cli import render
+
+    for model, shown in {"kind": "probabilities", "span": "quantiles", "odd": "flagged"}.items():
+        _, said, _ = ask(house, "POST", f"/v1/models/{model}/predict", {"rows": [ROWS[model]]})
+        answer = said["predictions"][0]
+        render.why(house.project.run("why", {"prediction": answer["id"]}))
+        told_people = capsys.readouterr().out
+        assert shown in told_people
+        if model == "kind":
+            assert answer["value"] in told_people

@@ -55,7 +55,7 @@ def test_classes_are_learnt_judged_shipped_and_served_alike(estimator, tmp_path)
     assert record.metrics["model"]["accuracy"] > record.metrics["baseline"]["accuracy"]
     read = serving.read_from(tmp_path / "made")
     file = serving.read_model(read)
-    predictor, shape = serving.load(file, read), serving.shape_of(file)
+    predictor, shape = serving.load(file, read), serving.read_shape(read)
     sample = msgspec.json.decode((tmp_path / "made" / "sample.json").read_bytes())
     flat = serving.array("d", [np.nan if each is None else each for row in sample["features"] for each in row])
     answers = [shaped(each, shape) for each in predictor.predict_many(flat, 200)]
@@ -195,7 +195,7 @@ def test_quantiles_never_cross_and_ship(tmp_path):
     assert record.levels == (0.1, 0.5, 0.9) and abs(record.metrics["model"]["coverage"]) < 0.2
     read = serving.read_from(tmp_path / "made")
     file = serving.read_model(read)
-    predictor, shape = serving.load(file, read), serving.shape_of(file)
+    predictor, shape = serving.load(file, read), serving.read_shape(read)
     sample = msgspec.json.decode((tmp_path / "made" / "sample.json").read_bytes())
     flat = serving.array("d", [np.nan if each is None else each for row in sample["features"] for each in row])
     answers = [shaped(each, shape) for each in predictor.predict_many(flat, 200)]
@@ -212,3 +212,61 @@ def test_levels_and_shares_that_make_no_sense_are_refused():
     with pytest.raises(DefinitionError, match="a share between 0 and 1"):
         tasks.Anomaly(share=2)
     assert plan().label is not None
+
+
+def without_label(rows=2000, **words):
+    """Rows without a label, two in a hundred far out."""
+    made = frame(rows).drop("label", "label_known_at")
+    odd = pl.int_range(pl.len()) % 50 == 7
+    far = pl.when(odd).then(pl.col("form.delay") + 9).otherwise(pl.col("form.delay"))
+    training = training_set(made.with_columns(far.alias("form.delay")), **words)
+    return type(training)(plan=msgspec.structs.replace(training.plan, label=None), frame=training.frame,
+                          pins=training.pins)  # fmt: skip
+
+
+def test_a_model_without_label_scores_flags_and_says_what_it_cannot_say(tmp_path):
+    said = manifest(label=None, estimator=None, task=tasks.Anomaly(share=0.02), metrics=["share_flagged"], goal="")
+    training = without_label()
+    tested = backtest(said.model("late"), training)
+    verdict = judge(tested)
+    assert verdict.passed and verdict.goal == "stability" and verdict.goal_value > 0.9
+    assert "There are no labels, so nobody can say whether what it flags matters" in verdict.says
+    record = train(said, training, folder=tmp_path / "odd", tested=tested, verdict=verdict)
+    assert record.task == "anomaly" and 0.01 < record.metrics["model"]["share_flagged"] < 0.03
+    assert record.counts.unlabelled == 0 and record.shipped_rows == 2000
+    assert "2.00% of those learnt from" in record.threshold
+    read = serving.read_from(tmp_path / "odd")
+    shape, threshold = serving.read_shape(read), serving.read_threshold(read)
+    predictor = serving.load(serving.read_model(read), read)
+    flags = [shaped(predictor.predict_one(serving.array("d", row)), shape, threshold)
+             for row in ([0.0, 0.0, 1.0, 20.0], [9.5, 0.0, 1.0, 20.0], [np.nan] * 4)]  # fmt: skip
+    assert [each.said["flagged"] for each in flags] == [False, True, False]
+    assert flags[2].value == 0.0
+    kept = read_predictor(tmp_path / "odd")
+    sample = msgspec.json.decode((tmp_path / "odd" / "sample.json").read_bytes())
+    flat = [[np.nan if each is None else each for each in row] for row in sample["features"]]
+    np.testing.assert_allclose(kept.predict(np.array(flat)), sample["values"], rtol=0, atol=1e-15)
+    simple = shaped(serving.read_baseline(read, shape), shape, threshold)
+    assert simple.said == {"flagged": False}
+
+
+def test_scores_of_noise_are_not_let_through():
+    model = manifest(label=None, estimator=None, task=tasks.Anomaly(share=0.02), metrics=[], goal="").model("late")
+    blank = [pl.lit(None, dtype=dtype).alias(each.name) for each, dtype in
+             zip(plan().columns, (pl.Float64, pl.Boolean, pl.String, pl.Int64), strict=True)]  # fmt: skip
+    training = without_label()
+    nothing = type(training)(plan=training.plan, frame=training.frame.with_columns(blank), pins=training.pins)
+    verdict = judge(backtest(model, nothing))
+    assert not verdict.passed and "ranks rows differently (agreement not to be had" in verdict.says
+
+
+def test_a_model_without_label_needs_rows_enough_and_no_task_of_labels(tmp_path):
+    said = manifest(label=None, estimator=None, metrics=[], goal="")
+    with pytest.raises(BadData, match=r"too few to tell the 1\.00% most unusual"):
+        train(said, without_label(90), folder=tmp_path / "few")
+    with pytest.raises(DefinitionError, match="task Binary and a label that is missing"):
+        shape_of(manifest(label=None, task=tasks.Binary()).model("late"), without_label())
+    with pytest.raises(DefinitionError, match="model 'late' has no goal"):
+        manifest(goal="")
+    with pytest.raises(DefinitionError, match="model 'late' has no estimator"):
+        manifest(estimator=None)

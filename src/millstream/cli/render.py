@@ -413,15 +413,27 @@ def why(record: dict[str, Any]) -> None:
     """Show how one answer came about."""
     console.print(
         f"[bold]{record['id']}[/]  {record['model']}@{record['version']} answered "
-        f"[bold]{number(record['value'])}[/] at {record['at'][:19]}, by {record['answered_by']}"
+        f"[bold]{_answered(record)}[/] at {record['at'][:19]}, by {record['answered_by']}"
         f"{' (degraded)' if record['degraded'] else ''}"
     )
+    for beside in ("probabilities", "quantiles"):
+        if record.get(beside):
+            table(beside, "", rows=[(name, number(value)) for name, value in record[beside].items()], right={1})
     table("feature", "value", rows=[(name, number(value)) for name, value in record["features"].items()], right={1})
     console.print(f"data: {_pins(record['tables'])}\nrelease: {record['release']}")
     if record.get("recomputed") is not None:
         say(escape(record["recomputed"]["says"]), tone="good" if record["recomputed"]["equal"] else "bad")
     if record.get("outcome") is not None:
         say(f"what happened: {record['outcome']['label']}, known {record['outcome']['known_at'][:16]}")
+
+
+def _answered(record: dict[str, Any]) -> str:
+    """Write an answer: a number, or a class; and what was decided."""
+    value = record["value"]
+    said = escape(value) if isinstance(value, str) else number(value)
+    decided = {"decision": ("yes", "no"), "flagged": ("flagged", "not flagged")}
+    words = [yes if record[name] else no for name, (yes, no) in decided.items() if name in record]
+    return ", ".join([said, *words])
 
 
 def audit(record: dict[str, Any]) -> None:

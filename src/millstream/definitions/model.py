@@ -13,10 +13,13 @@ from millstream.definitions.loop import Every
 from millstream.definitions.monitors import Classic
 from millstream.definitions.rows import Rows
 from millstream.definitions.splits import Time
-from millstream.definitions.tasks import Task
+from millstream.definitions.tasks import Task, read_threshold
 from millstream.definitions.traffic import Champion
 from millstream.definitions.view import FeatureView, Role
 from millstream.errors import DefinitionError
+
+ROBUST = "millstream.training.robust:RobustZ"
+"""Estimator of a model without label that names none: the robust distance of each feature."""
 
 
 @dataclass(frozen=True, init=False)
@@ -31,7 +34,7 @@ class Model:
         What it predicts for.
     label
         Expression over the rows' table, or a window that looks ahead: ``features.any(of=failures, ahead="48h")``.
-        NULL is unlabelled: kept, counted, not fitted.
+        NULL is unlabelled: kept, counted, not fitted. None is a model without label: it says how unusual a row is.
     features
         Feature views, or roles of them, in the order the model sees them.
     estimator
@@ -44,11 +47,18 @@ class Model:
         Options; the defaults work.
     seed
         Seed of everything random.
+    weight
+        Expression over the rows' table: how much a row counts in fitting. Metrics count every row alike.
+    segments
+        Columns of the rows' table by which answers are judged as well: "worse for AA".
+    threshold
+        Of a ``Binary`` model: the probability from which on its ``decision`` is yes, or how to choose it on the
+        hold-out: ``"f1"``, ``"cost(fp=1, fn=5)"``.
     """
 
     name: str
     rows: Rows
-    label: str | Window
+    label: str | Window | None
     features: tuple[Role, ...]
     estimator: Estimator
     metrics: tuple[str, ...]
@@ -59,24 +69,38 @@ class Model:
     retrain: Every | None
     monitor: Classic
     seed: int
+    weight: str | None = None
+    segments: tuple[str, ...] = ()
+    threshold: float | str | None = None
 
     def __init__(  # noqa: PLR0913 - a definition record: its words are its parameters
         self,
         name: str,
         *,
         rows: Rows,
-        label: str | Window,
+        label: str | Window | None,
         features: Iterable[FeatureView | Role],
-        estimator: Any,
+        estimator: Any = None,
         metrics: Iterable[str] = (),
-        goal: str,
+        goal: str = "",
         task: Task | None = None,
         split: Time | None = None,
         traffic: Champion | None = None,
         retrain: Every | None = None,
         monitor: Classic | None = None,
         seed: int = 7,
+        weight: str | None = None,
+        segments: Iterable[str] = (),
+        threshold: float | str | None = None,
     ) -> None:
+        if label is None:
+            estimator = Estimator(ROBUST, {}) if estimator is None else estimator
+            goal = goal or "stability"
+        if estimator is None or not goal:
+            raise DefinitionError(
+                f"model {name!r} has no {'goal' if estimator is not None else 'estimator'}",
+                expected="estimator= and goal=; only a model without label (label=None) has its own",
+            )
         named = tuple(dict.fromkeys((*metrics, goal)))
         fields: dict[str, object] = {
             "name": name,
@@ -92,7 +116,12 @@ class Model:
             "retrain": retrain,
             "monitor": monitor or Classic(),
             "seed": seed,
+            "weight": weight,
+            "segments": tuple(dict.fromkeys([segments] if isinstance(segments, str) else segments)),
+            "threshold": threshold,
         }
+        if threshold is not None:
+            read_threshold(threshold)
         for field, value in fields.items():
             object.__setattr__(self, field, value)
         used = [each.name for each in self.features]

@@ -6,6 +6,7 @@ never guessed to be classes: say ``task=tasks.Multiclass()`` where they are.
 
 from __future__ import annotations
 
+import re
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -101,3 +102,44 @@ def name_of(task: Task) -> TaskName:
 
 def _inside(*shares: float) -> bool:
     return all(0 < each < 1 for each in shares)
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """Where a probability becomes a decision: a fixed number, the best F1, or the least cost of wrong decisions.
+
+    Parameters
+    ----------
+    at
+        The probability from which on the decision is yes; None to choose it on the hold-out.
+    fp, fn
+        What a false yes and a false no cost, where the cost is to be least; None for the best F1.
+    """
+
+    at: float | None = None
+    fp: float | None = None
+    fn: float | None = None
+
+
+_COST = re.compile(r"cost\(\s*fp\s*=\s*(?P<fp>[\d.]+)\s*,\s*fn\s*=\s*(?P<fn>[\d.]+)\s*\)")
+
+
+def read_threshold(said: float | str) -> Cut:
+    """Read what a definition says of its threshold.
+
+    >>> read_threshold("cost(fp=1, fn=5)")
+    Cut(at=None, fp=1.0, fn=5.0)
+
+    Raises
+    ------
+    DefinitionError
+        When it is none of the forms.
+    """
+    if said == "f1":
+        return Cut()
+    if isinstance(said, str):
+        found = _COST.fullmatch(said.strip())
+        if found and float(found["fp"]) > 0 and float(found["fn"]) > 0:
+            return Cut(fp=float(found["fp"]), fn=float(found["fn"]))
+    elif not isinstance(said, bool) and 0 <= said <= 1:
+        return Cut(at=float(said))
+    raise DefinitionError(f"threshold={said!r}", expected="a probability such as 0.4, 'f1' or 'cost(fp=1, fn=5)'")

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from millstream.errors import NotFound, near
-from millstream.metrics import binary, number, quantile, several
+from millstream.metrics import binary, number, quantile, several, unlabelled
 from millstream.metrics.arrays import Array, pair
 
-Kind: TypeAlias = Literal["binary", "regression", "multiclass", "quantiles"]
+Kind: TypeAlias = Literal["binary", "regression", "multiclass", "quantiles", "anomaly"]
 Terms: TypeAlias = Callable[[npt.ArrayLike, npt.ArrayLike], tuple[Array, Array]]
 Function: TypeAlias = Callable[[npt.ArrayLike, npt.ArrayLike], float]
 
@@ -134,6 +134,8 @@ METRICS: dict[str, Metric] = {
         Metric("mape", number.mape, False, ("regression",), number.percentage_errors),
         Metric("r2", number.r2, True, ("regression",), parts=number.squares_and_sums, whole=number.explained),
         Metric("bias", number.bias, False, _MEANS, _bias_terms, signed=True),
+        Metric("stability", unlabelled.stability, True, ("anomaly",)),
+        Metric("share_flagged", unlabelled.share_flagged, False, ("anomaly",), _each(unlabelled.flags), signed=True),
         Metric("pinball", partial(quantile.pinball, levels=()), False, ("quantiles",)),
         Metric("coverage", partial(quantile.coverage, levels=()), False, ("quantiles",), signed=True),
     )

@@ -81,9 +81,13 @@ def judge_day(
         By the project's clock, usually when the day has ended.
     """
     model, monitors, reference = watched.model, watched.monitors, watched.reference
-    performance = performance_findings(day, model=model, monitors=monitors, reference=reference, book=book, now=now)
+    performance = (
+        performance_findings(day, model=model, monitors=monitors, reference=reference, book=book, now=now)
+        if reference.labelled
+        else []
+    )
     judged = [
-        *outcome_findings(day, model=model, book=book, now=now),
+        *(outcome_findings(day, model=model, book=book, now=now) if reference.labelled else []),
         *answer_findings(day, model=model, monitors=monitors, book=book),
         *null_findings(day, model=model, monitors=monitors, reference=reference, batches=batches),
         *performance,

@@ -47,6 +47,8 @@ class Reference(msgspec.Struct, frozen=True):
         Of its answers, where they are of classes or quantiles.
     simple
         All numbers the simple rule answers, where it is more than one.
+    labelled
+        Whether there is a truth to wait for.
     """
 
     release: str
@@ -59,6 +61,7 @@ class Reference(msgspec.Struct, frozen=True):
     classes: tuple[str, ...] = ()
     levels: tuple[float, ...] = ()
     simple: tuple[float, ...] = ()
+    labelled: bool = True
 
     @property
     def width(self) -> int:

@@ -132,7 +132,7 @@ def _judged(project: Project, model: str, until: str | None) -> tuple[TrainingSe
     if project.kept is not None:  # a notebook keeps what it computed
         rows = project.kept(wanted, end, at)
     else:
-        rows = training.build_set(wanted, project.lake.read, until=end, static_at=at)
+        rows = training.build_set(wanted, project.lake.read, until=end, static_at=at, model=definition)
     tested = training.backtest(definition, rows, champion=_champion(project, model), tell=project.progress)
     return rows, tested, training.judge(tested)
 

@@ -50,6 +50,7 @@ def reference_of(project: Project, release: Any) -> tuple[FeaturePlan, Reference
         nulls=null_habits(days.values()),
         classes=record.classes,
         levels=record.levels,
+        labelled=record.task != "anomaly",
         simple=tuple(simple.get("values", ())),
     )
     return plan, reference

@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from millstream.definitions.tasks import Shape
 from millstream.errors import BadData, MillstreamError, Refused, Unavailable
 from millstream.serving import openapi
 from millstream.serving.chain import Answer, Chain
@@ -35,6 +34,7 @@ from millstream.serving.live import Live
 from millstream.serving.log import PredictionLog
 from millstream.serving.meters import Meters
 from millstream.serving.records import Outcome, Prediction, Record, Scalar
+from millstream.serving.scorer import Scorer
 from millstream.serving.shape import told
 from millstream.types import parse_instant, to_micros
 from millstream.version import __version__
@@ -88,6 +88,8 @@ class OnePrediction(msgspec.Struct, frozen=True, omit_defaults=True):
     degraded: bool
     probabilities: dict[str, float] | None = None
     quantiles: dict[str, float] | None = None
+    decision: bool | None = None
+    flagged: bool | None = None
 
 
 _predict_body = msgspec.json.Decoder(PredictBody)
@@ -230,7 +232,7 @@ class App:
             part = rows[start : start + SLICE]
             answers += await chain.answer_features(part, until=until, stopped=self.live.stopped)
         await self._record(chain, [], answers, self._now_us(), begun)
-        told_all = [told(each.value, each.said) if each.said else each.value for each in answers]
+        told_all = [told(each.value, each.said) if each.scorer.shape.width > 1 else each.value for each in answers]
         return Reply(200, _encode({"predictions": told_all}))
 
     async def _record(
@@ -328,7 +330,7 @@ class App:
             "name": name,
             **said,
             "task": chain.champion.shape.task,
-            **_names(chain.champion.shape),
+            **_names(chain.champion),
             "row": {column: types.get(column, "any") for column in plan.request_columns},
             "key": plan.prediction_key,
             "features": {each.name: each.dtype for each in plan.columns},
@@ -362,9 +364,11 @@ def _key(said: Mapping[str, Scalar] | Scalar, columns: tuple[str, ...]) -> dict[
     raise BadData(f"the key of an outcome is {str(said)[:120]}", expected=f"the row's key: {', '.join(columns)}")
 
 
-def _names(shape: Shape) -> dict[str, Any]:
-    """Name the classes or the levels of answers that have them."""
-    return {name: each for name, each in (("classes", shape.classes), ("levels", shape.levels)) if each}
+def _names(scorer: Scorer) -> dict[str, Any]:
+    """Name the classes, the levels or the threshold of answers that have them."""
+    shape = scorer.shape
+    said = {"classes": shape.classes or None, "levels": shape.levels or None, "threshold": scorer.threshold}
+    return {name: each for name, each in said.items() if each is not None}
 
 
 def _refuse_long(rows: Iterable[Mapping[str, Scalar]]) -> None:

@@ -23,7 +23,7 @@ from millstream.training.worker import Opening
 Read: TypeAlias = Callable[[str], bytes]
 """Returns the bytes of a release's file by its name."""
 
-Numbers: TypeAlias = float | tuple[float, ...]
+Numbers: TypeAlias = float | Sequence[float]
 """What a model says of a row: one number, or one a class or quantile level."""
 
 _NAN = math.nan
@@ -56,7 +56,6 @@ class LightGbmFile(msgspec.Struct, frozen=True, tag_field="kind", tag="lightgbm"
     file: str = "model.txt"
     categories: dict[str, list[str]] = {}
     classes: tuple[str, ...] = ()
-    levels: tuple[float, ...] = ()
 
 
 class ConstantFile(msgspec.Struct, frozen=True, tag_field="kind", tag="constant"):
@@ -66,8 +65,6 @@ class ConstantFile(msgspec.Struct, frozen=True, tag_field="kind", tag="constant"
     features: tuple[str, ...]
     value: float | tuple[float, ...]
     categories: dict[str, list[str]] = {}
-    classes: tuple[str, ...] = ()
-    levels: tuple[float, ...] = ()
 
 
 class LinearFile(msgspec.Struct, frozen=True, tag_field="kind", tag="linear"):
@@ -79,8 +76,6 @@ class LinearFile(msgspec.Struct, frozen=True, tag_field="kind", tag="linear"):
     coefficients: tuple[float, ...]
     fill: tuple[float, ...] = ()
     categories: dict[str, list[str]] = {}
-    classes: tuple[str, ...] = ()
-    levels: tuple[float, ...] = ()
 
 
 class SoftmaxFile(msgspec.Struct, frozen=True, tag_field="kind", tag="softmax"):
@@ -92,8 +87,6 @@ class SoftmaxFile(msgspec.Struct, frozen=True, tag_field="kind", tag="softmax"):
     coefficients: tuple[tuple[float, ...], ...]
     fill: tuple[float, ...]
     categories: dict[str, list[str]] = {}
-    classes: tuple[str, ...] = ()
-    levels: tuple[float, ...] = ()
 
 
 class LadderFile(msgspec.Struct, frozen=True, tag_field="kind", tag="ladder"):
@@ -103,8 +96,16 @@ class LadderFile(msgspec.Struct, frozen=True, tag_field="kind", tag="ladder"):
     features: tuple[str, ...]
     rungs: tuple[dict[str, Any], ...]
     categories: dict[str, list[str]] = {}
-    classes: tuple[str, ...] = ()
-    levels: tuple[float, ...] = ()
+
+
+class RobustFile(msgspec.Struct, frozen=True, tag_field="kind", tag="robust"):
+    """Distances from the middle of what was seen; a scale of 0 leaves a feature out."""
+
+    task: TaskName
+    features: tuple[str, ...]
+    centre: tuple[float, ...]
+    scale: tuple[float, ...]
+    categories: dict[str, list[str]] = {}
 
 
 class PythonFile(msgspec.Struct, frozen=True, tag_field="kind", tag="python"):
@@ -122,11 +123,27 @@ class PythonFile(msgspec.Struct, frozen=True, tag_field="kind", tag="python"):
     code: list[str] = []
     packages: list[str] = []
     categories: dict[str, list[str]] = {}
+
+
+ModelFile: TypeAlias = LightGbmFile | ConstantFile | LinearFile | SoftmaxFile | LadderFile | RobustFile | PythonFile
+
+
+class AnswersFile(msgspec.Struct, frozen=True):
+    """What ``model.json`` says of the answers, whatever kind the model is of.
+
+    ``decides`` names the file that says where an answer becomes a decision or an alarm; empty for models without.
+    """
+
+    task: TaskName
     classes: tuple[str, ...] = ()
     levels: tuple[float, ...] = ()
+    decides: str = ""
 
 
-ModelFile: TypeAlias = LightGbmFile | ConstantFile | LinearFile | SoftmaxFile | LadderFile | PythonFile
+class ThresholdFile(msgspec.Struct, frozen=True):
+    """From which number on an answer is a yes."""
+
+    value: float
 
 
 class BaselineFile(msgspec.Struct, frozen=True):
@@ -175,6 +192,29 @@ class _Softmax:
         powers = [math.exp(each - most) for each in sums]
         whole = sum(powers)
         return tuple(each / whole for each in powers)
+
+    def predict_many(self, features: array[float], rows: int) -> list[Numbers]:
+        width = self.width
+        return [self.predict_one(features[row * width : (row + 1) * width]) for row in range(rows)]
+
+    def close(self) -> None:
+        pass
+
+
+class _Robust:
+    def __init__(self, said: RobustFile) -> None:
+        self.width = len(said.features)
+        self._said = said
+        if {len(said.centre), len(said.scale)} != {self.width}:
+            raise IntegrityError(
+                "model.json has another number of features than distances", do="build the release again"
+            )
+
+    def predict_one(self, features: array[float]) -> Numbers:
+        each = zip(features, self._said.centre, self._said.scale, strict=True)
+        return max(
+            (abs(value - centre) / scale for value, centre, scale in each if scale > 0 and value == value), default=0.0
+        )
 
     def predict_many(self, features: array[float], rows: int) -> list[Numbers]:
         width = self.width
@@ -245,14 +285,15 @@ def read_model(read: Read) -> ModelFile:
     return said
 
 
-def shape_of(said: ModelFile) -> Shape:
-    """Return the shape of a model's answers.
+def read_shape(read: Read) -> Shape:
+    """Read the shape of a model's answers.
 
     Raises
     ------
     IntegrityError
         When classes or levels are missing where the task has them.
     """
+    said: AnswersFile = decode(read, "model.json", AnswersFile)
     shape = Shape(said.task, said.classes, said.levels)
     if (said.task == "multiclass") != bool(said.classes) or (said.task == "quantiles") != bool(said.levels):
         raise IntegrityError(
@@ -261,6 +302,12 @@ def shape_of(said: ModelFile) -> Shape:
             do="build the release again",
         )
     return shape
+
+
+def read_threshold(read: Read) -> float | None:
+    """Read from which number on an answer is a yes; None for a model without a threshold."""
+    said: AnswersFile = decode(read, "model.json", AnswersFile)
+    return float(decode(read, said.decides, ThresholdFile).value) if said.decides else None
 
 
 def read_baseline(read: Read, shape: Shape | None = None) -> Numbers:
@@ -299,6 +346,8 @@ def load(said: ModelFile, read: Read, *, name: str = "the model", python: str = 
         return Booster(read(said.file), width=len(said.features), outputs=len(said.classes) or 1)
     if isinstance(said, SoftmaxFile):
         return _Softmax(said)
+    if isinstance(said, RobustFile):
+        return _Robust(said)
     if isinstance(said, LadderFile):
         return _Ladder(said, read)
     return _Constant(said) if isinstance(said, ConstantFile) else _Linear(said)
@@ -361,7 +410,7 @@ class Encoder:
 
 
 def _single(said: Numbers) -> float:
-    if isinstance(said, tuple):
+    if isinstance(said, Sequence):
         raise IntegrityError("a quantile's model says several numbers", expected="one number a row")
     return said
 

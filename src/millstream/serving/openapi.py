@@ -48,6 +48,8 @@ _PREDICTION = {
         "answered_by": {"enum": ["champion", "previous", "baseline"]},
         "degraded": {"type": "boolean"},
         "probabilities": _NUMBERS | {"description": "Of classes only: the probability of each."},
+        "decision": {"type": "boolean", "description": "Of models with a threshold only."},
+        "flagged": {"type": "boolean", "description": "Of anomalies only: whether the score is above the threshold."},
         "quantiles": _NUMBERS | {"description": "Of quantiles only: level to number."},
     },
 }

@@ -54,7 +54,8 @@ class Prediction(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     bucket
         "live", or "shadow" for an answer nobody saw.
     said
-        What the answer said beside its number: ``class`` and ``probabilities``, or ``quantiles``.
+        What the answer said beside its number: ``class`` and ``probabilities``, ``quantiles``, ``decision`` or
+        ``flagged``.
     """
 
     at_us: int

@@ -84,8 +84,9 @@ class Scorer:
         self.release, self.model, self.version = release, model, version
         self.plan: FeaturePlan = models.decode(read, "plan.json", FeaturePlan)
         file = models.read_model(read)
-        self.shape = models.shape_of(file)
-        self.baseline = shaped(models.read_baseline(read, self.shape), self.shape)
+        self.shape = models.read_shape(read)
+        self.threshold = models.read_threshold(read)
+        self.baseline = shaped(models.read_baseline(read, self.shape), self.shape, self.threshold)
         self.features = file.features
         self._lookup = Lookup(self.plan, store) if store is not None else None
         self._order = _order(self.plan, self.features)
@@ -181,7 +182,7 @@ class Scorer:
         """
         lookup = self._online()
         features = self._features(lookup.lookup_one(row, at_us))
-        value, said = shaped(self._predictor.predict_one(features), self.shape)
+        value, said = shaped(self._predictor.predict_one(features), self.shape, self.threshold)
         return Scored(value, features, _flat(lookup.applied()), said)
 
     def score_many(self, rows: Sequence[Mapping[str, Any]], at_us: Sequence[int]) -> list[Scored]:
@@ -238,7 +239,7 @@ class Scorer:
     def _shaped(
         self, numbers: Sequence[Numbers], features: Sequence[array[float]], applied: Mapping[str, int]
     ) -> list[Scored]:
-        answers = (shaped(each, self.shape) for each in numbers)
+        answers = (shaped(each, self.shape, self.threshold) for each in numbers)
         return [Scored(value, each, applied, said) for (value, said), each in zip(answers, features, strict=True)]
 
     def _predict(self, features: Sequence[array[float]]) -> Sequence[Numbers]:

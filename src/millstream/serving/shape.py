@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from millstream.definitions.tasks import Shape
 from millstream.serving.models import Numbers
 
 Said: TypeAlias = Mapping[str, Any]
-"""What an answer says beside its number: ``class`` and ``probabilities``, or ``quantiles``."""
+"""What an answer says beside its number: ``class`` and ``probabilities``, ``quantiles``, ``decision``, ``flagged``."""
 
 NOTHING: Said = {}
 
@@ -22,17 +22,19 @@ class Shaped(NamedTuple):
     said: Said
 
 
-def shaped(numbers: Numbers, shape: Shape) -> Shaped:
+def shaped(numbers: Numbers, shape: Shape, threshold: float | None = None) -> Shaped:
     """Shape an answer.
 
-    Of classes the number is the probability of the most probable one (the first of equals), which is ``class``; of
-    quantiles it is the median.
+    From the threshold on a probability is a ``decision`` and a score is ``flagged``. Of classes the number is the
+    probability of the most probable one (the first of equals), which is ``class``; of quantiles it is the median.
 
     >>> shaped((0.2, 0.8), Shape("multiclass", classes=("red", "white"))).said["class"]
     'white'
     """
-    if not isinstance(numbers, tuple):
-        return Shaped(numbers, NOTHING)
+    if not isinstance(numbers, Sequence):
+        if threshold is None or not math.isfinite(numbers):
+            return Shaped(numbers, NOTHING)
+        return Shaped(numbers, {"flagged" if shape.task == "anomaly" else "decision": numbers >= threshold})
     if not all(map(math.isfinite, numbers)):
         return Shaped(math.nan, NOTHING)
     if shape.task == "multiclass":

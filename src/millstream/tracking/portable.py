@@ -51,6 +51,10 @@ class PortableModel:
         if kind == "ladder":
             rungs = [self._numbers({"task": "regression", **each}, matrix) for each in said["rungs"]]
             return np.sort(np.column_stack(rungs), axis=1)
+        if kind == "robust":
+            scale = np.asarray(said["scale"])
+            away = np.abs(matrix - np.asarray(said["centre"])) / np.where(scale > 0, scale, 1.0)
+            return np.where((scale > 0) & ~np.isnan(matrix), away, 0.0).max(axis=1)
         filled = np.where(np.isnan(matrix), np.asarray(said["fill"]), matrix)
         if kind == "softmax":
             return _softmax(filled, said)

@@ -18,9 +18,11 @@ from millstream.training.estimators import default_threads
 from millstream.training.folds import Fold, chosen_metrics, measure, origins, run_fold
 from millstream.training.matrix import Array
 from millstream.training.record import Scores
+from millstream.training.segments import Part, parts
 from millstream.training.sets import TrainingSet
 from millstream.training.shapes import rare, shape_of
 from millstream.training.splits import Rows, SplitCounts
+from millstream.training.unlabelled import share_of
 from millstream.types import from_micros
 
 FEW_OF_A_CLASS = 10
@@ -65,6 +67,8 @@ class BacktestReport(msgspec.Struct, frozen=True):
         Of the answers, where they are of classes or quantiles.
     rare
         Classes of so few rows that nothing can be said of them, with how many.
+    share
+        Share of the rows that a model without labels is to flag.
     """
 
     model: str
@@ -81,6 +85,7 @@ class BacktestReport(msgspec.Struct, frozen=True):
     classes: tuple[str, ...] = ()
     levels: tuple[float, ...] = ()
     rare: dict[str, int] = {}
+    share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,8 @@ class Backtest:
         and ``baseline``, one column a class or quantile where there are several.
     origin
         Number of the fold each row is of.
+    segments
+        The model's segments among all test rows.
     """
 
     report: BacktestReport
@@ -110,6 +117,7 @@ class Backtest:
     days: Rows
     champion: Array | None
     origin: Rows
+    segments: tuple[Part, ...] = ()
 
 
 def backtest(
@@ -161,9 +169,9 @@ def backtest(
             cut=from_micros(split.cut).isoformat(),
             end=from_micros(split.end).isoformat(),
             counts=split.counts,
-            candidate=Scores(measure(metrics, fold.label, fold.predicted), fold.model.train_s),
-            baseline=Scores(measure(metrics, fold.label, fold.baseline_predicted), fold.baseline.train_s),
-            champion=Scores(measure(metrics, fold.label, champions[-1])) if usable.all() else None,
+            candidate=Scores(fold.measured(metrics)["model"], fold.model.train_s),
+            baseline=Scores(fold.measured(metrics)["baseline"], fold.baseline.train_s),
+            champion=Scores(measure(metrics, fold.label, champions[-1])) if usable.all() and not fold.said else None,
         )
         reports.append(report)
         if tell is not None:
@@ -191,8 +199,12 @@ def _pool(
         return {each.name: each.measure(label[rows], said[each.name]) for each in metrics}
 
     every, fresh = np.ones(label.size, dtype=bool), compared(theirs)
-    pooled = {"candidate": over(candidate, every), "baseline": over(simple, every)}
-    if fresh.any():
+    if shape.task == "anomaly":
+        said = [(each.candidate.metrics, each.baseline.metrics) for each in reports]
+        pooled = {"candidate": _mean([each for each, _ in said]), "baseline": _mean([each for _, each in said])}
+    else:
+        pooled = {"candidate": over(candidate, every), "baseline": over(simple, every)}
+    if fresh.any() and shape.task != "anomaly":
         pooled["champion"] = over(theirs, fresh)
         pooled["candidate_beside_champion"] = over(candidate, fresh)
     report = BacktestReport(
@@ -210,8 +222,23 @@ def _pool(
         classes=shape.classes,
         levels=shape.levels,
         rare=rare(training, shape, fewer_than=FEW_OF_A_CLASS),
+        share=share_of(model) if shape.task == "anomaly" else 0.0,
     )
-    return Backtest(report, tuple(folds), label, candidate, simple, days, theirs if champion else None, origin)
+    tested = np.concatenate([each.split.test for each in folds])
+    return Backtest(
+        report, tuple(folds), label, candidate, simple, days, theirs if champion else None, origin,
+        segments=tuple(parts(training, model, tested)),
+    )  # fmt: skip
+
+
+def _mean(said: list[dict[str, float | None]]) -> dict[str, float | None]:
+    """Return the mean of each metric over folds, None where one of them cannot be had."""
+    answer: dict[str, float | None] = {}
+    for name in said[0]:
+        values = [each[name] for each in said]
+        known = [each for each in values if each is not None]
+        answer[name] = sum(known) / len(known) if len(known) == len(values) else None
+    return answer
 
 
 def comparable(goal: Metric, predicted: Array, origin: Rows) -> Array:

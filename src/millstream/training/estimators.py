@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import sys
@@ -60,6 +61,7 @@ def default_threads() -> int:
 def fit(
     said: Estimator, matrix: Array, label: Array, *, task: TaskName, columns: Sequence[FeatureColumn], seed: int,
     threads: int,
+    weight: Array | None = None,
 ) -> Fit:  # fmt: skip
     """Fit an estimator.
 
@@ -77,6 +79,8 @@ def fit(
         What the features are; texts are category codes, which LightGBM is told.
     seed, threads
         Fixed where the estimator takes them; a seed that the definition gives stays.
+    weight
+        How much each row counts, shape (rows,); all alike when left out.
 
     Raises
     ------
@@ -85,6 +89,7 @@ def fit(
     BadData
         When a binary task has one class only.
     """
+    weighted = {} if weight is None else {"sample_weight": weight}
     with OwnCode(said.code) as own:
         kind = _kind(said)
         form = _form(kind, task=task)
@@ -96,7 +101,7 @@ def fit(
 
             def fit_it() -> PythonModel:
                 with repeatable(seed, threads):
-                    return _fit_python(own, made_by, matrix, label, task=task)
+                    return _fit_python(own, made_by, matrix, label, task=task, weighted=weighted)
 
             return Fit(_carefully(said, fit_it), made_by.params, time.perf_counter() - began)
     _refuse_misfit(said, kind(), task=task)
@@ -111,9 +116,9 @@ def fit(
         if form == "lightgbm":
             texts = [place for place, each in enumerate(columns) if each.dtype == "varchar"]
             named = {"feature_name": [each.name for each in columns], "categorical_feature": texts}
-            made.fit(matrix, label, **named)
+            made.fit(matrix, label, **named, **weighted)
             return LightGbm(bare_text(made.booster_.model_to_string()))
-        return _from_scikit(made, matrix, label, task=task)
+        return _from_scikit(made, matrix, label, task=task, weighted=weighted)
 
     return Fit(_carefully(said, work), params, time.perf_counter() - began)
 
@@ -193,14 +198,21 @@ def _fixed(said: Estimator, kind: Any, *, seed: int, threads: int) -> dict[str, 
     return params
 
 
-def _fit_python(own: OwnCode, made_by: Recipe, matrix: Array, label: Array, *, task: str) -> PythonModel:
+def _fit_python(
+    own: OwnCode, made_by: Recipe, matrix: Array, label: Array, *, task: str, weighted: dict[str, Array]
+) -> PythonModel:
     """Fit any estimator; where it takes no missing values, the mean stands in."""
     seen = ~np.isnan(matrix)
     means = np.where(seen, matrix, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
 
     def fitted(features: Array) -> Any:
         made = made_by.make()
-        made.fit(features) if task in _WITHOUT_LABEL else made.fit(features, label)
+        if weighted and "sample_weight" not in inspect.signature(made.fit).parameters:
+            raise DefinitionError(
+                f"estimator {made_by.path} takes no weights", expected="fit(features, label, sample_weight)",
+                do="leave out weight=, or another estimator",
+            )  # fmt: skip
+        made.fit(features) if task in _WITHOUT_LABEL else made.fit(features, label, **weighted)
         single_threaded(made)
         return made
 
@@ -257,11 +269,11 @@ def _takes_missing(made: Any, asked: dict[str, Any], *, width: int) -> bool:
         return False
 
 
-def _from_scikit(made: Any, matrix: Array, label: Array, *, task: TaskName) -> Fitted:
+def _from_scikit(made: Any, matrix: Array, label: Array, *, task: TaskName, weighted: dict[str, Array]) -> Fitted:
     seen = ~np.isnan(matrix)
     fill = np.where(seen, matrix, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
     filled = np.where(seen, matrix, fill)
-    made.fit(filled, label)
+    made.fit(filled, label, **weighted)
     if type(made).__name__.startswith("Dummy"):
         if task == "multiclass":
             return Constant(tuple(made.predict_proba(filled[:1])[0].tolist()))

@@ -16,15 +16,18 @@ from millstream.training import artifact
 from millstream.training.backtests import Backtest
 from millstream.training.effects import effect
 from millstream.training.estimators import default_threads
-from millstream.training.folds import Fold, chosen_metrics, fit_rows, measure, origins, refuse_absurd, run_fold
+from millstream.training.folds import Fold, chosen_metrics, fit_rows, origins, refuse_absurd, run_fold
 from millstream.training.gate import Verdict
 from millstream.training.matrix import matrix
 from millstream.training.predictors import Predictor, hash_files, model_files
 from millstream.training.record import TrainingRecord
+from millstream.training.segments import segments_of
 from millstream.training.sets import TrainingSet
 from millstream.training.shapes import shape_of
 from millstream.training.simple import described
 from millstream.training.splits import NEVER
+from millstream.training.thresholds import THRESHOLD_JSON, choose
+from millstream.training.unlabelled import score_threshold
 from millstream.types import content_hash, from_micros
 
 
@@ -86,11 +89,22 @@ def train(
     values = shipped.predict(held)
     refuse_absurd(values, shape=shape, name=model.estimator.path)
     record = _record(manifest, training, fold, shipped=shipped, params=params, threads=used, began=began)
-    record = msgspec.structs.replace(record, train_s={**record.train_s, "shipped": seconds})
+    unlabelled = shape.task == "anomaly"
+    cut = (
+        score_threshold(model, shipped.predict(learnt))
+        if unlabelled
+        else choose(model, shape, fold.label, fold.predicted)
+    )
+    record = msgspec.structs.replace(
+        record,
+        train_s={**record.train_s, "shipped": seconds},
+        threshold=cut.says if cut else "",
+        segments=() if unlabelled else segments_of(training, model, fold, metrics=chosen_metrics(model, shape)),
+    )
     files = {
         **shipped.files,
         "plan.json": training.plan.encode(),
-        "baseline.json": artifact.as_json(described(fold.baseline, shape)),
+        "baseline.json": artifact.as_json(described(fold.baseline, shape, fold.baseline_predicted)),
         "training.json": artifact.as_json(record),
         "reference.json": artifact.as_json(
             artifact.reference(training.plan.names, learnt, fold.predicted, shape=shape)
@@ -100,6 +114,8 @@ def train(
         ),
         "manifest.json": manifest.encode(),
     }
+    if cut is not None:
+        files[THRESHOLD_JSON] = artifact.as_json(cut)
     if tested is not None:
         files["report.json"] = artifact.as_json(artifact.Report(tested.report, verdict, effect(model, tested)))
     artifact.write_files(folder, files)
@@ -118,7 +134,13 @@ def _ship(
     fitted, known = fit_rows(model, training, rows, shape=shape, threads=threads)
     names = training.plan.names
     files = model_files(
-        fitted.fitted, task=shape.task, features=names, known=known, classes=shape.classes, levels=shape.levels
+        fitted.fitted,
+        task=shape.task,
+        features=names,
+        known=known,
+        classes=shape.classes,
+        levels=shape.levels,
+        decides=THRESHOLD_JSON if model.threshold is not None or shape.task == "anomaly" else "",
     )
     return Predictor(fitted.fitted, shape, names, known, files), fitted.train_s, fitted.params
 
@@ -151,10 +173,7 @@ def _record(
         counts=counts,
         cut=cut,
         test_end=end,
-        metrics={
-            "model": measure(metrics, fold.label, fold.predicted),
-            "baseline": measure(metrics, fold.label, fold.baseline_predicted),
-        },
+        metrics=fold.measured(metrics),
         train_s={"model": fold.model.train_s, "baseline": fold.baseline.train_s},
         learnt_to=from_micros(int(training.decided[labelled].max())).isoformat(),
         shipped_rows=rows,

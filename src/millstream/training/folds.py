@@ -20,6 +20,7 @@ from millstream.training.sets import TrainingSet
 from millstream.training.shapes import labels_of
 from millstream.training.simple import baseline
 from millstream.training.splits import Rows, Split, by_key, rolling
+from millstream.training.unlabelled import fit_scores, measured
 
 _DAY = 86_400_000_000
 _ROUNDING = 1e-9
@@ -40,6 +41,8 @@ class Fold:
     days
         Block each test row is of, as a number: the day (UTC) it was decided on, because rows of a day are not
         independent; of rows without time each is its own.
+    said
+        What can be said of a model without labels and of its baseline; its ``label`` is what is flagged.
     """
 
     split: Split
@@ -49,6 +52,15 @@ class Fold:
     predicted: Array
     baseline_predicted: Array
     days: Rows
+    said: dict[str, dict[str, float | None]] | None = None
+
+    def measured(self, metrics: list[Metric]) -> dict[str, dict[str, float | None]]:
+        """Return every metric of ``model`` and ``baseline``."""
+        if self.said is not None:
+            wanted = {each.name for each in metrics}
+            return {who: {name: each[name] for name in each if name in wanted} for who, each in self.said.items()}
+        predicted = {"model": self.predicted, "baseline": self.baseline_predicted}
+        return {who: measure(metrics, self.label, each) for who, each in predicted.items()}
 
 
 def chosen_metrics(model: Model, shape: Shape) -> list[Metric]:
@@ -94,12 +106,17 @@ def fit_rows(model: Model, training: TrainingSet, rows: Rows, *, shape: Shape, t
 
     Of classes, the estimator sees those that the rows have; the model says of every other that it is impossible.
     """
+    if shape.task == "anomaly":
+        return fit_scores(model, training, rows, threads=threads)
     columns = training.plan.columns
     frame = training.frame[rows]
     known = categories(frame, columns)
     features = matrix(frame, columns, known)
     label = labels_of(training, shape)[rows]
-    words: dict[str, Any] = {"columns": columns, "seed": model.seed, "threads": threads}
+    if model.weight is not None and training.weight is None:
+        raise BadData(f"the training set of {model.name!r} holds no weights", do="build_set(..., model=...)")
+    weight = None if training.weight is None else training.weight[rows]
+    words: dict[str, Any] = {"columns": columns, "seed": model.seed, "threads": threads, "weight": weight}
     if shape.task == "quantiles":
         return fit_levels(model.estimator, features, label, levels=shape.levels, **words), known
     if shape.task != "multiclass":
@@ -117,13 +134,20 @@ def fit_rows(model: Model, training: TrainingSet, rows: Rows, *, shape: Shape, t
 
 def run_fold(model: Model, training: TrainingSet, split: Split, *, shape: Shape, threads: int) -> Fold:
     """Fit model and baseline at one cut and predict the rows after it."""
+    days = (split.test if training.static else training.decided[split.test] // _DAY).astype(np.intp)
+    if shape.task == "anomaly":
+        ours, theirs = (
+            measured(model, training, split.fit, split.test, threads=threads, robust=robust) for robust in (False, True)
+        )
+        refuse_absurd(ours[1], shape=shape, name=model.estimator.path)
+        said = {"model": ours[3], "baseline": theirs[3]}
+        return Fold(split, ours[0], theirs[0], ours[2], ours[1], theirs[1], days, said)
     fitted, known = fit_rows(model, training, split.fit, shape=shape, threads=threads)
     label = labels_of(training, shape)
     simple = baseline(label[split.fit], shape=shape)
     features = matrix(training.frame[split.test], training.plan.columns, known)
     predicted = fitted.predict(features)
     refuse_absurd(predicted, shape=shape, name=model.estimator.path)
-    days = split.test if training.static else training.decided[split.test] // _DAY
     return Fold(
         split=split,
         model=fitted,
@@ -131,7 +155,7 @@ def run_fold(model: Model, training: TrainingSet, split: Split, *, shape: Shape,
         label=label[split.test],
         predicted=predicted,
         baseline_predicted=simple.predict(features),
-        days=days.astype(np.intp),
+        days=days,
     )
 
 

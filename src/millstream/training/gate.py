@@ -10,6 +10,8 @@ from millstream.metrics.registry import Metric, metric
 from millstream.metrics.uncertainty import Difference, difference
 from millstream.training.backtests import Backtest, comparable, compared
 from millstream.training.matrix import Array
+from millstream.training.segments import worse_for
+from millstream.training.unlabelled import verdict_words
 
 FEW_DAYS = 10
 """Under so many days an interval is known to be too narrow, and the verdict says so."""
@@ -107,6 +109,8 @@ def judge(tested: Backtest, *, tolerance: float = 0.01, seed: int = 7) -> Verdic
     seed
         Of the draws; equal seeds give equal verdicts.
     """
+    if tested.report.task == "anomaly":
+        return _unlabelled(tested)
     goal = metric(tested.report.goal, levels=tested.report.levels)
     value = tested.report.pooled["candidate"][goal.name]
     compared = [_beside_baseline(goal, tested, seed=seed)]
@@ -114,8 +118,17 @@ def judge(tested: Backtest, *, tolerance: float = 0.01, seed: int = 7) -> Verdic
         compared.append(_beside_champion(goal, tested, tested.champion, tolerance=tolerance, seed=seed))
     passed = all(each.passed for each in compared)
     opening = "The candidate may go live." if passed else "The candidate should not go live."
-    says = " ".join([opening, *(each.says for each in compared), *_caveats(tested)])
+    says = " ".join([opening, *(each.says for each in compared), *_segments(goal, tested, seed), *_caveats(tested)])
     return Verdict(passed, says, tested.report.model, goal.name, value, tuple(compared))
+
+
+def _unlabelled(tested: Backtest) -> Verdict:
+    report = tested.report
+    ours, simple = report.pooled["candidate"], report.pooled["baseline"]
+    passed, says = verdict_words(ours, simple, report.share)
+    opening = "The candidate may go live." if passed else "The candidate should not go live."
+    says = " ".join([opening, says, *_caveats(tested)])
+    return Verdict(passed, says, report.model, report.goal, ours.get(report.goal), ())
 
 
 def _beside_baseline(goal: Metric, tested: Backtest, *, seed: int) -> Comparison:
@@ -196,6 +209,24 @@ def _comparison(
         against, *values, *gain, probability_worse=found.probability_worse, rows=rows, days=found.blocks,
         passed=passed, says=says,
     )  # fmt: skip
+
+
+def _segments(goal: Metric, tested: Backtest, seed: int) -> list[str]:
+    """Say for whom the candidate is surely worse, though it may be better on the whole."""
+    others = {"the simple guess": tested.baseline}
+    if tested.champion is not None:
+        others[tested.report.champion] = tested.champion
+    ours = comparable(goal, tested.candidate, tested.origin)
+    said = []
+    for name, other in others.items():
+        fresh, theirs = compared(other), np.full_like(other, np.nan)
+        theirs[fresh] = comparable(goal, other[fresh], tested.origin[fresh])
+        worse = worse_for(
+            goal, tested.label, ours, theirs, blocks=tested.days,
+            among=tested.segments, seed=seed,
+        )  # fmt: skip
+        said += [f"It is surely worse than {name} for {', '.join(worse)}."] if worse else []
+    return said
 
 
 def _caveats(tested: Backtest) -> list[str]:

@@ -25,7 +25,7 @@ _ASKED: dict[str, tuple[dict[str, object], str]] = {
 
 def fit_levels(
     said: Estimator, matrix: Array, label: Array, *, levels: tuple[float, ...], columns: Sequence[FeatureColumn],
-    seed: int, threads: int,
+    seed: int, threads: int, weight: Array | None = None,
 ) -> Fit:  # fmt: skip
     """Fit an estimator once a level; the answers are sorted, so that they never cross.
 
@@ -44,7 +44,7 @@ def fit_levels(
     seconds, params = 0.0, {}
     for place, level in enumerate(levels):
         asked = msgspec.structs.replace(said, params=said.params | fixed | {level_word: level})
-        made = fit(asked, matrix, label, task="regression", columns=columns, seed=seed, threads=threads)
+        made = fit(asked, matrix, label, task="regression", columns=columns, seed=seed, threads=threads, weight=weight)
         rung = made.fitted
         rungs.append(LightGbm(rung.text, file=f"model-{place}.txt") if isinstance(rung, LightGbm) else rung)
         seconds, params = seconds + made.train_s, {**made.params, level_word: list(levels)}

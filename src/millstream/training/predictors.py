@@ -1,8 +1,8 @@
 """Fitted models as plain data: the kinds a release may hold, each written without anything that would differ twice.
 
 ``lightgbm`` is LightGBM's text without its parameters section, ``linear`` is coefficients, ``softmax`` is coefficients
-a class, ``constant`` always says the same, ``ladder`` is one model a quantile level; ``python`` is any other fitted
-object, in a format that only workers open. ``KINDS`` reads each.
+a class, ``constant`` always says the same, ``ladder`` is one model a quantile level, ``robust`` is distances from the
+middle; ``python`` is any other fitted object, in a format that only workers open. ``KINDS`` reads each.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from millstream.definitions.tasks import Shape, TaskName
 from millstream.errors import IntegrityError
 from millstream.training.matrix import Array, Categories
 from millstream.training.python_models import Python, PythonModel
+from millstream.training.robust import Robust
 
 MODEL_JSON, MODEL_TEXT = "model.json", "model.txt"
 _LARGEST_EXPONENT = 700.0
@@ -261,6 +262,10 @@ def _python(said: Mapping[str, Any], read: ReadFile) -> Fitted:
     return PythonModel(python, beside, width=len(said["features"]))
 
 
+def _robust(said: Mapping[str, Any], read: ReadFile) -> Fitted:
+    return Robust(np.array(said["centre"], dtype=np.float64), np.array(said["scale"], dtype=np.float64))
+
+
 KINDS: dict[str, Callable[[Mapping[str, Any], ReadFile], Fitted]] = {
     "lightgbm": _lightgbm,
     "linear": _linear,
@@ -268,18 +273,20 @@ KINDS: dict[str, Callable[[Mapping[str, Any], ReadFile], Fitted]] = {
     "constant": _constant,
     "ladder": _ladder,
     "python": _python,
+    "robust": _robust,
 }
 """Kind to what makes one of what ``model.json`` says and the files beside it."""
 
 
 def model_files(
     fitted: Fitted, *, task: TaskName, features: tuple[str, ...], known: Categories, classes: tuple[str, ...] = (),
-    levels: tuple[float, ...] = (),
+    levels: tuple[float, ...] = (), decides: str = "",
 ) -> dict[str, bytes]:  # fmt: skip
     """Return the files of a model; equal models give equal bytes."""
     said: dict[str, Any] = {"kind": fitted.kind, "task": task, "features": features, "categories": known}
     said |= {"classes": classes} if classes else {}
     said |= {"levels": levels} if levels else {}
+    said |= {"decides": decides} if decides else {}
     written = msgspec.json.encode(said | fitted.described(), order="sorted")
     return {MODEL_JSON: msgspec.json.format(written, indent=1), **fitted.files()}
 

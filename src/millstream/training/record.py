@@ -17,6 +17,26 @@ class Scores(msgspec.Struct, frozen=True):
     train_s: float = 0.0
 
 
+class Segment(msgspec.Struct, frozen=True):
+    """How a model does on the rows of one segment of the hold-out.
+
+    Parameters
+    ----------
+    column, value
+        Which rows: those whose column has this value, as a text; None is NULL.
+    rows
+        How many.
+    model, baseline
+        The goal metric of each on them; None where it cannot be had.
+    """
+
+    column: str
+    value: str | None
+    rows: int
+    model: float | None
+    baseline: float | None
+
+
 class TrainingRecord(msgspec.Struct, frozen=True):
     """One training, as ``training.json`` keeps it.
 
@@ -60,6 +80,10 @@ class TrainingRecord(msgspec.Struct, frozen=True):
         Of the answers, where they are of classes or quantiles.
     assumptions
         What was assumed in fitting, such as what stands in for a missing feature.
+    threshold
+        Where answers become decisions and what that does, in words; empty for a model without.
+    segments
+        How it does on each segment of the hold-out.
     """
 
     model: str
@@ -91,6 +115,8 @@ class TrainingRecord(msgspec.Struct, frozen=True):
     classes: tuple[str, ...] = ()
     levels: tuple[float, ...] = ()
     assumptions: tuple[str, ...] = ()
+    threshold: str = ""
+    segments: tuple[Segment, ...] = ()
 
     @property
     def goal_value(self) -> float | None:

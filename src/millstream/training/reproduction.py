@@ -89,6 +89,7 @@ def reproduce(folder: Path, read: ReadVersion) -> Reproduction:
         since=_instant(record.since),
         until=_instant(record.until),
         static_at=_instant(record.static_at),
+        model=manifest.model(record.model),
     )
     now = refit(manifest.model(record.model), training, threads=record.threads)
     equal = now.content_hash == then.content_hash

@@ -8,7 +8,9 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
-from millstream.errors import BadData
+import numpy as np
+
+from millstream.errors import BadData, DefinitionError, near
 from millstream.features.plan import FeaturePlan
 from millstream.training.matrix import Array, codes, labels
 from millstream.training.splits import NEVER, Instants
@@ -16,7 +18,12 @@ from millstream.training.splits import NEVER, Instants
 if TYPE_CHECKING:
     import polars as pl
 
+    from millstream.definitions.model import Model
     from millstream.lake.frame import TableFrame
+    from millstream.types import DType
+
+WEIGHT, SEGMENT = "weight of the row", "segment of the row: "
+"""Columns of a training set that hold a row's weight, and with its column's name behind, a segment."""
 
 Read: TypeAlias = "Callable[[str], TableFrame]"
 
@@ -62,11 +69,14 @@ class TrainingSet:
         return self.frame["decided_at"].to_physical().to_numpy()
 
     @property
+    def label_dtype(self) -> DType | None:
+        """Type of the label; None for a model without."""
+        return self.plan.label_dtype
+
+    @property
     def text_label(self) -> bool:
         """Whether labels are texts, the names of classes."""
-        import polars as pl
-
-        return self.frame.schema["label"] == pl.String
+        return self.label_dtype == "varchar"
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
@@ -76,7 +86,30 @@ class TrainingSet:
     @cached_property
     def label(self) -> Array:
         """Labels as numbers, NaN for none; of a text the place of its class in ``texts``."""
+        if self.label_dtype is None:
+            return np.full(self.rows, np.nan)
         return codes(self.frame["label"], self.texts) if self.text_label else labels(self.frame["label"])
+
+    @cached_property
+    def weight(self) -> Array | None:
+        """How much each row counts in fitting; None where all count alike."""
+        if WEIGHT not in self.frame.columns:
+            return None
+        weight = labels(self.frame[WEIGHT])
+        wrong = ~(weight >= 0) & (self.known != NEVER)
+        if wrong.any():
+            raise BadData(
+                f"{int(wrong.sum())} of {wrong.size} weights of {self.plan.model!r} are NULL or below 0",
+                expected="a weight for every labelled row, 0 to leave it out",
+                do="coalesce(..., 1) in the model's weight",
+            )
+        return np.where(wrong | np.isnan(weight), 0.0, weight)
+
+    def segment(self, column: str) -> pl.Series:
+        """Return a segment's column as texts, NULL where it has none."""
+        import polars as pl
+
+        return self.frame[f"{SEGMENT}{column}"].cast(pl.String)
 
     @property
     def static(self) -> bool:
@@ -93,8 +126,14 @@ class TrainingSet:
 
     @cached_property
     def known(self) -> Instants:
-        """Instant each label is known from, microseconds; ``NEVER`` where there is none at ``until``."""
+        """Instant each label is known from, microseconds; ``NEVER`` where there is none at ``until``.
+
+        Without labels every row can be learnt from as soon as it is decided.
+        """
         import polars as pl
+
+        if self.label_dtype is None:
+            return self.decided
 
         usable = pl.col("label").is_not_null() & pl.col("label_known_at").is_not_null()
         if self.until is not None:
@@ -120,6 +159,7 @@ def build_set(
     until: datetime | None = None,
     since: datetime | None = None,
     static_at: datetime | None = None,
+    model: Model | None = None,
 ) -> TrainingSet:
     """Join every row decided in a span to its features as known then, and to its label.
 
@@ -135,19 +175,21 @@ def build_set(
         known last.
     static_at
         Instant at which rows of a table without event time are decided.
+    model
+        The definition, where it has a ``weight`` or ``segments``: they are read from the rows' table.
 
     Raises
     ------
     BadData
-        When no row is left, or the model has no label.
+        When no row is left.
+    DefinitionError
+        When the rows' table has no such segment; near matches are named.
     LeakError
         When an input of a row was not known at its decision.
     """
     from millstream.features import point_in_time, spine
     from millstream.features.ticks import last_known
 
-    if plan.label_dtype is None:
-        raise BadData(f"model {plan.model!r} has no label to learn", expected="Model(..., label='an expression')")
     tables = {name: read(name) for name in plan.learnt_from}
     rows, facts = tables[plan.rows_table], None if plan.ahead is None else tables[plan.ahead.table]
     if until is None and facts is not None:
@@ -155,7 +197,35 @@ def build_set(
     timeless = plan.decide_at is None and plan.event_time is None and plan.ticks is None
     between = (None, None) if timeless else (since, until)
     base = spine(plan, rows, between=between, static_at=static_at, facts=facts)
+    base = _with_extras(base, rows, model) if model is not None else base
     frame = point_in_time(plan, base.sort("decided_at", *plan.row_key, nulls_last=True), tables)
     pins = {each.table: each.version for each in tables.values()}
     at = static_at if timeless else None
     return TrainingSet(plan=plan, frame=frame, pins=pins, since=since, until=until, static_at=at)
+
+
+def _with_extras(base: pl.DataFrame, rows: TableFrame, model: Model) -> pl.DataFrame:
+    """Add the weight and the segments of each row, as believed now."""
+    import polars as pl
+
+    from millstream.expressions import parse
+    from millstream.expressions.polars import to_polars
+
+    wanted: list[pl.Expr] = []
+    if model.weight is not None:
+        said = parse(model.weight, rows.schema, where=f"model {model.name}: weight")
+        if said.dtype not in ("bigint", "double", "boolean"):
+            raise DefinitionError(f"the weight of model {model.name!r} is {said.dtype}", expected="a number")
+        wanted.append(to_polars(said).alias(WEIGHT))
+    for column in model.segments:
+        if column not in rows.schema:
+            raise DefinitionError(
+                f"model {model.name!r} has segment {column!r}, which table {rows.table!r} has not",
+                expected=near(column, rows.schema),
+            )
+        wanted.append(pl.col(column).alias(f"{SEGMENT}{column}"))
+    if not wanted:
+        return base
+    key = list(rows.key)
+    extras = rows.frame.select(*key, *wanted).unique(key, keep="last", maintain_order=True)
+    return base.join(extras, on=key, how="left", maintain_order="left")

@@ -37,8 +37,8 @@ def shape_of(model: Model, training: TrainingSet) -> Shape:
     BadData
         When labels of classes are nearly all different.
     """
-    dtype = training.plan.label_dtype
-    task = model.task or _FOLLOWS.get(dtype or "")
+    dtype = training.label_dtype
+    task = model.task or (Anomaly() if dtype is None else _FOLLOWS.get(dtype))
     if task is None:
         raise DefinitionError(
             f"the label of model {model.name!r} is {dtype or 'missing'}",
@@ -81,7 +81,7 @@ def _classes(model: Model, training: TrainingSet) -> tuple[str, ...]:
         named = training.texts
     else:
         known = np.unique(training.label[training.known != NEVER])
-        truth = training.plan.label_dtype == "boolean"
+        truth = training.label_dtype == "boolean"
         named = tuple(("false", "true")[int(each)] if truth else str(int(each)) for each in known)
     if len(named) > MOST_CLASSES:
         raise BadData(

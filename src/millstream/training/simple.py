@@ -44,8 +44,13 @@ def _value(label: Array, shape: Shape) -> float | tuple[float, ...]:
     return float(np.median(label))
 
 
-def described(simple: Fit, shape: Shape) -> dict[str, Any]:
-    """Return what ``baseline.json`` says: the number people read, and all of them where there are several."""
+def described(simple: Fit, shape: Shape, predicted: Array) -> dict[str, Any]:
+    """Return what ``baseline.json`` says: the number people read, and all of them where there are several.
+
+    Of a model without labels it is the middling score, which flags nothing.
+    """
+    if shape.task == "anomaly":
+        return {"kind": "middling robust distance", "value": float(np.median(predicted))}
     value = simple.fitted.described()["value"]
     said: dict[str, Any] = {"kind": _KINDS[shape.task]}
     if shape.task == "multiclass":

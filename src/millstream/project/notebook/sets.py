@@ -62,16 +62,19 @@ def build(
     read = _reader(project, pins)
     span = [None if each is None else each.isoformat() for each in (since, until, static_at)]
     said = {name: value for name, value in msgspec.to_builtins(plan).items() if name not in _OF_FEATURES}
-    rows_key = [said, _state(project, base_tables, pins), span]
+    model = project.manifest.model(plan.model)
+    rows_key = [said, _state(project, base_tables, pins), span, model.weight, model.segments]
     bare = _bare(plan)
     key = key_of("rows", rows_key, plan.request_columns)
     base = _kept(cache.get(key), bare)
     if base is None:
         project.progress(f"reading the rows of {plan.rows_table}@{pins[plan.rows_table]}")
         try:
-            base = build_set(bare, read, until=until, since=since, static_at=static_at)
+            base = build_set(bare, read, until=until, since=since, static_at=static_at, model=model)
         except LeakError:
-            build_set(plan, read, until=until, since=since, static_at=static_at)  # says it in the words of the plan
+            build_set(
+                plan, read, until=until, since=since, static_at=static_at, model=model
+            )  # says it in the words of the plan
             raise
         cache.put(key, base.frame.with_columns(pl.lit(_words(base)).alias(_SAID)))
     frame = base.frame
