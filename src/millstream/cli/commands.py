@@ -65,7 +65,9 @@ def init(
     folder: Annotated[Path, typer.Argument(help="Folder to make.")],
     from_: Annotated[
         list[Path] | None,
-        typer.Option("--from", help="Data to start from: CSV, CSV.gz, Parquet, a Delta table's folder; may be repeated."),
+        typer.Option(
+            "--from", help="Data to start from: CSV, CSV.gz, Parquet, a Delta table's folder; may be repeated."
+        ),
     ] = None,
     label: Annotated[str, typer.Option("--label", help="Column to predict; COLUMN or TABLE.COLUMN.")] = "",
     timezone: Annotated[
@@ -160,7 +162,9 @@ def check(
 def profile(
     table: Annotated[str, typer.Argument(help="Name of a table.")],
     label: Annotated[str, typer.Option("--label", help="Column to predict: say which others may tell it.")] = "",
-    html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.", show_default=False)] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write one self-contained page.", show_default=False)
+    ] = None,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:

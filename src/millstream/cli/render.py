@@ -87,7 +87,10 @@ def init(record: dict[str, Any]) -> None:
 
 def started(record: dict[str, Any]) -> None:
     """Show what ``init`` wrote from data: what was guessed, what was left out, what comes next."""
-    say(f"wrote [bold]{escape(record['folder'])}[/]: model {record['model']}, {record['features']} features", tone="good")
+    say(
+        f"wrote [bold]{escape(record['folder'])}[/]: model {record['model']}, {record['features']} features",
+        tone="good",
+    )
     for each in record.get("tables", ()):
         when = f"time {each['event_time']}" if each["event_time"] else "rows without time"
         say(f"{each['table']}: {number(each['rows'])} rows, key {' + '.join(each['key'])}, {escape(when)}")
@@ -346,13 +349,31 @@ def profile(record: dict[str, Any]) -> None:
 
     found = record["profile"]
     versions = f"{record['version_count']} version{'s' if record['version_count'] != 1 else ''}"
-    say(f"[bold]{record['table']}[/]@{record['version']}  {number(found['rows'])} rows, {len(found['columns'])} columns, {versions}")
+    say(
+        f"[bold]{record['table']}[/]@{record['version']}  {number(found['rows'])} rows, {len(found['columns'])} columns, {versions}"
+    )
     table(
-        "column", "type", "empty", "different", "from", "to", "values",
-        rows=[(escape(each["name"]), each["kind"], f"{each['nulls'] / max(each['rows'], 1):.0%}", number(each["distinct"]),
-               _end(each["low"]), _end(each["high"]), _shown_values(each)) for each in found["columns"][:_MOST_COLUMNS]],
+        "column",
+        "type",
+        "empty",
+        "different",
+        "from",
+        "to",
+        "values",
+        rows=[
+            (
+                escape(each["name"]),
+                each["kind"],
+                f"{each['nulls'] / max(each['rows'], 1):.0%}",
+                number(each["distinct"]),
+                _end(each["low"]),
+                _end(each["high"]),
+                _shown_values(each),
+            )
+            for each in found["columns"][:_MOST_COLUMNS]
+        ],
         right={2, 3},
-    )  # fmt: skip
+    )
     if len(found["columns"]) > _MOST_COLUMNS:
         say(f"[dim]and {len(found['columns']) - _MOST_COLUMNS:,} more columns: --json or --html[/]")
     for said in remarks(record):
@@ -361,7 +382,10 @@ def profile(record: dict[str, Any]) -> None:
         for said in each["says"]:
             console.print(f"[bold]{escape(each['name'])}[/]: {escape(said)}")
     for each in record["suspects"]:
-        say(f"may tell {escape(record['label'])}: [bold]{escape(each['column'])}[/], {escape(each['says'])}", tone="warn")
+        say(
+            f"may tell {escape(record['label'])}: [bold]{escape(each['column'])}[/], {escape(each['says'])}",
+            tone="warn",
+        )
     if record["label"] and not record["suspects"]:
         say(f"no column seems to tell {escape(record['label'])} by itself", tone="good")
     if "html" in record:

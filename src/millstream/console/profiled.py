@@ -53,7 +53,9 @@ def page(record: Mapping[str, Any]) -> str:
     shown = found["columns"][:MOST_COLUMNS]
     cards = Markup("").join(_column(each, suspects.get(each["name"])) for each in shown)
     rest = len(found["columns"]) - len(shown)
-    more = Markup('<p class="soft">and {:,} more columns: millstream profile {} --json</p>').format(rest, record["table"])
+    more = Markup('<p class="soft">and {:,} more columns: millstream profile {} --json</p>').format(
+        rest, record["table"]
+    )
     return str(
         Markup(
             '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
@@ -103,10 +105,14 @@ def remarks(record: Mapping[str, Any]) -> list[str]:
     found = record["profile"]
     said = list(found["says"])
     if not record["key_holds"]:
-        said.append(f"the declared key {' + '.join(record['key'])} has several rows for one value: later ones correct it")
+        said.append(
+            f"the declared key {' + '.join(record['key'])} has several rows for one value: later ones correct it"
+        )
     if not record["key"]:
         keys = [" + ".join(each) for each in found["keys"][:3]]
-        said.append(f"no key is declared; {' or '.join(keys)} could be one" if keys else "it has no key, and none offers itself")
+        said.append(
+            f"no key is declared; {' or '.join(keys)} could be one" if keys else "it has no key, and none offers itself"
+        )
     if not record["event_time"] and found["times"]:
         said.append(f"no event time is declared; {' or '.join(found['times'][:3])} could be one")
     said += [f"no rows between {each['since']} and {each['until']}" for each in found["gaps"]]
@@ -117,11 +123,17 @@ def _said(record: Mapping[str, Any]) -> Markup:
     cards = []
     for title, style, lines in (
         ("What stands out", "", remarks(record)),
-        (f"May tell the label {record['label']}", "warned", [f"{each['column']}: {each['says']}" for each in record["suspects"]]),
+        (
+            f"May tell the label {record['label']}",
+            "warned",
+            [f"{each['column']}: {each['says']}" for each in record["suspects"]],
+        ),
     ):
         if lines:
             items = Markup("").join(Markup("<li>{}</li>").format(each) for each in lines)
-            cards.append(Markup('<section class="card {}"><h2>{}</h2><ul>{}</ul></section>').format(style, title, items))
+            cards.append(
+                Markup('<section class="card {}"><h2>{}</h2><ul>{}</ul></section>').format(style, title, items)
+            )
     return Markup("").join(cards)
 
 
@@ -131,10 +143,12 @@ def _column(column: Mapping[str, Any], suspect: str | None) -> Markup:
     says = [*column["says"], *([f"may tell the label: {suspect}"] if suspect else [])]
     notes = Markup("").join(Markup('<div class="small warn">{}</div>').format(each) for each in says)
     parts = [
-        Markup('<div class="head"><h2>{}</h2><span class="kind">{}</span></div>').format(column["name"], column["kind"]),
-        Markup('<div class="filled" role="img" aria-label="{0} of rows have a value"><i style="width:{1:.1f}%"></i></div>').format(
-            f"{there:.1%}", there * 100
+        Markup('<div class="head"><h2>{}</h2><span class="kind">{}</span></div>').format(
+            column["name"], column["kind"]
         ),
+        Markup(
+            '<div class="filled" role="img" aria-label="{0} of rows have a value"><i style="width:{1:.1f}%"></i></div>'
+        ).format(f"{there:.1%}", there * 100),
         Markup('<div class="small soft">{} filled, {:,} different{}</div>').format(
             f"{there:.1%}", column["distinct"], _middle(column)
         ),
@@ -152,8 +166,10 @@ def _column(column: Mapping[str, Any], suspect: str | None) -> Markup:
 
 def _ends(column: Mapping[str, Any]) -> list[str]:
     """Write the smallest and largest value; times are in UTC."""
-    return [str(column[each]).removesuffix("+00:00").removesuffix(":00") if column["kind"] == "time" else column[each]
-            for each in ("low", "high")]  # fmt: skip
+    return [
+        str(column[each]).removesuffix("+00:00").removesuffix(":00") if column["kind"] == "time" else column[each]
+        for each in ("low", "high")
+    ]
 
 
 def _middle(column: Mapping[str, Any]) -> str:

@@ -17,8 +17,27 @@ SAMPLE = 1_000_000
 _FEW = 8
 _KEY_LENGTH = 64
 _EVENT_WORDS = {"time", "at", "timestamp", "ts", "date", "day", "datetime", "when", "hour", "created", "event"}
-_LATE_WORDS = {"updated", "modified", "closed", "end", "ended", "finished", "resolved", "arrival", "arrived", "after",
-               "deleted", "cancelled", "canceled", "completed", "delivered", "returned", "birth", "born", "dob"}  # fmt: skip
+_LATE_WORDS = {
+    "updated",
+    "modified",
+    "closed",
+    "end",
+    "ended",
+    "finished",
+    "resolved",
+    "arrival",
+    "arrived",
+    "after",
+    "deleted",
+    "cancelled",
+    "canceled",
+    "completed",
+    "delivered",
+    "returned",
+    "birth",
+    "born",
+    "dob",
+}
 
 
 def profile(frame: pl.DataFrame, *, key: Sequence[str] = (), event_time: str | None = None) -> TableProfile:
@@ -60,9 +79,13 @@ def _keys(frame: pl.DataFrame, found: Iterable[Column], times: Sequence[str]) ->
     if rows < 2:
         return ()
     can = [each for each in found if each.nulls == 0 and each.kind in ("integer", "text", "time", "date")]
-    single = [each for each in can if each.distinct >= each.rows and _names_rows(each, first=each.name == frame.columns[0])]
+    single = [
+        each for each in can if each.distinct >= each.rows and _names_rows(each, first=each.name == frame.columns[0])
+    ]
     whole = [each.name for each in single if frame[each.name].null_count() == 0 and frame[each.name].n_unique() == rows]
-    whole.sort(key=lambda name: (not named_like_id(name, surely=True), not named_like_id(name), frame.columns.index(name)))
+    whole.sort(
+        key=lambda name: (not named_like_id(name, surely=True), not named_like_id(name), frame.columns.index(name))
+    )
     keys: list[tuple[str, ...]] = [(each,) for each in whole]
     if not keys:
         keys = _pairs(frame, can, times)
@@ -84,9 +107,12 @@ def _pairs(frame: pl.DataFrame, can: Iterable[Column], times: Sequence[str]) -> 
     who = [each for each in can if each.name not in times and each.kind in ("integer", "text") and each.distinct > 1]
     who.sort(key=lambda each: (not named_like_id(each.name), each.kind != "text", each.distinct))
     partners = [each for each in times if frame[each].null_count() == 0]
-    tried = [(each.name, at) for each in who[:_FEW] for at in partners[:2]]
-    tried += [(a.name, b.name) for a, b in itertools.combinations(who[:_FEW], 2)
-              if named_like_id(a.name) and named_like_id(b.name)]  # fmt: skip
+    tried: list[tuple[str, ...]] = [(each.name, at) for each in who[:_FEW] for at in partners[:2]]
+    tried += [
+        (a.name, b.name)
+        for a, b in itertools.combinations(who[:_FEW], 2)
+        if named_like_id(a.name) and named_like_id(b.name)
+    ]
     distinct = {each: frame[each].n_unique() for each in {name for pair in tried for name in pair}}
     return [
         pair
@@ -125,9 +151,7 @@ def _gaps(frame: pl.DataFrame, time: str) -> tuple[Gap, ...]:
     return tuple(Gap(time, str(instants[int(place)]), str(instants[int(place) + 1])) for place in sorted(long))
 
 
-def _says(
-    frame: pl.DataFrame, seen: pl.DataFrame, found: Sequence[Column], duplicates: int
-) -> list[str]:
+def _says(frame: pl.DataFrame, seen: pl.DataFrame, found: Sequence[Column], duplicates: int) -> list[str]:
     said = []
     if seen.height < frame.height:
         said.append(f"{seen.height:,} of {frame.height:,} rows were looked at; keys and duplicates were judged on all")
@@ -136,5 +160,7 @@ def _says(
         said.append(f"{duplicates:,} {many} equal to an earlier one in every column")
     empty = [each.name for each in found if each.role == "empty"]
     if empty:
-        said.append(f"{len(empty)} columns have no value at all: {', '.join(empty[:5])}{' ...' if len(empty) > 5 else ''}")
+        said.append(
+            f"{len(empty)} columns have no value at all: {', '.join(empty[:5])}{' ...' if len(empty) > 5 else ''}"
+        )
     return said

@@ -20,6 +20,7 @@ from millstream.sources.csvs import read_csv
 _SETTLED_S = 2.0
 """A file changed less than this ago may change again within one tick of its clock: hash it anew."""
 
+
 @dataclass(frozen=True)
 class Arrival:
     """What lies at a source now.

@@ -30,12 +30,39 @@ _STYLES = ((".", ","), (",", "."), (".", "'"), (",", " "), (",", "\u00a0"), (","
 _PLAIN = r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"
 _DAY_DIGITS = r"^(19|20)\d{6}$"
 _DIGITS = r"^[-+]?\d[\d.,' \u00a0\u202f]*([eE][-+]?\d+)?$"
-_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y%m%d", "%d %b %Y", "%b %d, %Y",
-         "%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%d-%b-%Y", "%d %B %Y", "%B %d, %Y")  # fmt: skip
-_CLOCKS = ("", " %H:%M:%S", " %H:%M", "T%H:%M:%S", "T%H:%M", " %H:%M:%S%.f", "T%H:%M:%S%.f", " %I:%M %p", " %I:%M:%S %p")
+_DAYS = (
+    "%Y-%m-%d",
+    "%Y/%m/%d",
+    "%d.%m.%Y",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d-%m-%Y",
+    "%Y%m%d",
+    "%d %b %Y",
+    "%b %d, %Y",
+    "%d.%m.%y",
+    "%m/%d/%y",
+    "%d/%m/%y",
+    "%d-%b-%Y",
+    "%d %B %Y",
+    "%B %d, %Y",
+)
+_CLOCKS = (
+    "",
+    " %H:%M:%S",
+    " %H:%M",
+    "T%H:%M:%S",
+    "T%H:%M",
+    " %H:%M:%S%.f",
+    "T%H:%M:%S%.f",
+    " %I:%M %p",
+    " %I:%M:%S %p",
+)
 _OFFSETS = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d %H:%M:%S%z", "%Y-%m-%dT%H:%M:%S%.f%z")
 _SWAPPED = {"%d/%m/": "%m/%d/", "%m/%d/": "%d/%m/"}
-_EPOCH_WORD = re.compile(r"(?:^|_)(ts|time|timestamp|epoch|unixtime|unix|datetime|at|date|created|event)(?:_|$)", re.IGNORECASE)
+_EPOCH_WORD = re.compile(
+    r"(?:^|_)(ts|time|timestamp|epoch|unixtime|unix|datetime|at|date|created|event)(?:_|$)", re.IGNORECASE
+)
 _EPOCHS = {"epoch_s": (631_152_000, 4_102_444_800), "epoch_ms": (631_152_000_000, 4_102_444_800_000)}
 
 
@@ -80,9 +107,7 @@ def sniff(file: Path, *, path: str) -> Found:
     found = _numbers(texts, source)
     rest = [each for each in texts.columns if each not in found.numbers]
     formats, said = formats_of(texts.select(rest))
-    return Found(
-        msgspec.structs.replace(found, times=formats), (*says, *_said_of_numbers(found), *said)
-    )
+    return Found(msgspec.structs.replace(found, times=formats), (*says, *_said_of_numbers(found), *said))
 
 
 def formats_of(frame: pl.DataFrame) -> tuple[dict[str, tuple[str, ...]], list[str]]:
@@ -154,9 +179,11 @@ def _separator(file: Path, encoding: str) -> str:
     """Choose the separator that parts the first lines into the same number of fields, the more the better."""
     best, most = ",", 1
     for each in _SEPARATORS:
-        with gzip.open(file, "rt", encoding=encoding, newline="") if file.suffix == ".gz" else file.open(
-            encoding=encoding, newline=""
-        ) as text:
+        with (
+            gzip.open(file, "rt", encoding=encoding, newline="")
+            if file.suffix == ".gz"
+            else file.open(encoding=encoding, newline="") as text
+        ):
             rows = [row for row in itertools.islice(csv.reader(text, delimiter=each), 50) if row]
         widths = [len(row) for row in rows]
         if widths and widths.count(widths[0]) >= 0.9 * len(widths) and widths[0] > most:
@@ -184,8 +211,10 @@ def _numbers(texts: pl.DataFrame, source: Csv) -> Csv:
         column = texts[name].drop_nulls().unique().str.strip_chars()
         if not column.is_empty() and column.head(100).str.contains(_DIGITS).all():
             odd[name] = column
-    fits = {style: [name for name, column in odd.items() if column.str.contains(_written(*style)).all()]
-            for style in _STYLES}  # fmt: skip
+    fits = {
+        style: [name for name, column in odd.items() if column.str.contains(_written(*style)).all()]
+        for style in _STYLES
+    }
     decimal, thousands = max(_STYLES, key=lambda style: len(fits[style]))
     chosen = fits[decimal, thousands]
     if not chosen:
@@ -268,5 +297,3 @@ def _epoch(name: str, column: pl.Series) -> tuple[str, ...]:
         if column.is_between(low, high).all():
             return (form,)
     return ()
-
-

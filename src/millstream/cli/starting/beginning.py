@@ -108,8 +108,11 @@ def begin_empty(folder: Path) -> dict[str, Any]:
 
     folder = folder.expanduser()
     refuse_full(folder)
-    return {"model": MODEL, "said": ["the data are generated: no conclusion about the world follows from them"],
-            **write(folder, files(), model=MODEL, message="Start")}  # fmt: skip
+    return {
+        "model": MODEL,
+        "said": ["the data are generated: no conclusion about the world follows from them"],
+        **write(folder, files(), model=MODEL, message="Start"),
+    }
 
 
 def refuse_full(folder: Path) -> None:
@@ -140,9 +143,18 @@ def write(folder: Path, files: dict[str, str], *, model: str, message: str) -> d
         if new:
             folder.rmdir()
         raise
-    failed = [f"{report['table']}: {each['says']}" for report in checked["reports"]
-              for each in report["results"] if not each["ok"]]  # fmt: skip
-    return {"folder": str(folder.resolve()), "git": commit(folder, message), "features": len(features), "failed": failed}
+    failed = [
+        f"{report['table']}: {each['says']}"
+        for report in checked["reports"]
+        for each in report["results"]
+        if not each["ok"]
+    ]
+    return {
+        "folder": str(folder.resolve()),
+        "git": commit(folder, message),
+        "features": len(features),
+        "failed": failed,
+    }
 
 
 def formatted(text: str) -> str:
@@ -207,8 +219,10 @@ def _sample(guess: TableGuess, choice: Choice) -> str:
     """Write the last row as a caller would send it."""
     wanted = dict.fromkeys([*guess.key, *(each.entity for each in choice.windows), *choice.fields])
     row = guess.given.frame.select(list(wanted)).tail(1).row(0, named=True)
-    plain = {name: value if value is None or isinstance(value, bool | int | float | str) else value.isoformat()
-             for name, value in row.items()}  # fmt: skip
+    plain = {
+        name: value if value is None or isinstance(value, bool | int | float | str) else value.isoformat()
+        for name, value in row.items()
+    }
     return json.dumps(plain, ensure_ascii=False)
 
 

@@ -131,7 +131,13 @@ def _generated() -> tuple[pl.DataFrame, pl.DataFrame]:
     seconds = np.sort(draw.integers(0, _DAYS * 86_400, _ORDERS))
     category = draw.choice(["shoes", "books", "garden", "toys"], _ORDERS, p=[0.35, 0.3, 0.15, 0.2])
     amount = np.round(draw.lognormal(3.6, 0.7, _ORDERS), 2)
-    lean = habit[customer] + 0.9 * (category == "shoes") - 0.7 * (category == "books") + 0.35 * (np.log(amount) - 3.6) - 1.4
+    lean = (
+        habit[customer]
+        + 0.9 * (category == "shoes")
+        - 0.7 * (category == "books")
+        + 0.35 * (np.log(amount) - 3.6)
+        - 1.4
+    )
     came_back = draw.random(_ORDERS) < 1 / (1 + np.exp(-lean))
     orders = pl.DataFrame(
         {
@@ -143,5 +149,7 @@ def _generated() -> tuple[pl.DataFrame, pl.DataFrame]:
             "amount": amount,
             "came_back": came_back,
         }
-    ).with_columns(ordered_at=(pl.datetime(2024, 1, 1) + pl.duration(seconds="ordered_at")).dt.to_string("%Y-%m-%d %H:%M:%S"))
+    ).with_columns(
+        ordered_at=(pl.datetime(2024, 1, 1) + pl.duration(seconds="ordered_at")).dt.to_string("%Y-%m-%d %H:%M:%S")
+    )
     return orders, pl.DataFrame({"customer_id": np.arange(1, _CUSTOMERS + 1), "segment": segment})

@@ -58,7 +58,8 @@ def definitions(guess: TableGuess, others: Sequence[TableGuess], goal: Target, c
         "",
         recipe.imports,
         "",
-        "from millstream import Each, FeatureView, Model, Table, checks, sources" + (", splits" if recipe.split else ""),
+        "from millstream import Each, FeatureView, Model, Table, checks, sources"
+        + (", splits" if recipe.split else ""),
         "from millstream import features as f",
         "",
     ]
@@ -74,16 +75,18 @@ def comment(text: str, *, indent: int = 0) -> list[str]:
     """Write a comment, wrapped."""
     pad = " " * indent
     clean = "".join(each if each.isprintable() else " " for each in text)
-    return textwrap.wrap(clean, WIDTH, initial_indent=f"{pad}# ", subsequent_indent=f"{pad}# ",
-                         break_on_hyphens=False)  # fmt: skip
+    return textwrap.wrap(clean, WIDTH, initial_indent=f"{pad}# ", subsequent_indent=f"{pad}# ", break_on_hyphens=False)
 
 
 def source_text(source: Csv | Parquet | Delta) -> str:
     """Write a source as it is said in definitions, defaults left out."""
     kind = type(source)
     defaults = msgspec.structs.asdict(kind(path=""))
-    said = {name: value for name, value in msgspec.structs.asdict(source).items()
-            if name != "path" and value != defaults[name]}  # fmt: skip
+    said = {
+        name: value
+        for name, value in msgspec.structs.asdict(source).items()
+        if name != "path" and value != defaults[name]
+    }
     words = [repr(source.path), *(f"{name}={value!r}" for name, value in said.items())]
     one_line = f"sources.{kind.__name__}({', '.join(words)})"
     if len(one_line) <= 90:
@@ -95,7 +98,11 @@ def source_text(source: Csv | Parquet | Delta) -> str:
 def _table(guess: TableGuess, goal: Target | None, recipe: Recipe) -> list[str]:
     given = guess.given
     lines = [f"{guess.name} = Table(", f"    {guess.name!r},"]
-    for said in (f"{guess.found.rows:,} rows, {given.frame.width - guess.numbered:,} columns", *given.says, *guess.found.says):
+    for said in (
+        f"{guess.found.rows:,} rows, {given.frame.width - guess.numbered:,} columns",
+        *given.says,
+        *guess.found.says,
+    ):
         lines += comment(said, indent=4)
     lines += [f"    source={source_text(given.source)},"]
     lines += comment(f"key: {guess.says['key']}", indent=4)
@@ -151,11 +158,21 @@ def _views(choice: Choice) -> list[str]:
     for said in choice.says:
         lines += ["", *comment(said)]
     for view in choice.windows:
-        lines += ["", *comment(view.says), f"{view.view} = FeatureView(", f"    {view.view!r},", f"    of={view.table},",
-                  f"    entity={view.entity!r},", "    features={"]  # fmt: skip
+        lines += [
+            "",
+            *comment(view.says),
+            f"{view.view} = FeatureView(",
+            f"    {view.view!r},",
+            f"    of={view.table},",
+            f"    entity={view.entity!r},",
+            "    features={",
+        ]
         lines += [*(f"        {name!r}: {said}," for name, said in view.features), "    },", ")", ""]
     if choice.features:
-        lines += ["", *comment("What a caller sends with each request, and the features made of it (SQL, in DuckDB's dialect).")]
+        lines += [
+            "",
+            *comment("What a caller sends with each request, and the features made of it (SQL, in DuckDB's dialect)."),
+        ]
         lines += ["at_request = FeatureView(", "    'at_request',", "    of=f.Request("]
         plain = all(each.isidentifier() and each.isascii() for each in choice.fields)
         fields = [f"{name}={kind!r}" if plain else f"{name!r}: {kind!r}" for name, kind in choice.fields.items()]
@@ -173,13 +190,17 @@ def _model(guess: TableGuess, goal: Target, choice: Choice, recipe: Recipe) -> l
     views = [*(each.view for each in choice.windows), *(["at_request"] if choice.features else [])]
     lines = ["", f"{recipe.name} = Model(", f"    {recipe.name!r},"]
     if guess.event_time is not None:
-        lines += comment("predicted for each row, decided when it happens; decide_at=\"...\" asks earlier", indent=4)
+        lines += comment('predicted for each row, decided when it happens; decide_at="..." asks earlier', indent=4)
     else:
-        lines += comment("predicted for each row; rows without time are parted into fit and judge by a hash of the key", indent=4)
+        lines += comment(
+            "predicted for each row; rows without time are parted into fit and judge by a hash of the key", indent=4
+        )
     lines += [f"    rows=Each({guess.name}),"]
     for said in goal.says:
         lines += comment(f"label: {said}", indent=4)
-    baseline = {"binary": "the share of true rows", "multiclass": "the share of each class"}.get(goal.task, "the median")
+    baseline = {"binary": "the share of true rows", "multiclass": "the share of each class"}.get(
+        goal.task, "the median"
+    )
     lines += [f"    label={goal.expression!r},", f"    features=[{', '.join(views)}],"]
     lines += [f"    estimator={recipe.estimator},"]
     lines += comment(f"a {goal.task} task; the baseline trained beside it is {baseline}; the goal decides", indent=4)
