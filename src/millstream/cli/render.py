@@ -350,7 +350,8 @@ def profile(record: dict[str, Any]) -> None:
     found = record["profile"]
     versions = f"{record['version_count']} version{'s' if record['version_count'] != 1 else ''}"
     say(
-        f"[bold]{record['table']}[/]@{record['version']}  {number(found['rows'])} rows, {len(found['columns'])} columns, {versions}"
+        f"[bold]{record['table']}[/]@{record['version']}  {number(found['rows'])} rows, "
+        f"{len(found['columns'])} columns, {versions}"
     )
     table(
         "column",

@@ -143,11 +143,10 @@ def formats_of(frame: pl.DataFrame) -> tuple[dict[str, tuple[str, ...]], list[st
 
 def _encoding(file: Path) -> str:
     """Return utf-8 where the whole file is, else the 8-bit encoding most often met."""
-    opened = gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")
     decoder = codecs.getincrementaldecoder("utf-8")()
     first = True
     try:
-        with opened as raw:
+        with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as raw:
             while chunk := raw.read(_CHUNK):
                 if first and chunk[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
                     return "utf-16"
