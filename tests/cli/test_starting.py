@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from millstream import training
 from millstream.cli.starting import Wishes, begin, design
 from millstream.cli.starting.names import renamed
 from millstream.errors import BadData, Conflict, MillstreamError, NotFound, UserError
@@ -309,7 +310,7 @@ def anything(draw):
 
 @given(anything())
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
-def test_any_frame_becomes_definitions_that_load_or_a_refusal(tmp_path_factory, made):
+def test_any_frame_becomes_definitions_that_load_and_train_or_a_refusal(tmp_path_factory, made):
     frame, label = made
     folder = tmp_path_factory.mktemp("any")
     try:
@@ -324,5 +325,13 @@ def test_any_frame_becomes_definitions_that_load_or_a_refusal(tmp_path_factory, 
         return
     with Project(folder / "project") as project:
         read = plan(project, record["model"])
-    assert len(read.columns) == record["features"] > 0
-    assert set(record["sample"]) == set(read.request_columns)
+        assert len(read.columns) == record["features"] > 0
+        assert set(record["sample"]) == set(read.request_columns)
+        try:
+            now = project.clock.now()
+            rows = training.build_set(read, project.lake.read, until=now, static_at=now)
+            tested = training.backtest(project.manifest.model(record["model"]), rows)
+        except MillstreamError as refused:
+            assert refused.expected or refused.do, str(refused)
+            return
+    assert tested.report.rows > 0
