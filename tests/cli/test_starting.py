@@ -146,6 +146,20 @@ def test_the_label_makes_the_task(tmp_path, values, expression, task):
         assert any("40 of 120 rows have no label" in each for each in record["said"])
 
 
+@pytest.mark.parametrize(
+    ("true_from", "true_to", "split"),
+    [(30, 120, "test='23d', folds=2"), (97, 120, "test='11d', folds=1"), (10, 88, "test='35d', folds=1")],
+)
+def test_both_classes_are_learnt_from_and_judged_on(tmp_path, true_from, true_to, split):
+    frame = {
+        "at": column(lambda each: DAY + timedelta(days=each)),
+        "x": column(number),
+        "y": column(lambda each: true_from <= each < true_to and each % 5 > 0),
+    }
+    _, written = guess(tmp_path, frame)
+    assert f"split=splits.Time({split})" in written.replace('"', "'")
+
+
 def test_rows_are_numbered_where_nothing_names_them(tmp_path):
     record, written = guess(tmp_path, {"x": column(lambda each: each % 5), "z": column(number), "y": column(answer)})
     (table,) = record["tables"]

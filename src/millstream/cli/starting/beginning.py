@@ -184,7 +184,7 @@ def _design(
     guess = with_checks(guess, [each for each in choice.fields if each != guess.event_time])
     taken = [guess.name, *(each.name for each in others), *(each.view for each in choice.windows), *names.TAKEN]
     name = names.of_table(goal.column, taken)
-    recipe = Recipe(name, imports, said, hold_out(guess, goal), delay, zone, assumed)
+    recipe = Recipe(name, imports, said, hold_out(guess, goal, delay=delay), delay, zone, assumed)
     return guess, goal, choice, recipe
 
 

@@ -289,15 +289,42 @@ def label_delay(guess: TableGuess) -> str:
     return next((each for each in ("1d", "1h", "1m") if span >= 30 * parse_duration(each)), "1s")
 
 
-def hold_out(guess: TableGuess, goal: Target) -> tuple[str, int] | None:
-    """Choose length and number of the hold-outs: about the last fifth of the rows, twice if the rest allows."""
+def hold_out(guess: TableGuess, goal: Target, *, delay: str) -> tuple[str, int] | None:
+    """Choose length and number of the hold-outs: the last fifth of the rows, twice if the rest allows.
+
+    Where one side would then hold one class only, a longer or shorter one is chosen.
+    """
     if guess.event_time is None:
         return None
-    labelled = guess.given.frame.filter(pl.col(goal.column).is_not_null())[guess.event_time]
-    end = span(labelled)[1]
-    start = span(labelled.sort().slice(int(0.8 * labelled.len())))[0]
-    length = (end - start).total_seconds()
+    labelled = guess.given.frame.filter(pl.col(goal.column).is_not_null()).sort(guess.event_time)
+    times = labelled[guess.event_time]
+    end = span(times)[1]
+    lengths = [
+        _length(end - span(times.slice(int(share * times.len())))[0]) for share in (0.8, 0.7, 0.6, 0.5, 0.9, 0.95)
+    ]
+    number, unit, seconds = next(
+        (each for each in lengths if goal.task == "regression" or _both_sides(labelled, goal, each, guess, delay)),
+        lengths[0],
+    )
+    before = times.filter(times < end - timedelta(seconds=2 * number * seconds))
+    enough = before.len() >= times.len() // 3 and number == lengths[0][0] and unit == lengths[0][1]
+    return f"{number}{unit}", 2 if enough else 1
+
+
+def _length(wanted: timedelta) -> tuple[int, str, int]:
+    """Write a length of time in whole units: their number, the unit, and its seconds."""
+    length = wanted.total_seconds()
     unit, seconds = next(((u, s) for u, s in (("d", 86_400), ("h", 3_600), ("m", 60)) if length >= 2 * s), ("s", 1))
-    number = max(1, math.ceil(length / seconds))
-    before = labelled.filter(labelled < end - timedelta(seconds=2 * number * seconds)).len()
-    return f"{number}{unit}", 2 if before >= labelled.len() // 3 else 1
+    return max(1, math.ceil(length / seconds)), unit, seconds
+
+
+def _both_sides(
+    labelled: pl.DataFrame, goal: Target, length: tuple[int, str, int], guess: TableGuess, delay: str
+) -> bool:
+    """Say whether more than one class is learnt from, and judged on."""
+    assert guess.event_time is not None
+    times = labelled[guess.event_time]
+    cut = span(times)[1] - timedelta(seconds=length[0] * length[2])
+    fit = labelled.filter(times + parse_duration(delay) <= cut)[goal.column]
+    test = labelled.filter(times > cut)[goal.column]
+    return min(fit.n_unique(), test.n_unique()) >= 2

@@ -207,7 +207,10 @@ def _model(guess: TableGuess, goal: Target, choice: Choice, recipe: Recipe) -> l
     lines += [f"    metrics={list(goal.metrics)!r},", f"    goal={goal.goal!r},"]
     if recipe.split is not None:
         test, folds = recipe.split
-        lines += comment(f"judged on the last {test} (about a fifth of the rows), as often as folds says", indent=4)
+        lines += comment(
+            f"judged on the last {test}, as often as folds says: a fifth of the rows if both sides hold both classes",
+            indent=4,
+        )
         lines += [f"    split=splits.Time(test={test!r}, folds={folds}),"]
     return [*lines, ")"]
 
