@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from millstream import training
 from millstream.cli.starting import Wishes, begin, design
 from millstream.cli.starting.names import renamed
 from millstream.errors import BadData, Conflict, MillstreamError, NotFound, UserError
@@ -84,12 +85,17 @@ def test_what_is_dishonest_is_not_made_and_said(tmp_path):
     )
     said = left_out(record)
     assert set(said) == {"ticket", "seen", "resolved_by", "y_reason", "code", "note", "always", "agent_id"}
-    assert {name for name, why in said.items() if why.startswith("LEAK?")} == {"seen", "resolved_by", "y_reason", "code"}
+    assert {name for name, why in said.items() if why.startswith("LEAK?")} == {
+        "seen",
+        "resolved_by",
+        "y_reason",
+        "code",
+    }
     (table,) = record["tables"]
     assert (table["key"], table["event_time"], table["timezone"]) == (["ticket"], "opened_at", "UTC")
     assert "times without a zone were read as UTC: --timezone says another" in record["said"]
     written = text(tmp_path)
-    assert "known_at={" in written and "\"y\": \"opened_at + interval '1 day'\"" in written
+    assert "known_at={" in written and '"y": "opened_at + interval \'1 day\'"' in written
     for name, why in said.items():
         assert f"#   {name}: {why[:40]}" in written
     with Project(tmp_path / "project") as project:
@@ -101,8 +107,14 @@ def test_what_is_dishonest_is_not_made_and_said(tmp_path):
 
 
 def test_a_person_overrules_a_guess(tmp_path):
-    frame = {"a_id": range(ROWS), "b": column(lambda each: f"b{each}"), "first": column(lambda each: DAY + timedelta(days=each)),
-             "second": column(lambda each: DAY + timedelta(days=each, hours=1)), "x": column(number), "y": column(answer)}  # fmt: skip
+    frame = {
+        "a_id": range(ROWS),
+        "b": column(lambda each: f"b{each}"),
+        "first": column(lambda each: DAY + timedelta(days=each)),
+        "second": column(lambda each: DAY + timedelta(days=each, hours=1)),
+        "x": column(number),
+        "y": column(answer),
+    }
     record = start(tmp_path, frame, key=("b",), time="second", timezone="Europe/Berlin")
     (table,) = record["tables"]
     assert (table["key"], table["event_time"], table["timezone"]) == (["b"], "second", "Europe/Berlin")
@@ -134,6 +146,20 @@ def test_the_label_makes_the_task(tmp_path, values, expression, task):
         assert any("40 of 120 rows have no label" in each for each in record["said"])
 
 
+@pytest.mark.parametrize(
+    ("true_from", "true_to", "split"),
+    [(30, 120, "test='23d', folds=2"), (97, 120, "test='11d', folds=1"), (10, 88, "test='35d', folds=1")],
+)
+def test_both_classes_are_learnt_from_and_judged_on(tmp_path, true_from, true_to, split):
+    frame = {
+        "at": column(lambda each: DAY + timedelta(days=each)),
+        "x": column(number),
+        "y": column(lambda each: true_from <= each < true_to and each % 5 > 0),
+    }
+    _, written = guess(tmp_path, frame)
+    assert f"split=splits.Time({split})" in written.replace('"', "'")
+
+
 def test_rows_are_numbered_where_nothing_names_them(tmp_path):
     record, written = guess(tmp_path, {"x": column(lambda each: each % 5), "z": column(number), "y": column(answer)})
     (table,) = record["tables"]
@@ -146,17 +172,24 @@ def test_odd_names_get_others_and_that_is_said(tmp_path):
     names = ["sp ace", 'qu"ote', "größe", "order", "価格", "Sp Ace", "label", "2nd", "__x", "true", "a\nb", "'; drop"]
     record = start(tmp_path, {each: column(number) for each in names} | {"Target?": column(answer)}, "Target?")
     assert record["tables"][0]["renamed"] == {
-        "sp ace": "sp_ace", 'qu"ote': "qu_ote", "Sp Ace": "sp_ace_2", "label": "label_", "2nd": "x_2nd", "__x": "x",
-        "a\nb": "a_b", "'; drop": "drop", "Target?": "target",
-    }  # fmt: skip
+        "sp ace": "sp_ace",
+        'qu"ote': "qu_ote",
+        "Sp Ace": "sp_ace_2",
+        "label": "label_",
+        "2nd": "x_2nd",
+        "__x": "x",
+        "a\nb": "a_b",
+        "'; drop": "drop",
+        "Target?": "target",
+    }
     assert record["features"] == len(names)
     assert (record["model"], record["label"]) == ("target", "target = 'yes'")
 
 
 def test_several_files_are_several_tables(tmp_path):
-    pl.DataFrame({"shop": [f"s{each}" for each in range(6)], "region": list("nnssew"), "area": [10.5, 20, 30, 40, 50, 60]}).write_csv(
-        tmp_path / "shops.csv"
-    )
+    pl.DataFrame(
+        {"shop": [f"s{each}" for each in range(6)], "region": list("nnssew"), "area": [10.5, 20, 30, 40, 50, 60]}
+    ).write_csv(tmp_path / "shops.csv")
     pl.DataFrame(
         {
             "day": [date(2024, 1, 1) + timedelta(days=each // 6) for each in range(360)],
@@ -196,7 +229,11 @@ RAW = {
     "only_names.csv": (b"x,y\n", BadData, "no rows"),
     "twice.csv": (b"x,x,y\n1,2,3\n", BadData, "two columns called 'x'"),
     "one_class.csv": (b"x,y\n" + b"1,yes\n" * 50, BadData, "one class only"),
-    "three_rows.csv": (b"x,y\n" + b"".join(b"%d,%s\n" % (n * n % 97, b"no" if n > 2 else b"yes") for n in range(99)), BadData, "3 rows of its rarer class"),
+    "three_rows.csv": (
+        b"x,y\n" + b"".join(b"%d,%s\n" % (n * n % 97, b"no" if n > 2 else b"yes") for n in range(99)),
+        BadData,
+        "3 rows of its rarer class",
+    ),
     "few.csv": (b"x,y\n1,2\n2,3\n", BadData, "in 2 of 2 rows"),
     "no_label.csv": (b"x,yy\n1,2\n", NotFound, "no column 'y' to predict"),
     "nothing_else.csv": (b"y\n" + b"1\n2\n3\n" * 20, BadData, "can be a feature"),
@@ -205,7 +242,7 @@ RAW = {
     "picture.png": (b"\x89PNG", BadData, "of no kind that can be read"),
     "broken.parquet": (b"PAR1nonsense", BadData, "is not Parquet"),
     "no_zip.csv.gz": (b"x,y\n1,2\n", BadData, "is not a gzip file"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", RAW)
@@ -267,9 +304,9 @@ CELLS = [
     st.datetimes(datetime(2001, 1, 1), datetime(2024, 1, 1)).map(lambda each: each.replace(microsecond=0)),
     st.just("7"),
 ]
-NAMES = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\r\n\0"), min_size=1, max_size=8).filter(
-    lambda each: each.strip() == each and not each.replace(".", "").replace(",", "").isdigit()
-)
+NAMES = st.text(
+    st.characters(blacklist_categories=("Cs",), blacklist_characters="\r\n\0"), min_size=1, max_size=8
+).filter(lambda each: each.strip() == each and not each.replace(".", "").replace(",", "").isdigit())
 
 
 @st.composite
@@ -287,16 +324,28 @@ def anything(draw):
 
 @given(anything())
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
-def test_any_frame_becomes_definitions_that_load_or_a_refusal(tmp_path_factory, made):
+def test_any_frame_becomes_definitions_that_load_and_train_or_a_refusal(tmp_path_factory, made):
     frame, label = made
     folder = tmp_path_factory.mktemp("any")
     try:
-        record = start(folder, {name: [None if each is None else str(each) for each in cells] for name, cells in frame.items()}, label)
+        record = start(
+            folder,
+            {name: [None if each is None else str(each) for each in cells] for name, cells in frame.items()},
+            label,
+        )
     except MillstreamError as refused:
         assert refused.expected or refused.do, str(refused)
         assert not (folder / "project").exists()
         return
     with Project(folder / "project") as project:
         read = plan(project, record["model"])
-    assert len(read.columns) == record["features"] > 0
-    assert set(record["sample"]) == set(read.request_columns)
+        assert len(read.columns) == record["features"] > 0
+        assert set(record["sample"]) == set(read.request_columns)
+        try:
+            now = project.clock.now()
+            rows = training.build_set(read, project.lake.read, until=now, static_at=now)
+            tested = training.backtest(project.manifest.model(record["model"]), rows)
+        except MillstreamError as refused:
+            assert refused.expected or refused.do, str(refused)
+            return
+    assert tested.report.rows > 0

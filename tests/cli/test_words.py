@@ -79,6 +79,11 @@ BAD = {
     ("sql", "select 1 as n from planes", "--csv", "x.csv", "--parquet", "x.parquet"): (2, "expected: one of them"),
     ("monitor", "lat"): (3, "did you mean 'late'?"),
     ("init", ".", "--example", "flight"): (3, "did you mean 'flights'?"),
+    ("init", "new", "--from", "rows.csv"): (2, "--label COLUMN"),
+    ("init", "new", "--label", "y"): (2, "--from FILE"),
+    ("init", "new", "--from", "rows.csv", "--label", "y"): (3, "there is no file rows.csv"),
+    ("profile", "flight"): (3, "did you mean 'flights'?"),
+    ("profile", "planes", "--label", "year_"): (3, "did you mean 'year'?"),
     ("demo", "--until", "soon"): (2, "'soon' is not a day"),
     ("demo", "--until", "2015-01-01"): (2, "2013-02-02 to 2013-12-31"),
     ("statu",): (2, "Did you mean 'status'?"),
@@ -119,6 +124,7 @@ JSON = [
     ("sql", "select carrier, arrived_at from flights limit 2"),
     ("lab",),
     ("mlflow",),
+    ("profile", "schedule", "--label", "distance"),
     ("reject", "2", "-m", "no better"),
     ("release", "late"),
     ("approve", "-m", "fresher"),
@@ -142,6 +148,7 @@ def test_every_command_speaks_json(served):
     assert len(said["ready"]["points"]) == 8
     assert said["sql"]["columns"] == ["carrier", "arrived_at"]
     assert said["score"]["rows"] > 800
+    assert said["profile"]["profile"]["keys"] == [["flight_id"]]
     assert set(COMMANDS) - set(said) == {"demo", "init", "retrain", "serve", "up", "why"}
 
 
@@ -152,6 +159,7 @@ def test_every_command_speaks_to_people_too(served):
         ("audit", "late@1"): "Which data?",
         ("verify",): "ledger:",
         ("sql", "select count(*) as n from planes"): "3322",
+        ("profile", "planes"): "manufacturer",
         ("check",): "nothing arrived",
         ("decision", "1"): "What changes, and for whom?",
         ("decisions",): "approved by ada",

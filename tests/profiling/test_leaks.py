@@ -81,4 +81,6 @@ def test_times_after_the_event():
 def test_unlabelled_rows_and_few_rows_are_borne():
     frame = pl.DataFrame({"y": [True, None, False], "z": [1, 2, 3]})
     assert suspects(frame, "y") == ()
-    assert suspects(pl.DataFrame({"y": [None] * 50, "z": range(50)}, schema={"y": pl.Boolean, "z": pl.Int64}), "y") == ()
+    assert (
+        suspects(pl.DataFrame({"y": [None] * 50, "z": range(50)}, schema={"y": pl.Boolean, "z": pl.Int64}), "y") == ()
+    )

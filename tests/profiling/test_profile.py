@@ -65,8 +65,13 @@ def test_names_are_read_as_people_write_them():
 def test_a_key_is_a_column_named_so_else_a_pair_else_none():
     frame = pl.DataFrame({"lucky": [each * 37 % 101 for each in range(100)], "order_id": range(100)})
     assert profile(frame).keys[0] == ("order_id",)
-    pair = pl.DataFrame({"shop": ["a", "b"] * 30, "day": [date(2024, 1, 1) + timedelta(days=each // 2) for each in range(60)],
-                         "sales": [each % 7 for each in range(60)]})  # fmt: skip
+    pair = pl.DataFrame(
+        {
+            "shop": ["a", "b"] * 30,
+            "day": [date(2024, 1, 1) + timedelta(days=each // 2) for each in range(60)],
+            "sales": [each % 7 for each in range(60)],
+        }
+    )
     assert profile(pair).keys == (("shop", "day"),)
     assert profile(pl.DataFrame({"x": [1, 1, 2], "y": [0.1, 0.2, 0.3]})).keys == ()
 

@@ -54,7 +54,9 @@ def test_numbers_with_separators(tmp_path, texts, numbers):
     assert any("numbers with" in each for each in says)
 
 
-@pytest.mark.parametrize("texts", [["1.234", "12.5", "3"], ["1,2,3", "4,5", "6"], ["192.168.1.1", "10.0.0.1", "8.8.8.8"]])
+@pytest.mark.parametrize(
+    "texts", [["1.234", "12.5", "3"], ["1,2,3", "4,5", "6"], ["192.168.1.1", "10.0.0.1", "8.8.8.8"]]
+)
 def test_what_is_no_such_number_stays(tmp_path, texts):
     source, _, _ = taken(tmp_path, "k,n\n" + "".join(f'r{each},"{text}"\n' for each, text in enumerate(texts)))
     assert source.numbers == ()
@@ -95,7 +97,9 @@ def test_times_with_and_without_a_zone_are_not_mixed(tmp_path):
 
 
 def test_numbers_are_times_only_where_they_are_named_so(tmp_path):
-    source, frame, _ = taken(tmp_path, "created_ts,price,ms_at\n1700000000,1700000000,1700000000123\n1700000060,1,1700000000124\n")
+    source, frame, _ = taken(
+        tmp_path, "created_ts,price,ms_at\n1700000000,1700000000,1700000000123\n1700000060,1,1700000000124\n"
+    )
     assert source.times == {"created_ts": ("epoch_s",), "ms_at": ("epoch_ms",)}
     assert frame["created_ts"][1] == datetime(2023, 11, 14, 22, 14, 20, tzinfo=UTC)
 
@@ -117,7 +121,9 @@ def test_gzip_quotes_in_names_renames_and_row_numbers(tmp_path):
 
 
 def test_parquet_dates_become_instants(tmp_path):
-    pl.DataFrame({"d": ["2024-01-05"], "n": [1]}).with_columns(pl.col("d").str.to_date()).write_parquet(tmp_path / "in.pq")
+    pl.DataFrame({"d": ["2024-01-05"], "n": [1]}).with_columns(pl.col("d").str.to_date()).write_parquet(
+        tmp_path / "in.pq"
+    )
     frame = back(tmp_path, Parquet("in.pq", times={"d": ("date",)}, rename={"n": "number"}))
     assert frame.to_dicts() == [{"d": datetime(2024, 1, 5), "number": 1}]
 
@@ -144,7 +150,9 @@ def test_a_file_that_is_not_there_names_what_is(tmp_path):
         sniff(tmp_path / "order.csv", path="order.csv")
 
 
-@given(st.lists(st.tuples(st.floats(-1e6, 1e6).map(lambda each: round(each, 2)), st.booleans()), min_size=2, max_size=20))
+@given(
+    st.lists(st.tuples(st.floats(-1e6, 1e6).map(lambda each: round(each, 2)), st.booleans()), min_size=2, max_size=20)
+)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_european_numbers_come_back_as_they_were(tmp_path, rows):
     def write(value: float, grouped: bool) -> str:

@@ -478,14 +478,31 @@ def profile(record: dict[str, Any]) -> None:
     found = record["profile"]
     versions = f"{record['version_count']} version{'s' if record['version_count'] != 1 else ''}"
     say(
-        f"[bold]{record['table']}[/]@{record['version']}  {number(found['rows'])} rows, {len(found['columns'])} columns, {versions}"
+        f"[bold]{record['table']}[/]@{record['version']}  {number(found['rows'])} rows, "
+        f"{len(found['columns'])} columns, {versions}"
     )
     table(
-        "column", "type", "empty", "different", "from", "to", "values",
-        rows=[(escape(each["name"]), each["kind"], f"{each['nulls'] / max(each['rows'], 1):.0%}", number(each["distinct"]),
-               _end(each["low"]), _end(each["high"]), _shown_values(each)) for each in found["columns"][:_MOST_COLUMNS]],
+        "column",
+        "type",
+        "empty",
+        "different",
+        "from",
+        "to",
+        "values",
+        rows=[
+            (
+                escape(each["name"]),
+                each["kind"],
+                f"{each['nulls'] / max(each['rows'], 1):.0%}",
+                number(each["distinct"]),
+                _end(each["low"]),
+                _end(each["high"]),
+                _shown_values(each),
+            )
+            for each in found["columns"][:_MOST_COLUMNS]
+        ],
         right={2, 3},
-    )  # fmt: skip
+    )
     if len(found["columns"]) > _MOST_COLUMNS:
         say(f"[dim]and {len(found['columns']) - _MOST_COLUMNS:,} more columns: --json or --html[/]")
     for said in remarks(record):

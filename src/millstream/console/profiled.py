@@ -19,11 +19,13 @@ _STYLE = """
 body { margin: 0; font: 15px/1.5 system-ui, "Segoe UI", "Noto Sans", sans-serif; color: var(--ink);
   background: var(--paper); font-variant-numeric: tabular-nums; }
 header, main { max-width: 1220px; margin-inline: auto; padding: 20px; }
-h1 { font-size: 1.7rem; margin: 0; letter-spacing: -.015em; } h2 { font-size: 1.05rem; margin: 0; overflow-wrap: anywhere; }
+h1 { font-size: 1.7rem; margin: 0; letter-spacing: -.015em; }
+h2 { font-size: 1.05rem; margin: 0; overflow-wrap: anywhere; }
 .soft { color: var(--soft); } .small { font-size: .85rem; }
 dl { display: flex; flex-wrap: wrap; gap: 8px 28px; margin: 14px 0 0; } dt { color: var(--soft); font-size: .8rem; }
 dd { margin: 0; font-size: 1.15rem; font-weight: 650; }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: 14px; padding: 14px 18px; margin-bottom: 14px; }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: 14px;
+  padding: 14px 18px; margin-bottom: 14px; }
 .card ul { margin: .3rem 0 0; padding-left: 1.2rem; }
 .warned { border-color: var(--warn); } .warn { color: var(--warn); font-weight: 600; }
 .columns { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 23rem), 1fr)); gap: 14px; }
@@ -32,7 +34,8 @@ dd { margin: 0; font-size: 1.15rem; font-weight: 650; }
 .kind { color: var(--soft); font-size: .8rem; border: 1px solid var(--line); border-radius: 99px; padding: 0 9px; }
 svg.bars { width: 100%; height: 76px; display: block; margin-top: 4px; } svg.bars rect { fill: var(--water); }
 .ends { display: flex; justify-content: space-between; color: var(--soft); font-size: .8rem; }
-table { width: 100%; border-collapse: collapse; font-size: .85rem; } td { padding: 1px 8px 1px 0; overflow-wrap: anywhere; }
+table { width: 100%; border-collapse: collapse; font-size: .85rem; }
+td { padding: 1px 8px 1px 0; overflow-wrap: anywhere; }
 td:last-child { text-align: right; padding-right: 0; white-space: nowrap; } td.bar { width: 40%; }
 td.bar i { display: block; height: 9px; border-radius: 3px; background: var(--water); min-width: 1px; }
 .filled { height: 6px; border-radius: 3px; background: var(--line); overflow: hidden; }
@@ -60,7 +63,8 @@ def page(record: Mapping[str, Any]) -> str:
         Markup(
             '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
             "<title>{name}</title><style>{style}</style><header><h1>{name}</h1>"
-            '<p class="soft">{about}</p>{facts}</header><main>{said}<div class="columns">{cards}</div>{more}</main></html>'
+            '<p class="soft">{about}</p>{facts}</header><main>{said}'
+            '<div class="columns">{cards}</div>{more}</main></html>'
         ).format(
             name=f"{record['table']}@{record['version']}",
             style=Markup(_STYLE),
@@ -166,8 +170,10 @@ def _column(column: Mapping[str, Any], suspect: str | None) -> Markup:
 
 def _ends(column: Mapping[str, Any]) -> list[str]:
     """Write the smallest and largest value; times are in UTC."""
-    return [str(column[each]).removesuffix("+00:00").removesuffix(":00") if column["kind"] == "time" else column[each]
-            for each in ("low", "high")]  # fmt: skip
+    return [
+        str(column[each]).removesuffix("+00:00").removesuffix(":00") if column["kind"] == "time" else column[each]
+        for each in ("low", "high")
+    ]
 
 
 def _middle(column: Mapping[str, Any]) -> str:
@@ -187,7 +193,8 @@ def _bars(bars: Sequence[Mapping[str, Any]], name: str) -> Markup:
         if (height := max(100 * each["rows"] / most, 1.5 if each["rows"] else 0))
     )
     return Markup(
-        '<svg class="bars" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="Histogram of {}">{}</svg>'
+        '<svg class="bars" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img"'
+        ' aria-label="Histogram of {}">{}</svg>'
     ).format(name, drawn)
 
 

@@ -18,8 +18,27 @@ NEAR_CONSTANT = 0.995
 _FAR = 10
 NEAR_UNIQUE = 0.5
 """A text of which more than this share of values differ names rows rather than describing them."""
-_ID_WORDS = {"id", "ids", "uuid", "guid", "key", "nr", "no", "num", "number", "code", "index", "idx", "ref", "rownum",
-             "serial", "ticket", "name", "email", "phone"}  # fmt: skip
+_ID_WORDS = {
+    "id",
+    "ids",
+    "uuid",
+    "guid",
+    "key",
+    "nr",
+    "no",
+    "num",
+    "number",
+    "code",
+    "index",
+    "idx",
+    "ref",
+    "rownum",
+    "serial",
+    "ticket",
+    "name",
+    "email",
+    "phone",
+}
 _SURE_IDS = {"id", "uuid", "guid", "key", "index", "idx", "rownum", "serial", "ref", "nr"}
 
 
@@ -62,10 +81,8 @@ def columns(frame: pl.DataFrame) -> tuple[Column, ...]:
     frame = frame.with_columns(
         pl.col(name).cast(pl.String) for name, kind in frame.schema.items() if kind_of(kind) == "text"
     ).with_columns(
-        pl.when(pl.col(name).is_finite()).then(pl.col(name))
-        for name, kind in frame.schema.items()
-        if kind.is_float()
-    )  # fmt: skip
+        pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name, kind in frame.schema.items() if kind.is_float()
+    )
     countable = [name for name, kind in frame.schema.items() if kind_of(kind) != "other"]
     nulls = frame.null_count().row(0, named=True)
     distinct = frame.select(pl.col(countable).drop_nulls().n_unique()).row(0, named=True) if countable else {}
@@ -106,15 +123,19 @@ def _spread(present: pl.Series, kind: Kind) -> Mapping[str, Any]:
         found = np.quantile(values, SHARES)
         quantiles = {f"{share:g}": float(value) for share, value in zip(SHARES, found, strict=True)}
         return {
-            "low": figure(float(values.min())), "high": figure(float(values.max())), "mean": float(values.mean()),
-            "quantiles": quantiles, "bars": _whole_bars(values) if kind == "integer" else _bars(values, figure),
-        }  # fmt: skip
+            "low": figure(float(values.min())),
+            "high": figure(float(values.max())),
+            "mean": float(values.mean()),
+            "quantiles": quantiles,
+            "bars": _whole_bars(values) if kind == "integer" else _bars(values, figure),
+        }
     if kind in ("time", "date"):
         instants = present.cast(pl.Datetime("us")).to_physical()
         return {
-            "low": str(present.min()), "high": str(present.max()),
+            "low": str(present.min()),
+            "high": str(present.max()),
             "bars": _bars(instants.cast(pl.Float64).to_numpy(), _day),
-        }  # fmt: skip
+        }
     return {}
 
 

@@ -23,8 +23,24 @@ ALMOST = 0.99
 LATER_SHARE = 0.1
 _ROWS = 50_000
 _FEWEST = 10
-_AFTERWARDS = {"after", "end", "ended", "closed", "resolved", "outcome", "completed", "finished", "cancelled", "canceled",
-               "final", "result", "returned", "delivered", "resolution", "settled"}  # fmt: skip
+_AFTERWARDS = {
+    "after",
+    "end",
+    "ended",
+    "closed",
+    "resolved",
+    "outcome",
+    "completed",
+    "finished",
+    "cancelled",
+    "canceled",
+    "final",
+    "result",
+    "returned",
+    "delivered",
+    "resolution",
+    "settled",
+}
 _Codes: TypeAlias = npt.NDArray[np.int64]
 _Numbers: TypeAlias = npt.NDArray[np.float64]
 
@@ -127,7 +143,7 @@ class _Target:
 
     def _same(self, groups: _Codes) -> bool:
         pairs = np.unique(np.stack([groups, self.codes]), axis=1).shape[1]
-        return pairs == self.classes == np.unique(groups).size
+        return bool(pairs == self.classes == np.unique(groups).size)
 
     def _means(self, bins: _Codes, values: _Numbers) -> _Numbers:
         """Predict held-out rows by the mean of their bin among the others."""

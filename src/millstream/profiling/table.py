@@ -17,8 +17,27 @@ SAMPLE = 1_000_000
 _FEW = 8
 _KEY_LENGTH = 64
 _EVENT_WORDS = {"time", "at", "timestamp", "ts", "date", "day", "datetime", "when", "hour", "created", "event"}
-_LATE_WORDS = {"updated", "modified", "closed", "end", "ended", "finished", "resolved", "arrival", "arrived", "after",
-               "deleted", "cancelled", "canceled", "completed", "delivered", "returned", "birth", "born", "dob"}  # fmt: skip
+_LATE_WORDS = {
+    "updated",
+    "modified",
+    "closed",
+    "end",
+    "ended",
+    "finished",
+    "resolved",
+    "arrival",
+    "arrived",
+    "after",
+    "deleted",
+    "cancelled",
+    "canceled",
+    "completed",
+    "delivered",
+    "returned",
+    "birth",
+    "born",
+    "dob",
+}
 
 
 def profile(frame: pl.DataFrame, *, key: Sequence[str] = (), event_time: str | None = None) -> TableProfile:
@@ -88,9 +107,12 @@ def _pairs(frame: pl.DataFrame, can: Iterable[Column], times: Sequence[str]) -> 
     who = [each for each in can if each.name not in times and each.kind in ("integer", "text") and each.distinct > 1]
     who.sort(key=lambda each: (not named_like_id(each.name), each.kind != "text", each.distinct))
     partners = [each for each in times if frame[each].null_count() == 0]
-    tried = [(each.name, at) for each in who[:_FEW] for at in partners[:2]]
-    tried += [(a.name, b.name) for a, b in itertools.combinations(who[:_FEW], 2)
-              if named_like_id(a.name) and named_like_id(b.name)]  # fmt: skip
+    tried: list[tuple[str, ...]] = [(each.name, at) for each in who[:_FEW] for at in partners[:2]]
+    tried += [
+        (a.name, b.name)
+        for a, b in itertools.combinations(who[:_FEW], 2)
+        if named_like_id(a.name) and named_like_id(b.name)
+    ]
     distinct = {each: frame[each].n_unique() for each in {name for pair in tried for name in pair}}
     return [
         pair

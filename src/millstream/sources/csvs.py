@@ -18,9 +18,14 @@ INFER_ROWS = 100_000
 
 
 def read_csv(
-    file: Path, source: Csv, *, kinds: Mapping[str, pl.DataType], where: str, as_text: bool = False,
+    file: Path,
+    source: Csv,
+    *,
+    kinds: Mapping[str, pl.DataType],
+    where: str,
+    as_text: bool = False,
     rows: int | None = None,
-) -> pl.DataFrame:  # fmt: skip
+) -> pl.DataFrame:
     """Read a file as its source says, columns of ``numbers`` and ``times`` still as text.
 
     Parameters
@@ -82,9 +87,10 @@ def header(file: Path, source: Csv, *, where: str) -> list[str]:
     except (UnicodeDecodeError, csv.Error, gzip.BadGzipFile, EOFError, OSError) as wrong:
         expected = "UTF-8 text" if _plain(source) else f"{source.encoding} text"
         raise BadData(
-            f"{file} of {where} is not CSV: {wrong}", expected=expected,
+            f"{file} of {where} is not CSV: {wrong}",
+            expected=expected,
             do="sources.Csv(..., encoding='cp1252') for text of an older system",
-        ) from None  # fmt: skip
+        ) from None
     except LookupError:
         raise BadData(f"there is no encoding {source.encoding!r}", expected="utf-8, cp1252, latin-1 ...") from None
     if not names:
@@ -110,9 +116,14 @@ def _content(file: Path, source: Csv) -> Path | io.BytesIO:
 
 
 def _parse(
-    content: Path | io.BytesIO, source: Csv, kinds: Mapping[str, pl.DataType], infer: int | None, *, as_text: bool,
+    content: Path | io.BytesIO,
+    source: Csv,
+    kinds: Mapping[str, pl.DataType],
+    infer: int | None,
+    *,
+    as_text: bool,
     rows: int | None,
-) -> pl.DataFrame:  # fmt: skip
+) -> pl.DataFrame:
     if isinstance(content, io.BytesIO):
         content.seek(0)
     return pl.read_csv(

@@ -30,8 +30,23 @@ _STYLES = ((".", ","), (",", "."), (".", "'"), (",", " "), (",", "\u00a0"), (","
 _PLAIN = r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"
 _DAY_DIGITS = r"^(19|20)\d{6}$"
 _DIGITS = r"^[-+]?\d[\d.,' \u00a0\u202f]*([eE][-+]?\d+)?$"
-_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y%m%d", "%d %b %Y", "%b %d, %Y",
-         "%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%d-%b-%Y", "%d %B %Y", "%B %d, %Y")  # fmt: skip
+_DAYS = (
+    "%Y-%m-%d",
+    "%Y/%m/%d",
+    "%d.%m.%Y",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d-%m-%Y",
+    "%Y%m%d",
+    "%d %b %Y",
+    "%b %d, %Y",
+    "%d.%m.%y",
+    "%m/%d/%y",
+    "%d/%m/%y",
+    "%d-%b-%Y",
+    "%d %B %Y",
+    "%B %d, %Y",
+)
 _CLOCKS = (
     "",
     " %H:%M:%S",
@@ -128,11 +143,10 @@ def formats_of(frame: pl.DataFrame) -> tuple[dict[str, tuple[str, ...]], list[st
 
 def _encoding(file: Path) -> str:
     """Return utf-8 where the whole file is, else the 8-bit encoding most often met."""
-    opened = gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")
     decoder = codecs.getincrementaldecoder("utf-8")()
     first = True
     try:
-        with opened as raw:
+        with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as raw:
             while chunk := raw.read(_CHUNK):
                 if first and chunk[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
                     return "utf-16"
@@ -196,8 +210,10 @@ def _numbers(texts: pl.DataFrame, source: Csv) -> Csv:
         column = texts[name].drop_nulls().unique().str.strip_chars()
         if not column.is_empty() and column.head(100).str.contains(_DIGITS).all():
             odd[name] = column
-    fits = {style: [name for name, column in odd.items() if column.str.contains(_written(*style)).all()]
-            for style in _STYLES}  # fmt: skip
+    fits = {
+        style: [name for name, column in odd.items() if column.str.contains(_written(*style)).all()]
+        for style in _STYLES
+    }
     decimal, thousands = max(_STYLES, key=lambda style: len(fits[style]))
     chosen = fits[decimal, thousands]
     if not chosen:

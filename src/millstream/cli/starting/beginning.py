@@ -108,8 +108,11 @@ def begin_empty(folder: Path) -> dict[str, Any]:
 
     folder = folder.expanduser()
     refuse_full(folder)
-    return {"model": MODEL, "said": ["the data are generated: no conclusion about the world follows from them"],
-            **write(folder, files(), model=MODEL, message="Start")}  # fmt: skip
+    return {
+        "model": MODEL,
+        "said": ["the data are generated: no conclusion about the world follows from them"],
+        **write(folder, files(), model=MODEL, message="Start"),
+    }
 
 
 def refuse_full(folder: Path) -> None:
@@ -140,8 +143,12 @@ def write(folder: Path, files: dict[str, str], *, model: str, message: str) -> d
         if new:
             folder.rmdir()
         raise
-    failed = [f"{report['table']}: {each['says']}" for report in checked["reports"]
-              for each in report["results"] if not each["ok"]]  # fmt: skip
+    failed = [
+        f"{report['table']}: {each['says']}"
+        for report in checked["reports"]
+        for each in report["results"]
+        if not each["ok"]
+    ]
     return {
         "folder": str(folder.resolve()),
         "git": commit(folder, message),
@@ -177,7 +184,7 @@ def _design(
     guess = with_checks(guess, [each for each in choice.fields if each != guess.event_time])
     taken = [guess.name, *(each.name for each in others), *(each.view for each in choice.windows), *names.TAKEN]
     name = names.of_table(goal.column, taken)
-    recipe = Recipe(name, imports, said, hold_out(guess, goal), delay, zone, assumed)
+    recipe = Recipe(name, imports, said, hold_out(guess, goal, delay=delay), delay, zone, assumed)
     return guess, goal, choice, recipe
 
 
@@ -212,8 +219,10 @@ def _sample(guess: TableGuess, choice: Choice) -> str:
     """Write the last row as a caller would send it."""
     wanted = dict.fromkeys([*guess.key, *(each.entity for each in choice.windows), *choice.fields])
     row = guess.given.frame.select(list(wanted)).tail(1).row(0, named=True)
-    plain = {name: value if value is None or isinstance(value, bool | int | float | str) else value.isoformat()
-             for name, value in row.items()}  # fmt: skip
+    plain = {
+        name: value if value is None or isinstance(value, bool | int | float | str) else value.isoformat()
+        for name, value in row.items()
+    }
     return json.dumps(plain, ensure_ascii=False)
 
 

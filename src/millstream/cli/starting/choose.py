@@ -10,7 +10,7 @@ from datetime import timedelta
 import polars as pl
 
 from millstream.cli.starting import names
-from millstream.cli.starting.guess import TableGuess
+from millstream.cli.starting.guess import TableGuess, span
 from millstream.cli.starting.target import Target
 from millstream.profiling import Column, Suspect, suspects
 from millstream.types import DType, parse_duration
@@ -85,8 +85,9 @@ def choose(guess: TableGuess, goal: Target, others: Sequence[TableGuess], *, lin
         How long after its row a label is taken to be known.
     """
     frame, schema = guess.given.frame, guess.given.schema
-    suspected = {each.column: each for each in suspects(frame.drop(_numbering(guess)), goal.column,
-                                                        event_time=guess.event_time)}  # fmt: skip
+    suspected = {
+        each.column: each for each in suspects(frame.drop(_numbering(guess)), goal.column, event_time=guess.event_time)
+    }
     usable: list[Column] = []
     left_out: list[LeftOut] = []
     for column in guess.found.columns:
@@ -188,8 +189,11 @@ def _past(guess: TableGuess, goal: Target, suspected: dict[str, Suspect], *, del
     if guess.event_time is None or goal.task == "multiclass":
         return []
     span = _span(guess.given.frame[guess.event_time])
-    lengths = [each for each in ("28d", "7d", "1d") if parse_duration(each) * 4 <= span
-               and parse_duration(each) > 2 * parse_duration(delay)][:2]  # fmt: skip
+    lengths = [
+        each
+        for each in ("28d", "7d", "1d")
+        if parse_duration(each) * 4 <= span and parse_duration(each) > 2 * parse_duration(delay)
+    ][:2]
     if not lengths:
         return []
     made = []
@@ -226,32 +230,55 @@ def _looked_up(guess: TableGuess, others: Sequence[TableGuess]) -> list[Windows]
     mine = guess.given.schema
     for other in others:
         theirs = other.given.schema
-        shared = [name for name in theirs if name in mine and theirs[name] == mine[name]
-                  and name not in (guess.event_time, other.event_time) and theirs[name] in ("varchar", "bigint")]  # fmt: skip
+        shared = [
+            name
+            for name in theirs
+            if name in mine
+            and theirs[name] == mine[name]
+            and name not in (guess.event_time, other.event_time)
+            and theirs[name] in ("varchar", "bigint")
+        ]
         by_key = [name for name in shared if other.key == (name,)]
         entity = next(
             iter([*by_key, *(name for name in shared if other.found.column(name).role == "id"), *shared]), None
         )
         if entity is None or (other.event_time is None and not by_key):
             continue
-        usable = [each for each in other.found.columns if each.role == "usable" and each.name != entity
-                  and theirs[each.name] in _REQUEST and (each.kind != "text" or each.distinct <= _MOST_TEXTS)][:12]  # fmt: skip
-        features = [(names.plain(each.name, fallback=f"value_{place}"), f"f.last({names.sql(each.name, theirs)!r})")
-                    for place, each in enumerate(usable, start=1)]  # fmt: skip
+        usable = [
+            each
+            for each in other.found.columns
+            if each.role == "usable"
+            and each.name != entity
+            and theirs[each.name] in _REQUEST
+            and (each.kind != "text" or each.distinct <= _MOST_TEXTS)
+        ][:12]
+        features = [
+            (names.plain(each.name, fallback=f"value_{place}"), f"f.last({names.sql(each.name, theirs)!r})")
+            for place, each in enumerate(usable, start=1)
+        ]
         if other.event_time is not None:
             features.append(("rows_7d", "f.count(over='7d')"))
         if features:
-            unique = {names.apart(name, [one for one, _ in features[:place]]): said
-                      for place, (name, said) in enumerate(features)}  # fmt: skip
+            unique = {
+                names.apart(name, [one for one, _ in features[:place]]): said
+                for place, (name, said) in enumerate(features)
+            }
             says = f"{other.name} has the column {entity} too: the last row of it that was known"
-            made.append(Windows(names.apart(f"{other.name}_of_{names.plain(entity, fallback='row')}", []), other.name, entity,
-                                tuple(unique.items()), says))  # fmt: skip
+            made.append(
+                Windows(
+                    names.apart(f"{other.name}_of_{names.plain(entity, fallback='row')}", []),
+                    other.name,
+                    entity,
+                    tuple(unique.items()),
+                    says,
+                )
+            )
     return made
 
 
 def _span(times: pl.Series) -> timedelta:
-    low, high = times.min(), times.max()
-    return high - low if low is not None and high is not None else timedelta(0)  # type: ignore[operator, return-value]
+    low, high = span(times)
+    return high - low
 
 
 def label_delay(guess: TableGuess) -> str:
@@ -262,14 +289,42 @@ def label_delay(guess: TableGuess) -> str:
     return next((each for each in ("1d", "1h", "1m") if span >= 30 * parse_duration(each)), "1s")
 
 
-def hold_out(guess: TableGuess, goal: Target) -> tuple[str, int] | None:
-    """Choose length and number of the hold-outs: about the last fifth of the rows, twice if the rest allows."""
+def hold_out(guess: TableGuess, goal: Target, *, delay: str) -> tuple[str, int] | None:
+    """Choose length and number of the hold-outs: the last fifth of the rows, twice if the rest allows.
+
+    Where one side would then hold one class only, a longer or shorter one is chosen.
+    """
     if guess.event_time is None:
         return None
-    labelled = guess.given.frame.filter(pl.col(goal.column).is_not_null())[guess.event_time]
-    start, end = labelled.quantile(0.8), labelled.max()
-    length = (end - start).total_seconds()  # type: ignore[operator, union-attr]
+    labelled = guess.given.frame.filter(pl.col(goal.column).is_not_null()).sort(guess.event_time)
+    times = labelled[guess.event_time]
+    end = span(times)[1]
+    lengths = [
+        _length(end - span(times.slice(int(share * times.len())))[0]) for share in (0.8, 0.7, 0.6, 0.5, 0.9, 0.95)
+    ]
+    number, unit, seconds = next(
+        (each for each in lengths if goal.task == "regression" or _both_sides(labelled, goal, each, guess, delay)),
+        lengths[0],
+    )
+    before = times.filter(times < end - timedelta(seconds=2 * number * seconds))
+    enough = before.len() >= times.len() // 3 and number == lengths[0][0] and unit == lengths[0][1]
+    return f"{number}{unit}", 2 if enough else 1
+
+
+def _length(wanted: timedelta) -> tuple[int, str, int]:
+    """Write a length of time in whole units: their number, the unit, and its seconds."""
+    length = wanted.total_seconds()
     unit, seconds = next(((u, s) for u, s in (("d", 86_400), ("h", 3_600), ("m", 60)) if length >= 2 * s), ("s", 1))
-    number = max(1, math.ceil(length / seconds))
-    before = labelled.filter(labelled < end - timedelta(seconds=2 * number * seconds)).len()
-    return f"{number}{unit}", 2 if before >= labelled.len() // 3 else 1
+    return max(1, math.ceil(length / seconds)), unit, seconds
+
+
+def _both_sides(
+    labelled: pl.DataFrame, goal: Target, length: tuple[int, str, int], guess: TableGuess, delay: str
+) -> bool:
+    """Say whether more than one class is learnt from, and judged on."""
+    assert guess.event_time is not None
+    times = labelled[guess.event_time]
+    cut = span(times)[1] - timedelta(seconds=length[0] * length[2])
+    fit = labelled.filter(times + parse_duration(delay) <= cut)[goal.column]
+    test = labelled.filter(times > cut)[goal.column]
+    return min(fit.n_unique(), test.n_unique()) >= 2

@@ -10,7 +10,7 @@ from millstream.cli.starting.beginning import IGNORED
 MODEL = "returned"
 _ORDERS, _DAYS, _CUSTOMERS = 6_000, 120, 400
 
-_DEFINITIONS = '''"""Will an order come back? A first project, on GENERATED data: change it, or start from yours with init --from.
+_DEFINITIONS = '''"""Will an order come back? A first project, on GENERATED data; init --from starts from yours.
 
 A project is this folder: definitions (this file), addresses (millstream.toml), and git. Nothing here does work when
 it is read; `millstream train`, `release` and `up` do what it says.

@@ -166,6 +166,13 @@ def _numbered(given: Given) -> tuple[Given, tuple[str]]:
     return dataclasses.replace(given, source=source, frame=frame), (name,)
 
 
+def span(times: pl.Series) -> tuple[datetime, datetime]:
+    """Return the first and last of some times, of which there is at least one."""
+    low, high = times.min(), times.max()
+    assert isinstance(low, datetime) and isinstance(high, datetime)
+    return low, high
+
+
 def _ahead(frame: pl.DataFrame, column: str) -> float:
     share = (frame[column] > datetime.now(UTC)).mean()
     return float(share) if isinstance(share, float) else 0.0
@@ -174,14 +181,14 @@ def _ahead(frame: pl.DataFrame, column: str) -> float:
 def _says_time(frame: pl.DataFrame, chosen: str | None, instants: Sequence[str]) -> str:
     if chosen is None:
         holes = [each for each in instants if frame[each].null_count()]
-        ahead = [each for each in instants if _ahead(frame, each) > MOST_AHEAD]
-        if ahead:
-            return f"{ahead[0]} lies ahead of today, so it cannot say when a row happened: rows without time"
+        later = [each for each in instants if _ahead(frame, each) > MOST_AHEAD]
+        if later:
+            return f"{later[0]} lies ahead of today, so it cannot say when a row happened: rows without time"
         if holes:
             return f"{holes[0]} has rows without a time, so it cannot say when each row happened: rows without time"
         return "no column says when a row happened: rows without time, taken as always known"
     others = [each for each in instants if each != chosen]
-    low, high = frame[chosen].min(), frame[chosen].max()
+    low, high = span(frame[chosen])
     also = f"; there is also {', '.join(others[:4])}" if others else ""
     ahead = _ahead(frame, chosen)
     if ahead:

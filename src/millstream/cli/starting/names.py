@@ -12,13 +12,67 @@ from millstream.errors import ExpressionError
 from millstream.expressions import parse
 from millstream.types import DType
 
-TAKEN = {"f", "checks", "features", "loop", "sources", "splits", "tasks", "traffic", "monitors", "Each", "Table", "Model",
-         "FeatureView", "LGBMClassifier", "LGBMRegressor", "LogisticRegression", "Ridge", "at_request"}  # fmt: skip
+TAKEN = {
+    "f",
+    "checks",
+    "features",
+    "loop",
+    "sources",
+    "splits",
+    "tasks",
+    "traffic",
+    "monitors",
+    "Each",
+    "Table",
+    "Model",
+    "FeatureView",
+    "LGBMClassifier",
+    "LGBMRegressor",
+    "LogisticRegression",
+    "Ridge",
+    "at_request",
+}
+_UMLAUTS = (("ä", "ae"), ("ö", "oe"), ("ü", "ue"), ("ß", "ss"), ("Ä", "ae"), ("Ö", "oe"), ("Ü", "ue"))
 _RESERVED = {"decided_at", "label", "label_known_at"}
 """Columns that training adds to the rows."""
-_SQL = {"order", "group", "select", "table", "from", "where", "join", "union", "values", "user", "all", "case", "check",
-        "column", "default", "end", "in", "is", "like", "limit", "not", "null", "on", "or", "and", "as", "using", "when",
-        "with", "desc", "asc", "into", "to", "then", "true", "false"}  # fmt: skip
+_SQL = {
+    "order",
+    "group",
+    "select",
+    "table",
+    "from",
+    "where",
+    "join",
+    "union",
+    "values",
+    "user",
+    "all",
+    "case",
+    "check",
+    "column",
+    "default",
+    "end",
+    "in",
+    "is",
+    "like",
+    "limit",
+    "not",
+    "null",
+    "on",
+    "or",
+    "and",
+    "as",
+    "using",
+    "when",
+    "with",
+    "desc",
+    "asc",
+    "into",
+    "to",
+    "then",
+    "true",
+    "false",
+}
 
 
 def plain(text: str, *, fallback: str) -> str:
@@ -27,7 +81,8 @@ def plain(text: str, *, fallback: str) -> str:
     >>> plain("Größe (cm)", fallback="x"), plain("2nd try", fallback="x"), plain("価格", fallback="column_3")
     ('groesse_cm', 'x_2nd_try', 'column_3')
     """
-    text = text.translate(str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "ae", "Ö": "oe", "Ü": "ue"}))
+    for letter, written in _UMLAUTS:
+        text = text.replace(letter, written)
     ascii_ = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     made = re.sub(r"_+", "_", re.sub(r"[^0-9A-Za-z_]", "_", ascii_)).strip("_").lower()
     if not made:

@@ -75,7 +75,7 @@ def target(guess: TableGuess, column: str) -> Target:
         )
     written = names.sql(column, guess.given.schema)
     if values.dtype == pl.Boolean:
-        return _binary(column, written, values, [*says, f"true in {values.mean():.1%} of the rows"])
+        return _binary(column, written, values, [*says, f"true in {_mean(values):.1%} of the rows"])
     if isinstance(values.dtype, pl.Datetime) or values.dtype == pl.Date:
         raise BadData(
             f"label {column!r} is a time ({values.dtype})",
@@ -114,7 +114,7 @@ def _two_values(column: str, written: str, values: pl.Series, says: list[str]) -
     else:
         true, why = rare, f"two values: the rarer, {rare!r}, is taken as true; write the other one to ask the opposite"
     value = names.text(true) if isinstance(true, str) else _figure(true)
-    share = float((values == true).mean() or 0.0)
+    share = _mean(values == true)
     return _binary(column, f"{written} = {value}", values == true, [*says, f"{why} ({share:.1%} of rows)"])
 
 
@@ -140,12 +140,16 @@ def _classes(column: str, written: str, values: pl.Series, distinct: int, says: 
         )
     if not hasattr(tasks, "Multiclass"):
         raise NotYet(
-            f"label {column!r} has {distinct} classes", expected="a label of two values, or a number",
+            f"label {column!r} has {distinct} classes",
+            expected="a label of two values, or a number",
             do="choose another --label",
-        )  # fmt: skip
+        )
     counts = values.value_counts(sort=True, name="rows")
-    says = [*says, f"{distinct} classes, from {counts[column][0]!r} ({counts['rows'][0]:,} rows) to "
-                   f"{counts[column][-1]!r} ({counts['rows'][-1]:,} rows)"]  # fmt: skip
+    says = [
+        *says,
+        f"{distinct} classes, from {counts[column][0]!r} ({counts['rows'][0]:,} rows) to "
+        f"{counts[column][-1]!r} ({counts['rows'][-1]:,} rows)",
+    ]
     rare = counts.filter(pl.col("rows") < 10)
     if rare.height:
         shown = ", ".join(f"{name!r} ({rows})" for name, rows in rare.head(5).rows())
@@ -154,8 +158,8 @@ def _classes(column: str, written: str, values: pl.Series, distinct: int, says: 
 
 
 def _number(column: str, written: str, values: pl.Series, distinct: int, says: list[str]) -> Target:
-    mean, middle = values.mean(), values.median()
-    says = [*says, f"a number with {distinct:,} different values, mean {mean:.4g}, median {middle:.4g}"]
+    middle = float(values.cast(pl.Float64).median() or 0.0)  # type: ignore[arg-type]
+    says = [*says, f"a number with {distinct:,} different values, mean {_mean(values):.4g}, median {middle:.4g}"]
     if values.dtype == pl.Int64 and distinct <= 20:
         says.append(
             f"only {distinct} whole numbers: taken as a number; if they are classes, write "
@@ -163,6 +167,10 @@ def _number(column: str, written: str, values: pl.Series, distinct: int, says: l
             "goal='log_loss', metrics=['accuracy']"
         )
     return Target(column, written, "regression", "rmse", ("mae",), tuple(says))
+
+
+def _mean(values: pl.Series) -> float:
+    return float(values.cast(pl.Float64).mean() or 0.0)  # type: ignore[arg-type]
 
 
 def _figure(value: object) -> str:

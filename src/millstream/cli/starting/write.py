@@ -75,16 +75,18 @@ def comment(text: str, *, indent: int = 0) -> list[str]:
     """Write a comment, wrapped."""
     pad = " " * indent
     clean = "".join(each if each.isprintable() else " " for each in text)
-    return textwrap.wrap(clean, WIDTH, initial_indent=f"{pad}# ", subsequent_indent=f"{pad}# ",
-                         break_on_hyphens=False)  # fmt: skip
+    return textwrap.wrap(clean, WIDTH, initial_indent=f"{pad}# ", subsequent_indent=f"{pad}# ", break_on_hyphens=False)
 
 
 def source_text(source: Csv | Parquet | Delta) -> str:
     """Write a source as it is said in definitions, defaults left out."""
     kind = type(source)
     defaults = msgspec.structs.asdict(kind(path=""))
-    said = {name: value for name, value in msgspec.structs.asdict(source).items()
-            if name != "path" and value != defaults[name]}  # fmt: skip
+    said = {
+        name: value
+        for name, value in msgspec.structs.asdict(source).items()
+        if name != "path" and value != defaults[name]
+    }
     words = [repr(source.path), *(f"{name}={value!r}" for name, value in said.items())]
     one_line = f"sources.{kind.__name__}({', '.join(words)})"
     if len(one_line) <= 90:
@@ -156,8 +158,15 @@ def _views(choice: Choice) -> list[str]:
     for said in choice.says:
         lines += ["", *comment(said)]
     for view in choice.windows:
-        lines += ["", *comment(view.says), f"{view.view} = FeatureView(", f"    {view.view!r},", f"    of={view.table},",
-                  f"    entity={view.entity!r},", "    features={"]  # fmt: skip
+        lines += [
+            "",
+            *comment(view.says),
+            f"{view.view} = FeatureView(",
+            f"    {view.view!r},",
+            f"    of={view.table},",
+            f"    entity={view.entity!r},",
+            "    features={",
+        ]
         lines += [*(f"        {name!r}: {said}," for name, said in view.features), "    },", ")", ""]
     if choice.features:
         lines += [
@@ -198,7 +207,10 @@ def _model(guess: TableGuess, goal: Target, choice: Choice, recipe: Recipe) -> l
     lines += [f"    metrics={list(goal.metrics)!r},", f"    goal={goal.goal!r},"]
     if recipe.split is not None:
         test, folds = recipe.split
-        lines += comment(f"judged on the last {test} (about a fifth of the rows), as often as folds says", indent=4)
+        lines += comment(
+            f"judged on the last {test}, as often as folds says: a fifth of the rows if both sides hold both classes",
+            indent=4,
+        )
         lines += [f"    split=splits.Time(test={test!r}, folds={folds}),"]
     return [*lines, ")"]
 
