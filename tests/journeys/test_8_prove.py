@@ -115,6 +115,29 @@ def test_verify_names_an_attached_file_that_is_not_as_registered(lived: House) -
     assert [each["subject"].partition("@")[0] for each in bad] == ["movements"] and file.name in bad[0]["says"], bad
 
 
+def test_an_auditor_is_told_when_the_state_says_another_approver_than_the_ledger(house: House) -> None:
+    with sqlite3.connect(house.places.state_db) as database:
+        assert database.execute("UPDATE decisions SET decided_by = 'zoe'").rowcount
+    database.close()
+    said = house.run("audit", subject=f"{MODEL}@1")
+    answers = {each["question"]: each["answer"] for each in said["answers"]}
+    assert said["exit_code"] == 8 and "zoe" in answers["Who approved it?"]
+    assert answers["Is this as the ledger tells?"].startswith("NO: decision 1") and APPROVER in str(answers)
+    assert house.run("verify")["exit_code"] == 8
+
+
+@pytest.mark.parametrize("name", ["training.json", "environment.lock", "plan.json"])
+def test_nothing_is_quoted_from_a_broken_bundle_and_nothing_proved_by_it(house: House, name: str) -> None:
+    (bundle,) = [each for each in house.places.releases.iterdir() if not each.name.startswith(".")]
+    (bundle / name).unlink()
+    said = house.run("audit", subject=f"{MODEL}@1")
+    answers = {each["question"]: each["answer"] for each in said["answers"]}
+    assert said["exit_code"] == 8 and answers["Is the bundle intact?"].startswith("NO") and name in str(answers)
+    assert "cannot be said" in answers["Which data?"] and "cannot be said" in answers["How good?"]
+    with pytest.raises(IntegrityError):
+        house.run("reproduce", subject=f"{MODEL}@1")
+
+
 def test_what_proving_read_is_on_the_ledger(february: February) -> None:
     with february.house.opened() as project:
         project.run("sql", {"query": "select carrier, count(*) from flights group by 1", "actor": "ann"})

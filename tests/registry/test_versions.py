@@ -129,3 +129,20 @@ def test_a_refused_write_leaves_no_folder_and_the_next_number_is_free(rooms, art
     assert [each.name for each in (said["places"].state / "models" / "late").iterdir()] == []
     assert said["ledger"].rows() == []
     assert registry.register(tracking, artifact, **said).version == 2
+
+
+def test_a_tracking_store_begun_anew_beside_kept_versions_is_said(rooms, artifact):
+    tracking, said = rooms
+    kept = said["places"].state / "models" / "late" / "1"
+    shutil.copytree(artifact, kept)  # registered in a store that was lost since
+    with pytest.raises(IntegrityError, match="has already") as wrong:
+        registry.register(tracking, artifact, **said)
+    assert "backup" in wrong.value.do
+    assert [each.version for each in registry.versions(said["places"], "late")] == [1]
+
+
+def test_a_tracking_store_that_is_no_database_is_said(rooms, artifact):
+    tracking, said = rooms
+    said["places"].tracking_db.write_bytes(b"x" * 9000)
+    with pytest.raises(IntegrityError, match="not an intact database"):
+        registry.register(tracking, artifact, **said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from millstream.errors import MillstreamError, NotFound, UserError
+from millstream.errors import MillstreamError, NotFound, StorageFull, UserError
 from millstream.settings import FILE, whoami
 
 
@@ -70,12 +71,20 @@ def told(*, as_json: bool) -> Iterator[None]:
             sys.stdout.write(json.dumps(wrong.problem(), indent=1) + "\n")
         sys.stderr.write(f"millstream: {wrong}\n")
         sys.exit(wrong.exit_code)
+    except OSError as wrong:  # a folder that cannot be written, a disk that is full, where no room had its own words
+        if isinstance(wrong, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)
+        kind = StorageFull if wrong.errno in (errno.ENOSPC, errno.EDQUOT) else UserError
+        where = f"{wrong.filename}: " if wrong.filename else ""
+        said = kind(f"{where}{wrong.strerror or wrong}", expected="folders that this user may read and write")
+        if as_json:
+            sys.stdout.write(json.dumps(said.problem(), indent=1) + "\n")
+        sys.stderr.write(f"millstream: {said}\n")
+        sys.exit(said.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("\nmillstream: stopped; what was acknowledged is kept, nothing is half done\n")
         sys.exit(128 + signal.SIGINT)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
 
 
 def show(record: Any, render: Callable[[Any], None], *, as_json: bool) -> None:

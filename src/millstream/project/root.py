@@ -234,8 +234,8 @@ def checked(command: str, function: Callable[..., Any], arguments: Mapping[str, 
     if missing:
         raise UserError(f"{command} needs {', '.join(missing)}", expected=", ".join(takes))
     actor = arguments.get("actor")
-    if isinstance(actor, str) and (not actor.strip() or not actor.isprintable()):
-        raise UserError(f"{actor!r} is no name", expected="who does this, in letters a page and a terminal can show")
+    if isinstance(actor, str) and not actor.isprintable():  # it is shown on pages and in terminals, and kept for ever
+        raise UserError(f"{actor!r} is no name", expected="who does this, in letters that can be shown")
     try:
         return {name: msgspec.convert(value, hints[name]) for name, value in arguments.items()}
     except msgspec.ValidationError as wrong:

@@ -21,6 +21,7 @@ _TOLD = {
     "decision.reject": "reject",
     "decision.void": "reject",
     "decision.note": "note",
+    "table.failed": "alarm",
     "pointer.swap": "swap",
     "pointer.rollback": "rollback",
 }

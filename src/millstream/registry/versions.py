@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -228,6 +229,12 @@ def _keep(places: Places, artifact: Path, record: TrainingRecord, *, number: int
             raise
         _sync(home)
     except OSError as wrong:
+        if wrong.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise IntegrityError(
+                f"tracking gave {record.model} the version {number}, which {home} has already",
+                expected="the tracking store in which the kept versions were registered",
+                do=f"bring {places.tracking_db.name} back from a backup, or move {home} away",
+            ) from None
         raise StorageFull(f"{home} could not be written: {wrong}", do="free some space and train again") from wrong
     return kept
 

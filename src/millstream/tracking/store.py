@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from millstream.errors import Conflict, NotFound, StorageFull, near
+from millstream.errors import Conflict, IntegrityError, NotFound, StorageFull, near
 from millstream.settings import Places
 from millstream.tracking import flavor, quiet, schema
 from millstream.tracking.records import RunRecord, StoredModel, TrackedRun, TrackedVersion
@@ -292,6 +292,10 @@ def _refused(path: Path, wrong: Exception) -> Exception:
         return StorageFull(f"{path} could not be written: {said}", do="free some space and try again")
     if "locked" in said:
         return Conflict(f"{path} was locked by another process", do="millstream status")
+    if "not a database" in said or "malformed" in said:
+        return IntegrityError(
+            f"{path} is not an intact database: {said}", do="bring it back from a backup, or move it away to look at it"
+        )
     return wrong
 
 
