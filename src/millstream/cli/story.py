@@ -162,6 +162,7 @@ class Story:
         """Live one day: take in what midnight brought, then answer while the days before it are judged."""
         await self._take_in(day)
         if day == BAD_RELEASE_ON:
+            await self._settled(day)
             await self._bad_release(day)
         work = [ask(client, MODEL, requests(decisions, fields=_FIELDS), self.tally), self._look(day)]
         if self._bad is not None and day == BAD_RELEASE_ON + ROLLED_BACK_AFTER:
@@ -293,6 +294,12 @@ class Story:
             status = await self._ask("status")
         render.say(f"{MODEL}@{version} is live, as you decided", tone="good")
         return True
+
+    async def _settled(self, day: date) -> None:
+        """Let a retrain that is at work come to its end: its release was rehearsed against what is live now."""
+        while (await self._ask("status"))["jobs"]:
+            await self._look(day)
+            await asyncio.sleep(0.1)
 
     async def _bad_release(self, day: date) -> None:
         """Somebody trains on two weeks of January only, and somebody else approves it against the verdict."""

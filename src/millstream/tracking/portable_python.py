@@ -38,7 +38,10 @@ def answer(model: Any, said: Any, matrix: Any) -> Any:
 
 
 def _answer(model: Any, said: Any, matrix: Any) -> Any:
-    values = np.asarray(getattr(model, said["method"])(matrix), dtype=np.float64)
+    method = said["method"]
+    values = np.asarray(getattr(model, method.removeprefix("-"))(matrix), dtype=np.float64)
+    if method.startswith("-"):  # such as scores of scikit-learn, of which the lowest are the strangest
+        values = -values
     if values.ndim == 2 and said["column"] is not None:
         values = values[:, said["column"]]
     if values.ndim == 2 and values.shape[1] == 1:

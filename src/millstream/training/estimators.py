@@ -34,6 +34,7 @@ _DUMMY = ("DummyClassifier", "DummyRegressor")
 _ONE_NUMBER = ("binary", "regression")
 _PROBABILITIES = ("binary", "multiclass")
 _WITHOUT_LABEL = ("anomaly", "clusters")
+_LOWEST_IS_STRANGEST = ("score_samples", "decision_function")
 
 
 class Fit(msgspec.Struct, frozen=True):
@@ -250,7 +251,8 @@ def _method(made: Any, task: str) -> str:
     """Choose what is asked of an estimator; an anomaly score where that is the task."""
     wanted = {"anomaly": ("score_samples", "decision_function", "predict"), "clusters": ("predict",)}
     order = wanted.get(task, ("predict",) if task not in _PROBABILITIES else ("predict_proba", "predict"))
-    return next(each for each in order if hasattr(made, each))
+    method = next(each for each in order if hasattr(made, each))
+    return f"-{method}" if task == "anomaly" and method in _LOWEST_IS_STRANGEST else method
 
 
 def _column(made: Any, method: str, *, task: str) -> int | None:
