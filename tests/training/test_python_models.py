@@ -121,7 +121,9 @@ def test_a_pipeline_is_what_its_last_step_is(data):
 
 def test_an_anomaly_has_a_score_and_needs_no_label(data):
     found = fitted(IsolationForest(n_estimators=10), (data[0], np.full(600, np.nan)), task="anomaly")
-    assert found.fitted.said.method == "score_samples" and found.predict(data[0]).shape == (600,)
+    assert found.fitted.said.method == "-score_samples" and found.predict(data[0]).shape == (600,)
+    far = np.full((1, data[0].shape[1]), 50.0)
+    assert found.predict(far)[0] > np.median(found.predict(data[0])), "strange rows score high"
 
 
 def own(source):

@@ -144,7 +144,9 @@ class TrainingSet:
     @cached_property
     def waiting(self) -> int:
         """Number of rows whose label is not known yet at ``until``: its window is open, or it is still to arrive."""
-        return 0 if self.until is None else int((self.frame["label_known_at"] > self.until).sum())
+        if self.until is None or self.label_dtype is None:
+            return 0
+        return int((self.frame["label_known_at"] > self.until).sum())
 
     @property
     def rows(self) -> int:
