@@ -19,10 +19,12 @@ from tests.server import example
 GALLERY = {"churn": "churn", "failures": "fails"}
 
 
-def ask(url: str, model: str, row: dict[str, Any], at: str) -> dict[str, Any]:
+def ask(url: str, model: str, row: dict[str, Any], at: str | None = None) -> dict[str, Any]:
+    asked = {"rows": [row], **({} if at is None else {"at": at})}
+
     async def post() -> tuple[int, bytes]:
         async with Client(url, timeout_s=10) as client:
-            return await client.post(f"/v1/models/{model}/predict", msgspec.json.encode({"rows": [row], "at": at}))
+            return await client.post(f"/v1/models/{model}/predict", msgspec.json.encode(asked))
 
     status, body = asyncio.run(post())
     assert status == 200, body
