@@ -10,6 +10,7 @@ from millstream import FeatureView, splits
 from millstream import features as f
 from millstream.cli.examples import IDENTITY
 from millstream.errors import DefinitionError, NotFound, Refused, UserError
+from millstream.project import Project
 from millstream.project.notebook import source
 
 
@@ -22,6 +23,12 @@ Homeless.__module__ = "__main__"
 
 def commit(root, message):
     subprocess.run(["git", *IDENTITY, "commit", "-qam", message], cwd=root, check=True)
+
+
+def by_command(notebook, arguments):
+    """Release as a command does: a notebook changes nothing in production."""
+    with Project(notebook.root, lock=True) as project:
+        return project.run("release", arguments)
 
 
 def test_the_walk_from_notebook_to_release(own):
@@ -47,16 +54,16 @@ def test_the_walk_from_notebook_to_release(own):
     assert "<svg" in beside._repr_html_() and beside.says
 
     with pytest.raises(Refused, match=r'p\.adopt\("late@4"\)'):
-        own.run("release", {"model": "late", "version": 4, "actor": "nora"})
+        by_command(own, {"model": "late", "version": 4, "actor": "nora"})
     written = own.adopt(run)
     assert written.diff.count("\n-") == 1 and "num_leaves=4" in (own.root / "flights.py").read_text()
     assert (own.root / written.kept).read_text() != (own.root / "flights.py").read_text()
     assert own.adopt(run).diff == "" and "already" in own.adopt(run).says
     with pytest.raises(Refused, match="uncommitted"):
-        own.run("release", {"model": "late", "version": 4, "actor": "nora"})
+        by_command(own, {"model": "late", "version": 4, "actor": "nora"})
     commit(own.root, "Adopt late@4")
     with millstream.open(own.root) as fresh:
-        made = fresh.run("release", {"model": "late", "version": 4, "actor": "nora"})
+        made = by_command(fresh, {"model": "late", "version": 4, "actor": "nora"})
         assert made["model_version"] == 4 and made["decision"]
         assert fresh.ledger.verify().ok
         acts = [each.act for each in fresh.ledger.rows(limit=30)]
@@ -66,7 +73,7 @@ def test_the_walk_from_notebook_to_release(own):
 def test_dirty_keeps_the_definition_in_the_release(own):
     late = own.model("late")
     run = own.train(late.but(seed=11), until="2013-01-30")
-    made = own.run("release", {"model": "late", "version": run.version, "dirty": True, "actor": "nora"})
+    made = by_command(own, {"model": "late", "version": run.version, "dirty": True, "actor": "nora"})
     (text,) = (each.read_text() for each in own.places.releases.rglob("release.json") if made["release"] in str(each))
     assert "+    seed=11" in text
 

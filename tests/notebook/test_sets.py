@@ -91,7 +91,10 @@ def test_a_mask_of_quarantine_is_part_of_the_key(own):
 
 def test_counts_are_those_of_the_hold_out(p):
     counts = p.training_set("late").counts
-    assert counts["total"] == counts["unlabelled"] + counts["purged"] + counts["fitted"] + counts["tested"]
+    assert (
+        counts["total"]
+        == counts["unlabelled"] + counts["not_yet_known"] + counts["purged"] + counts["fitted"] + counts["tested"]
+    )
     assert p.training_set("late", since="2013-01-30", until="2013-01-31").counts.keys() == {"total", "unlabelled"}
 
 

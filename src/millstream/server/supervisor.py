@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from millstream.errors import Conflict, Refused, Unavailable
+from millstream.processes import environment_of_child
 from millstream.server.client import Control, running
 from millstream.settings import places, read
 
@@ -65,7 +66,14 @@ class Child:
 
     def _spawn(self, descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", *self._arguments, "--fd", str(descriptor)]
-        return subprocess.Popen(command, pass_fds=(descriptor,), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return subprocess.Popen(
+            command,
+            pass_fds=(descriptor,),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment_of_child(),
+        )
 
     def stop(self) -> None:
         """End the process, gently first."""

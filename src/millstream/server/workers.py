@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from millstream.errors import Unavailable
+from millstream.processes import environment_of_child
 from millstream.server.client import rebuilt
 
 
@@ -50,6 +51,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                env=environment_of_child(),
             )
         self._ready = False
 

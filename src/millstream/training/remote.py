@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import math
-import os
 import select
 import socket
 import subprocess
@@ -24,6 +23,7 @@ from concurrent.futures import Future
 import msgspec
 
 from millstream.errors import IntegrityError, Unavailable
+from millstream.processes import environment_of_child
 from millstream.training.worker import Asked, Opening, Part, Told, receive, send
 
 _log = logging.getLogger("millstream.workers")
@@ -213,7 +213,7 @@ class Remote:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             command = [self._python, "-P", "-m", "millstream.training.worker", str(theirs.fileno())]
-            environment = {**os.environ, **_ONE_THREAD}
+            environment = environment_of_child(**_ONE_THREAD)
             try:
                 process = subprocess.Popen(
                     command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, env=environment
