@@ -221,8 +221,8 @@ def test_a_row_that_is_none_any_more_is_an_error_that_leads_to_verify(written: P
     with state.transact() as tx:
         tx.execute("DROP TRIGGER IF EXISTS ledger_never_changes")
         tx.execute("UPDATE ledger SET body = x'ff' WHERE sequence = 4")
-    with pytest.raises(IntegrityError, match="cannot be read"):
-        ledger.rows()
-    assert 4 not in {each.sequence for each in ledger.rows(act="test.")}, "it is of no act any more"
+    for wanted in ({}, {"act": "test.1"}, {"acts": ("test.1",)}, {"subjects": ("x",)}):
+        with pytest.raises(IntegrityError, match="cannot be read"):
+            ledger.rows(**wanted)  # type: ignore[arg-type]
     assert ledger.verify().first_bad == 4
     state.close()

@@ -18,6 +18,14 @@ from millstream.types import Clock, canonical_json
 GENESIS = "0" * 64
 
 
+def _unreadable() -> IntegrityError:
+    return IntegrityError(
+        "a row of the ledger cannot be read: it was changed",
+        expected="the bytes that were written",
+        do="millstream verify, which names the row",
+    )
+
+
 class LedgerRow(msgspec.Struct, frozen=True):
     """One act.
 
@@ -120,7 +128,7 @@ class Ledger:
         Raises
         ------
         IntegrityError
-            When a row is none any more.
+            When a row is none any more, wherever it stands: nobody can say whether it was asked for.
         """
         wanted: list[str] = ["1"]
         given: list[Any] = []
@@ -135,6 +143,8 @@ class Ledger:
         order = "DESC" if newest else "ASC"
         where = f"WHERE {' AND '.join(wanted)} ORDER BY sequence {order} LIMIT ?"
         asked = f"SELECT sequence, at, body, hash FROM ledger {where}"
+        if self._state.query(f"SELECT 1 FROM ledger WHERE {ACT} IS NULL LIMIT 1"):
+            raise _unreadable()
         try:
             return [
                 LedgerRow(
@@ -146,11 +156,7 @@ class Ledger:
                 for stored in self._state.query(asked, (*given, limit))
             ]
         except (sqlite3.OperationalError, msgspec.MsgspecError, UnicodeDecodeError, TypeError):
-            raise IntegrityError(
-                "a row of the ledger cannot be read: it was changed",
-                expected="the bytes that were written",
-                do="millstream verify, which names the row",
-            ) from None
+            raise _unreadable() from None
 
     def head(self) -> Anchor:
         """Return the head of the chain, to be kept elsewhere."""
