@@ -136,7 +136,7 @@ def test_parquet_dates_become_instants(tmp_path):
         (b"1,2.5\n3,4\n", "looks like data, not names"),
         (b"a,a\n1,2\n", "two columns called 'a'"),
         (b"PK\x03\x04\0\0", "not a text file"),
-        (b"a,b\n1,2\n1,2,3,4\n", "cannot be read"),
+        (b"a,b\n1,2\n1,2,3,4\n", "line 3 of in.csv has 4 fields, its header names 2"),
     ],
 )
 def test_what_cannot_be_read_is_said(tmp_path, body, says):

@@ -24,7 +24,10 @@ class Delta(msgspec.Struct, frozen=True, tag="delta"):
 
 
 class Csv(msgspec.Struct, frozen=True, tag="csv"):
-    """A CSV file or glob, plain or ``.gz``, ingested.
+    """A CSV file or glob, plain or ``.gz``, ingested; lines without any value are no rows.
+
+    Numbers, truth values and times as ISO 8601 writes them (``2024-01-31T10:00:00Z``) are found without being named;
+    other times are text until ``times`` says how they are written, because days and months are never guessed.
 
     Parameters
     ----------
@@ -39,7 +42,8 @@ class Csv(msgspec.Struct, frozen=True, tag="csv"):
     decimal, thousands
         Character before the fraction, and the one between groups of three digits, in the columns of ``numbers``.
     numbers
-        Columns that are numbers although their texts have a decimal comma or thousands separators.
+        Columns that are numbers although their texts have a decimal comma, thousands separators, spaces around them,
+        or a percent or currency sign, which is left out (``12%`` is 12).
     times
         Column to the formats its times are written in (``"%d.%m.%Y %H:%M"``; ``"epoch_s"`` and ``"epoch_ms"`` for
         seconds and milliseconds since 1970), tried in order. Naive times are read in the table's ``timezone``.
@@ -47,6 +51,10 @@ class Csv(msgspec.Struct, frozen=True, tag="csv"):
         Name in the file to name in the table; all other words here use the file's names.
     row_number
         A column to add that numbers the rows from 1, for a file without a key. Rows may only be added at its end.
+    texts
+        Columns that are text although they look like numbers: ``02139``, or whole numbers beyond 64 bits.
+    nulls
+        Column to the texts that mean NULL in it alone: ``{"amount": ("-", "unknown")}``.
     """
 
     path: str
@@ -59,6 +67,8 @@ class Csv(msgspec.Struct, frozen=True, tag="csv"):
     times: dict[str, tuple[str, ...]] = {}
     rename: dict[str, str] = {}
     row_number: str = ""
+    texts: tuple[str, ...] = ()
+    nulls: dict[str, tuple[str, ...]] = {}
 
 
 class Parquet(msgspec.Struct, frozen=True, tag="parquet"):
@@ -75,12 +85,15 @@ class Parquet(msgspec.Struct, frozen=True, tag="parquet"):
         Name in the file to name in the table; all other words here use the file's names.
     row_number
         A column to add that numbers the rows from 1, for a file without a key. Rows may only be added at its end.
+    texts
+        Columns to keep as text, such as whole numbers beyond 64 bits.
     """
 
     path: str
     times: dict[str, tuple[str, ...]] = {}
     rename: dict[str, str] = {}
     row_number: str = ""
+    texts: tuple[str, ...] = ()
 
 
 Source: TypeAlias = Delta | Csv | Parquet

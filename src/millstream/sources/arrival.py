@@ -79,7 +79,10 @@ def find(source: Csv | Parquet, root: Path, *, where: str) -> tuple[Path, ...]:
         When there is none, naming what lies near.
     """
     wanted = root / source.path
-    matches = glob.glob(str(wanted), recursive=True)  # noqa: PTH207 - the pattern may be absolute
+    if wanted.is_file():  # a name that holds a * or [ of its own
+        return (wanted,)
+    pattern = source.path if Path(source.path).is_absolute() else f"{glob.escape(str(root))}/{source.path}"
+    matches = glob.glob(pattern, recursive=True)  # noqa: PTH207 - the pattern may be absolute
     found = tuple(sorted(Path(each) for each in matches if Path(each).is_file()))
     if not found:
         beside = [each.name for each in wanted.parent.iterdir()] if wanted.parent.is_dir() else []
@@ -169,6 +172,7 @@ def storable(frame: pl.DataFrame) -> pl.DataFrame:
     for name, kind in frame.schema.items():
         made = pl.col(name)
         if kind.is_integer():
+            _refuse_too_large(frame[name])
             made = made.cast(pl.Int64)
         elif kind.is_float() or kind.is_decimal():
             made = made.cast(pl.Float64)
@@ -179,6 +183,18 @@ def storable(frame: pl.DataFrame) -> pl.DataFrame:
             made = made.cast(pl.String)
         columns.append(made)
     return frame.select(columns)
+
+
+def _refuse_too_large(column: pl.Series) -> None:
+    lost = column.is_not_null() & column.cast(pl.Int64, strict=False).is_null()
+    if lost.any():
+        row = int(lost.arg_max() or 0)
+        raise BadData(
+            f"column {column.name!r} holds whole numbers beyond 64 bits in {int(lost.sum()):,} rows, "
+            f"the first is {column[row]} in row {row + 1:,}",
+            expected="whole numbers between -2^63 and 2^63 - 1",
+            do=f"keep them as text: texts=({column.name!r},) in its source",
+        )
 
 
 def _kinds(expected: Mapping[str, str] | None) -> dict[str, pl.DataType]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +14,11 @@ import polars as pl
 
 from millstream.definitions.sources import Csv
 from millstream.errors import BadData
+from millstream.sources.broken import refuse_cut_off, rewritten
 
 INFER_ROWS = 100_000
+_NOT_READ = (pl.exceptions.ComputeError, pl.exceptions.ShapeError)
+_ISO = r"^\s*\d{4}[-/]\d{1,2}[-/]\d"
 
 
 def read_csv(
@@ -47,28 +51,42 @@ def read_csv(
         For a file that is empty, not text of the encoding, has a name twice, or a value not of its column's type.
     """
     names = header(file, source, where=where)
-    texts = dict.fromkeys((*source.numbers, *source.times), pl.String())
+    texts = dict.fromkeys((*source.numbers, *source.times, *source.texts, *source.nulls), pl.String())
     # Polars keeps a quote inside a name doubled, as it stands in the file
     wanted = {name.replace('"', '""'): kind for name, kind in {**kinds, **texts}.items() if name in names}
     try:
+        refuse_cut_off(file, source, width=len(names), where=where)
         content = _content(file, source)
         try:
-            frame = _parse(content, source, wanted, INFER_ROWS, as_text=as_text, rows=rows)
-        except pl.exceptions.ComputeError:
-            if kinds or as_text:
-                raise
-            frame = _parse(content, source, wanted, None, as_text=False, rows=rows)
+            frame = _frame(content, source, wanted, as_text=as_text, rows=rows)
+        except _NOT_READ:
+            plainly = rewritten(file, source, width=len(names), where=where)
+            frame = _frame(plainly, source, wanted, as_text=as_text, rows=rows)
     except pl.exceptions.NoDataError:
-        raise BadData(f"{file} of {where} is empty", expected="a header line and rows") from None
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as wrong:
-        raise BadData(f"{file} of {where} is not CSV: {wrong}", expected=f"{source.encoding} text") from None
-    except (pl.exceptions.ComputeError, pl.exceptions.ShapeError) as wrong:
+        raise BadData(f"{_named(file, where)} is empty", expected="a header line and rows") from None
+    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as wrong:
+        raise BadData(
+            f"{_named(file, where)} is not CSV: {wrong}",
+            expected=f"{source.encoding} text",
+            do="look whether the file is whole, and of this encoding",
+        ) from None
+    except _NOT_READ as wrong:
         said = str(wrong).splitlines()[0]
         raise BadData(
-            f"{file} of {where} cannot be read: {said}",
-            expected=", ".join(f"{name} {kind}" for name, kind in kinds.items()),
+            f"{_named(file, where)} cannot be read: {said}",
+            expected=", ".join(f"{name} {kind}" for name, kind in kinds.items()) or "a value of its type in every row",
+            do="correct the file",
         ) from None
-    return frame.rename(dict(zip(frame.columns, names, strict=True)))
+    if frame.width != len(names):
+        raise BadData(
+            f"the header of {_named(file, where)} names {len(names)} columns, its rows have {frame.width}",
+            expected="lines that end in LF or CR LF",
+            do="write it with such line ends; CR alone, as of old systems, is not read",
+        )
+    frame = frame.rename(dict(zip(frame.columns, names, strict=True)))
+    if frame.width > 1 and frame.height and min(frame.null_count().row(0)) > 0:
+        frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
+    return frame
 
 
 def header(file: Path, source: Csv, *, where: str) -> list[str]:
@@ -84,25 +102,64 @@ def header(file: Path, source: Csv, *, where: str) -> list[str]:
         raw = gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")  # noqa: SIM115 - closed by the text
         with io.TextIOWrapper(raw, encoding=encoding, newline="") as opened:
             names = next(csv.reader(opened, delimiter=source.separator), [])
-    except (UnicodeDecodeError, csv.Error, gzip.BadGzipFile, EOFError, OSError) as wrong:
+    except (UnicodeError, csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as wrong:
         expected = "UTF-8 text" if _plain(source) else f"{source.encoding} text"
         raise BadData(
-            f"{file} of {where} is not CSV: {wrong}",
+            f"{_named(file, where)} is not CSV: {wrong}",
             expected=expected,
             do="sources.Csv(..., encoding='cp1252') for text of an older system",
         ) from None
     except LookupError:
         raise BadData(f"there is no encoding {source.encoding!r}", expected="utf-8, cp1252, latin-1 ...") from None
     if not names:
-        raise BadData(f"{file} of {where} is empty", expected="a header line and rows")
-    twice = sorted(name for name, count in Counter(names).items() if count > 1)
-    if twice:
         raise BadData(
-            f"{file} of {where} has two columns called {', '.join(map(repr, twice))}",
-            expected="one name, one column",
-            do="give one of them another name in the file's first line",
+            f"{_named(file, where)} is empty or begins with an empty line",
+            expected="a first line that names the columns, and rows",
+        )
+    counts = Counter(names)
+    twice = sorted(name for name, count in counts.items() if count > 1 and name.strip())
+    if twice or counts[""] > 1:
+        said = [f"two columns called {', '.join(map(repr, twice))}"] if twice else []
+        said += [f"{counts['']} columns without a name, which cannot be told apart"] if counts[""] > 1 else []
+        raise BadData(
+            f"{_named(file, where)} has {' and '.join(said)}",
+            expected="one name, one column, in the file's first line",
+            do="give them names there, or take them out",
         )
     return names
+
+
+def _named(file: Path, where: str) -> str:
+    return where if where == file.name else f"{file} of {where}"
+
+
+def _frame(
+    content: Path | io.BytesIO, source: Csv, kinds: Mapping[str, pl.DataType], *, as_text: bool, rows: int | None
+) -> pl.DataFrame:
+    """Parse; times are left as text where they are not written as ISO 8601 says, for the order would be a guess."""
+    try:
+        frame = _parse(content, source, kinds, INFER_ROWS, as_text=as_text, rows=rows)
+    except pl.exceptions.ComputeError:
+        if as_text:
+            raise
+        frame = _parse(content, source, kinds, None, as_text=False, rows=rows)
+    guessed = {
+        name: pl.String()
+        for name, kind in frame.schema.items()
+        if name not in kinds and kind.is_temporal() and not _iso(content, source, name, kind)
+    }
+    return _frame(content, source, {**kinds, **guessed}, as_text=as_text, rows=rows) if guessed else frame
+
+
+def _iso(content: Path | io.BytesIO, source: Csv, name: str, kind: pl.DataType) -> bool:
+    """Say whether the first value that Polars took for a time begins with a year."""
+    if kind == pl.Time:
+        return False
+    for rows in (1_000, None):
+        texts = _parse(content, source, {}, INFER_ROWS, as_text=True, rows=rows, only=name)
+        if (first := texts.to_series().drop_nulls().head(1)).len():
+            return bool(first.str.contains(_ISO).all())
+    return True
 
 
 def _content(file: Path, source: Csv) -> Path | io.BytesIO:
@@ -123,11 +180,13 @@ def _parse(
     *,
     as_text: bool,
     rows: int | None,
+    only: str | None = None,
 ) -> pl.DataFrame:
     if isinstance(content, io.BytesIO):
         content.seek(0)
     return pl.read_csv(
         content,
+        columns=None if only is None else [only],
         separator=source.separator,
         null_values=list(source.null_values),
         infer_schema=not as_text,

@@ -11,6 +11,11 @@ from millstream.errors import BadData, near
 
 EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000}
 """Format to microseconds of its unit."""
+SIGN = "[%$€£¥]"
+MINUS = "\u2212"
+"""The minus of typesetters."""
+FIRST_YEAR = 100
+"""A year before it was written with two digits."""
 
 
 def settle(frame: pl.DataFrame, source: Csv | Parquet, *, where: str) -> pl.DataFrame:
@@ -22,9 +27,14 @@ def settle(frame: pl.DataFrame, source: Csv | Parquet, *, where: str) -> pl.Data
         For a value that is not written as said, or a column that is not there.
     """
     numbers = source.numbers if isinstance(source, Csv) else ()
-    for name in (*numbers, *source.times, *source.rename):
+    nulls = source.nulls if isinstance(source, Csv) else {}
+    for name in (*numbers, *nulls, *source.texts, *source.times, *source.rename):
         if name not in frame.columns:
             raise BadData(f"{where} has no column {name!r}, which its source names", do=near(name, frame.columns))
+    frame = frame.with_columns(pl.col(name).cast(pl.String) for name in source.texts)
+    for name, words in nulls.items():
+        text = pl.col(name).cast(pl.String)
+        frame = frame.with_columns(pl.when(~text.str.strip_chars().is_in(list(words))).then(text).alias(name))
     if isinstance(source, Csv):
         for name in numbers:
             made = frame.select(number(name, decimal=source.decimal, thousands=source.thousands)).to_series()
@@ -38,8 +48,9 @@ def settle(frame: pl.DataFrame, source: Csv | Parquet, *, where: str) -> pl.Data
 
 
 def number(name: str, *, decimal: str, thousands: str) -> pl.Expr:
-    """Read a text column as numbers; what is none becomes NULL."""
-    text = pl.col(name).cast(pl.String).str.strip_chars()
+    """Read a text column as numbers, without a percent or currency sign; what is none becomes NULL."""
+    text = pl.col(name).cast(pl.String).str.replace(SIGN, "").str.strip_chars()
+    text = text.str.replace(f"^{MINUS}", "-")
     if thousands:
         text = text.str.replace_all(thousands, "", literal=True)
     if decimal != ".":
@@ -68,6 +79,8 @@ def times(column: pl.Series, formats: Sequence[str]) -> pl.Series:
                 if timed
                 else text.str.to_date(each, strict=False).cast(pl.Datetime("us"))
             )
+            if "%Y" in each:
+                read = read.to_frame().select(pl.when(pl.first().dt.year() >= FIRST_YEAR).then(pl.first())).to_series()
         made = read if made is None else made.fill_null(read)
     return made.alias(column.name) if made is not None else column
 

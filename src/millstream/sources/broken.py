@@ -1,0 +1,94 @@
+"""CSV that the quick reader refuses: what is wrong with it and in which line, or the same rows written plainly."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from millstream.definitions.sources import Csv
+from millstream.errors import BadData
+
+_TAIL = 1 << 16
+_LONGEST = 1 << 24
+
+
+def rewritten(file: Path, source: Csv, *, width: int, where: str) -> io.BytesIO:
+    """Read a file record by record, slowly, and write it again with every quote as the quick reader wants it.
+
+    Raises
+    ------
+    BadData
+        Naming the line with more fields than the header, or where a quote opens that is never closed.
+    """
+    _refuse_open_quote(file, source, where=where)
+    made = io.StringIO()
+    writer = csv.writer(made, delimiter=source.separator, lineterminator="\n")
+    for line, record in _records(file, source, strict=False):
+        if len(record) > width:
+            raise BadData(
+                f"line {line:,} of {where} has {len(record)} fields, its header names {width}: "
+                f"{source.separator.join(record)[:80]}",
+                expected=f"{width} fields, each that holds a {source.separator!r} in double quotes",
+                do="correct the line, or what is above the names of the columns",
+            )
+        writer.writerow(record)
+    return io.BytesIO(made.getvalue().encode())
+
+
+def refuse_cut_off(file: Path, source: Csv, *, width: int, where: str) -> None:
+    """Refuse a file whose last line ends in the middle, as one does that was copied or written in part.
+
+    Raises
+    ------
+    BadData
+        When the last line has no end and fewer fields than the header.
+    """
+    if file.suffix == ".gz" or width < 2:
+        return
+    with file.open("rb") as opened:
+        opened.seek(max(0, file.stat().st_size - _TAIL))
+        last = opened.read().decode(source.encoding, errors="replace").rpartition("\n")[2]
+    fields = last.count(source.separator) + 1
+    if last.strip() and '"' not in last and fields < width:
+        raise BadData(
+            f"the last line of {where} is cut off: it has {fields} of {width} fields and no end: {last[:80]}",
+            expected="a whole file",
+            do="copy or export it again",
+        )
+
+
+def short_lines(file: Path, source: Csv, *, width: int) -> tuple[int, int]:
+    """Count the lines with fewer fields than the header, and name the first (0 where there is none)."""
+    short = [line for line, record in _records(file, source, strict=False) if 0 < len(record) < width]
+    return len(short), short[0] if short else 0
+
+
+def _refuse_open_quote(file: Path, source: Csv, *, where: str) -> None:
+    began = 1
+    try:
+        for line, _ in _records(file, source, strict=True):
+            began = line + 1
+    except csv.Error as wrong:
+        if "unexpected end of data" in str(wrong) or "field limit" in str(wrong):
+            raise BadData(
+                f"a quote that opens in line {began:,} of {where}, or soon after, is never closed",
+                expected='pairs of double quotes; one inside a quoted field written twice ("")',
+                do=f"look at the file from line {began:,}",
+            ) from None
+
+
+def _records(file: Path, source: Csv, *, strict: bool) -> Iterator[tuple[int, list[str]]]:
+    """Yield each record with the line it ends in."""
+    encoding = "utf-8-sig" if source.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else source.encoding
+    before = csv.field_size_limit(_LONGEST)
+    try:
+        raw = gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")  # noqa: SIM115 - closed by the text
+        with io.TextIOWrapper(raw, encoding=encoding, errors="replace", newline="") as text:
+            reader = csv.reader(text, delimiter=source.separator, strict=strict)
+            for record in reader:
+                yield reader.line_num, record
+    finally:
+        csv.field_size_limit(before)
