@@ -81,10 +81,18 @@ def test_times_in_text(tmp_path, texts, formats):
     assert isinstance(frame.schema["t"], pl.Datetime)
 
 
-def test_days_that_cannot_be_told_from_months_are_said(tmp_path):
-    source, _, says = taken(tmp_path, "k,t\na,01/02/2024\nb,03/04/2024\n")
-    assert source.times["t"] == ("%d/%m/%Y",)
-    assert any("days and months cannot be told apart" in each for each in says)
+def test_days_that_cannot_be_told_from_months_are_said_and_not_guessed(tmp_path):
+    body = "k,t\na,01/02/2024\nb,03/04/2024\n"
+    source, frame, says = taken(tmp_path, body)
+    assert source.times == {}
+    assert frame["t"].to_list() == ["01/02/2024", "03/04/2024"]
+    assert any("days and months cannot be told apart, such as '01/02/2024'; kept as text" in each for each in says)
+    assert sniff(tmp_path / "in.csv", path="in.csv").uncertain == ("t",)
+    said = sniff(tmp_path / "in.csv", path="in.csv", ways={"t": "%m/%d/%Y"}).source
+    assert back(tmp_path, said)["t"].to_list() == [datetime(2024, 1, 2), datetime(2024, 3, 4)]
+    other, _, says = taken(tmp_path, "k,t,u\na,01/02/2024,01/31/2024\nb,03/04/2024,02/03/2024\n")
+    assert other.times == {"u": ("%m/%d/%Y",), "t": ("%m/%d/%Y",)}
+    assert any("read as other dates of the file" in each for each in says)
     mixed, _, says = taken(tmp_path, "k,t\na,31/01/2024\nb,01/31/2024\n")
     assert mixed.times == {}
     assert any("kept as text" in each for each in says)

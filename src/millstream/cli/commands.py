@@ -89,7 +89,10 @@ def init(
         str, typer.Option("--timezone", help="Zone of times written without one; UTC is assumed and said.")
     ] = "",
     key: Annotated[list[str] | None, typer.Option("--key", help="Column that names a row; may be repeated.")] = None,
-    time: Annotated[str, typer.Option("--time", help="Column that says when a row happened.")] = "",
+    time: Annotated[
+        str,
+        typer.Option("--time", help="Column that says when a row happened; COLUMN=%d/%m/%Y also how it is written."),
+    ] = "",
     example: Annotated[str, typer.Option("--example", help="A project that runs: flights, churn or failures.")] = "",
     as_json: JsonOption = False,
 ) -> None:

@@ -87,6 +87,8 @@ class Parquet(msgspec.Struct, frozen=True, tag="parquet"):
         A column to add that numbers the rows from 1, for a file without a key. Rows may only be added at its end.
     texts
         Columns to keep as text, such as whole numbers beyond 64 bits.
+    without
+        Columns that are not taken in, such as lists, which the row language does not have.
     """
 
     path: str
@@ -94,6 +96,7 @@ class Parquet(msgspec.Struct, frozen=True, tag="parquet"):
     rename: dict[str, str] = {}
     row_number: str = ""
     texts: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 Source: TypeAlias = Delta | Csv | Parquet

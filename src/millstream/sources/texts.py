@@ -28,9 +28,11 @@ def settle(frame: pl.DataFrame, source: Csv | Parquet, *, where: str) -> pl.Data
     """
     numbers = source.numbers if isinstance(source, Csv) else ()
     nulls = source.nulls if isinstance(source, Csv) else {}
-    for name in (*numbers, *nulls, *source.texts, *source.times, *source.rename):
+    without = source.without if isinstance(source, Parquet) else ()
+    for name in (*numbers, *nulls, *without, *source.texts, *source.times, *source.rename):
         if name not in frame.columns:
             raise BadData(f"{where} has no column {name!r}, which its source names", do=near(name, frame.columns))
+    frame = frame.drop(without)
     frame = frame.with_columns(pl.col(name).cast(pl.String) for name in source.texts)
     for name, words in nulls.items():
         text = pl.col(name).cast(pl.String)

@@ -42,7 +42,8 @@ class Wishes:
     timezone
         Zone of naive times; UTC is assumed, and said, when left out.
     key, time
-        The first table's key and event time, where the guess would be wrong.
+        The first table's key and event time, where the guess would be wrong; ``COLUMN=%d/%m/%Y`` also says how it is
+        written.
     """
 
     folder: Path
@@ -86,9 +87,11 @@ def design(wishes: Wishes) -> Design:
     folder = wishes.folder.expanduser()
     refuse_full(folder)
     zone = _zone(wishes.timezone)
-    given = take(wishes.files, folder=folder, timezone=zone)
+    time, ways = _time(wishes.time)
+    given = take(wishes.files, folder=folder, timezone=zone, ways=ways)
     main, column = _label(given, wishes.label)
-    guess = table(main, key=wishes.key, time=wishes.time or None, label=column)
+    guess = table(main, key=wishes.key, time=time or None, label=column)
+    _refuse_uncertain_time(guess)
     guess.says["zone"] = zone
     others = [with_checks(table(each), []) for each in given if each is not main]
     goal = target(guess, column)
@@ -204,6 +207,23 @@ def _label(given: Sequence[Given], label: str) -> tuple[Given, str]:
             do=near(column, [*main.frame.columns, *rename]),
         )
     return main, column
+
+
+def _time(said: str) -> tuple[str, dict[str, str]]:
+    """Part ``COLUMN=%d/%m/%Y`` into the column and its format."""
+    name, equals, form = said.partition("=")
+    return (name, {name: form}) if equals and "%" in form else (said, {})
+
+
+def _refuse_uncertain_time(guess: TableGuess) -> None:
+    """Refuse rows whose only time may be read in two ways: which came first would be a guess, and the split with it."""
+    if guess.event_time is None and guess.given.uncertain:
+        name = guess.given.uncertain[0]
+        raise BadData(
+            f"days and months of {name!r} cannot be told apart, and no other column says when a row happened",
+            expected="somebody who knows which comes first",
+            do=f"--time '{name}=%d/%m/%Y' where days do, --time '{name}=%m/%d/%Y' where months do",
+        )
 
 
 def _zone(said: str) -> str:

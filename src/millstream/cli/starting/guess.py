@@ -18,6 +18,8 @@ from millstream.errors import BadData, NotFound, UserError, near
 from millstream.profiling import TableProfile, profile
 
 MOST_CHECKS = 8
+FIRST_YEAR, LAST_YEAR = 1000, 2999
+"""Years beyond which a time stands for none, as 0001-01-01 and 9999-12-31 do."""
 MOST_AHEAD = 0.5
 """Share of rows whose time may lie ahead of today for it still to say when a row happened."""
 
@@ -89,7 +91,11 @@ def table(given: Given, *, key: Sequence[str] = (), time: str | None = None, lab
         )
     found = profile(frame.drop(label) if label else frame, key=key, event_time=time)
     instants = [each for each in found.times if isinstance(frame.schema[each], pl.Datetime)]
-    past = [each for each in instants if frame[each].null_count() == 0 and _ahead(frame, each) <= MOST_AHEAD]
+    past = [
+        each
+        for each in instants
+        if frame[each].null_count() == 0 and _ahead(frame, each) <= MOST_AHEAD and not _stands_for_none(frame, each)
+    ]
     event_time = time or next(iter(past), None)
     says = {"time": _says_time(frame, event_time, instants)}
     if found.keys:
@@ -173,6 +179,11 @@ def span(times: pl.Series) -> tuple[datetime, datetime]:
     return low, high
 
 
+def _stands_for_none(frame: pl.DataFrame, column: str) -> bool:
+    years = frame[column].dt.year()
+    return bool(((years < FIRST_YEAR) | (years > LAST_YEAR)).any())
+
+
 def _ahead(frame: pl.DataFrame, column: str) -> float:
     share = (frame[column] > datetime.now(UTC)).mean()
     return float(share) if isinstance(share, float) else 0.0
@@ -182,6 +193,13 @@ def _says_time(frame: pl.DataFrame, chosen: str | None, instants: Sequence[str])
     if chosen is None:
         holes = [each for each in instants if frame[each].null_count()]
         later = [each for each in instants if _ahead(frame, each) > MOST_AHEAD]
+        none = [each for each in instants if _stands_for_none(frame, each)]
+        if none:
+            low, high = span(frame[none[0]].drop_nulls())
+            return (
+                f"{none[0]} goes from the year {low.year} to {high.year}, some of which stand for no time: rows "
+                "without time"
+            )
         if later:
             return f"{later[0]} lies ahead of today, so it cannot say when a row happened: rows without time"
         if holes:
