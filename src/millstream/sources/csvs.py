@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections import Counter
 from collections.abc import Mapping
@@ -139,9 +140,12 @@ def _frame(
     """Parse; times are left as text where they are not written as ISO 8601 says, for the order would be a guess."""
     try:
         frame = _parse(content, source, kinds, INFER_ROWS, as_text=as_text, rows=rows)
-    except pl.exceptions.ComputeError:
+    except pl.exceptions.ComputeError as wrong:
         if as_text:
             raise
+        no_time = re.search(r"as dtype `(?:date|time).*?` at column '(.*)' \(column number", str(wrong))
+        if no_time and no_time[1] not in kinds:
+            return _frame(content, source, {**kinds, no_time[1]: pl.String()}, as_text=False, rows=rows)
         frame = _parse(content, source, kinds, None, as_text=False, rows=rows)
     guessed = {
         name: pl.String()

@@ -25,7 +25,7 @@ _STYLES = (
 """Character before the fraction and between thousands; the first of those that fit equally well is taken."""
 _DIGITS = r"^[-+]?\d[\d.,'’ \u00a0\u202f]*([eE][-+]?\d+)?$"
 _SIGNS = r"[%$€£¥]"
-_SIGNED = rf"^[-+{MINUS}]?\s*[$€£¥]?\s*[-+]?\s*[\d.][\d.,'’ \u00a0\u202f]*([eE][-+]?\d+)?\s*[%$€£¥]?$"
+_SIGNED = rf"^[-+{MINUS}]?\s*[$€£¥]?\s*[-+]?\s*(?:\d|\.\d)[\d.,'’ \u00a0\u202f]*([eE][-+]?\d+)?\s*[%$€£¥]?$"
 _EITHER = r"^[-+]?[1-9]\d{0,2},\d{3}$"
 """A thousand and more, or a number with three places behind its comma."""
 _NO_VALUE = {
@@ -33,6 +33,7 @@ _NO_VALUE = {
     "nil",
     "unknown", "missing", "not available", "#value!", "#div/0!", "#ref!", "#null!", "k.a.", "keine angabe",
 }  # fmt: skip
+_ENDLESS = r"(?i)^[-+]?(inf|infinity|nan)$"
 _MOSTLY = 0.5
 
 
@@ -98,7 +99,7 @@ def figures(texts: pl.DataFrame, source: Csv) -> tuple[Csv, tuple[str, ...]]:
         for name, words in nulls.items()
     ]
     found = msgspec.structs.replace(source, decimal=decimal, thousands=thousands, numbers=ordered, nulls=nulls)
-    return found, (*_said(found, chosen), *words_said, *says)
+    return found, (*_said(found, chosen), *_said_of_signs(texts, chosen), *words_said, *says)
 
 
 def all_like(texts: pl.DataFrame, pattern: str) -> set[str]:
@@ -139,6 +140,9 @@ def _without_words(column: pl.Series) -> tuple[pl.Series | None, tuple[str, ...]
     numbers = values.filter(fits)
     if numbers.is_empty():
         return None, (), ""
+    others = others.filter(~others.str.contains(_ENDLESS))
+    if others.is_empty() and numbers.len() < values.len() and numbers.str.contains(PLAIN).all():
+        return None, (), ""  # Polars reads them, and the door of the row language gives them no value
     if not all(each.lower() in _NO_VALUE for each in others):
         share = float(column.str.contains(_SIGNED).mean() or 0.0)  # type: ignore[arg-type]
         if share <= _MOSTLY or not _mostly_numbers(numbers):
@@ -221,3 +225,12 @@ def _said(source: Csv, chosen: set[str]) -> list[str]:
     marks += [f"{source.thousands!r} between thousands"] if source.thousands else []
     names = [each for each in source.numbers if each in chosen]
     return [f"numbers with {' and '.join(marks)}: {', '.join(names)}"] if marks and names else []
+
+
+def _said_of_signs(texts: pl.DataFrame, chosen: set[str]) -> list[str]:
+    says = []
+    for name in (each for each in texts.columns if each in chosen):
+        signs = texts[name].drop_nulls().str.extract(f"({_SIGNS})").drop_nulls()
+        if signs.len():
+            says.append(f"{name!r}: {signs[0]} is left out, {texts[name].drop_nulls()[0]!r} is a number")
+    return says

@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from millstream.definitions.sources import Delta
 from millstream.errors import BadData, Conflict, MillstreamError, NotFound, UserError, near
 
 IGNORED = ".millstream/\n__pycache__/\n"
+BEGUN = ".millstream/init"
+"""Names the files being written, while they are: what a killed ``init`` left is removed by the next."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,11 @@ def begin_empty(folder: Path) -> dict[str, Any]:
 
 
 def refuse_full(folder: Path) -> None:
-    """Refuse a folder that holds something."""
+    """Refuse a folder that holds something; what an earlier ``init`` left that was killed is removed first."""
     if folder.exists() and not folder.is_dir():
         raise Conflict(f"{folder} is a file", expected="a new folder", do="choose another name")
+    if (folder / BEGUN).is_file():
+        _remove(folder, (folder / BEGUN).read_text(encoding="utf-8").splitlines())
     if folder.is_dir() and any(folder.iterdir()):
         raise Conflict(f"{folder} is not empty", expected="a new folder", do="choose another, or remove it")
 
@@ -134,15 +138,18 @@ def write(folder: Path, files: dict[str, str], *, model: str, message: str) -> d
     new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
+        (folder / BEGUN).parent.mkdir()
+        (folder / BEGUN).write_text("\n".join(files), encoding="utf-8")
         for name, body in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(body, encoding="utf-8")
         with Project(folder, lock=True) as project:
             checked = project.run("check", {"actor": "init"})
             features = [each.name for each in plan(project, model).columns]
-    except MillstreamError:
-        for each in list(folder.iterdir()):
-            shutil.rmtree(each) if each.is_dir() else each.unlink()
+        git = commit(folder, message)
+        (folder / BEGUN).unlink()
+    except (MillstreamError, OSError, KeyboardInterrupt):
+        _remove(folder, files)
         if new:
             folder.rmdir()
         raise
@@ -154,10 +161,17 @@ def write(folder: Path, files: dict[str, str], *, model: str, message: str) -> d
     ]
     return {
         "folder": str(folder.resolve()),
-        "git": commit(folder, message),
+        "git": git,
         "features": len(features),
         "failed": failed,
     }
+
+
+def _remove(folder: Path, names: Iterable[str]) -> None:
+    """Remove what ``init`` wrote into an empty folder, and nothing else."""
+    for name in (".millstream", ".git", "__pycache__", *dict.fromkeys(name.split("/")[0] for name in names)):
+        each = folder / name
+        shutil.rmtree(each) if each.is_dir() else each.unlink(missing_ok=True)
 
 
 def formatted(text: str) -> str:

@@ -12,6 +12,8 @@ from millstream.errors import ExpressionError
 from millstream.expressions import parse
 from millstream.types import DType
 
+LONGEST = 60
+"""Letters of a name made up here; a file is called after it."""
 TAKEN = {
     "f",
     "checks",
@@ -87,6 +89,7 @@ def plain(text: str, *, fallback: str) -> str:
     made = re.sub(r"_+", "_", re.sub(r"[^0-9A-Za-z_]", "_", ascii_)).strip("_").lower()
     if not made:
         return fallback
+    made = made[:LONGEST].rstrip("_")
     return f"x_{made}" if made[0].isdigit() else made
 
 

@@ -82,6 +82,9 @@ def target(guess: TableGuess, column: str) -> Target:
             expected="a truth value, a text or a number",
             do='say in the definitions what of it is predicted, for instance label="closed_at is not null"',
         )
+    spelt = _spelt(column, written, values, says)
+    if spelt is not None:
+        return spelt
     if distinct == 2:
         return _two_values(column, written, values, says)
     if values.dtype == pl.String:
@@ -103,19 +106,43 @@ def estimator(goal: Target, *, rows: int) -> tuple[str, str]:
     return f"from sklearn.linear_model import {name}", f"{name}(max_iter=1000)" if classes else "Ridge()"
 
 
+def _spelt(column: str, written: str, values: pl.Series, says: list[str]) -> Target | None:
+    """Read a label of yes and no in more than one spelling; None for any other."""
+    if values.dtype != pl.String:
+        return None
+    plain = values.str.strip_chars().str.to_lowercase()
+    words = sorted(plain.unique().to_list())
+    yes, no = [each for each in words if each in _TRUE], [each for each in words if each in _FALSE]
+    if not yes or not no or len(yes) + len(no) < len(words) or values.n_unique() == 2:
+        return None
+    truth = plain.is_in(yes)
+    said = ", ".join(map(repr, sorted(values.unique().to_list())[:12]))
+    expression = f"lower(trim({written})) in ({', '.join(map(names.text, yes))})"
+    return _binary(
+        column, expression, truth, [*says, f"yes and no in several spellings: {said} ({_mean(truth):.1%} are true)"]
+    )
+
+
 def _two_values(column: str, written: str, values: pl.Series, says: list[str]) -> Target:
     counts = values.value_counts(name="rows").sort("rows", column)
     rare, common = counts[column][0], counts[column][1]
-    texts = {str(each).strip().lower(): each for each in (rare, common)}
+    texts = {_word(each): each for each in (rare, common)}
     yes = [value for text, value in texts.items() if text in _TRUE]
     no = [value for text, value in texts.items() if text in _FALSE]
     if len(yes) == 1 and len(no) == 1:
         true, why = yes[0], f"{yes[0]!r} is taken as true"
     else:
-        true, why = rare, f"two values: the rarer, {rare!r}, is taken as true; write the other one to ask the opposite"
+        true = rare
+        why = f"two values: the rarer, {rare!r}, is taken as true; write {common!r} to ask the opposite"
     value = names.text(true) if isinstance(true, str) else _figure(true)
     share = _mean(values == true)
     return _binary(column, f"{written} = {value}", values == true, [*says, f"{why} ({share:.1%} of rows)"])
+
+
+def _word(value: object) -> str:
+    """Write a value as one that may mean yes or no: 1.0 is 1."""
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if whole else value).strip().lower()  # type: ignore[call-overload]
 
 
 def _binary(column: str, expression: str, truth: pl.Series, says: list[str]) -> Target:
@@ -145,6 +172,7 @@ def _classes(column: str, written: str, values: pl.Series, distinct: int, says: 
             do="choose another --label",
         )
     counts = values.value_counts(sort=True, name="rows")
+    says = [*says, *_said_of_spellings(values, written)]
     says = [
         *says,
         f"{distinct} classes, from {counts[column][0]!r} ({counts['rows'][0]:,} rows) to "
@@ -157,7 +185,26 @@ def _classes(column: str, written: str, values: pl.Series, distinct: int, says: 
     return Target(column, written, "multiclass", "log_loss", ("accuracy",), tuple(says))
 
 
+def _said_of_spellings(values: pl.Series, written: str) -> list[str]:
+    """Say which classes differ in case and spaces only."""
+    spelt = (
+        values.unique().to_frame("one").with_columns(pl.col("one").str.strip_chars().str.to_lowercase().alias("plain"))
+    )
+    twice = spelt.group_by("plain").agg(pl.col("one").sort()).filter(pl.col("one").list.len() > 1).sort("plain")
+    if not twice.height:
+        return []
+    shown = "; ".join(" and ".join(map(repr, each)) for each in twice["one"].head(3).to_list())
+    one = written.replace(chr(34), chr(39))
+    return [f'classes that differ in case or spaces only: {shown}; if they are one, write label="lower(trim({one}))"']
+
+
 def _number(column: str, written: str, values: pl.Series, distinct: int, says: list[str]) -> Target:
+    if values.dtype == pl.Int64 and distinct == values.len() and _span(values) < 1.2 * distinct:
+        raise BadData(
+            f"label {column!r} numbers the rows: whole numbers without gaps, each once",
+            expected="something that comes back, or a measured number",
+            do="choose another --label",
+        )
     middle = float(values.cast(pl.Float64).median() or 0.0)  # type: ignore[arg-type]
     says = [*says, f"a number with {distinct:,} different values, mean {_mean(values):.4g}, median {middle:.4g}"]
     if values.dtype == pl.Int64 and distinct <= 20:
@@ -167,6 +214,12 @@ def _number(column: str, written: str, values: pl.Series, distinct: int, says: l
             "goal='log_loss', metrics=['accuracy']"
         )
     return Target(column, written, "regression", "rmse", ("mae",), tuple(says))
+
+
+def _span(values: pl.Series) -> int:
+    low, high = values.min(), values.max()
+    assert isinstance(low, int) and isinstance(high, int)
+    return high - low
 
 
 def _mean(values: pl.Series) -> float:

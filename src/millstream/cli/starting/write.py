@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import textwrap
 from collections.abc import Sequence
 
@@ -174,7 +175,7 @@ def _views(choice: Choice) -> list[str]:
             *comment("What a caller sends with each request, and the features made of it (SQL, in DuckDB's dialect)."),
         ]
         lines += ["at_request = FeatureView(", "    'at_request',", "    of=f.Request("]
-        plain = all(each.isidentifier() and each.isascii() for each in choice.fields)
+        plain = all(each.isidentifier() and each.isascii() and not keyword.iskeyword(each) for each in choice.fields)
         fields = [f"{name}={kind!r}" if plain else f"{name!r}: {kind!r}" for name, kind in choice.fields.items()]
         inner = [f"            {each}," for each in fields]
         lines += [each[4:] for each in inner] if plain else ["        **{", *inner, "        }"]
