@@ -123,6 +123,28 @@ def find(project: Project, prediction: str) -> Logged:
         raise
 
 
+def reported(project: Project, prediction: Logged) -> list[Logged]:
+    """Return what was reported over HTTP about a prediction or its row, the last known last.
+
+    Costs one read of the kept answers' key columns and of the segments not sealed yet.
+    """
+    said = prediction.record
+    wanted = {prediction.id, said.about}
+    found = [
+        each
+        for path in records.segments(project.places.log)
+        for each in _all(path)
+        if each.outcome is not None and each.record.model == said.model and each.record.about in wanted
+    ]
+    if versions.head(project.state, TABLE) is not None:
+        import polars as pl
+
+        told = (pl.col("kind") == "outcome") & (pl.col("model") == said.model) & pl.col("key").is_in(sorted(wanted))
+        found += _decoded(project.lake.read(TABLE).frame.filter(told))
+    once = {each.id: each for each in found}
+    return sorted(once.values(), key=lambda each: (each.record.at_us, each.record.wall_us, each.sequence))
+
+
 def ids(project: Project) -> Iterator[str]:
     """Yield the id of every record that is kept, in the lake and in the log."""
     if versions.head(project.state, TABLE) is not None:
@@ -184,7 +206,7 @@ def _frame(logged: list[Logged]) -> pl.DataFrame:
                 "sequence": each.sequence,
                 "kind": "prediction" if said is not None else "outcome",
                 "model": each.record.model,
-                "key": "|".join(str(value) for value in each.record.key.values()),
+                "key": each.record.about,
                 "at": each.record.at_us,
                 "version": said.version if said is not None else None,
                 "value": said.value if said is not None else None,

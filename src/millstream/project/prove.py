@@ -124,6 +124,7 @@ def model_stands(project: Project, name: str) -> dict[str, Any]:
         "lately": _latest(series["performance"]),
         "lately_baseline": _latest(series["baseline"]),
         "generation": at.generation,
+        "outcomes": {each: _total(project, name, each) for each in ("outcomes", "reported", "contradicted", "waiting")},
         "retrains": jobs.count(project.state, kind="retrain", model=name),
         "releases": rows.count(project.state, name),
         "alarms": alarms.count(project.state, model=name),
@@ -189,9 +190,14 @@ def _counts(project: Project) -> dict[str, int]:
     found = {"predictions": 0, "outcomes": 0}
     for model in project.manifest.models:
         for subject in found:
-            series = observations.series(project.state, model, "totals", subject, last=1)
-            found[subject] += int(series[-1].value or 0) if series else 0
+            found[subject] += _total(project, model, subject)
     return {**found, "ledger_rows": project.ledger.head().sequence}
+
+
+def _total(project: Project, model: str, subject: str) -> int:
+    """Return a total as the last judged day left it."""
+    series = observations.series(project.state, model, "totals", subject, last=1)
+    return int(series[-1].value or 0) if series else 0
 
 
 def audit(project: Project, *, subject: str, actor: str = "somebody") -> dict[str, Any]:
