@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from millstream.cli import proofs
+
 console = Console(highlight=False, soft_wrap=False)
 _BARS = "▁▂▃▄▅▆▇█"
 _MOST_LEFT_OUT = 12
@@ -401,25 +403,14 @@ def status(record: dict[str, Any]) -> None:
                 f"{each['goal']} {number(live['value'])} (baseline {number(live['baseline'])})",
                 tone="good",
             )
-        _reported(each["outcomes"])
+        for text, tone in proofs.reports(each["outcomes"]):
+            say(text, tone=tone)
     alarms(record["alarms"])
     for each in record["decisions"]:
         say(f"decision [bold]{each['id']}[/] waits: {each['model']}, asked {each['asked_at'][:16]}", tone="warn")
         console.print(f"    next: millstream decision {each['id']}")
     for each in record["servers"]:
         say(f"server {each['url']} serves {each['generations']}", tone="good")
-
-
-def _reported(told: dict[str, int]) -> None:
-    """Say what became of outcomes that came over HTTP, as the last judged day left them; nothing where none came."""
-    words = {
-        "reported": ("predictions have an outcome that was reported", "good"),
-        "contradicted": ("reported outcomes say otherwise than the tables, which count", "warn"),
-        "waiting": ("reported outcomes wait for a prediction that nobody has seen", "warn"),
-    }
-    for name, (says, tone) in words.items():
-        if told[name]:
-            say(f"{number(told[name])} {says}", tone=tone)
 
 
 def why(record: dict[str, Any]) -> None:
@@ -436,16 +427,8 @@ def why(record: dict[str, Any]) -> None:
     console.print(f"data: {_pins(record['tables'])}\nrelease: {record['release']}")
     if record.get("recomputed") is not None:
         say(escape(record["recomputed"]["says"]), tone="good" if record["recomputed"]["equal"] else "bad")
-    if record.get("outcome") is not None:
-        told = record["outcome"]
-        say(f"what happened: {told['label']}, known {told['known_at'][:16]}, told by {told['told_by']}")
-    for each in record["reported"] if len(record["reported"]) > 1 or _contradicted(record) else ():
-        say(f"    reported {each['known_at'][:16]}: {each['label']}", tone="warn" if _contradicted(record) else "good")
-
-
-def _contradicted(record: dict[str, Any]) -> bool:
-    """Say whether what was reported last is not what a table says."""
-    return bool(record["reported"]) and str(record["reported"][-1]["label"]) != str(record["outcome"]["label"])
+    for text, tone in proofs.outcome(record):
+        say(escape(text), tone=tone)
 
 
 def _answered(record: dict[str, Any]) -> str:
@@ -478,6 +461,8 @@ def verify(record: dict[str, Any]) -> None:
     """Show what holds and the first thing that does not."""
     for each in record["findings"]:
         say(f"{each['subject']}: {escape(each['says'])}", tone="good" if each["ok"] else "bad")
+    for text, tone in proofs.head(record):
+        say(escape(text), tone=tone)
 
 
 def sql(record: dict[str, Any]) -> None:

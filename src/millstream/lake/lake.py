@@ -306,6 +306,10 @@ class Lake:
         """Finish or forget the writes a crash interrupted; report commits nobody here intended."""
         return [*self._writer.recover(), *self._writer.strangers()]
 
+    def anchors(self) -> dict[str, str]:
+        """Return heads of the ledger that commits of our own tables have kept, by version."""
+        return self._writer.anchors()
+
     def verify(self) -> list[Finding]:
         """Check that every registered version is still what was registered; name the first bad one of each table."""
         return [*verify(self._catalog), *self._writer.strangers()]

@@ -31,7 +31,8 @@ def verify(catalog: Catalog) -> list[Finding]:
             found.append(Finding(True, name, "no longer defined; its versions are not looked at"))
             continue
         try:
-            bad = _first_untold(told, history) or _first_bad(catalog, name, history)
+            bad = _first_untold(told, history) or _first_altered(catalog, told, history)
+            bad = bad or _first_bad(catalog, name, history)
         except MillstreamError as wrong:
             bad = Finding(False, name, wrong.happened)
         found.append(bad or Finding(True, name, _holds(history)))
@@ -64,6 +65,24 @@ def _first_untold(told: dict[str, LedgerRow] | None, history: list[TableVersion]
             if name in _TOLD and getattr(each, name) != said:
                 says = f"{name} is {getattr(each, name)!r}; row {row.sequence} of the ledger says {said!r}"
                 return Finding(False, subject, says)
+    return None
+
+
+def _first_altered(catalog: Catalog, told: dict[str, LedgerRow] | None, history: list[TableVersion]) -> Finding | None:
+    """Return the first version whose record or list of files, statistics included, is not as it was registered."""
+    name = history[0].table
+    records = versions.record_hashes(catalog.state, name)
+    for each in history if told is not None else ():
+        subject = f"{name}@{each.version}"
+        row = told[subject] if told is not None else None
+        said = row.detail if row is not None else {}
+        if "record" in said and records[each.version] != said["record"]:
+            return Finding(False, subject, f"its record is not as row {row.sequence if row else 0} of the ledger tells")
+        if "files" in said and versions.change_hash(catalog.state, name, each.version) != said["files"]:
+            return Finding(False, subject, "what is kept of its files is not as the ledger tells")
+    stray = next((file for file, _ in versions.all_files(catalog.state, name) if file.since not in records), None)
+    if stray is not None:
+        return Finding(False, name, f"file {stray.path} is kept of a version that nobody registered")
     return None
 
 

@@ -277,7 +277,8 @@ class Writer:
             versions.intend(tx, intent)
         reach("lake.intended")
         log = self._log(intent.table)
-        log.append(frame, app_id=intent.app_id, app_version=intent.app_version, overwrite=overwrite)
+        head = catalog.ledger.head().text
+        log.append(frame, app_id=intent.app_id, app_version=intent.app_version, overwrite=overwrite, anchor=head)
         reach("lake.committed")
         made = self._settle(intent)
         if made is None:
@@ -359,6 +360,14 @@ class Writer:
                 found.append(Finding(False, f"{name}@{torn}", says))
             if head.kind != "attached":
                 found.extend(self._foreign(name, log))
+        return found
+
+    def anchors(self) -> dict[str, str]:
+        """Return the head of the ledger that each commit of ours has kept, by version's name."""
+        found = {}
+        for path in sorted(self._catalog.places.lake.glob("*/_delta_log")):
+            for number, text in DeltaLog(path.parent).anchors().items():
+                found[f"{path.parent.name}@{number}"] = text
         return found
 
     def _foreign(self, name: str, log: DeltaLog) -> list[Finding]:

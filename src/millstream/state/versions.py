@@ -7,6 +7,7 @@ its list in the table's own log (``listed`` is false).
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -16,6 +17,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from millstream.state.database import State, Transaction, beside
+from millstream.types import content_hash
 
 Kind: TypeAlias = Literal["attached", "ingested", "derived", "made", "own"]
 
@@ -232,6 +234,29 @@ def change_files(
             for each in added
         ],
     )
+
+
+def change_hash(source: State | Transaction, table: str, version: int) -> str:
+    """Hash all that is kept of the files a version added, their statistics included, and which it removed."""
+    added = source.query(
+        "SELECT path, bytes, rows, sha256, parts, timed_by, low, high FROM table_files WHERE name = ? AND since = ?"
+        " ORDER BY path",
+        (table, version),
+    )
+    removed = source.query("SELECT path FROM table_files WHERE name = ? AND until = ? ORDER BY path", (table, version))
+    rows = [[each.decode() if isinstance(each, bytes) else each for each in row] for row in added]
+    return content_hash([rows, [each["path"] for each in removed]])
+
+
+def record_hashes(source: State | Transaction, table: str) -> dict[int, str]:
+    """Return the hash of each version's record, of the exact bytes that are kept."""
+    found = source.query("SELECT version, body FROM table_versions WHERE name = ?", (table,))
+    return {each["version"]: hashlib.sha256(each["body"]).hexdigest() for each in found}
+
+
+def record_hash(version: TableVersion) -> str:
+    """Hash a version's record as it is written."""
+    return hashlib.sha256(msgspec.json.encode(version)).hexdigest()
 
 
 def head(state: State, table: str) -> TableVersion | None:
