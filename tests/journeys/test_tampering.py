@@ -182,3 +182,36 @@ def test_a_damaged_manifest_is_made_again_and_said(
     assert project.manifest.table("rides").checks and kept.read_bytes() == before
     assert "altered or damaged" in capsys.readouterr().err
     assert project.ledger.rows(acts=("manifest.damaged",))
+
+
+def flip(path: Path) -> None:
+    body = bytearray(path.read_bytes())
+    body[len(body) // 2] ^= 1
+    path.write_bytes(body)
+
+
+def test_a_flipped_bit_of_an_attached_file_is_found_by_a_deep_look(project: Project) -> None:
+    (file,) = (project.root / "stops").glob("*.parquet")
+    assert bad(project, deep=True) == []
+    flip(file)
+    assert bad(project) == []  # it has its size, and nobody read it
+    (said,) = bad(project, deep=True)
+    assert said.startswith("stops: file") and "does not have the bytes it had" in said
+
+
+def test_large_attached_files_are_hashed_by_the_first_deep_look(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("millstream.lake.writer._HASHED_BYTES", 10)
+    pl.DataFrame({"stop": ["c"], "zone": [3]}).write_delta(project.root / "stops", mode="append")
+    project.run("refresh")
+    told = [project.run("verify", {"deep": True})["findings"] for _ in range(2)]
+    first, second = (next(each["says"] for each in said if each["subject"] == "stops") for said in told)
+    assert "every byte of 1 of 2 files as before; 1 hashed for the first time" in first
+    assert "every byte of 2 of 2 files as before" in second
+    flip(max((project.root / "stops").glob("*.parquet"), key=lambda each: each.stat().st_mtime_ns))
+    assert len(bad(project, deep=True)) == 1
+    with project.state.transact() as tx:
+        tx.execute("UPDATE file_hashes SET sha256 = 'x'")
+    (said,) = bad(project)
+    assert "the hashes kept of its files are not as the ledger tells" in said

@@ -336,11 +336,13 @@ def _said_about(project: Project, about: list[decisions.Decision]) -> str:
     return "; ".join(f"{each.by}, {each.at[:16]}: {each.text}" for each in said) or "nothing: no note was left"
 
 
-def verify(project: Project, *, anchor: str | None = None, actor: str = "somebody") -> dict[str, Any]:
+def verify(
+    project: Project, *, anchor: str | None = None, deep: bool = False, actor: str = "somebody"
+) -> dict[str, Any]:
     """Verify the ledger's chain, every table version, every release and the answers; name what does not hold.
 
     The chain is held against the heads that releases and the lake have kept, and those in the file ``anchor``; when all
-    holds, the present head is added to that file.
+    holds, the present head is added to that file. ``deep`` reads every byte of attached tables too.
     """
     from millstream import registry
 
@@ -350,7 +352,7 @@ def verify(project: Project, *, anchor: str | None = None, actor: str = "somebod
     chain = project.ledger.verify(anchors=[*kept, *given])
     beside = f"; {len(kept)} heads kept in releases and the lake hold" if chain.ok and kept else ""
     findings = [{"ok": chain.ok, "subject": "ledger", "says": f"{chain.says}{beside}"}]
-    findings += [msgspec.to_builtins(each) for each in project.lake.verify()]
+    findings += [msgspec.to_builtins(each) for each in project.lake.verify(deep=deep, actor=actor)]
     findings += verify_checks(project)
     told = registry.verify(project.places, project.ledger)
     findings += [{"ok": holds, "subject": subject, "says": says} for holds, subject, says in told]

@@ -63,7 +63,7 @@ def missing(ledger: Ledger, places: Places, name: str, version: int | None, *, b
     IntegrityError
         When the ledger tells of it and its folder is not there; the message says how to bring it back.
     """
-    rows = [row for row in ledger.rows(acts=("model.register",), subject=f"{name}@", limit=1 << 40)]
+    rows = ledger.rows(acts=("model.register",), subject=f"{name}@", limit=1 << 40)
     known = {int(row.subject.rpartition("@")[2]): row for row in rows}
     wanted = version if version is not None else max(known, default=None)
     if wanted is None or wanted not in known:

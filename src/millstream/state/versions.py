@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -44,6 +44,12 @@ CREATE TABLE IF NOT EXISTS table_files (
     low INTEGER,
     high INTEGER,
     PRIMARY KEY (name, path, since)
+) STRICT;
+CREATE TABLE IF NOT EXISTS file_hashes (
+    name TEXT NOT NULL,
+    path TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (name, path)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS lake_intents (
     name TEXT NOT NULL,
@@ -311,6 +317,20 @@ def all_files(state: State, table: str) -> list[tuple[DataFile, int | None]]:
     """Return every file any listed version of a table has, with the version that dropped it (None: still there)."""
     found = state.query("SELECT * FROM table_files WHERE name = ? ORDER BY since, rowid", (table,))
     return [(_file(each), each["until"]) for each in found]
+
+
+def keep_hashes(tx: Transaction, table: str, hashes: Mapping[str, str]) -> None:
+    """Keep the hash of files that had none when they were registered: they are somebody else's, and large."""
+    tx.execute_many(
+        "INSERT INTO file_hashes VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        [(table, path, sha256) for path, sha256 in hashes.items()],
+    )
+
+
+def late_hashes(source: State | Transaction, table: str) -> dict[str, str]:
+    """Return the hashes kept after registration, by path."""
+    found = source.query("SELECT path, sha256 FROM file_hashes WHERE name = ? ORDER BY path", (table,))
+    return {each["path"]: each["sha256"] for each in found}
 
 
 def _files(state: State, where: str, parameters: Sequence[object]) -> list[DataFile]:
