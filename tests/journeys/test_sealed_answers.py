@@ -7,8 +7,10 @@ import pytest
 from millstream.errors import NotFound
 from millstream.project.answers import AnswerTail, find, ids, keep_ended
 from millstream.project.root import Project
+from millstream.serving.live import Live
 from millstream.serving.log import PredictionLog
 from millstream.serving.records import Prediction
+from millstream.serving.watch import Watcher
 from millstream.state import segments
 
 
@@ -31,13 +33,16 @@ def answer(number):
     )  # fmt: skip
 
 
-def write(project, count):
+def write(project, count, **words):
     async def work():
-        log = PredictionLog(project.places.log)
+        log = PredictionLog(project.places.log, **words)
+        watcher = Watcher(project.state, Live(), server="s", url="http://x", open_chain=lambda *_: None, log=log)
         try:
             return [(await log.append([answer(number)]))[0] for number in range(count)]
         finally:
+            watcher.tick()
             log.close()
+            watcher.stop()
 
     return asyncio.run(work())
 
@@ -104,3 +109,42 @@ def test_a_sealed_segment_that_was_altered_is_named(project):
         tx.execute("UPDATE segments SET records = 2")
     bad = [each for each in project.run("verify")["findings"] if not each["ok"]]
     assert len(bad) == 1 and "as row" in bad[0]["says"], bad
+
+
+def bad(project):
+    return [each for each in project.run("verify")["findings"] if not each["ok"]]
+
+
+def test_a_segment_that_was_deleted_before_it_was_sealed_is_missed(project):
+    write(project, 7)
+    assert not bad(project)
+    (path,) = project.places.log.glob("*.log")
+    path.unlink()
+    (said,) = bad(project)
+    assert path.name in said["subject"] and "7 or more answers and outcomes are lost" in said["says"]
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_segment_whose_end_was_cut_is_missed(project, sealed):
+    write(project, 7)
+    (path,) = project.places.log.glob("*.log")
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+    if sealed:
+        assert keep_ended(project) == 1
+    (said,) = bad(project)
+    assert path.name in said["subject"] and "record 7 was acknowledged" in said["says"]
+
+
+def test_answers_on_a_spool_are_followed_found_sealed_and_missed(project, tmp_path):
+    (project.places.log).parent.mkdir(parents=True, exist_ok=True)
+    project.places.log.write_text("no folder: the first path refuses")
+    spool = tmp_path / "spool"
+    given = write(project, 5, spool=spool)
+    project.places.log.unlink()
+    tail = AnswerTail(project)
+    assert [each.id for each in tail.poll()] == given and find(project, given[2]).id == given[2]
+    assert keep_ended(project) == 1 and not list(spool.glob("*")) and list(ids(project)) == given
+    assert not bad(project)
+    more = write(project, 2, spool=spool)
+    assert [each.id for each in tail.poll()] == more

@@ -19,6 +19,7 @@ from millstream.features import point_in_time
 from millstream.features.plan import FeaturePlan
 from millstream.features.ticks import existing
 from millstream.project import Project, learn
+from millstream.project.answers import keep_ended
 from millstream.project.watch import Watch
 from millstream.serving.app import App
 from millstream.serving.chain import Chain
@@ -117,11 +118,16 @@ def released(project: Project, model: str) -> Path:
 
 def ask(project: Project, model: str, rows: list[dict[str, Any]], at: datetime) -> tuple[int, dict[str, Any]]:
     """Ask as a caller does, of the application that answers, at an instant."""
+    return post(project, model, "predict", {"rows": rows}, at)
+
+
+def post(project: Project, model: str, work: str, asked: dict[str, Any], at: datetime) -> tuple[int, dict[str, Any]]:
+    """Send one request to the application that answers, at an instant."""
     log = PredictionLog(project.places.log)
     there = Live(leased=True)
     there.replace({model: Chain(Scorer.open(released(project, model), project.online), generation=1)}, {})
     app = App(there, log, now_us=lambda: to_micros(at))
-    body, said = json.dumps({"rows": rows}).encode(), []
+    body, said = json.dumps(asked).encode(), []
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
@@ -130,7 +136,7 @@ def ask(project: Project, model: str, rows: list[dict[str, Any]], at: datetime) 
         said.append(message)
 
     headers = [(b"host", b"localhost"), (b"content-length", str(len(body)).encode())]
-    scope = {"type": "http", "method": "POST", "path": f"/v1/models/{model}/predict", "headers": headers}
+    scope = {"type": "http", "method": "POST", "path": f"/v1/models/{model}/{work}", "headers": headers}
     try:
         asyncio.run(app(scope, receive, send))
     finally:
@@ -195,6 +201,37 @@ def test_the_outcome_of_an_entity_is_that_of_the_instant_it_was_asked_at(live: P
             # the clocks go back in between: sixty days of the calendar are an hour longer
             assert truth["outcome"]["label"] is not any(at <= when < at + timedelta(days=60, hours=1) for when in mine)
             assert truth["recomputed"]["equal"]
+
+
+def test_reported_outcomes_are_judged_months_before_a_table_could_tell(live: Project) -> None:
+    ids = list(range(60))
+    _, said = ask(live, "churn", [{"customer_id": each} for each in ids], NOW)
+    early = said["predictions"][0]["id"]
+    watch = Watch(live)
+    nobody = {"key": {"customer_id": 999999, "decided_at": NOW.isoformat()}, "label": True}
+    told = [{"id": each["id"], "label": True} for each in said["predictions"][:30]]
+    in_berlin = NOW.astimezone(ZoneInfo("Europe/Berlin")).isoformat()
+    told += [{"key": {"decided_at": in_berlin, "customer_id": each}, "label": False} for each in ids[30:]]
+    for again in range(2):  # the same again counts once
+        status, answer = post(live, "churn", "outcomes", {"outcomes": [*told, nobody]}, NOW + timedelta(days=2 + again))
+        assert status == 200 and len(answer["outcomes"]) == 61
+    post(live, "churn", "outcomes", {"outcomes": [{"id": early, "label": False}]}, NOW + timedelta(days=5))
+    live.clock.advance(NOW + timedelta(days=8))  # type: ignore[attr-defined]
+    watch.judge()
+    book = watch._models["churn"].book
+    assert (book.totals(), book.reported) == ((60, 60), (60, 0, 1))
+    why = live.run("why", {"prediction": early})
+    assert (why["outcome"]["label"], why["outcome"]["told_by"]) == (False, "report") and len(why["reported"]) == 3
+    (model,) = live.run("status")["models"]
+    assert model["outcomes"] == {"outcomes": 60, "reported": 60, "contradicted": 0, "waiting": 1}
+    assert keep_ended(live) > 0 and Watch(live)._take_answers() is None  # sealed, they are read from the lake
+    assert live.run("why", {"prediction": early})["reported"] == why["reported"]
+    live.clock.advance(NOW + timedelta(days=64))  # type: ignore[attr-defined]
+    again_judged = Watch(live)  # another process
+    again_judged.judge()
+    book = again_judged._models["churn"].book
+    assert book.totals() == (60, 60) and book.reported.contradicted > 0
+    assert live.run("why", {"prediction": early})["outcome"]["told_by"] == "table orders"
 
 
 DEMAND = """

@@ -44,7 +44,7 @@ def plan(*, views: bool = True) -> FeaturePlan:
         decide_at=None,
         event_time="scheduled_departure",
         where=None,
-        label=None,
+        label=parse("delay > 15", {"delay": "double"}, where="label"),
     )
 
 

@@ -237,3 +237,52 @@ def test_why_shows_classes_quantiles_and_flags_to_people(house, capsys):
         assert shown in told_people
         if model == "kind":
             assert answer["value"] in told_people
+
+
+OUTCOMES = "/v1/models/{}/outcomes"
+TRUTHS = {"kind": "rail", "days": 3.5, "span": 4, "wine": "red"}
+WRONG = {"kind": 3, "days": "3.5", "span": True, "wine": None}
+
+
+@pytest.mark.parametrize("model", TRUTHS)
+def test_a_reported_outcome_is_of_the_models_type_and_why_tells_it(house, model):
+    key = next(iter(ROWS[model]))
+    row = ROWS[model] | {key: f"nobody-{model}"}
+    _, said, _ = ask(house, "POST", f"/v1/models/{model}/predict", {"rows": [row]})
+    id_ = said["predictions"][0]["id"]
+    body = {"outcomes": [{"id": id_, "label": TRUTHS[model]}, {"key": row[key], "label": WRONG[model]}]}
+    status, refused, _ = ask(house, "POST", OUTCOMES.format(model), body)
+    assert status == 422 and refused["detail"].startswith("outcome 1 of 2: the label of an outcome is")
+    assert model in refused["expected"]
+    assert house.project.run("why", {"prediction": id_})["outcome"] is None  # of a request all or nothing is taken
+    for _ in range(2):
+        status, taken, _ = ask(house, "POST", OUTCOMES.format(model), {"outcomes": body["outcomes"][:1]})
+        assert status == 200 and set(taken["outcomes"][0]) == {"id"}
+    why = house.project.run("why", {"prediction": id_})
+    assert (why["outcome"]["label"], why["outcome"]["told_by"]) == (TRUTHS[model], "report")
+    assert [each["label"] for each in why["reported"]] == [TRUTHS[model]] * 2
+
+
+def test_a_table_knows_better_than_a_report(house):
+    _, said, _ = ask(house, "POST", "/v1/models/days/predict", {"rows": [ROWS["days"]]})
+    ask(house, "POST", OUTCOMES.format("days"), {"outcomes": [{"key": ROWS["days"]["order_id"], "label": 99999.0}]})
+    why = house.project.run("why", {"prediction": said["predictions"][0]["id"]})
+    assert why["outcome"]["told_by"] == "table orders" and why["outcome"]["label"] != 99999.0
+    assert [each["label"] for each in why["reported"]] == [99999.0]
+
+
+def test_a_class_nobody_learnt_is_taken_and_said(house):
+    body = {"outcomes": [{"key": "w-new", "label": "rde"}]}
+    status, said, _ = ask(house, "POST", OUTCOMES.format("wine"), body)
+    assert status == 200 and "no class of wine@1" in said["outcomes"][0]["note"]
+
+
+def test_a_model_without_label_takes_no_outcomes(house):
+    status, said, _ = ask(house, "POST", OUTCOMES.format("odd"), {"outcomes": [{"key": "o5", "label": True}]})
+    assert status == 422 and "has no label" in said["detail"]
+
+
+def test_an_outcome_names_one_thing(house):
+    for each in ({"label": 1.0}, {"id": "not an id", "label": 1.0}, {"id": "ab-1", "key": "o5", "label": 1.0}):
+        status, said, _ = ask(house, "POST", OUTCOMES.format("days"), {"outcomes": [each]})
+        assert (status, bool(said["expected"])) == (422, True), each

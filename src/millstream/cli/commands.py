@@ -399,9 +399,23 @@ def reproduce(
 
 
 @app.command()
-def verify(project: ProjectOption = None, as_json: JsonOption = False) -> None:
-    """Verify ledger, tables and releases; name the first thing that does not hold."""
-    _do("verify", project, as_json=as_json)
+def verify(
+    anchor: Annotated[
+        Path | None,
+        typer.Option(
+            "--anchor",
+            help="File of the ledger's heads, kept elsewhere: compared with, then the present head is added.",
+            show_default=False,
+        ),
+    ] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every byte of attached tables too; keeps hashes for the next time.")
+    ] = False,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Verify ledger, tables, models, releases and answers; name the first thing of each that does not hold."""
+    _do("verify", project, as_json=as_json, anchor=None if anchor is None else str(anchor.resolve()), deep=deep)
 
 
 @app.command()

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from millstream.cli import proofs
+
 console = Console(highlight=False, soft_wrap=False)
 _BARS = "▁▂▃▄▅▆▇█"
 _MOST_LEFT_OUT = 12
@@ -401,6 +403,8 @@ def status(record: dict[str, Any]) -> None:
                 f"{each['goal']} {number(live['value'])} (baseline {number(live['baseline'])})",
                 tone="good",
             )
+        for text, tone in proofs.reports(each["outcomes"]):
+            say(text, tone=tone)
     alarms(record["alarms"])
     for each in record["decisions"]:
         say(f"decision [bold]{each['id']}[/] waits: {each['model']}, asked {each['asked_at'][:16]}", tone="warn")
@@ -423,8 +427,8 @@ def why(record: dict[str, Any]) -> None:
     console.print(f"data: {_pins(record['tables'])}\nrelease: {record['release']}")
     if record.get("recomputed") is not None:
         say(escape(record["recomputed"]["says"]), tone="good" if record["recomputed"]["equal"] else "bad")
-    if record.get("outcome") is not None:
-        say(f"what happened: {record['outcome']['label']}, known {record['outcome']['known_at'][:16]}")
+    for text, tone in proofs.outcome(record):
+        say(escape(text), tone=tone)
 
 
 def _answered(record: dict[str, Any]) -> str:
@@ -457,6 +461,8 @@ def verify(record: dict[str, Any]) -> None:
     """Show what holds and the first thing that does not."""
     for each in record["findings"]:
         say(f"{each['subject']}: {escape(each['says'])}", tone="good" if each["ok"] else "bad")
+    for text, tone in proofs.head(record):
+        say(escape(text), tone=tone)
 
 
 def sql(record: dict[str, Any]) -> None:

@@ -7,10 +7,12 @@ FOLDER`` prints the manifest as JSON. Everybody else reads the manifest.
 from __future__ import annotations
 
 import hashlib
+import os
 import runpy
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -36,7 +38,9 @@ def files_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def load(folder: Path, *, cache: Path, timeout_s: float = 120.0) -> Manifest:
+def load(
+    folder: Path, *, cache: Path, timeout_s: float = 120.0, damaged: Callable[[Path], object] = lambda path: None
+) -> Manifest:
     """Return the manifest of a project, running its files in a worker only if they changed.
 
     Parameters
@@ -44,20 +48,56 @@ def load(folder: Path, *, cache: Path, timeout_s: float = 120.0) -> Manifest:
     folder
         The project.
     cache
-        Where manifests are kept, by the hash of the files they came from.
+        Where manifests are kept, by the hash of the files they came from and the hash of what they hold.
     timeout_s
         How long definition files may take.
+    damaged
+        Called with the file of a kept manifest that is not what was written; it is made again from the definitions.
 
     Raises
     ------
     DefinitionError
         When a file fails; the message names file, line and the text there.
     """
-    kept = cache / f"{files_digest(folder)}.json"
-    if kept.exists():
-        manifest = Manifest.decode(kept.read_bytes())
-        if _code_is_as_it_lies(folder, manifest):
+    came_from = files_digest(folder)
+    for each in sorted(cache.glob(f"{came_from}-*.json")):
+        manifest = _kept(each)
+        if manifest is None:
+            damaged(each)
+            each.unlink(missing_ok=True)
+        elif _code_is_as_it_lies(folder, manifest):
             return manifest
+    manifest = run_aside(folder, timeout_s=timeout_s)
+    body = manifest.encode()
+    kept = cache / _name(came_from, body)
+    cache.mkdir(parents=True, exist_ok=True)
+    scratch = kept.with_suffix(f".{os.getpid()}")
+    scratch.write_bytes(body)
+    scratch.replace(kept)
+    return manifest
+
+
+def _name(came_from: str, body: bytes) -> str:
+    return f"{came_from}-{hashlib.sha256(body).hexdigest()}.json"
+
+
+def _kept(path: Path) -> Manifest | None:
+    """Read a kept manifest; None when it is not what its name says."""
+    try:
+        body = path.read_bytes()
+        return Manifest.decode(body) if path.name == _name(path.name.partition("-")[0], body) else None
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def run_aside(folder: Path, *, timeout_s: float = 120.0) -> Manifest:
+    """Run a project's definition files in a worker, whatever is kept, and return what they say.
+
+    Raises
+    ------
+    DefinitionError
+        As ``load``.
+    """
     if not definition_files(folder):
         raise DefinitionError(
             f"{folder} has no definition files",
@@ -78,12 +118,7 @@ def load(folder: Path, *, cache: Path, timeout_s: float = 120.0) -> Manifest:
         raise DefinitionError(f"the definition files ended the worker: {done.stderr.decode(errors='replace')[-2000:]}")
     if "error" in answer:
         raise DefinitionError(answer["error"], expected=answer["expected"], do=answer["do"])
-    manifest = msgspec.convert(answer["manifest"], Manifest)
-    cache.mkdir(parents=True, exist_ok=True)
-    scratch = kept.with_suffix(".new")
-    scratch.write_bytes(manifest.encode())
-    scratch.replace(kept)
-    return manifest
+    return msgspec.convert(answer["manifest"], Manifest)
 
 
 def _code_is_as_it_lies(folder: Path, manifest: Manifest) -> bool:

@@ -263,7 +263,10 @@ class Catalog:
             "inputs": made.inputs,
             "definition": made.definition,
             "bytes_copied": made.bytes_copied,
+            "record": versions.record_hash(made),
         }
+        if listed and made.kind != "derived":
+            detail["files"] = versions.change_hash(tx, made.table, made.version)
         if made.making is not None:
             detail |= {"step": made.making.step, "code": made.making.code, "seconds": made.making.seconds}
         self.ledger.append(tx, actor=actor, act="table.version", subject=f"{made.table}@{made.version}", detail=detail)

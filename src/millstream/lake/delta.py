@@ -29,6 +29,7 @@ from millstream.types import to_micros
 _READABLE = {"timestampNtz", "columnMapping", "deletionVectors", "v2Checkpoint", "vacuumProtocolCheck"}
 """Reader features of which reading by file list is right, or which are refused where they are in use."""
 
+_ANCHOR = "millstream.ledger"
 _KEEP_LOG = "interval 36500 days"
 
 
@@ -117,14 +118,29 @@ class DeltaLog:
         actions = self._actions(version) or []
         return {each["txn"]["appId"]: each["txn"]["version"] for each in actions if "txn" in each}
 
+    def anchors(self) -> dict[int, str]:
+        """Return, for each commit that kept one, the head of the ledger before it."""
+        found = {}
+        for path in sorted(self._log.glob("*.json")):
+            actions = self._actions(int(path.stem)) if path.stem.isdigit() else None
+            for each in actions or []:
+                anchor = each.get("commitInfo", {}).get(_ANCHOR)
+                if isinstance(anchor, str):
+                    found[int(path.stem)] = anchor
+        return found
+
     def changes(self, version: int) -> tuple[list[DataFile], list[str]]:
         """Return the files one commit added, and the paths it removed."""
         actions = self._actions(version) or []
         added = [self._file(each["add"]) for each in actions if each.get("add")]
         return added, [unquote(each["remove"]["path"]) for each in actions if each.get("remove")]
 
-    def append(self, frame: pl.DataFrame, *, app_id: str, app_version: int, overwrite: bool = False) -> int:
+    def append(
+        self, frame: pl.DataFrame, *, app_id: str, app_version: int, overwrite: bool = False, anchor: str = ""
+    ) -> int:
         """Commit rows under an application's id; return the version. Nothing is synced yet.
+
+        ``anchor`` is the ledger's head, kept with the commit (see ``anchors``).
 
         Raises
         ------
@@ -133,7 +149,8 @@ class DeltaLog:
         IntegrityError
             When the log does not let itself be written.
         """
-        properties = CommitProperties(app_transactions=[Transaction(app_id, app_version)])
+        said = {_ANCHOR: anchor} if anchor else None
+        properties = CommitProperties(app_transactions=[Transaction(app_id, app_version)], custom_metadata=said)
         hooks = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
         try:
             write_deltalake(

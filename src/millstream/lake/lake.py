@@ -306,9 +306,16 @@ class Lake:
         """Finish or forget the writes a crash interrupted; report commits nobody here intended."""
         return [*self._writer.recover(), *self._writer.strangers()]
 
-    def verify(self) -> list[Finding]:
-        """Check that every registered version is still what was registered; name the first bad one of each table."""
-        return [*verify(self._catalog), *self._writer.strangers()]
+    def anchors(self) -> dict[str, str]:
+        """Return heads of the ledger that commits of our own tables have kept, by version."""
+        return self._writer.anchors()
+
+    def verify(self, *, deep: bool = False, actor: str = "somebody") -> list[Finding]:
+        """Check that every registered version is still what was registered; name the first bad one of each table.
+
+        ``deep`` reads the bytes of attached files too, and hashes those that nobody has hashed yet.
+        """
+        return [*verify(self._catalog, deep=deep, actor=actor), *self._writer.strangers()]
 
     def _computed(self, table: str, text: str) -> list[str]:
         found = self._catalog.table(table)

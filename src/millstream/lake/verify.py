@@ -12,16 +12,24 @@ from millstream.lake.finding import Finding
 from millstream.ledger import LedgerRow
 from millstream.state import versions
 from millstream.state.versions import DataFile, TableVersion
+from millstream.types import content_hash
 
 _TOLD = ("kind", "rows", "files_hash", "inputs", "definition")
 """What the ledger's row of a version repeats."""
 
 
-def verify(catalog: Catalog) -> list[Finding]:
+def verify(catalog: Catalog, *, deep: bool = False, actor: str = "somebody") -> list[Finding]:
     """Check every version of every table; one finding a table: how many hold, or the first that does not.
 
     Files must exist with their registered sizes; files written here must have their registered bytes. Costs one read
     of the lake's own files and one look at each attached one. What a version says is compared with the ledger.
+
+    Parameters
+    ----------
+    deep
+        Read the bytes of attached files too; those that nobody hashed yet are hashed, and kept for the next time.
+    actor
+        Who asks, for the ledger's row of what was hashed.
     """
     found = []
     told = _told(catalog)
@@ -31,25 +39,53 @@ def verify(catalog: Catalog) -> list[Finding]:
             found.append(Finding(True, name, "no longer defined; its versions are not looked at"))
             continue
         try:
-            bad = _first_untold(told, history) or _first_bad(catalog, name, history)
+            bad = _first_untold(told, history) or _first_altered(catalog, told, history)
+            bad = bad or _first_bad(catalog, name, history)
+            looked = ""
+            if bad is None and history[-1].kind == "attached":
+                bad, looked = _attached(catalog, name, told, deep=deep, actor=actor)
         except MillstreamError as wrong:
             bad = Finding(False, name, wrong.happened)
-        found.append(bad or Finding(True, name, _holds(history)))
+        count = f"{len(history)} version{'s' * (len(history) != 1)}, as registered"
+        found.append(bad or Finding(True, name, f"{count}{looked}"))
     return found
 
 
-def _holds(history: list[TableVersion]) -> str:
-    """Say what was looked at: files that somebody else owns are there with their sizes, their bytes were not hashed."""
-    count = f"{len(history)} version{'s' * (len(history) != 1)}"
-    looked = "; files there with their registered sizes" if history[-1].kind == "attached" else ""
-    return f"{count}, as registered{looked}"
+def _attached(
+    catalog: Catalog, name: str, told: dict[str, LedgerRow] | None, *, deep: bool, actor: str
+) -> tuple[Finding | None, str]:
+    """Look at the bytes of files that somebody else owns: the first that is not as it was, and what was looked at."""
+    late = versions.late_hashes(catalog.state, name)
+    row = (told or {}).get(name)
+    if told is not None and (late or row) and (row is None or content_hash(late) != row.detail["hashes"]):
+        return Finding(False, name, "the hashes kept of its files are not as the ledger tells"), ""
+    if not deep:
+        return None, "; files there with their registered sizes (verify --deep reads their bytes)"
+    folder, fresh = catalog.folder(catalog.table(name)), {}
+    files = {each.path: each for each, _ in versions.all_files(catalog.state, name)}
+    for path, each in files.items():
+        now, kept = file_sha256(folder / path), each.sha256 or late.get(path)
+        if kept is None:
+            fresh[path] = now
+        elif kept != now:
+            return Finding(False, name, f"file {folder / path} does not have the bytes it had"), ""
+    if fresh and told is not None:
+        with catalog.state.transact() as tx:
+            versions.keep_hashes(tx, name, fresh)
+            hashes = content_hash(versions.late_hashes(tx, name))
+            catalog.ledger.append(tx, actor=actor, act="table.hash", subject=name, detail={"hashes": hashes})
+    said = (
+        f"; every byte of {len(files) - len(fresh)} of {len(files)} files as before" if len(files) > len(fresh) else ""
+    )
+    first = f"; {len(fresh)} hashed for the first time, for the next verify --deep" if fresh else ""
+    return None, f"{said}{first}"
 
 
 def _told(catalog: Catalog) -> dict[str, LedgerRow] | None:
     """Return the ledger's row of each version; None when the ledger itself does not hold, so nothing is compared."""
     if not catalog.ledger.verify().ok:
         return None
-    rows = catalog.ledger.rows(acts=("table.version", "table.pull"), limit=1 << 40)
+    rows = catalog.ledger.rows(acts=("table.version", "table.pull", "table.hash"), limit=1 << 40, newest=False)
     return {each.subject: each for each in rows}
 
 
@@ -64,6 +100,24 @@ def _first_untold(told: dict[str, LedgerRow] | None, history: list[TableVersion]
             if name in _TOLD and getattr(each, name) != said:
                 says = f"{name} is {getattr(each, name)!r}; row {row.sequence} of the ledger says {said!r}"
                 return Finding(False, subject, says)
+    return None
+
+
+def _first_altered(catalog: Catalog, told: dict[str, LedgerRow] | None, history: list[TableVersion]) -> Finding | None:
+    """Return the first version whose record or list of files, statistics included, is not as it was registered."""
+    name = history[0].table
+    records = versions.record_hashes(catalog.state, name)
+    for each in history if told is not None else ():
+        subject = f"{name}@{each.version}"
+        row = told[subject] if told is not None else None
+        said = row.detail if row is not None else {}
+        if "record" in said and records[each.version] != said["record"]:
+            return Finding(False, subject, f"its record is not as row {row.sequence if row else 0} of the ledger tells")
+        if "files" in said and versions.change_hash(catalog.state, name, each.version) != said["files"]:
+            return Finding(False, subject, "what is kept of its files is not as the ledger tells")
+    stray = next((file for file, _ in versions.all_files(catalog.state, name) if file.since not in records), None)
+    if stray is not None:
+        return Finding(False, name, f"file {stray.path} is kept of a version that nobody registered")
     return None
 
 
@@ -88,7 +142,7 @@ def _first_bad(catalog: Catalog, name: str, history: list[TableVersion]) -> Find
         for file in files:
             if file.path not in seen:
                 seen.add(file.path)
-                wrong = _wrong(folder, file)
+                wrong = _wrong(folder, file, hashed=each.kind != "attached")
                 if wrong:
                     return Finding(False, f"{name}@{each.version}", wrong)
     return None
@@ -103,7 +157,7 @@ def _files(
     return [file for file, until in kept if file.since <= number and (until is None or number < until)]
 
 
-def _wrong(folder: Path, file: DataFile) -> str | None:
+def _wrong(folder: Path, file: DataFile, *, hashed: bool) -> str | None:
     path = folder / file.path
     try:
         size = path.stat().st_size
@@ -111,6 +165,6 @@ def _wrong(folder: Path, file: DataFile) -> str | None:
         return f"file {path} is missing"
     if size != file.size:
         return f"file {path} has {size} bytes, registered were {file.size}"
-    if file.sha256 is not None and file_sha256(path) != file.sha256:
+    if hashed and file.sha256 is not None and file_sha256(path) != file.sha256:
         return f"file {path} does not have the bytes that were registered"
     return None

@@ -8,6 +8,7 @@ then version, files and ledger row in one transaction. A crash between any two l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from millstream.definitions.table import Table
 from millstream.errors import Conflict, IntegrityError, MillstreamError, NotFound, StorageFull, UserError, near
 from millstream.expressions import door
 from millstream.lake.catalog import Catalog, derived_hash, refuse_other_kind, refuse_rewritten
-from millstream.lake.delta import DeltaLog, Snapshot
+from millstream.lake.delta import DeltaLog, Snapshot, file_sha256
 from millstream.lake.faults import reach
 from millstream.lake.files import empty
 from millstream.lake.finding import Finding
@@ -26,6 +27,9 @@ from millstream.lake.maker import Maker
 from millstream.sources import Watch, read, refuse_change
 from millstream.state import versions
 from millstream.state.versions import DataFile, Intent, TableVersion
+
+_HASHED_BYTES = 64 << 20
+"""Of somebody else's files, what a version brings is hashed as it is registered up to this size (0.1 s)."""
 
 _Change = tuple[TableVersion, list[DataFile], list[str]]
 
@@ -214,6 +218,9 @@ class Writer:
             for path, each in snapshot.files.items()
             if path not in before
         ]
+        if sum(each.size for each in added) <= _HASHED_BYTES:  # more is for verify --deep: attaching takes no time
+            folder = self._catalog.folder(self._catalog.table(made.table))
+            added = [msgspec.structs.replace(each, sha256=_sha256(folder / each.path)) for each in added]
         removed = [path for path in before if path not in snapshot.files]
         kept = [each for path, each in before.items() if path in snapshot.files]
         self._catalog.remember(made.table, made.version, [*kept, *added])
@@ -277,7 +284,8 @@ class Writer:
             versions.intend(tx, intent)
         reach("lake.intended")
         log = self._log(intent.table)
-        log.append(frame, app_id=intent.app_id, app_version=intent.app_version, overwrite=overwrite)
+        head = catalog.ledger.head().text
+        log.append(frame, app_id=intent.app_id, app_version=intent.app_version, overwrite=overwrite, anchor=head)
         reach("lake.committed")
         made = self._settle(intent)
         if made is None:
@@ -361,6 +369,14 @@ class Writer:
                 found.extend(self._foreign(name, log))
         return found
 
+    def anchors(self) -> dict[str, str]:
+        """Return the head of the ledger that each commit of ours has kept, by version's name."""
+        found = {}
+        for path in sorted(self._catalog.places.lake.glob("*/_delta_log")):
+            for number, text in DeltaLog(path.parent).anchors().items():
+                found[f"{path.parent.name}@{number}"] = text
+        return found
+
     def _foreign(self, name: str, log: DeltaLog) -> list[Finding]:
         registered = {each.version for each in versions.history(self._state, name)}
         try:
@@ -387,6 +403,13 @@ def _halted(table: Table, by: str, why: MillstreamError) -> MillstreamError:
         f"table {table.name!r} stays as it is: {by!r}, of which it is computed, could not be made",
         do=f"millstream refresh {by}",
     )
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return file_sha256(path)
+    except OSError:  # it is named when it is read
+        return None
 
 
 def _frame_schema(columns: dict[str, str]) -> pl.Schema:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -60,10 +60,30 @@ class LedgerRow(msgspec.Struct, frozen=True):
 
 
 class Anchor(msgspec.Struct, frozen=True):
-    """The head of the chain, to be kept somewhere else."""
+    """The head of the chain, to be kept somewhere else; ``where`` says where it was."""
 
     sequence: int
     hash: str
+    where: str = "elsewhere"
+
+    @property
+    def text(self) -> str:
+        """Write it in one word, ``sequence:hash``."""
+        return f"{self.sequence}:{self.hash}"
+
+    @classmethod
+    def read(cls, text: str, *, where: str) -> Anchor:
+        """Read what ``text`` wrote.
+
+        Raises
+        ------
+        ValueError
+            When it is none.
+        """
+        sequence, _, kept = text.partition(":")
+        if len(kept) != len(GENESIS) or set(kept) - set("0123456789abcdef"):
+            raise ValueError(f"{text[:80]!r} is no head of a ledger")
+        return cls(int(sequence), kept, where)
 
 
 class Verification(msgspec.Struct, frozen=True):
@@ -163,13 +183,16 @@ class Ledger:
         last = self._state.query("SELECT sequence, hash FROM ledger ORDER BY sequence DESC LIMIT 1")
         return Anchor(last[0]["sequence"], last[0]["hash"]) if last else Anchor(0, GENESIS)
 
-    def verify(self, anchor: Anchor | None = None) -> Verification:
-        """Recompute the whole chain, and compare it with a head kept elsewhere.
+    def verify(self, anchor: Anchor | None = None, *, anchors: Iterable[Anchor] = ()) -> Verification:
+        """Recompute the whole chain, and compare it with heads kept elsewhere.
 
-        Without an anchor a cut tail cannot be noticed; with one it is.
+        Without an anchor a cut tail cannot be noticed; with one it is, as far as the newest reaches.
         """
+        kept: dict[int, list[Anchor]] = {}
+        for each in (*anchors, *([anchor] if anchor is not None else [])):
+            kept.setdefault(each.sequence, []).append(each)
+        kept.pop(0, None)
         previous, expected = GENESIS, 1
-        anchored = anchor is None or anchor.sequence == 0
         for stored in self._state.query("SELECT sequence, at, body, previous, hash FROM ledger ORDER BY sequence"):
             sequence = stored["sequence"]
             if sequence != expected:
@@ -178,17 +201,17 @@ class Ledger:
                 return _bad(sequence, previous, f"row {sequence} does not follow row {sequence - 1}")
             if stored["hash"] != row_hash(previous, sequence, stored["at"], stored["body"]):
                 return _bad(sequence, previous, f"row {sequence} was changed")
-            if anchor is not None and sequence == anchor.sequence:
-                if stored["hash"] != anchor.hash:
-                    return _bad(sequence, previous, f"row {sequence} is not the one whose hash was kept elsewhere")
-                anchored = True
+            other = next((each for each in kept.pop(sequence, ()) if each.hash != stored["hash"]), None)
+            if other is not None:
+                return _bad(sequence, previous, f"row {sequence} is not the one whose hash was kept {other.where}")
             previous, expected = stored["hash"], sequence + 1
         rows = expected - 1
-        if not anchored and anchor is not None:
+        if kept:
+            last = kept[max(kept)][0]
             return _bad(
                 expected,
                 previous,
-                f"the chain ends at row {rows}, but row {anchor.sequence} was kept elsewhere: its tail was cut",
+                f"the chain ends at row {rows}, but row {last.sequence} was kept {last.where}: its tail was cut",
             )
         return Verification(ok=True, rows=rows, head=previous, first_bad=None, says=f"{rows} rows, unbroken")
 

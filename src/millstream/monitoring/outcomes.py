@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from statistics import median
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -103,16 +103,41 @@ class Answers:
     p95_ms: float
 
 
+class Reported(NamedTuple):
+    """What was reported over HTTP: predictions it is about, contradicted by a table, and reports still waiting."""
+
+    predictions: int
+    contradicted: int
+    waiting: int
+
+
+class _Report(NamedTuple):
+    """One reported outcome: when it was reported, which of several at once it is, and its label as a number."""
+
+    at_us: int
+    order: int
+    label: float
+
+
+_NEVER = _Report(1 << 63, 0, 0.0)
+
+
 class _Day:
-    """Columns of one day's predictions; the label is NaN until it arrives."""
+    """Columns of one day's predictions; the label is NaN until it arrives.
+
+    ``label`` is what counts: what a table says (``of_table``), else what was reported (``reported``).
+    """
 
     def __init__(self) -> None:
-        self.ids: set[str] = set()
+        self.ids: dict[str, int] = {}
         self.arrived = 0
         self.last_at = 0
         self.at = np.empty(0, np.int64)
         self.value = np.empty(0, np.float64)
         self.label = np.empty(0, np.float64)
+        self.of_table = np.empty(0, np.bool_)
+        self.reported = np.empty(0, np.float64)
+        self.reported_at = np.empty(0, np.int64)
         self.numbers: list[list[float] | None] = []
         self.release = np.empty(0, np.int64)
         self.degraded = np.empty(0, np.bool_)
@@ -121,10 +146,13 @@ class _Day:
     def extend(self, frame: pl.DataFrame) -> int:
         """Append rows; return the position of the first."""
         start = len(self.at)
-        self.ids.update(frame["id"].to_list())
+        self.ids.update({each: start + place for place, each in enumerate(frame["id"].to_list())})
         self.at = np.concatenate([self.at, frame["at"].dt.epoch("us").to_numpy()])
         self.value = np.concatenate([self.value, frame["value"].cast(pl.Float64).to_numpy()])
         self.label = np.concatenate([self.label, np.full(frame.height, np.nan)])
+        self.of_table = np.concatenate([self.of_table, np.zeros(frame.height, np.bool_)])
+        self.reported = np.concatenate([self.reported, np.full(frame.height, np.nan)])
+        self.reported_at = np.concatenate([self.reported_at, np.zeros(frame.height, np.int64)])
         self.numbers += frame["numbers"].to_list() if "numbers" in frame.columns else [None] * frame.height
         self.release = np.concatenate([self.release, frame["version"].cast(pl.Int64).fill_null(0).to_numpy()])
         self.degraded = np.concatenate([self.degraded, frame["degraded"].fill_null(value=False).to_numpy()])
@@ -133,7 +161,18 @@ class _Day:
         return start
 
     def settle(self, position: int, label: float) -> bool:
-        """Write a label down; return whether it is news."""
+        """Write down what a table says; return whether it is news. It stands above what was reported."""
+        self.of_table[position] = True
+        return self._write(position, label)
+
+    def settle_reported(self, position: int, report: _Report) -> bool:
+        """Write down what was reported, unless something was later; return whether it is news."""
+        if report.at_us < self.reported_at[position]:
+            return False
+        self.reported[position], self.reported_at[position] = report.label, report.at_us
+        return not self.of_table[position] and self._write(position, report.label)
+
+    def _write(self, position: int, label: float) -> bool:
         before = self.label[position]
         if before == label:
             return False
@@ -164,6 +203,9 @@ class OutcomeBook:
         self._days: dict[date, _Day] = {}
         self._places: dict[str, list[tuple[date, int]]] = {}
         self._classes: dict[str, int] = {}
+        self._reports: dict[str, list[_Report]] = {}
+        self._open: set[str] = set()
+        self._order = 0
 
     def add_predictions(self, frame: pl.DataFrame) -> int:
         """Take in predictions; return how many were new.
@@ -185,6 +227,8 @@ class OutcomeBook:
                 start = kept.extend(rows)
                 for offset, key in enumerate(rows["key"].to_list()):
                     self._places.setdefault(key, []).append((day, start + offset))
+                    if key in self._reports:  # reported before it was asked, or of a row that is asked again
+                        self._open.add(key)
             added += rows.height
         return added
 
@@ -211,6 +255,61 @@ class OutcomeBook:
             for day, position in self._places.get(key, ()):
                 settled += self._days[day].settle(position, label)
         return settled
+
+    def report(self, about: str, label: bool | float | str, *, at_us: int) -> None:
+        """Take in an outcome somebody reported; ``settle_reported`` joins it.
+
+        Parameters
+        ----------
+        about
+            Id of one prediction, or the key of a row: every prediction of that row.
+        label
+            The truth, of classes the class.
+        at_us
+            When it was reported, which is when it became known (microseconds since the epoch). Of several about the
+            same thing the last one known counts; the same again changes nothing.
+        """
+        number = float(self._classes.setdefault(label, len(self._classes))) if isinstance(label, str) else float(label)
+        self._order += 1
+        self._reports.setdefault(about, []).append(_Report(at_us, self._order, number))
+        self._open.add(about)
+
+    def settle_reported(self, now: datetime) -> int:
+        """Join what was reported by now to its predictions; return how many predictions got a label or a new one.
+
+        Where a table has said what became true, that stays; ``reported`` counts the contradictions. What is about a
+        prediction nobody has seen waits for it, until ``forget`` drops it.
+        """
+        now_us, settled = to_micros(now), 0
+        for about in sorted(self._open, key=lambda each: self._last(each, now_us) or _NEVER):
+            last, places = self._last(about, now_us), self._of(about)
+            if last is None or not places:
+                continue
+            for day, position in places:
+                settled += self._days[day].settle_reported(position, last)
+            if last == max(self._reports[about]):
+                self._open.discard(about)
+        return settled
+
+    @property
+    def reported(self) -> Reported:
+        """Count what was reported: predictions it is about, those of which a table says otherwise, what waits."""
+        known = contradicted = 0
+        for each in self._days.values():
+            told = ~np.isnan(each.reported)
+            known += int(told.sum())
+            contradicted += int((told & each.of_table & (each.reported != each.label)).sum())
+        return Reported(known, contradicted, sum(not self._of(each) for each in self._open))
+
+    def _last(self, about: str, now_us: int) -> _Report | None:
+        return max((each for each in self._reports[about] if each.at_us <= now_us), default=None)
+
+    def _of(self, about: str) -> list[tuple[date, int]]:
+        """Say where the predictions are that an outcome is about."""
+        found = self._places.get(about)
+        if found is None:
+            found = [(day, kept.ids[about]) for day, kept in self._days.items() if about in kept.ids]
+        return found
 
     @property
     def open_for(self) -> timedelta:
@@ -300,6 +399,11 @@ class OutcomeBook:
         """Drop days before a date."""
         for day in [each for each in self._days if each < before]:
             del self._days[day]
+        start_us = to_micros(datetime.combine(before, time(), tzinfo=UTC))
+        self._reports = {
+            about: late for about, told in self._reports.items() if (late := [e for e in told if e.at_us >= start_us])
+        }
+        self._open &= self._reports.keys()
         self._places = {
             key: kept
             for key, places in self._places.items()

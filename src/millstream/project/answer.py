@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from millstream.features.plan import FeaturePlan
     from millstream.project.root import Project
+    from millstream.serving.records import Logged
 
 _SAMPLE = 10
 
@@ -125,7 +126,7 @@ def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[s
         "features": dict(zip(names, values, strict=True)) if values else {},
         "tables": said.applied,
         "recomputed": _recomputed(project, plan, said, release=Path(release.path)),
-        "outcome": _outcome(project, plan, said),
+        **_became(project, plan, logged),
         "approved_by": _approver(project, said.release),
     }
 
@@ -152,6 +153,19 @@ def _recomputed(project: Project, plan: FeaturePlan, said: Any, *, release: Path
     if different:
         return {"equal": False, "says": f"features differ from a point-in-time read: {', '.join(different)}"}
     return {"equal": True, "says": "a point-in-time read at that instant and those versions gives the same features"}
+
+
+def _became(project: Project, plan: FeaturePlan, logged: Logged) -> dict[str, Any]:
+    """Say what became true: what a table says stands above what was reported, and both are shown."""
+    told = [each.outcome for each in answers.reported(project, logged)]
+    reported = [
+        {"label": each.label, "known_at": from_micros(each.at_us).isoformat()} for each in told if each is not None
+    ]
+    found = _outcome(project, plan, logged.prediction)
+    if found is None:
+        return {"outcome": {**reported[-1], "told_by": "report"} if reported else None, "reported": reported}
+    table = plan.rows_table if plan.ahead is None else plan.ahead.table
+    return {"outcome": {**found, "told_by": f"table {table}"}, "reported": reported}
 
 
 def _outcome(project: Project, plan: FeaturePlan, said: Any) -> dict[str, Any] | None:

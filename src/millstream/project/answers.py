@@ -30,6 +30,12 @@ _MOST, _EVERY = 100_000, 1 << 40
 _decoder = msgspec.msgpack.Decoder(Prediction | Outcome)
 
 
+def folders(project: Project) -> tuple[Path, ...]:
+    """List where segments of the log may lie: its own folder, and every spool that a server has used."""
+    spools = (Path(each) for each in segments.folders(project.state))
+    return tuple(dict.fromkeys((project.places.log.resolve(), *(each for each in spools if each.is_dir()))))
+
+
 def keep_ended(project: Project, paths: Iterable[Path] | None = None) -> int:
     """Move segments nobody writes any more into the lake; doing it again, or after a kill, changes nothing.
 
@@ -45,7 +51,7 @@ def keep_ended(project: Project, paths: Iterable[Path] | None = None) -> int:
         Segments moved.
     """
     moved = 0
-    for path in ended(project.places.log) if paths is None else paths:
+    for path in ended(*folders(project)) if paths is None else paths:
         made = seal(path)
         if made.records:
             rows = _frame(list(_all(path, over_damage=True)))
@@ -89,17 +95,41 @@ def verify(project: Project) -> list[dict[str, Any]]:
         if said is None or any(told.detail.get(name) != value for name, value in said.items()):
             wrong.append((told.subject, f"is not kept as row {told.sequence} of the ledger sealed it"))
     wrong += [(name, "is kept, and no row of the ledger seals it") for name in kept]
-    for path in sorted(project.places.log.glob(f"*{DAMAGED}")):
+    for path in sorted(each for folder in folders(project) for each in folder.glob(f"*{DAMAGED}")):
         wrong.append(
             (path.name, f"was damaged after it was written; its whole answers are in {TABLE}, it lies in {path}")
         )
-    for path in records.segments(project.places.log):
+    for path in records.segments(*folders(project)):
         if len(records.read(path, over_damage=True)[0]) > len(records.read(path)[0]):
             wrong.append((path.name, f"was damaged in the middle: an answer in {path} does not hold any more"))
+    wrong += _missing(project)
     if not wrong:
         says = f"{len(segments.all(project.state))} sealed segments as the ledger tells"
         return [{"ok": True, "subject": "answers", "says": says}]
     return [{"ok": False, "subject": f"answers {name}", "says": says} for name, says in wrong]
+
+
+def _missing(project: Project) -> list[tuple[str, str]]:
+    """Name segments that servers began, and that are gone or end before the last answer that was acknowledged."""
+    sealed = {each.name: each.last_sequence for each in segments.all(project.state)}
+    found = []
+    for each in segments.begun(project.state):
+        path = Path(each.folder) / each.name
+        last = sealed.get(each.name)
+        if last is None:
+            kept = path if path.exists() else path.with_suffix(DAMAGED)
+            if not kept.exists() and segments.get(project.state, each.name) is not None:
+                continue  # sealed at this moment
+            if not kept.exists():
+                count = each.last_sequence - each.first_sequence + 1
+                says = f"is gone from {each.folder} and was never sealed: {count} or more answers and outcomes are lost"
+                found.append((each.name, f"{says}; it was begun {each.begun_at}"))
+                continue
+            last = max((one.sequence for one in _all(kept, over_damage=True)), default=each.first_sequence - 1)
+        if last < each.last_sequence:
+            says = f"ends at record {last}, and record {each.last_sequence} was acknowledged: its end was cut"
+            found.append((each.name, says))
+    return found
 
 
 def find(project: Project, prediction: str) -> Logged:
@@ -111,7 +141,7 @@ def find(project: Project, prediction: str) -> Logged:
         When nothing has that id.
     """
     try:
-        return records.find(prediction, project.places.log)
+        return records.find(prediction, *folders(project))
     except NotFound:
         server, sequence = records.parse_id(prediction)
         held = segments.holding(project.state, server, sequence)
@@ -123,11 +153,33 @@ def find(project: Project, prediction: str) -> Logged:
         raise
 
 
+def reported(project: Project, prediction: Logged) -> list[Logged]:
+    """Return what was reported over HTTP about a prediction or its row, the last known last.
+
+    Costs one read of the kept answers' key columns and of the segments not sealed yet.
+    """
+    said = prediction.record
+    wanted = {prediction.id, said.about}
+    found = [
+        each
+        for path in records.segments(*folders(project))
+        for each in _all(path)
+        if each.outcome is not None and each.record.model == said.model and each.record.about in wanted
+    ]
+    if versions.head(project.state, TABLE) is not None:
+        import polars as pl
+
+        told = (pl.col("kind") == "outcome") & (pl.col("model") == said.model) & pl.col("key").is_in(sorted(wanted))
+        found += _decoded(project.lake.read(TABLE).frame.filter(told))
+    once = {each.id: each for each in found}
+    return sorted(once.values(), key=lambda each: (each.record.at_us, each.record.wall_us, each.sequence))
+
+
 def ids(project: Project) -> Iterator[str]:
     """Yield the id of every record that is kept, in the lake and in the log."""
     if versions.head(project.state, TABLE) is not None:
         yield from project.lake.read(TABLE, columns=["id"]).frame["id"].to_list()
-    for path in records.segments(project.places.log):
+    for path in records.segments(*folders(project)):
         yield from (each.id for each in _all(path))
 
 
@@ -142,7 +194,7 @@ class AnswerTail:
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        self._tail = Tail(project.places.log)
+        self._tail = Tail(project.places.log.resolve())
         self._begun = False
 
     def poll(self) -> list[Logged]:
@@ -152,6 +204,7 @@ class AnswerTail:
             self._begun = True
             if versions.head(self._project.state, TABLE) is not None:
                 found += _decoded(self._project.lake.read(TABLE).frame)
+        self._tail.follow(*folders(self._project))
         return found + self._tail.poll()
 
 
@@ -184,7 +237,7 @@ def _frame(logged: list[Logged]) -> pl.DataFrame:
                 "sequence": each.sequence,
                 "kind": "prediction" if said is not None else "outcome",
                 "model": each.record.model,
-                "key": "|".join(str(value) for value in each.record.key.values()),
+                "key": each.record.about,
                 "at": each.record.at_us,
                 "version": said.version if said is not None else None,
                 "value": said.value if said is not None else None,

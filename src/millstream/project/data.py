@@ -261,16 +261,53 @@ def _keep(project: Project, record: dict[str, Any], *, made: pl.DataFrame | None
     with project.state.transact() as tx:
         if made is not None:
             project.lake.quarantine(name, version, made, tx=tx)
-        contracts.put(tx, name, version, at=at, report=record)
+        kept = contracts.put(tx, name, version, at=at, report=record)
         failed = [each["says"] for each in record["results"] if not each["ok"]]
         project.ledger.append(
             tx,
             actor=actor,
             act="table.check",
             subject=f"{name}@{version}",
-            detail={"rows": record["rows"], "quarantined": record["quarantined"], "failed": failed},
+            detail={
+                "rows": record["rows"],
+                "quarantined": record["quarantined"],
+                "failed": failed,
+                "report": kept,
+                "masked": quarantine.masked_hash(tx, name, version),
+            },
         )
     return record
+
+
+def verify_checks(project: Project) -> list[dict[str, Any]]:
+    """Compare what checks said, and the rows they put in quarantine, with the ledger; name what does not hold."""
+    if not project.ledger.verify().ok:  # a finding of its own; nothing can be compared with it
+        return []
+    told = {each.subject: each for each in project.ledger.rows(acts=("table.check",), limit=1 << 40, newest=False)}
+    kept = contracts.hashes(project.state)
+    wrong = {
+        f"{name}@{version}": "has rows in quarantine, and no check the ledger tells of put them there"
+        for name, version in quarantine.versions_of(project.state)
+        if f"{name}@{version}" not in told
+    }
+    for (name, version), each in kept.items():
+        row = told.get(f"{name}@{version}")
+        if row is None:
+            wrong[f"{name}@{version}"] = "has a report of checks that the ledger tells nothing of"
+        elif "report" in row.detail and each != row.detail["report"]:
+            wrong[f"{name}@{version}"] = f"what its checks said is not as row {row.sequence} of the ledger tells"
+    for subject, row in told.items():
+        name, _, number = subject.rpartition("@")
+        if (name, int(number)) not in kept:
+            wrong[subject] = f"was checked (row {row.sequence} of the ledger), and the report is gone"
+            continue
+        masked = quarantine.masked_hash(project.state, name, int(number))
+        if row.detail.get("masked", masked) != masked:
+            wrong[subject] = f"its rows in quarantine are not as row {row.sequence} of the ledger tells"
+    if not wrong:
+        says = f"{len(kept)} reports and their quarantine as the ledger tells"
+        return [{"ok": True, "subject": "checks", "says": says}]
+    return [{"ok": False, "subject": f"checks of {each}", "says": says} for each, says in sorted(wrong.items())]
 
 
 def _other(project: Project) -> Reader:

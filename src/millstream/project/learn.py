@@ -13,6 +13,7 @@ from millstream.definitions.features import Window
 from millstream.errors import IntegrityError, UserError
 from millstream.project.data import refuse_broken
 from millstream.project.git import described
+from millstream.state import releases as release_rows
 from millstream.types import parse_instant
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from millstream.features.plan import FeaturePlan
     from millstream.project.root import Project
+    from millstream.registry import ModelVersion
     from millstream.training import Backtest, Champion, TrainingSet, Verdict
 
 
@@ -80,10 +82,9 @@ def train(
 
 def backtest(project: Project, *, model: str, version: int | None = None, actor: str = "somebody") -> dict[str, Any]:
     """Give the verdict on a version from its own backtest, or replay the recipe on today's data when it has none."""
-    from millstream import registry
     from millstream.training.artifact import read_report
 
-    chosen = registry.version(project.places, model, version) if version else registry.latest(project.places, model)
+    chosen = chosen_version(project, model, version)
     report = read_report(Path(chosen.path)) if chosen is not None else None
     if report is not None and report.verdict is not None:
         return {
@@ -102,6 +103,22 @@ def backtest(project: Project, *, model: str, version: int | None = None, actor:
         "verdict": msgspec.to_builtins(verdict),
         "folds": _folds(tested),
     }
+
+
+def chosen_version(project: Project, model: str, version: int | None) -> ModelVersion | None:
+    """Return a version, or the newest; None when none was ever trained.
+
+    Raises
+    ------
+    IntegrityError
+        When it was trained and its folder is gone.
+    """
+    from millstream import registry
+
+    releases = release_rows.history(project.state, model)
+    bundles = {each.model_version: each.path for each in releases if each.model_version is not None}
+    registry.missing(project.ledger, project.places, model, version, bundles=bundles)
+    return registry.version(project.places, model, version) if version else registry.latest(project.places, model)
 
 
 def reproduce(project: Project, *, subject: str, actor: str = "somebody") -> dict[str, Any]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from millstream.errors import IntegrityError
-from millstream.project import answers
-from millstream.project.data import step_failure
+from millstream.ledger.chain import Anchor
+from millstream.project import anchors, answers
+from millstream.project.data import step_failure, verify_checks
 from millstream.project.decide import brief
 from millstream.project.timeline import frame, timeline, told
 from millstream.state import (
@@ -124,6 +125,7 @@ def model_stands(project: Project, name: str) -> dict[str, Any]:
         "lately": _latest(series["performance"]),
         "lately_baseline": _latest(series["baseline"]),
         "generation": at.generation,
+        "outcomes": {each: _total(project, name, each) for each in ("outcomes", "reported", "contradicted", "waiting")},
         "retrains": jobs.count(project.state, kind="retrain", model=name),
         "releases": rows.count(project.state, name),
         "alarms": alarms.count(project.state, model=name),
@@ -189,9 +191,14 @@ def _counts(project: Project) -> dict[str, int]:
     found = {"predictions": 0, "outcomes": 0}
     for model in project.manifest.models:
         for subject in found:
-            series = observations.series(project.state, model, "totals", subject, last=1)
-            found[subject] += int(series[-1].value or 0) if series else 0
+            found[subject] += _total(project, model, subject)
     return {**found, "ledger_rows": project.ledger.head().sequence}
+
+
+def _total(project: Project, model: str, subject: str) -> int:
+    """Return a total as the last judged day left it."""
+    series = observations.series(project.state, model, "totals", subject, last=1)
+    return int(series[-1].value or 0) if series else 0
 
 
 def audit(project: Project, *, subject: str, actor: str = "somebody") -> dict[str, Any]:
@@ -329,16 +336,40 @@ def _said_about(project: Project, about: list[decisions.Decision]) -> str:
     return "; ".join(f"{each.by}, {each.at[:16]}: {each.text}" for each in said) or "nothing: no note was left"
 
 
-def verify(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
-    """Verify the ledger's chain, every table version, every release and the answers; name what does not hold."""
-    chain = project.ledger.verify()
-    findings = [{"ok": chain.ok, "subject": "ledger", "says": chain.says}]
-    findings += [msgspec.to_builtins(each) for each in project.lake.verify()]
+def verify(
+    project: Project, *, anchor: str | None = None, deep: bool = False, actor: str = "somebody"
+) -> dict[str, Any]:
+    """Verify the ledger's chain, every table version, every release and the answers; name what does not hold.
+
+    The chain is held against the heads that releases and the lake have kept, and those in the file ``anchor``; when all
+    holds, the present head is added to that file. ``deep`` reads every byte of attached tables too.
+    """
+    from millstream import registry
+
+    file = None if anchor is None else Path(anchor)
+    given = [] if file is None else anchors.of_file(file)
+    kept = anchors.of_project(project)
+    chain = project.ledger.verify(anchors=[*kept, *given])
+    beside = f"; {len(kept)} heads kept in releases and the lake hold" if chain.ok and kept else ""
+    findings = [{"ok": chain.ok, "subject": "ledger", "says": f"{chain.says}{beside}"}]
+    findings += [msgspec.to_builtins(each) for each in project.lake.verify(deep=deep, actor=actor)]
+    findings += verify_checks(project)
+    told = registry.verify(project.places, project.ledger)
+    findings += [{"ok": holds, "subject": subject, "says": says} for holds, subject, says in told]
     findings += [msgspec.to_builtins(each) for each in project.releases.verify()]
     findings += answers.verify(project)
     ok = all(each["ok"] for each in findings)
+    now = project.clock.now().isoformat()
+    head = Anchor(chain.rows, chain.head)
+    added = anchors.keep(file, head, at=now) if file is not None and chain.ok else None
     project.ledger.record(actor=actor, act="project.verify", subject=project.settings.name, detail={"ok": ok})
-    return {"ok": ok, "findings": findings, "exit_code": 0 if ok else IntegrityError.exit_code}
+    return {
+        "ok": ok,
+        "findings": findings,
+        "head": {"sequence": head.sequence, "hash": head.hash} if chain.ok else None,
+        "anchor": added,
+        "exit_code": 0 if ok else IntegrityError.exit_code,
+    }
 
 
 def lost(project: Project, *, ids: Iterable[str], actor: str = "somebody") -> dict[str, Any]:

@@ -140,7 +140,14 @@ class Project(Door):
     @cached_property
     def manifest(self) -> Manifest:
         """What the definitions say."""
-        return load(self.root, cache=self.places.manifests)
+        return load(self.root, cache=self.places.manifests, damaged=self._damaged)
+
+    def _damaged(self, manifest: Path) -> None:
+        """Say, and write down, that a kept manifest was not what was written."""
+        says = f"{manifest.name} in {manifest.parent} was altered or damaged; it is made again from the definitions"
+        sys.stderr.write(f"millstream: {says}\n")
+        if self.places.state_db.exists():
+            self.ledger.record(actor="system", act="manifest.damaged", subject=manifest.name, detail={"says": says})
 
     @cached_property
     def lake(self) -> Lake:

@@ -12,6 +12,7 @@ import msgspec
 
 from millstream.errors import Conflict, IntegrityError, Refused, UserError
 from millstream.project import git
+from millstream.project.learn import chosen_version
 from millstream.state import decisions, pointer
 from millstream.state import releases as rows
 
@@ -80,14 +81,13 @@ def release(
     actor: str = "somebody",
 ) -> dict[str, Any]:
     """Build a signed release, rehearse its rollback, and ask for approval."""
-    from millstream import registry
     from millstream.serving.batch import replay
     from millstream.training.artifact import read_report
 
     project.manifest.model(model)
     if not dirty:
         git.refuse_dirty(project.root)
-    chosen = registry.version(project.places, model, version) if version else registry.latest(project.places, model)
+    chosen = chosen_version(project, model, version)
     if chosen is None:
         raise Refused(f"{model} was never trained", expected="a registered version", do=f"millstream train {model}")
     folder = Path(chosen.path)
@@ -138,7 +138,6 @@ def tried(project: Project, *, model: str, version: int | None = None, actor: st
     Refused
         In production itself, for uncommitted definitions, or when the version was trained from other ones.
     """
-    from millstream import registry
     from millstream.training import read_record
 
     project.manifest.model(model)
@@ -148,7 +147,7 @@ def tried(project: Project, *, model: str, version: int | None = None, actor: st
             f"this is {here} already", expected="an overlay, such as --env dev", do=f"millstream release {model}"
         )
     git.refuse_dirty(project.root)
-    chosen = registry.version(project.places, model, version) if version else registry.latest(project.places, model)
+    chosen = chosen_version(project, model, version)
     if chosen is None:
         raise Refused(f"{model} was never trained in {here}", do=f"millstream --env {here} train {model}")
     if read_record(Path(chosen.path)).manifest_digest != project.manifest.digest:

@@ -130,7 +130,11 @@ class Watch:
         kept.outcomes = int(totals[-1].value or 0) if totals else kept.outcomes
 
     def _take_answers(self) -> None:
-        for model, (frame, said) in _answers(self._tail.poll(), self._zone).items():
+        logged = self._tail.poll()
+        for told in (each.outcome for each in logged):
+            if told is not None and told.label is not None and told.model in self.project.manifest.models:
+                self._kept(told.model).book.report(told.about, told.label, at_us=told.at_us)
+        for model, (frame, said) in _answers(logged, self._zone).items():
             kept = self._kept(model)
             kept.predictions += kept.book.add_predictions(frame)
             entities = self._of_entities(model)
@@ -173,14 +177,20 @@ class Watch:
     def _settle(
         self, kept: _Model, plan: FeaturePlan, day: date, now: datetime, *, since: datetime | None = None
     ) -> None:
-        """Join labels that became known to their predictions."""
+        """Join labels that became known to their predictions: those of the tables, then those that were reported."""
+        if plan.label_dtype is None:
+            return
+        self._settle_of_tables(kept, plan, day, now, since=since)
+        kept.outcomes += kept.book.settle_reported(now)
+
+    def _settle_of_tables(
+        self, kept: _Model, plan: FeaturePlan, day: date, now: datetime, *, since: datetime | None
+    ) -> None:
         import polars as pl
 
         from millstream.features import outcomes_of, spine
         from millstream.project.learn import static_instant
 
-        if plan.label_dtype is None:
-            return
         start, end = self._span(day)
         begin = (since or start) - _LABELS_BACK - _looks_ahead(plan)
         if plan.ticks is not None:
@@ -267,6 +277,14 @@ class Watch:
 
 
 def _totals(model: str, day: date, kept: _Model) -> list[observations.Observation]:
+    reported = kept.book.reported
+    counted = {
+        "predictions": (kept.predictions, "predictions so far"),
+        "outcomes": (kept.outcomes, "outcomes so far"),
+        "reported": (reported.predictions, "predictions have an outcome that was reported over HTTP"),
+        "contradicted": (reported.contradicted, "reported outcomes say otherwise than the tables, which count"),
+        "waiting": (reported.waiting, "reported outcomes wait for a prediction that nobody has seen"),
+    }
     return [
         observations.Observation(
             day=day.isoformat(),
@@ -276,9 +294,9 @@ def _totals(model: str, day: date, kept: _Model) -> list[observations.Observatio
             value=float(value),
             threshold=None,
             verdict="ok",
-            says=f"{value:,} {subject} so far",
+            says=f"{value:,} {says}",
         )
-        for subject, value in (("predictions", kept.predictions), ("outcomes", kept.outcomes))
+        for subject, (value, says) in counted.items()
     ]
 
 
@@ -296,12 +314,14 @@ def _answers(logged: list[Any], zone: ZoneInfo) -> dict[str, tuple[pl.DataFrame,
     """Lay live answers out by model as ``OutcomeBook.add_predictions`` wants them, beside what was logged."""
     import polars as pl
 
+    from millstream.serving.records import key_text
+
     rows: dict[str, list[tuple[Any, ...]]] = {}
     saying: dict[str, list[Prediction]] = {}
     for each in logged:
         said = each.prediction
         if said is not None and said.bucket == "live":
-            key = "|".join(str(value) for value in said.key.values())
+            key = key_text(said.key)
             beside = said.said.get("probabilities") or said.said.get("quantiles")
             numbers = list(beside.values()) if beside else None
             row = (each.id, key, said.at_us, said.value, said.version, said.degraded, said.latency_us, numbers)

@@ -12,7 +12,7 @@ from millstream.loop.durable import Durable
 from millstream.loop.retraining import Retraining
 from millstream.loop.schedule import Schedule
 from millstream.project import ship
-from millstream.project.answers import keep_ended
+from millstream.project.answers import folders, keep_ended
 from millstream.project.watch import Watch
 from millstream.serving.seal import ended
 from millstream.state import decisions, jobs, pointer
@@ -70,7 +70,7 @@ class Wheel:
 
     def look(self) -> dict[str, Any]:
         """Judge the days that have ended, and begin what harm or the schedule asks for; requests may flow meanwhile."""
-        over = ended(self.project.places.log)
+        over = ended(*folders(self.project))
         judged = self.watch.judge()
         keep_ended(self.project, over)
         triggers = self.schedule.tick(self.project.clock.now())

@@ -15,6 +15,7 @@ import msgspec
 
 from millstream.errors import IntegrityError, NotFound, StorageFull, near
 from millstream.ledger import Ledger
+from millstream.registry import proof
 from millstream.settings import Places
 from millstream.tracking import RunRecord, StoredModel, Tracking
 from millstream.training.artifact import as_json, read_report
@@ -122,6 +123,7 @@ def register(
     if "millstream.origin" in (tags or {}):  # defined in a notebook: a release asks for the definition in a commit
         detail["origin"] = dict(tags or {})["millstream.origin"]
     tracking.tag(run_id, {"millstream.version": str(number)})
+    detail |= proof.kept(places, record.model, number, run_id=run_id)
     ledger.record(actor=actor, act="model.register", subject=f"{made.name}@{number}", detail=detail)
     return made
 

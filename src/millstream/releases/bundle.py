@@ -100,6 +100,7 @@ def build(
             "trained_by": trained_by.strip(),
             "note": note,
             "code": code,
+            "ledger": desk.ledger.head().text,
         }
         release = _write(desk, said, files=artifact_files | extras, training=training)
         try:

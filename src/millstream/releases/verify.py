@@ -56,6 +56,8 @@ class ReleaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ``commit`` of the definitions, or ``snapshot``, their content hash.
     files
         Path in the bundle to what it must be, of every file but this one and the signature.
+    ledger
+        Head of the ledger when it was built, ``sequence:hash``: a ledger cut behind it is found out.
     """
 
     schema: int
@@ -71,6 +73,7 @@ class ReleaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: str
     code: dict[str, str]
     files: dict[str, BundleFile]
+    ledger: str = ""
 
 
 class Release(msgspec.Struct, frozen=True):

@@ -33,7 +33,8 @@ from millstream.serving.invocations import Invocation, feature_rows
 from millstream.serving.live import Live
 from millstream.serving.log import PredictionLog
 from millstream.serving.meters import Meters
-from millstream.serving.records import Outcome, Prediction, Record, Scalar
+from millstream.serving.outcomes import OutcomesBody, taken_all
+from millstream.serving.records import Prediction, Record, Scalar
 from millstream.serving.scorer import Scorer
 from millstream.serving.shape import told
 from millstream.types import parse_instant, to_micros
@@ -63,19 +64,6 @@ class PredictBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     rows: list[dict[str, Scalar]]
     at: str | None = None
-
-
-class OneOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One reported outcome; a key of one column may be given bare."""
-
-    key: dict[str, Scalar] | Scalar
-    label: Scalar
-
-
-class OutcomesBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of an outcomes request."""
-
-    outcomes: list[OneOutcome]
 
 
 class OnePrediction(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -270,13 +258,15 @@ class App:
 
     async def _outcomes(self, model: str, chain: Chain, body: bytes) -> Reply:
         asked = decode(body, _outcomes_body)
+        _refuse_long({"label": each.label} for each in asked.outcomes)
         at_us, wall_us = self._now_us(), time.time_ns() // 1000
-        columns = chain.champion.plan.prediction_key
-        records = [Outcome(at_us, wall_us, model, _key(each.key, columns), each.label) for each in asked.outcomes]
-        _refuse_long({**each.key, "label": each.label} for each in records)
+        made = taken_all(asked.outcomes, chain.champion, at_us=at_us, wall_us=wall_us)
+        records: list[Record] = [each for each, _ in made]
+        _refuse_long(each.key for each, _ in made)
         ids = await self._append(records) if records else []
         self.meters.outcomes(model, len(ids))
-        return Reply(200, _encode({"outcomes": [{"id": id} for id in ids]}))
+        said = [{"id": id} | ({"note": note} if note else {}) for id, (_, note) in zip(ids, made, strict=True)]
+        return Reply(200, _encode({"outcomes": said}))
 
     async def _append(self, records: list[Any]) -> list[str]:
         try:
@@ -353,15 +343,6 @@ class App:
     def _metrics(self) -> Reply:
         text = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
         return Reply(200, self.meters.expose(self.live.generations, leased=self.live.leased), (text,))
-
-
-def _key(said: Mapping[str, Scalar] | Scalar, columns: tuple[str, ...]) -> dict[str, Scalar]:
-    if isinstance(said, Mapping):
-        if said.keys() == set(columns):
-            return dict(said)
-    elif len(columns) == 1 and said is not None:
-        return {columns[0]: said}
-    raise BadData(f"the key of an outcome is {str(said)[:120]}", expected=f"the row's key: {', '.join(columns)}")
 
 
 def _names(scorer: Scorer) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import threading
 import time
 from asyncio import Future, get_running_loop
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -32,6 +33,7 @@ from millstream.serving.records import (
     record_id,
     segment_name,
 )
+from millstream.state.segments import Begun
 
 __all__ = ["Acknowledgement", "PredictionLog", "find", "new_incarnation", "read", "sync_folder"]
 
@@ -93,6 +95,7 @@ class PredictionLog:
         self._sync, self._write = sync, write
         self._next = 1
         self._segment: _Segment | None = None
+        self._begun: dict[str, Begun] = {}
         self._refuse_until = 0.0
         self._waiting: list[_Waiting] = []
         self._condition = threading.Condition()
@@ -147,6 +150,19 @@ class PredictionLog:
         """End the current segment, so that it can be sealed; the next record opens another."""
         with self._writing:
             self._end_segment()
+
+    def begun(self) -> list[Begun]:
+        """Return the segments begun by now and how far acknowledged records reach in each, for others to miss them.
+
+        ``told`` takes what was told to the state database; a segment that has grown since is returned again.
+        """
+        return list(self._begun.values())
+
+    def told(self, begun: Sequence[Begun]) -> None:
+        """Forget segments that somebody else knows of by now, unless they have grown since."""
+        for each in begun:
+            if self._begun.get(each.name) == each and (self._segment is None or self._segment.path.name != each.name):
+                self._begun.pop(each.name, None)
 
     def close(self) -> None:
         """Write what waits, sync and stop."""
@@ -216,6 +232,14 @@ class PredictionLog:
         if self.acknowledge == "fsynced":
             self._sync(segment.descriptor)
         self.records += len(payloads)
+        known = self._begun.get(segment.path.name)
+        self._begun[segment.path.name] = Begun(
+            segment.path.name,
+            str(folder.resolve()) if known is None else known.folder,
+            first if known is None else known.first_sequence,
+            self._next - 1,
+            datetime.now(UTC).isoformat(timespec="seconds") if known is None else known.begun_at,
+        )
         if segment.size >= self._rotate[0] or time.monotonic() >= segment.until:
             self._end_segment()
         return first

@@ -55,8 +55,13 @@ _PREDICTION = {
 }
 _OUTCOME = {
     "type": "object",
-    "required": ["key", "label"],
-    "properties": {"key": {"oneOf": [_ROW, _SCALAR]}, "label": _SCALAR},
+    "required": ["label"],
+    "oneOf": [{"required": ["key"]}, {"required": ["id"]}],
+    "properties": {
+        "key": {"oneOf": [_ROW, _SCALAR], "description": "Of the row; bare when it is one column."},
+        "id": {"type": "string", "description": "Of one prediction, as its answer gave it."},
+        "label": _SCALAR | {"description": "Of the type that the model has learnt; a class by its name."},
+    },
 }
 _PREDICT = _list("rows", _ROW)
 _PREDICT["properties"]["at"] = {"type": "string", "format": "date-time", "description": "Replay servers only."}
@@ -81,7 +86,7 @@ DOCUMENT: dict[str, Any] = {
         "/v1/models/{model}/outcomes": {
             "parameters": [_MODEL],
             "post": {
-                "summary": "Report the truth that no table has.",
+                "summary": "Report the truth that no table has; the same again counts once, another label corrects.",
                 "requestBody": _body(_list("outcomes", _OUTCOME)),
                 "responses": _answers({"type": "object"}, 400, 404, 408, 413, 422, 503, 507),
             },

@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 import zlib
 from array import array
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -75,6 +76,11 @@ class Prediction(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     bucket: str = "live"
     said: dict[str, Any] = {}
 
+    @property
+    def about(self) -> str:
+        """Name the row it is about: the parts of its key with ``|`` between."""
+        return key_text(self.key)
+
     def values(self) -> list[float]:
         """Return the features as numbers; a missing one is NaN."""
         numbers = array("d")
@@ -90,7 +96,9 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="o"):
     at_us, wall_us
         Instant it was reported, by the project's clock and by the machine's; microseconds since the epoch.
     model, key, label
-        Of which model's rows, which row, and what came out.
+        Of which model's rows, which row (empty where ``prediction`` says which answer), and what came out.
+    prediction
+        Id of the one prediction it is about; empty where it is about a row.
     """
 
     at_us: int
@@ -98,6 +106,21 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="o"):
     model: str
     key: dict[str, Scalar]
     label: bool | int | float | str | None
+    prediction: str = ""
+
+    @property
+    def about(self) -> str:
+        """Name what it is about as predictions are named: an id, or the parts of a key with ``|`` between."""
+        return self.prediction or key_text(self.key)
+
+
+def key_text(key: Mapping[str, Scalar]) -> str:
+    """Write a key as one text.
+
+    >>> key_text({"origin": "JFK", "flight": 7})
+    'JFK|7'
+    """
+    return "|".join(map(str, key.values()))
 
 
 Record: TypeAlias = Prediction | Outcome

@@ -110,6 +110,10 @@ class Tail:
         self._folders = folders
         self.offsets = dict(offsets or {})
 
+    def follow(self, *folders: Path) -> None:
+        """Look into these folders as well from now on."""
+        self._folders = tuple(dict.fromkeys((*self._folders, *folders)))
+
     def poll(self) -> list[Logged]:
         """Return the records written since the last call, in order within each process."""
         found: list[Logged] = []

@@ -100,7 +100,7 @@ class _Server:
         live = self._live = Live()
         loader = Loader(keys=places.keys, online=places.online, python=python)
         self._watcher = Watcher(
-            state, live, server=log.incarnation, url=self._running.url, open_chain=loader.open_chain
+            state, live, server=log.incarnation, url=self._running.url, open_chain=loader.open_chain, log=log
         )
         app = App(live, log, now_us=_now_us(clock), replay=replay, hosts=HOSTS | {host.lower()})
         config = uvicorn.Config(

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from millstream.errors import MillstreamError
 from millstream.serving.chain import Chain
 from millstream.serving.live import Live
-from millstream.state import State, leases
+from millstream.serving.log import PredictionLog
+from millstream.state import State, Transaction, leases, segments
 from millstream.traffic import Route, routes
 
 _log = logging.getLogger("millstream.serving")
@@ -43,9 +44,22 @@ class Watcher:
         Who and where this process is, for its lease.
     open_chain
         How a route becomes something that answers.
+    log
+        The prediction log, whose segments are made known with the lease; None for none.
     """
 
-    def __init__(self, state: State, live: Live, *, server: str, url: str, open_chain: OpenChain) -> None:
+    def __init__(
+        self,
+        state: State,
+        live: Live,
+        *,
+        server: str,
+        url: str,
+        open_chain: OpenChain,
+        log: PredictionLog | None = None,
+    ) -> None:
+        self._log = log
+        self._known: dict[str, int] = {}
         self._state = state
         self._live = live
         self._server, self._url = server, url
@@ -86,6 +100,8 @@ class Watcher:
         try:
             with self._state.transact() as tx:
                 leases.end(tx, self._server)
+                begun = self._tell_of_log(tx)
+            self._told_of_log(begun)
         except (MillstreamError, sqlite3.Error):
             _log.warning("the lease could not be given back; it runs out in %s s", LEASE_S, exc_info=True)
 
@@ -183,9 +199,24 @@ class Watcher:
             now_s, now = time.time(), time.monotonic()
             lease = leases.Lease(self._server, self._url, os.getpid(), generations, now_s + LEASE_S)
             behind = leases.renew(tx, lease, now_s=now_s)
+            begun = self._tell_of_log(tx)
+        self._told_of_log(begun)
         if behind and self._expires_at <= now_s:
             self._renew_at = time.monotonic() + POLL_S
             return
         self._expires_at = lease.expires_at
         self._live.lease_until = now + LEASE_S
         self._renew_at = now + RENEW_S
+
+    def _tell_of_log(self, tx: Transaction) -> list[segments.Begun]:
+        """Write down which segments of the log there are and how far they reach: one that is gone is missed then."""
+        begun = [] if self._log is None else self._log.begun()
+        for each in begun:
+            if self._known.get(each.name) != each.last_sequence:
+                segments.begin(tx, each)
+        return begun
+
+    def _told_of_log(self, begun: list[segments.Begun]) -> None:
+        self._known = {each.name: each.last_sequence for each in begun}
+        if self._log is not None:
+            self._log.told(begun)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,12 +36,20 @@ class Checked(msgspec.Struct, frozen=True):
     report: dict[str, Any]
 
 
-def put(tx: Transaction, table: str, version: int, *, at: str, report: Mapping[str, Any]) -> None:
-    """Keep a report; one of the same version replaces it."""
+def put(tx: Transaction, table: str, version: int, *, at: str, report: Mapping[str, Any]) -> str:
+    """Keep a report; one of the same version replaces it. Return the hash of what was written."""
+    body = msgspec.json.encode(report)
     tx.execute(
         'INSERT OR REPLACE INTO contracts ("table", version, checked_at, report) VALUES (?, ?, ?, ?)',
-        (table, version, at, msgspec.json.encode(report).decode()),
+        (table, version, at, body.decode()),
     )
+    return hashlib.sha256(body).hexdigest()
+
+
+def hashes(state: State) -> dict[tuple[str, int], str]:
+    """Return the hash of the report of every table and version that was checked, of the exact bytes that are kept."""
+    found = state.query('SELECT "table", version, report FROM contracts ORDER BY "table", version')
+    return {(each["table"], each["version"]): hashlib.sha256(each["report"].encode()).hexdigest() for each in found}
 
 
 def last(state: State, table: str) -> Checked | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from millstream.state.database import State, Transaction
+from millstream.types import content_hash
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS quarantine (
@@ -50,6 +51,21 @@ def put(tx: Transaction, masked: Iterable[Masked]) -> None:
         "INSERT INTO quarantine (name, version, key, check_name, reason) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         [(each.table, each.version, each.key, each.check, each.reason) for each in masked],
     )
+
+
+def masked_hash(source: State | Transaction, table: str, version: int) -> str:
+    """Hash all that is masked since a version; the empty text where nothing is."""
+    found = source.query(
+        "SELECT key, check_name, reason FROM quarantine WHERE name = ? AND version = ? ORDER BY key, check_name",
+        (table, version),
+    )
+    return content_hash([list(each) for each in found]) if found else ""
+
+
+def versions_of(state: State) -> list[tuple[str, int]]:
+    """List the tables and versions at which something was masked."""
+    found = state.query("SELECT DISTINCT name, version FROM quarantine ORDER BY name, version")
+    return [(each["name"], each["version"]) for each in found]
 
 
 def upto(state: State, table: str, version: int) -> list[Masked]:

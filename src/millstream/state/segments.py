@@ -1,4 +1,4 @@
-"""Segments of the prediction log that were sealed: their hash, their sequences and the lake version they became."""
+"""Segments of the prediction log: which were begun where, and of those sealed their hash and what they became."""
 
 from __future__ import annotations
 
@@ -21,7 +21,34 @@ CREATE TABLE IF NOT EXISTS segments (
     lake_version INTEGER
 ) STRICT;
 CREATE INDEX IF NOT EXISTS segments_by_server ON segments (server, first_sequence);
+CREATE TABLE IF NOT EXISTS segments_begun (
+    name TEXT PRIMARY KEY,
+    folder TEXT NOT NULL,
+    first_sequence INTEGER NOT NULL,
+    last_sequence INTEGER NOT NULL,
+    begun_at TEXT NOT NULL
+) STRICT;
 """
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """A segment that a server has begun, as it said with its lease: one that is gone unsealed is missed.
+
+    Parameters
+    ----------
+    name, folder
+        Its file.
+    first_sequence, last_sequence
+        Of the records acknowledged so far.
+    begun_at
+        Instant by the machine's clock, ISO 8601.
+    """
+
+    name: str
+    folder: str
+    first_sequence: int
+    last_sequence: int
+    begun_at: str
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -52,6 +79,25 @@ class Segment(msgspec.Struct, frozen=True):
     bytes: int
     sealed_at: str
     lake_version: int | None = None
+
+
+def begin(tx: Transaction, begun: Begun) -> None:
+    """Write down a segment that was begun, or how far it has come."""
+    tx.execute(
+        "INSERT INTO segments_begun VALUES (:name, :folder, :first_sequence, :last_sequence, :begun_at)"
+        " ON CONFLICT (name) DO UPDATE SET last_sequence = max(last_sequence, excluded.last_sequence)",
+        msgspec.structs.asdict(begun),
+    )
+
+
+def begun(state: State) -> list[Begun]:
+    """Return every segment that was begun, by name."""
+    return [Begun(**dict(row)) for row in state.query("SELECT * FROM segments_begun ORDER BY name")]
+
+
+def folders(state: State) -> list[str]:
+    """Return the folders in which segments were begun."""
+    return [row["folder"] for row in state.query("SELECT DISTINCT folder FROM segments_begun ORDER BY folder")]
 
 
 def put(tx: Transaction, segment: Segment) -> None:

@@ -7,8 +7,9 @@ its list in the table's own log (``listed`` is false).
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -16,6 +17,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from millstream.state.database import State, Transaction, beside
+from millstream.types import content_hash
 
 Kind: TypeAlias = Literal["attached", "ingested", "derived", "made", "own"]
 
@@ -42,6 +44,12 @@ CREATE TABLE IF NOT EXISTS table_files (
     low INTEGER,
     high INTEGER,
     PRIMARY KEY (name, path, since)
+) STRICT;
+CREATE TABLE IF NOT EXISTS file_hashes (
+    name TEXT NOT NULL,
+    path TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (name, path)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS lake_intents (
     name TEXT NOT NULL,
@@ -234,6 +242,29 @@ def change_files(
     )
 
 
+def change_hash(source: State | Transaction, table: str, version: int) -> str:
+    """Hash all that is kept of the files a version added, their statistics included, and which it removed."""
+    added = source.query(
+        "SELECT path, bytes, rows, sha256, parts, timed_by, low, high FROM table_files WHERE name = ? AND since = ?"
+        " ORDER BY path",
+        (table, version),
+    )
+    removed = source.query("SELECT path FROM table_files WHERE name = ? AND until = ? ORDER BY path", (table, version))
+    rows = [[each.decode() if isinstance(each, bytes) else each for each in row] for row in added]
+    return content_hash([rows, [each["path"] for each in removed]])
+
+
+def record_hashes(source: State | Transaction, table: str) -> dict[int, str]:
+    """Return the hash of each version's record, of the exact bytes that are kept."""
+    found = source.query("SELECT version, body FROM table_versions WHERE name = ?", (table,))
+    return {each["version"]: hashlib.sha256(each["body"]).hexdigest() for each in found}
+
+
+def record_hash(version: TableVersion) -> str:
+    """Hash a version's record as it is written."""
+    return hashlib.sha256(msgspec.json.encode(version)).hexdigest()
+
+
 def head(state: State, table: str) -> TableVersion | None:
     """Return the newest registered version, if any."""
     found = state.query("SELECT body FROM table_versions WHERE name = ? ORDER BY version DESC LIMIT 1", (table,))
@@ -286,6 +317,20 @@ def all_files(state: State, table: str) -> list[tuple[DataFile, int | None]]:
     """Return every file any listed version of a table has, with the version that dropped it (None: still there)."""
     found = state.query("SELECT * FROM table_files WHERE name = ? ORDER BY since, rowid", (table,))
     return [(_file(each), each["until"]) for each in found]
+
+
+def keep_hashes(tx: Transaction, table: str, hashes: Mapping[str, str]) -> None:
+    """Keep the hash of files that had none when they were registered: they are somebody else's, and large."""
+    tx.execute_many(
+        "INSERT INTO file_hashes VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        [(table, path, sha256) for path, sha256 in hashes.items()],
+    )
+
+
+def late_hashes(source: State | Transaction, table: str) -> dict[str, str]:
+    """Return the hashes kept after registration, by path."""
+    found = source.query("SELECT path, sha256 FROM file_hashes WHERE name = ? ORDER BY path", (table,))
+    return {each["path"]: each["sha256"] for each in found}
 
 
 def _files(state: State, where: str, parameters: Sequence[object]) -> list[DataFile]:

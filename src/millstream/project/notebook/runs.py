@@ -132,10 +132,16 @@ def _version(project: Project, model: str, version: str) -> Run:
         live = ship.live(project, model)
         if live is None or live.model_version is None:
             raise NotFound(f"{model} has no live release", do=f"millstream release {model}, or name a version")
-        return Run(registry.version(project.places, model, live.model_version))
+        return Run(_kept(project, model, live.model_version))
     if not version.isdigit():
         raise UserError(f"{model}@{version} names no version", expected=f"{model}@3 or {model}@champion")
-    return Run(registry.version(project.places, model, int(version)))
+    return Run(_kept(project, model, int(version)))
+
+
+def _kept(project: Project, model: str, version: int) -> registry.ModelVersion:
+    found = learn.chosen_version(project, model, version)
+    assert found is not None  # a version that is named is there, or an error says why not
+    return found
 
 
 def _only(project: Project, said: str) -> str:
