@@ -101,6 +101,30 @@ def test_few_days_and_fewer_rows_beside_the_champion_are_said():
     assert sure[1] == "warn"
 
 
+def test_rows_without_time_are_told_without_days():
+    timeless = {**EFFECT, "of": "telecom", "days": 0, "since": "", "until": "", "champion": None, "change": None}
+    said = verdict(timeless, baseline=compared("baseline", 0.1, 0.05, 0.2, worse=0.0, days=0))
+    del said["comparisons"][1]
+    found = answered(said, live=None)
+    assert "days" not in " ".join(answer for answer, _ in found.values())
+    assert found["How sure is that?"][0].startswith("Its recipe was judged on 10,000 rows of telecom, fitted each time")
+    assert found["What would it have done on data it had not seen?"][0].startswith(
+        "It would have flagged 1,000 of 10,000 rows of telecom, and 436 of those turned out so."
+    )
+    assert "no version before it" in found["Can it be taken back?"][0]
+
+
+def test_how_often_it_is_wrong_is_both_ways():
+    said = answered(verdict())["How often is it wrong?"][0]
+    assert said == "Of 100 it flags, 56 turn out otherwise. Of 100 that turn out so, it lets pass 81."
+    assert "How often is it wrong?" not in answered(verdict(NUMBERS))
+
+
+def test_an_answer_no_count_tells_is_told_by_its_metric():
+    found = answered(verdict(None))
+    assert found["Is it better than late@1?"][0] == "Yes, surely. By roc_auc it reaches 0.63, late@1 0.6."
+
+
 def test_a_question_asked_without_a_verdict_says_so():
     found = answered({})
     assert "nobody measured it" in found["How sure is that?"][0]
