@@ -284,7 +284,7 @@ def _figures(*values: float) -> list[str]:
     """Write numbers of one unit with as many digits as tell them apart.
 
     >>> _figures(12.34, 12.41), _figures(1234.5, 1300.0)
-    (['12.34', '12.41'], ['1,234', '1,300'])
+    (['12.3', '12.4'], ['1,230', '1,300'])
     """
     for digits in range(3, 7):
         said = [f"{float(f'{each:.{digits}g}'):,.10g}" for each in values]
