@@ -190,6 +190,26 @@ def test_a_real_decision_is_told_from_its_own_backtest(waiting):
     assert page.tags.count("form") == 2
 
 
+def test_segments_and_days_ahead_stand_beside_what_they_are_compared_with(waiting):
+    (view,) = [each for each in VIEWS if each.command == "decision"]
+    with Project(waiting) as project:
+        record = project.run("decision", {"decision": 2})
+    record["segments"] = [
+        {"segment": "carrier AA", "rows": 1234, "challenger": 0.71, "champion": 0.66, "worse": False},
+        {"segment": "carrier <b>UA</b>", "rows": 900, "challenger": 0.58, "champion": None, "worse": True},
+    ]
+    record["by_horizon"] = [{"ahead": "7 days", "challenger": 3.25, "baseline": 4.5}]
+    drawn = _environment().get_template(view.template).render(page=view.shown(record))
+    text = Page(drawn).text
+    assert "For whom worse for carrier <b>UA</b>" in text
+    assert (
+        "segment rows this one late@1 carrier AA 1,234 0.710 0.660 carrier <b>UA</b> worse 900 0.580 none yet" in text
+    )
+    assert "ahead this one the simple rule 7 days 3.250 4.500" in text
+    assert "For whom" not in Page(_environment().get_template(view.template).render(
+        page=view.shown({**record, "segments": []}))).text  # fmt: skip
+
+
 def test_notes_are_kept_before_and_after_with_a_ledger_row_and_an_answer_to_the_auditor(opened):
     evil = "look at <script>alert(1)</script> mornings"
     opened.run("note", {"decision": 2, "text": evil, "actor": "carla"})

@@ -40,6 +40,8 @@ def board(status: Mapping[str, Any]) -> dict[str, Any]:
         "days": by_day(status["timeline"][:_TIMELINE], zone),
         "watched": any(each["live"] for each in status["models"])
         or any(each["contract"] not in ("none", "unchecked") for each in status["tables"]),
+        "judged": status["predictions"] > 0,
+        "attached": any(each["kind"] == "attached" for each in status["tables"]),
         "copied_bytes": sum(each["copied_bytes"] for each in status["tables"] if each["kind"] == "attached"),
     }
 
@@ -184,6 +186,7 @@ def model_card(model: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     return {
         **model_words(model, zone),
         "bars": _bars(model),
+        "charted": any(series.values()),
         "performance": _draw(f"How good it is ({goal}) over rolling weeks", performance, marks),
         "bias": _draw("What it says on average, and what came true", shares, marks),
         "latency": _draw(

@@ -28,7 +28,9 @@ def decision_page(record: Mapping[str, Any]) -> dict[str, Any]:
         "comparisons": [_compared(each, goal) for each in record["comparisons"]],
         "notes": [{**each, "on": day(each["at"], zone, year=True)} for each in record["notes"]],
         "days": by_day(record["history"], zone),
-        "columns": list(dict.fromkeys(name for each in record["segments"] for name in each)),
+        "segments": _sides(record, "segments"),
+        "worse_for": ", ".join(str(each["segment"]) for each in record.get("segments", ()) if each.get("worse")),
+        "by_horizon": _sides(record, "by_horizon"),
     }
 
 
@@ -72,6 +74,18 @@ def _pointed(point: Mapping[str, Any]) -> dict[str, Any]:
 def _line(decision: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     card = decision_card(decision, zone)
     return {**card, "status_says": _WORDS[card["status"]], "status_tone": _TAGS[card["status"]]}
+
+
+def _sides(record: Mapping[str, Any], part: str) -> dict[str, Any]:
+    """Put the candidate beside what it was compared with, segment by segment or a day ahead at a time."""
+    rows = list(record.get(part, ()))
+    named = [each["against"] for each in record["comparisons"] if each["against"] != "baseline"]
+    sides = (("champion", named[0] if named else "today"), ("baseline", "the simple rule"))
+    return {
+        "rows": rows,
+        "counted": any("rows" in each for each in rows),
+        "besides": [side for side in sides if any(each.get(side[0]) is not None for each in rows)],
+    }
 
 
 def _compared(said: Mapping[str, Any], goal: str) -> dict[str, Any]:
