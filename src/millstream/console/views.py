@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from millstream.console.board import alarm, by_day, clock, day, decision_card, model_card
+from millstream.console.board import UNJUDGED, alarm, by_day, clock, day, decision_card, model_card
 
 _TONES = {"yes": "good", "partly": "warn", "no": "bad"}
 _WORDS = {"waiting": "waits for a person", "approved": "approved", "rejected": "rejected", "void": "void"}
@@ -48,9 +48,15 @@ def decisions_page(record: Mapping[str, Any]) -> dict[str, Any]:
 def model_page(record: Mapping[str, Any]) -> dict[str, Any]:
     """Add what only the page of a model needs to its record."""
     zone = ZoneInfo(record["timezone"])
+    judged = any(record["model"]["series"].values())
     return {
         **record,
         **clock(record),
+        "calm": {
+            "tone": "" if judged else "unwatched",
+            "says": "Answers and outcomes are as they should be." if judged else UNJUDGED,
+            "found": [],
+        },
         "title": f"Model {record['model']['name']}",
         "model": model_card(record["model"], zone),
         "waiting": [decision_card(each, zone) for each in record["decisions"] if each["status"] == "waiting"],
@@ -94,5 +100,5 @@ def _compared(said: Mapping[str, Any], goal: str) -> dict[str, Any]:
         **said,
         "beside": "the simple rule" if said["against"] == "baseline" else said["against"],
         "goal": goal,
-        "range": "not to be had" if low is None or high is None else f"{low:+.4f} to {high:+.4f}",
+        "range": "not to be compared" if low is None or high is None else f"{low:+.4f} to {high:+.4f}",
     }
