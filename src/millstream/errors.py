@@ -168,5 +168,7 @@ def near(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(repr(each) for each in close)}?"
-    shown = ", ".join(names[:20]) or "none"
+    if not names:
+        return "there is none"
+    shown = ", ".join(names[:20])
     return f"there is: {shown}" + (" ..." if len(names) > 20 else "")

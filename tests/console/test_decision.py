@@ -101,6 +101,30 @@ def test_few_days_and_fewer_rows_beside_the_champion_are_said():
     assert sure[1] == "warn"
 
 
+def test_rows_without_time_are_told_without_days():
+    timeless = {**EFFECT, "of": "telecom", "days": 0, "since": "", "until": "", "champion": None, "change": None}
+    said = verdict(timeless, baseline=compared("baseline", 0.1, 0.05, 0.2, worse=0.0, days=0))
+    del said["comparisons"][1]
+    found = answered(said, live=None)
+    assert "days" not in " ".join(answer for answer, _ in found.values())
+    assert found["How sure is that?"][0].startswith("Its recipe was judged on 10,000 rows of telecom, fitted each time")
+    assert found["What would it have done on data it had not seen?"][0].startswith(
+        "It would have flagged 1,000 of 10,000 rows of telecom, and 436 of those turned out so."
+    )
+    assert "no version before it" in found["Can it be taken back?"][0]
+
+
+def test_how_often_it_is_wrong_is_both_ways():
+    said = answered(verdict())["How often is it wrong?"][0]
+    assert said == "Of 100 it flags, 56 turn out otherwise. Of 100 that turn out so, it lets pass 81."
+    assert "How often is it wrong?" not in answered(verdict(NUMBERS))
+
+
+def test_an_answer_no_count_tells_is_told_by_its_metric():
+    found = answered(verdict(None))
+    assert found["Is it better than late@1?"][0] == "Yes, surely. By roc_auc it reaches 0.63, late@1 0.6."
+
+
 def test_a_question_asked_without_a_verdict_says_so():
     found = answered({})
     assert "nobody measured it" in found["How sure is that?"][0]
@@ -164,6 +188,25 @@ def test_a_real_decision_is_told_from_its_own_backtest(waiting):
     assert "200 requests answered as at training" in page.text
     assert {"train", "release", "ask"} <= {each["kind"] for each in record["history"]}
     assert page.tags.count("form") == 2
+
+
+def test_segments_and_days_ahead_stand_beside_what_they_are_compared_with(waiting):
+    (view,) = [each for each in VIEWS if each.command == "decision"]
+    with Project(waiting) as project:
+        record = project.run("decision", {"decision": 2})
+    record["segments"] = [
+        {"segment": "carrier AA", "rows": 1234, "challenger": 0.71, "champion": 0.66, "worse": False},
+        {"segment": "carrier <b>UA</b>", "rows": 900, "challenger": 0.58, "champion": None, "worse": True},
+    ]
+    record["by_horizon"] = [{"ahead": "7 days", "challenger": 3.25, "baseline": 4.5}]
+    drawn = _environment().get_template(view.template).render(page=view.shown(record))
+    text = Page(drawn).text
+    assert "For whom worse for carrier <b>UA</b>" in text
+    assert "segment rows this one late@1 carrier AA 1,234 0.710 0.660" in text
+    assert "carrier <b>UA</b> worse 900 0.580 ·" in text
+    assert "ahead this one the simple rule 7 days 3.250 4.500" in text
+    assert "For whom" not in Page(_environment().get_template(view.template).render(
+        page=view.shown({**record, "segments": []}))).text  # fmt: skip
 
 
 def test_notes_are_kept_before_and_after_with_a_ledger_row_and_an_answer_to_the_auditor(opened):

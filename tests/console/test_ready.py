@@ -38,7 +38,7 @@ def test_before_anything_is_done_nothing_is_ready(tmp_path):
         page = drawn(project, "look", model="late")
         assert "0 of 8 points" in page.text
         assert "The table flights was not read yet" in page.text
-        assert "Nothing was checked or judged yet" in page.text
+        assert "No answer was judged yet" in page.text
         assert "Nothing was checked or judged yet" in drawn(project, "status").text
         assert "asks for one" in drawn(project, "decisions").text
 

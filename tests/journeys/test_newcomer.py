@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import shlex
-import signal
-import subprocess
-import sys
 import time
-import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,14 +15,10 @@ import pytest
 from millstream.cli.starting import begin_empty
 from millstream.project import Project
 from millstream.project.learn import plan
+from tests.journeys.shell import Shell, answered, commands
 
 GUIDE = Path(__file__).parents[2] / "docs" / "start.md"
 LEAST_S = 600.0
-
-
-def commands() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
-    return [line for block in blocks for line in block.strip().splitlines()]
 
 
 def weather(to: Path) -> None:
@@ -38,58 +28,6 @@ def weather(to: Path) -> None:
     lines = (Path(next(iter(spec.submodule_search_locations))) / "data" / "weather.csv").read_text().splitlines()
     month = lines[0].split(",").index("month")
     to.write_text("\n".join([lines[0], *(each for each in lines[1:] if int(each.split(",")[month]) <= 2)]) + "\n")
-
-
-class Shell:
-    """Runs lines as a person types them, in a folder that ``cd`` changes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-        self.environment |= {"MILLSTREAM_USER": "newcomer", "COLUMNS": "120"}
-
-    def start(self, line: str, *more: str) -> subprocess.Popen[str]:
-        words = shlex.split(line)
-        said = dict(each.split("=", 1) for each in words if re.fullmatch(r"[A-Z_]+=.*", each))
-        program, *rest = [each for each in words if not re.fullmatch(r"[A-Z_]+=.*", each)]
-        assert program == "millstream", line
-        return subprocess.Popen(
-            [sys.executable, "-m", "millstream.cli", *rest, *more],
-            cwd=self.folder,
-            env=self.environment | said,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, line: str) -> str:
-        if line.startswith("cd "):
-            self.folder = self.folder / line.removeprefix("cd ")
-            return ""
-        process = self.start(line)
-        out, err = process.communicate(timeout=300)
-        assert process.returncode == 0, f"{line}\n{out}\n{err}"
-        return out
-
-
-def ask(url: str, body: dict[str, Any]) -> dict[str, Any]:
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        found: dict[str, Any] = json.loads(answer.read())
-    return found
-
-
-def answered(up: subprocess.Popen[str], model: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Wait until the server says where it is and the champion answers."""
-    assert up.stdout is not None
-    line = next(each for each in up.stdout if "scoring" in each)
-    url = re.search(r"http://\S+", line)
-    assert url is not None
-    deadline = time.monotonic() + 60
-    while True:
-        (said,) = ask(f"{url.group()}/v1/models/{model}/predict", body)["predictions"]
-        if said["answered_by"] == "champion" or time.monotonic() > deadline:
-            return dict(said)
 
 
 def sample(readme: Path) -> dict[str, Any]:
@@ -106,16 +44,12 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def serve(shell: Shell, line: str, model: str) -> dict[str, Any]:
-    up = shell.start(line, "--scoring-port", "0", "--control-port", "0")
-    try:
+    with shell.up(line) as up:
         return answered(up, model, sample(shell.folder / "README.md"))
-    finally:
-        up.send_signal(signal.SIGINT)
-        up.communicate(timeout=60)
 
 
 def test_from_a_file_to_an_answer_by_the_guide(shell: Shell) -> None:
-    *lines, first = commands()
+    *lines, first = commands(GUIDE)
     before, after = lines[: lines.index("millstream up")], lines[lines.index("millstream up") :]
     assert after == ["millstream up"] and first == "millstream init first"
     weather(shell.folder / "weather.csv")

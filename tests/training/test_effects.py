@@ -26,7 +26,7 @@ class Nothing:
 MODEL = Model("late", rows=Each(TABLE), label="arr_delay > 15", features=[], estimator=Nothing(), goal="roc_auc")
 
 
-def judged(label, candidate, baseline, champion=None, *, days=None, origin=None, task="binary"):
+def judged(label, candidate, baseline, champion=None, *, days=None, origin=None, task="binary", blocks="days"):
     """A backtest as far as its effect reads it."""
     label = np.asarray(label, dtype=float)
     report = BacktestReport(
@@ -40,6 +40,7 @@ def judged(label, candidate, baseline, champion=None, *, days=None, origin=None,
         days=1,
         champion="late@1" if champion is not None else "",
         pins={},
+        blocks=blocks,
     )
     return Backtest(
         report,
@@ -113,3 +114,10 @@ def test_answers_of_another_shape_are_not_told():
     other = dataclasses.replace(judged([0] * 4, [0.1] * 4, [0.1] * 4), candidate=np.zeros((4, 3)))
     assert effect(MODEL, other) is None
     assert effect(MODEL, judged([0] * 4, [0.1] * 4, [0.1] * 4, task="forecast")) is None
+
+
+def test_rows_without_time_all_count_and_name_no_day():
+    label = [1, 0] * 50  # the block of a row without time is its place, no day: the last 30 of these are not a month
+    found = effect(MODEL, judged(label, label, [0.5] * 100, days=range(5000, 5100), blocks="rows"))
+    assert (found.rows, found.came_true, found.days, found.since, found.until) == (100, 50, 0, "", "")
+    assert (found.candidate.flagged, found.candidate.right) == pytest.approx((10, 10))

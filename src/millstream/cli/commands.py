@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from millstream.cli import call as calls
+from millstream.cli.panels import arrange
 from millstream.errors import UserError
 
 app = typer.Typer(
@@ -504,3 +505,6 @@ def up(
             supervisor.wait()
         finally:
             supervisor.stop()
+
+
+arrange(app)

@@ -34,18 +34,26 @@ def write(example: str, folder: Path) -> dict[str, Any]:
     Raises
     ------
     NotFound
-        For an example that does not exist.
+        For an example that does not exist, or whose data are not installed; nothing is left behind.
     Conflict
         When the folder holds something already.
     """
     origin = source(example)
     if folder.exists() and any(folder.iterdir()):
         raise Conflict(f"{folder} is not empty", expected="a new folder", do="choose another, or remove it")
+    new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     for each in sorted(origin.iterdir()):
         if each.is_file() and each.suffix != ".pyc":
             shutil.copy(each, folder / each.name)
-    load_standin(folder).prepare(folder)
+    try:
+        load_standin(folder).prepare(folder)
+    except SystemExit as missing:  # a stand-in ends so when the package with its data is not installed
+        shutil.rmtree(folder)
+        if not new:
+            folder.mkdir()
+        happened, _, do = str(missing).partition(": ")
+        raise NotFound(happened, expected="the package that brings them", do=do) from None
     return {
         "folder": str(folder.resolve()),
         "example": example,

@@ -22,7 +22,16 @@ _HOW = {
     "made": "made by a step",
     "own": "written here",
 }
+UNJUDGED = "No answer was judged yet: a day is judged when it is over."
 _GATE = {True: ("good", "passed its gate"), False: ("bad", "did not pass its gate"), None: ("bad", "no verdict")}
+_GOALS = {
+    "roc_auc": "how well it ranks (roc_auc): 1 is perfect, 0.5 a guess",
+    "log_loss": "how far its chances are off (log_loss): 0 is perfect",
+    "brier": "how far its chances are off (brier): 0 is perfect",
+    "accuracy": "share of right answers (accuracy): 1 is perfect",
+    "rmse": "how far its numbers are off (rmse): 0 is perfect",
+    "mae": "how far its numbers are off on average (mae): 0 is perfect",
+}
 _CONTRACT = {"ok": "holds", "none": "none declared", "unchecked": "not checked yet", "stop": "broken"}
 
 
@@ -38,8 +47,8 @@ def board(status: Mapping[str, Any]) -> dict[str, Any]:
         "alarms": [alarm(each) for each in status["alarms"][:_ALARMS]],
         "tables": [_table(each) for each in status["tables"]],
         "days": by_day(status["timeline"][:_TIMELINE], zone),
-        "watched": any(each["live"] for each in status["models"])
-        or any(each["contract"] not in ("none", "unchecked") for each in status["tables"]),
+        "calm": _calm(status),
+        "attached": any(each["kind"] == "attached" for each in status["tables"]),
         "copied_bytes": sum(each["copied_bytes"] for each in status["tables"] if each["kind"] == "attached"),
     }
 
@@ -129,6 +138,19 @@ def alarm(alarm: Mapping[str, Any]) -> dict[str, Any]:
     return {**alarm, "since_says": day_in_words(alarm["since"][:10], year=True), "bad": bad}
 
 
+def _calm(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what no alarm means: only as much as was looked at."""
+    tables = status["tables"]
+    found = [each["name"] for each in tables if each["failed"]]
+    checked = any(each["contract"] not in ("none", "unchecked") for each in tables)
+    if not checked and not any(each["live"] for each in status["models"]):
+        says = "Nothing was checked or judged yet. Begin with the data: millstream check."
+        return {"tone": "unwatched", "says": says, "found": found}
+    data = "" if found or not checked else "The data are as they should be. "
+    answers = "Answers and outcomes are as they should be." if status["predictions"] else UNJUDGED
+    return {"tone": "found" if found else "", "says": f"{data}{answers}", "found": found}
+
+
 def _table(table: Mapping[str, Any]) -> dict[str, Any]:
     behind, seen = table["seconds_behind"], table["seen_seconds_ago"]
     if behind is not None:
@@ -155,11 +177,13 @@ def _told(row: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
 def model_words(model: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     """Say where a model stands without drawing it."""
     goal = model["goal"]
+    better = "higher is better" if goal in METRICS and METRICS[goal].greater_is_better else "lower is better"
     return {
         **model,
         "trained_on": day(model["trained_at"], zone, year=True) if model["trained_at"] else "never",
         "live_since": day(model["live"]["since"], zone, year=True) if model["live"] else "",
-        "better": "higher is better" if goal in METRICS and METRICS[goal].greater_is_better else "lower is better",
+        "better": better,
+        "goal_says": _GOALS.get(goal, f"{goal}: {better}"),
     }
 
 
@@ -184,6 +208,7 @@ def model_card(model: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     return {
         **model_words(model, zone),
         "bars": _bars(model),
+        "charted": any(series.values()),
         "performance": _draw(f"How good it is ({goal}) over rolling weeks", performance, marks),
         "bias": _draw("What it says on average, and what came true", shares, marks),
         "latency": _draw(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from millstream.console.board import alarm, by_day, clock, day, decision_card, model_card
+from millstream.console.board import UNJUDGED, alarm, by_day, clock, day, decision_card, model_card
 
 _TONES = {"yes": "good", "partly": "warn", "no": "bad"}
 _WORDS = {"waiting": "waits for a person", "approved": "approved", "rejected": "rejected", "void": "void"}
@@ -28,7 +28,9 @@ def decision_page(record: Mapping[str, Any]) -> dict[str, Any]:
         "comparisons": [_compared(each, goal) for each in record["comparisons"]],
         "notes": [{**each, "on": day(each["at"], zone, year=True)} for each in record["notes"]],
         "days": by_day(record["history"], zone),
-        "columns": list(dict.fromkeys(name for each in record["segments"] for name in each)),
+        "segments": _sides(record, "segments"),
+        "worse_for": ", ".join(str(each["segment"]) for each in record.get("segments", ()) if each.get("worse")),
+        "by_horizon": _sides(record, "by_horizon"),
     }
 
 
@@ -46,9 +48,15 @@ def decisions_page(record: Mapping[str, Any]) -> dict[str, Any]:
 def model_page(record: Mapping[str, Any]) -> dict[str, Any]:
     """Add what only the page of a model needs to its record."""
     zone = ZoneInfo(record["timezone"])
+    judged = any(record["model"]["series"].values())
     return {
         **record,
         **clock(record),
+        "calm": {
+            "tone": "" if judged else "unwatched",
+            "says": "Answers and outcomes are as they should be." if judged else UNJUDGED,
+            "found": [],
+        },
         "title": f"Model {record['model']['name']}",
         "model": model_card(record["model"], zone),
         "waiting": [decision_card(each, zone) for each in record["decisions"] if each["status"] == "waiting"],
@@ -74,11 +82,23 @@ def _line(decision: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     return {**card, "status_says": _WORDS[card["status"]], "status_tone": _TAGS[card["status"]]}
 
 
+def _sides(record: Mapping[str, Any], part: str) -> dict[str, Any]:
+    """Put the candidate beside what it was compared with, segment by segment or a day ahead at a time."""
+    rows = list(record.get(part, ()))
+    named = [each["against"] for each in record["comparisons"] if each["against"] != "baseline"]
+    sides = (("champion", named[0] if named else "today"), ("baseline", "the simple rule"))
+    return {
+        "rows": rows,
+        "counted": any("rows" in each for each in rows),
+        "besides": [side for side in sides if any(each.get(side[0]) is not None for each in rows)],
+    }
+
+
 def _compared(said: Mapping[str, Any], goal: str) -> dict[str, Any]:
     low, high = said["low"], said["high"]
     return {
         **said,
         "beside": "the simple rule" if said["against"] == "baseline" else said["against"],
         "goal": goal,
-        "range": "not to be had" if low is None or high is None else f"{low:+.4f} to {high:+.4f}",
+        "range": "not to be compared" if low is None or high is None else f"{low:+.4f} to {high:+.4f}",
     }

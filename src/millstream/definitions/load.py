@@ -104,7 +104,7 @@ def run_aside(folder: Path, *, timeout_s: float = 120.0) -> Manifest:
             expected="at least one .py file",
             do="millstream init DIR --example flights",
         )
-    command = [sys.executable, "-m", "millstream.definitions.load", str(folder)]
+    command = [sys.executable, "-m", "millstream.definitions.load", str(folder.resolve())]  # it runs in the folder
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired:

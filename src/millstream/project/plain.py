@@ -56,25 +56,31 @@ def answers(
     if "today" in compared:
         theirs = compared["today"]["against"]
         word, tone = _better(compared["today"])
-        number = _beside(effect, "champion", theirs)
+        number = _beside(effect, "champion", theirs) or _goal(verdict, compared["today"], theirs)
         said.append(_said(f"Is it better than {theirs}?", f"{word}{number}", tone))
     elif live is not None and status == "waiting":
         said.append(_said(f"Is it better than {live}?", "Nobody compared the two on the same rows.", "warn"))
     if "baseline" in compared:
         word, tone = _better(compared["baseline"])
-        said.append(
-            _said("Is it better than the simple rule?", f"{word}{_beside(effect, 'baseline', 'the simple rule')}", tone)
-        )
+        rule = "the simple rule"
+        number = _beside(effect, "baseline", rule) or _goal(verdict, compared["baseline"], rule)
+        said.append(_said(f"Is it better than {rule}?", f"{word}{number}", tone))
     said.append(_sure(verdict, compared, effect))
-    if effect.get("change"):
-        span = "in the last month" if effect["days"] >= _MONTH_DAYS else f"in the last {effect['days']} days judged"
-        question = f"What would it have done {span}?"
-        said.append(
-            _said(question, _lately(effect, compared["today"]["against"] if "today" in compared else "today's"))
-        )
+    if effect:
+        question = f"What would it have done {_span(effect)}?"
+        said.append(_said(question, _lately(effect, compared["today"]["against"] if "today" in compared else "today")))
+    if effect.get("kind") == "flags":
+        said.append(_said("How often is it wrong?", _wrong(effect)))
     if status == "waiting":
+        said.append(_said("Can it be taken back?", _back(live, model=model)))
         said.append(_said("What happens if I say no?", _no(live, model=model, retrain=retrain)))
     return said
+
+
+def _span(effect: Mapping[str, Any]) -> str:
+    if not effect["days"]:
+        return "on data it had not seen"
+    return "in the last month" if effect["days"] >= _MONTH_DAYS else f"in the last {effect['days']} days judged"
 
 
 def _changes(effect: Mapping[str, Any], *, name: str, model: str, live: str | None, status: str) -> str:
@@ -119,6 +125,14 @@ def _beside(effect: Mapping[str, Any], side: str, name: str) -> str:
     return f" Of 100 {_rows(effect)} it flags, {one} {_true(effect)}; of 100 that {name} flags, {other}."
 
 
+def _goal(verdict: Mapping[str, Any], compared: Mapping[str, Any], name: str) -> str:
+    """Say both values of the metric that decides, for an answer that no count of rows tells."""
+    if compared["candidate"] is None or compared["other"] is None:
+        return ""
+    one, other = _figures(compared["candidate"], compared["other"])
+    return f" By {verdict['goal']} it reaches {one}, {name} {other}."
+
+
 def _hits(effect: Mapping[str, Any]) -> str:
     sides = [effect["candidate"], effect.get("champion"), effect["baseline"]]
     figures = _pair(*(_precision(each) for each in sides if each))
@@ -141,11 +155,18 @@ def _sure(verdict: Mapping[str, Any], compared: Mapping[str, Any], effect: Mappi
             "How sure is that?", "Not at all: it was released without a backtest, so nobody measured it.", "bad"
         )
     first = compared["baseline"] if "baseline" in compared else next(iter(compared.values()))
-    rows = _rows(effect) or "rows"
-    says = (
-        f"Its recipe was judged on {first['rows']:,} {rows} of {first['days']} days, fitted each time only on what was"
-        " known before them."
-    )
+    rows, drawn = _rows(effect) or "rows", "days"
+    if first["days"]:
+        says = (
+            f"Its recipe was judged on {first['rows']:,} {rows} of {first['days']} days, fitted each time only on what"
+            " was known before them."
+        )
+    else:
+        drawn = "rows"
+        says = (
+            f"Its recipe was judged on {first['rows']:,} {rows}, fitted each time on others. They have no time, so this"
+            " tells how it does on others like them, not on later ones."
+        )
     beside = compared.get("today", first)
     if 0 < beside["rows"] < first["rows"]:
         says += (
@@ -157,27 +178,65 @@ def _sure(verdict: Mapping[str, Any], compared: Mapping[str, Any], effect: Mappi
         if worse is not None:
             draws.append(f"better than {name or compared[key]['against']} in {int(100 * (1 - worse))}")
     if draws:
-        says += f" Were those days drawn anew 100 times, it would be {' and '.join(draws)} of them."
-    if first["days"] < _FEW_DAYS:
+        says += f" Were those {drawn} drawn anew 100 times, it would be {' and '.join(draws)} of them."
+    few = 0 < first["days"] < _FEW_DAYS
+    if few:
         says += " That is few days: take it as rough."
-    return _said("How sure is that?", says, "warn" if first["days"] < _FEW_DAYS else "")
+    return _said("How sure is that?", says, "warn" if few else "")
 
 
 def _lately(effect: Mapping[str, Any], today: str) -> str:
     change, of, rows = effect["change"], f"{effect['rows']:,}", _rows(effect)
-    span = f"From {_day(effect['since'])} to {_day(effect['until'])}"
+    span = f"From {_day(effect['since'])} to {_day(effect['until'])}" if effect["days"] else f"On {of} {rows}"
+    flagged = "the tenth it rates highest" if effect["share"] else f"a chance of {effect['threshold'] or 0:g} or more"
+    if change is None:
+        return _alone(effect, span, flagged)
     if effect["kind"] == "numbers":
         nearer = _per_100(change["closer"], effect["rows"])
         said = f"{span}: {change['rows']:,} of {of} answers would have been clearly different (by more than {today}'s"
         return f"{said} usual miss), and it was nearer to the truth than {today} in {nearer} of 100."
-    how = "the tenth it rates highest" if effect["share"] else f"a chance of {effect['threshold']:g} or more"
     added, dropped = (f"{change[each]:,}" for each in ("added", "dropped"))
     true, others = (f"{change[each]:,}" for each in ("added_right", "dropped_right"))
     return (
         f"{span}: {change['rows']:,} of {of} {rows} would have been decided differently. It flags {added} that {today}"
         f" lets pass, and {true} of those {_true(effect, past=True)}; it lets pass {dropped} that {today} flags, and"
-        f" {others} of those did. Flagged here is {how}."
+        f" {others} of those did. Flagged here is {flagged}."
     )
+
+
+def _alone(effect: Mapping[str, Any], span: str, flagged: str) -> str:
+    """Say what a candidate would have done where no model answered."""
+    of, side = f"{effect['rows']:,} {_rows(effect)}", effect["candidate"]
+    it = f"{span}: it" if effect["days"] else "It"
+    if effect["kind"] == "numbers":
+        (miss,) = _figures(side["miss"])
+        return f"{it} would have answered for {of}, off by {miss} on average."
+    return (
+        f"{it} would have flagged {_count(side['flagged'])} of {of}, and {_count(side['right'])} of those"
+        f" {_true(effect, past=True)}. Flagged here is {flagged}."
+    )
+
+
+def _wrong(effect: Mapping[str, Any]) -> str:
+    side, parts = effect["candidate"], []
+    if side["flagged"]:
+        parts.append(
+            f"Of 100 it flags, {_per_100(side['flagged'] - side['right'], side['flagged'])} turn out otherwise."
+        )
+    if effect["came_true"]:
+        missed = _per_100(effect["came_true"] - side["right"], effect["came_true"])
+        parts.append(f"Of 100 that turn out so, it lets pass {missed}.")
+    return " ".join(parts) or "That cannot be told: nothing was flagged, and nothing turned out so."
+
+
+def _back(live: str | None, *, model: str) -> str:
+    if live is None:
+        return f"There is no version before it to return to. When {model} cannot answer, the simple rule does."
+    return f"Yes, in seconds and whole: Roll back puts {live} back. It was rehearsed before you were asked."
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
 
 
 def _no(live: str | None, *, model: str, retrain: str) -> str:
@@ -191,7 +250,14 @@ def _said(question: str, answer: str, tone: str = "") -> Said:
 
 
 def _rows(effect: Mapping[str, Any]) -> str:
-    return str(effect.get("of", "")).replace("_", " ")
+    """Name rows in the plural, by their table where that reads as one.
+
+    >>> _rows({"of": "late_flights"}), _rows({"of": "telecom"}), _rows({})
+    ('late flights', 'rows of telecom', '')
+    """
+    name = str(effect.get("of", "")).replace("_", " ")
+    plural = not name or (name.endswith("s") and not name.endswith("ss"))
+    return name if plural else f"rows of {name}"
 
 
 def _true(effect: Mapping[str, Any], *, past: bool = False) -> str:
@@ -218,7 +284,7 @@ def _figures(*values: float) -> list[str]:
     """Write numbers of one unit with as many digits as tell them apart.
 
     >>> _figures(12.34, 12.41), _figures(1234.5, 1300.0)
-    (['12.34', '12.41'], ['1,234', '1,300'])
+    (['12.3', '12.4'], ['1,230', '1,300'])
     """
     for digits in range(3, 7):
         said = [f"{float(f'{each:.{digits}g}'):,.10g}" for each in values]
@@ -227,7 +293,7 @@ def _figures(*values: float) -> list[str]:
     return said
 
 
-def _per_100(count: int, of: int) -> str:
+def _per_100(count: float, of: float) -> str:
     share = 100 * count / of if of else 0.0
     return "fewer than 1" if 0 < share < 0.5 else f"{share:.0f}"
 

@@ -78,7 +78,8 @@ class Effect(msgspec.Struct, frozen=True):
     of, outcome
         What a row is (the rows' table), and the label's expression.
     rows, days, since, until
-        Rows counted, days (UTC) they were decided on, the first and the last of these.
+        Rows counted, days (UTC) they were decided on, the first and the last of these; 0 days and no dates where rows
+        have no time of their own, and all that were judged count.
     came_true
         Rows whose label was true; None for numbers.
     share, threshold
@@ -130,8 +131,10 @@ def effect(model: Model, tested: Backtest, *, threshold: float | None = None) ->
     rows = np.ones(tested.label.size, dtype=bool)
     if tested.champion is not None and fresh.ndim == 1 and fresh.any():
         sides["champion"], rows = tested.champion, fresh
-    days = tested.days[rows]
-    rows[rows] = days > days.max() - MONTH_DAYS
+    timed = tested.report.blocks == "days"
+    if timed:
+        days = tested.days[rows]
+        rows[rows] = days > days.max() - MONTH_DAYS
     label, days, origin = tested.label[rows], tested.days[rows], tested.origin[rows]
     said = {name: each[rows] for name, each in sides.items()}
     flags = tested.report.task == "binary"
@@ -149,9 +152,9 @@ def effect(model: Model, tested: Backtest, *, threshold: float | None = None) ->
         of=model.rows.of,
         outcome=model.label if isinstance(model.label, str) else "",
         rows=int(label.size),
-        days=int(np.unique(days).size),
-        since=_day(int(days.min())),
-        until=_day(int(days.max())),
+        days=int(np.unique(days).size) if timed else 0,
+        since=_day(int(days.min())) if timed else "",
+        until=_day(int(days.max())) if timed else "",
         came_true=int(label.sum()) if flags else None,
         share=SHARE if flags and threshold is None else None,
         threshold=threshold if flags else None,

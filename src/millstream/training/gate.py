@@ -51,7 +51,7 @@ class Comparison(msgspec.Struct, frozen=True):
     probability_worse
         Share of the draws in which the candidate is worse.
     rows, days
-        What was compared on.
+        What was compared on; no days where rows have no time of their own.
     passed
         Whether this comparison lets the candidate pass.
     says
@@ -116,6 +116,8 @@ def judge(tested: Backtest, *, tolerance: float = 0.01, seed: int = 7) -> Verdic
     compared = [_beside_baseline(goal, tested, seed=seed)]
     if tested.champion is not None:
         compared.append(_beside_champion(goal, tested, tested.champion, tolerance=tolerance, seed=seed))
+    if tested.report.blocks == "rows":
+        compared = [msgspec.structs.replace(each, days=0) for each in compared]
     passed = all(each.passed for each in compared)
     opening = "The candidate may go live." if passed else "The candidate should not go live."
     says = " ".join([opening, *(each.says for each in compared), *_segments(goal, tested, seed), *_caveats(tested)])

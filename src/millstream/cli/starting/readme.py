@@ -23,12 +23,12 @@ def readme(guess: TableGuess, goal: Target, choice: Choice, recipe: Recipe, *, s
     if guess.numbered:
         look.append(f"- `{guess.key[0]}` numbers the rows of the file; for a new row send a number of your own")
     commands = "\n".join(
-        f"{words:<{len(recipe.name) + 22}}# {why}"
+        f"{words:<{len(recipe.name) + 22}} # {why}"
         for words, why in (
             ("millstream check", "run the contracts on what arrived"),
             (f"millstream train {recipe.name}", "train beside the baseline, get the verdict"),
             (f"millstream release {recipe.name}", "sign, rehearse the rollback, ask for approval"),
-            ("millstream approve -m WHY", "by somebody else: MILLSTREAM_USER says who acts"),
+            ('MILLSTREAM_USER=somebody-else millstream approve -m "why"', "another person than who trained it"),
             ("millstream up", "page, API, loop and scoring server"),
         )
     )
@@ -37,13 +37,13 @@ def readme(guess: TableGuess, goal: Target, choice: Choice, recipe: Recipe, *, s
 
 Predicts `{goal.expression}` ({goal.task}) for each row of `{guess.name}`. Written by `millstream init --from`.
 
-```
+```sh
 {commands}
 ```
 
 The page is at http://127.0.0.1:8310. Ask for a prediction with the columns a caller knows (here the last row):
 
-```
+```sh
 curl http://127.0.0.1:8311/v1/models/{recipe.name}/predict -d '{{"rows": [{body}]}}'
 ```
 

@@ -1,0 +1,70 @@
+"""The commands in the order a person meets them, each with one short line, for ``millstream --help``."""
+
+from __future__ import annotations
+
+import typer
+
+PANELS: dict[str, dict[str, str]] = {
+    "Begin": {
+        "init": "Write a project that runs: from your data, an example, or empty",
+        "demo": "Run the whole loop on the flights of 2013, on one page",
+    },
+    "Data": {
+        "refresh": "Bring every table to its newest version; say why",
+        "ingest": "Notice new versions and files; the same twice changes nothing",
+        "check": "Run the contracts on what arrived",
+        "profile": "Look at a table, and at what could mislead a model",
+        "sql": "Ask pinned versions of the tables in DuckDB's dialect",
+    },
+    "Models": {
+        "train": "Train a model beside its baseline",
+        "backtest": "Replay the recipe over the past; the gate's verdict",
+        "release": "Sign, rehearse the rollback, ask for approval",
+        "retrain": "Train, judge, sign, ask and swap, in one go",
+        "score": "Answer for many rows at once with the live release",
+    },
+    "Decide": {
+        "decision": "One decision in plain words",
+        "decisions": "Decisions, waiting and taken",
+        "note": "Leave a note with a decision",
+        "approve": "Put a waiting release live; its trainer may not",
+        "reject": "Leave everything as it is",
+        "rollback": "Put the release before back, whole",
+        "ready": "The eight points of a production set-up",
+    },
+    "Run and watch": {
+        "up": "Run all of it: page, API, loop and scoring server",
+        "serve": "Run the scoring server alone",
+        "status": "Where everything stands",
+        "monitor": "Judge every day not yet judged; show the alarms",
+    },
+    "Prove": {
+        "why": "How one answer came about",
+        "audit": "How a version came about",
+        "reproduce": "Train a version again, compare the bytes",
+        "verify": "Ledger, tables and releases hold, or what does not",
+    },
+    "Notebooks": {
+        "lab": "Open JupyterLab on the project",
+        "mlflow": "Open MLflow's own page on the runs",
+    },
+}
+"""Panel to command to its line."""
+
+
+def arrange(app: typer.Typer) -> None:
+    """Put an app's commands into their panels, in order; one that is in none comes last, under its own words."""
+    place = {name: (panel, short) for panel, named in PANELS.items() for name, short in named.items()}
+    order = list(place)
+    for each in app.registered_commands:
+        panel, short = place.get(_name(each), ("More", None))
+        each.rich_help_panel = panel
+        each.short_help = short
+    app.registered_commands.sort(key=lambda each: order.index(_name(each)) if _name(each) in order else len(order))
+
+
+def _name(command: typer.models.CommandInfo) -> str:
+    if command.name:
+        return command.name
+    assert command.callback is not None
+    return str(command.callback.__name__).strip("_")
