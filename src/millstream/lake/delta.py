@@ -19,10 +19,13 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import polars as pl
+from arro3.core import RecordBatchReader
+from arro3.core import Table as Arrow
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from millstream.errors import BadData, IntegrityError, NotFound, StorageFull
+from millstream.lake.batches import Batches
 from millstream.state.versions import DataFile
 from millstream.types import to_micros
 
@@ -123,8 +126,10 @@ class DeltaLog:
         added = [self._file(each["add"]) for each in actions if each.get("add")]
         return added, [unquote(each["remove"]["path"]) for each in actions if each.get("remove")]
 
-    def append(self, frame: pl.DataFrame, *, app_id: str, app_version: int, overwrite: bool = False) -> int:
+    def append(self, rows: pl.DataFrame | Batches, *, app_id: str, app_version: int, overwrite: bool = False) -> int:
         """Commit rows under an application's id; return the version. Nothing is synced yet.
+
+        Batches are written as they come: memory holds a few of them.
 
         Raises
         ------
@@ -138,7 +143,7 @@ class DeltaLog:
         try:
             write_deltalake(
                 self.path,
-                frame,
+                _stream(rows) if isinstance(rows, Batches) else rows,
                 mode="overwrite" if overwrite else "append",
                 schema_mode="overwrite" if overwrite else None,
                 configuration={"delta.logRetentionDuration": _KEEP_LOG},
@@ -302,6 +307,14 @@ class DeltaLog:
                 f"{self.path} uses column mapping: the names in its files are not its column names",
                 do="ask its owner to rewrite the table without column mapping",
             )
+
+
+def _stream(rows: Batches) -> RecordBatchReader:
+    """Hand over frames one after the other."""
+    schema = Arrow.from_arrow(pl.DataFrame(schema=rows.schema)).schema
+    return RecordBatchReader.from_batches(
+        schema, (batch for frame in rows.frames for batch in Arrow.from_arrow(frame).to_batches())
+    )
 
 
 def file_sha256(path: Path) -> str:

@@ -1,0 +1,293 @@
+"""Reading a table, view or query of PostgreSQL: its columns, and its rows as they stand at one instant.
+
+Rows are copied out in the order of the table's key, in one read-only transaction, into a file that has no name; what
+was copied is known by the hash of its bytes. The server is left alone before the rows are parsed, and memory holds
+32 MB of them at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import msgspec
+import polars as pl
+import psycopg
+from psycopg import sql
+
+from millstream.definitions.sources import Postgres
+from millstream.errors import BadData, DefinitionError, NotFound, StorageFull, near
+from millstream.sources.copied import Field, frames
+from millstream.sources.database import address, opened
+
+_TEXTS = {"text", "varchar"}
+_AS_THEY_ARE = {
+    "int2",
+    "int4",
+    "int8",
+    "oid",
+    "float4",
+    "float8",
+    "numeric",
+    "bool",
+    "date",
+    "timestamp",
+    "timestamptz",
+}
+_CURSORS = {"int2", "int4", "int8", "date", "timestamp", "timestamptz"}
+_REFUSED = {"bytea"}
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What a database gave.
+
+    Parameters
+    ----------
+    fields
+        Columns, by the names of the table.
+    content
+        Hash of the bytes, of the columns, and of how they were asked for.
+    rows
+        How many.
+    """
+
+    fields: tuple[Field, ...]
+    content: str
+    rows: int
+    _written: IO[bytes]
+    _where: str
+
+    @property
+    def schema(self) -> dict[str, pl.DataType]:
+        """Column to type."""
+        return {each.name: each.dtype for each in self.fields}
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """Read the rows, some at a time."""
+        self._written.seek(0)
+        yield from frames(self._written, self.fields, where=self._where)
+
+    def close(self) -> None:
+        """Let go of what was copied."""
+        self._written.close()
+
+
+class Reading:
+    """One read-only transaction in which a source's columns are looked at, then its rows copied.
+
+    Parameters
+    ----------
+    connection
+        Open.
+    source
+        What is read.
+    where
+        What it is, for messages.
+    """
+
+    def __init__(self, connection: psycopg.Connection, source: Postgres, *, where: str) -> None:
+        self._connection = connection
+        self._source = source
+        self._where = where
+        self.fields = _fields(connection, source, where=where)
+
+    @property
+    def schema(self) -> dict[str, pl.DataType]:
+        """Column to type."""
+        return {each.name: each.dtype for each in self.fields}
+
+    def copy(
+        self, *, order: Sequence[str], since: object, folder: Path, sample: tuple[float, int] | None = None
+    ) -> Copied:
+        """Copy the rows out.
+
+        Parameters
+        ----------
+        order
+            Columns of the table to sort by; all where there are none, so that the same rows are the same bytes.
+        since
+            Leave out rows whose cursor is less; None for all.
+        folder
+            Where the file without a name lies.
+        sample
+            Percentage of the table's rows, and the most of them: other rows are not read.
+        """
+        digest = hashlib.sha256(msgspec.json.encode([asked(self._source), [_said(each) for each in self.fields]]))
+        rows = 0
+        query = self._query(order=order, since=since, sample=sample)
+        written = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as what was copied
+        try:
+            with self._connection.cursor() as cursor, cursor.copy(sql.SQL("copy ({}) to stdout").format(query)) as copy:
+                for block in copy:
+                    data = bytes(block)
+                    digest.update(data)
+                    rows += data.count(b"\n")
+                    written.write(data)
+            written.flush()
+        except OSError as wrong:
+            written.close()
+            raise StorageFull(f"{folder} could not be written: {wrong}", do="free some space and try again") from None
+        except BaseException:
+            written.close()
+            raise
+        return Copied(self.fields, digest.hexdigest(), rows, written, self._where)
+
+    def refuse_empty_cursor(self) -> None:
+        """Refuse a cursor that is NULL in some row, which would never be seen.
+
+        Raises
+        ------
+        BadData
+            Saying so.
+        """
+        source = self._source
+        query = sql.SQL("select 1 from {} where {} is null limit 1").format(
+            _rows_of(source), sql.Identifier(source.cursor)
+        )
+        if self._connection.execute(query).fetchone():
+            raise BadData(
+                f"cursor {source.cursor!r} of {self._where} is NULL in some rows, which would never be read",
+                expected="a value in every row that is read",
+                do=f"where='{source.cursor} is not null', another cursor, or none",
+            )
+
+    def _query(self, *, order: Sequence[str], since: object, sample: tuple[float, int] | None) -> sql.Composed:
+        own = {each.name: each for each in self.fields}
+        inner = sql.SQL("select {} from {}").format(
+            sql.SQL(", ").join(_read(each) for each in self.fields), _rows_of(self._source, sample=sample)
+        )
+        if since is not None:
+            inner += sql.SQL(" where {} >= {}").format(sql.Identifier(self._source.cursor), sql.Literal(since))
+        if sample is not None:
+            inner += sql.SQL(" limit {}").format(sql.Literal(sample[1]))
+        by = [own[each] for each in order if each in own] or self.fields
+        keys = [sql.Identifier(each.own) + sql.SQL(' collate "C"' if each.dtype == pl.String else "") for each in by]
+        return sql.SQL("select * from ({}) as given order by {}").format(inner, sql.SQL(", ").join(keys))
+
+
+@contextmanager
+def reading(source: Postgres, databases: Mapping[str, str], *, where: str) -> Iterator[Reading]:
+    """Open a source in one read-only transaction.
+
+    Raises
+    ------
+    NotFound
+        For a table or column that is not there, naming near ones.
+    BadData
+        For a column twice, or of a type that cannot be kept.
+    Unavailable, Refused, UserError
+        For a server that is not there, or does not let one in.
+    """
+    with opened(address(source.database, databases, where=where), where=where, timeout=source.timeout) as connection:
+        yield Reading(connection, source, where=where)
+
+
+def asked(source: Postgres) -> dict[str, object]:
+    """Return what a source says of its rows: not how late to look again, nor how long to wait."""
+    said = msgspec.structs.asdict(source)
+    return {name: value for name, value in said.items() if name not in ("late", "timeout", "database")}
+
+
+def _said(field: Field) -> list[str]:
+    return [field.own, field.name, field.kind]
+
+
+def _rows_of(source: Postgres, *, sample: tuple[float, int] | None = None) -> sql.Composed:
+    if source.query:
+        rows = sql.SQL("({}) as asked").format(_written(source.query.strip().rstrip(";")))
+    else:
+        rows = sql.SQL("{}").format(sql.Identifier(*source.table.split(".")))
+    if sample is not None and not source.query:
+        rows += sql.SQL(" tablesample bernoulli ({}) repeatable (7)").format(sql.Literal(sample[0]))
+    if not source.where:
+        return rows
+    return sql.SQL("(select * from {} where {}) as kept").format(rows, _written(source.where))
+
+
+def _written(text: str) -> sql.SQL:
+    """Take the project's own SQL as it stands; the transaction it runs in can write nothing."""
+    return sql.SQL(text)
+
+
+def _fields(connection: psycopg.Connection, source: Postgres, *, where: str) -> tuple[Field, ...]:
+    """Look at the columns."""
+    try:
+        with connection.transaction():
+            query = sql.SQL("select * from {} limit 0").format(_rows_of(source))
+            described = connection.execute(query).description or []
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        if source.query:
+            raise
+        there = tables(connection)
+        short = {each.partition(".")[2]: each for each in there}
+        close = near(source.table, there) if "." in source.table else near(source.table, short)
+        raise NotFound(
+            f"{where}: the database has no table {source.table!r}", expected="schema.name of a table or view", do=close
+        ) from None
+    names = [each.name for each in described]
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise BadData(
+            f"the query of {where} gives two columns called {', '.join(map(repr, twice))}",
+            expected="one name, one column",
+            do="select ... as another_name",
+        )
+    for word, wanted in (("columns", source.columns), ("cursor", (source.cursor,)), ("rename", tuple(source.rename))):
+        for each in wanted:
+            if each and each not in names:
+                raise NotFound(f"{where} has no column {each!r}, which its {word} names", do=near(each, names))
+    oids = {each.type_code for each in described}
+    found = connection.execute("select oid, typname from pg_type where oid = any(%s)", (list(oids),)).fetchall()
+    kinds: dict[int, str] = dict(found)
+    fields = tuple(
+        Field(each.name, source.rename.get(each.name, each.name), kinds.get(each.type_code, "text"))
+        for each in described
+        if not source.columns or each.name in source.columns
+    )
+    _refuse(fields, source, where=where)
+    return fields
+
+
+def _refuse(fields: Sequence[Field], source: Postgres, *, where: str) -> None:
+    for each in fields:
+        if each.kind in _REFUSED:
+            others = [one.own for one in fields if one.kind not in _REFUSED]
+            raise BadData(
+                f"column {each.own!r} of {where} is {each.kind}, which is no number, text, truth value, date or time",
+                expected="columns=... without it",
+                do=f"columns={others!r}" if len(others) <= 20 else f"name the others of {len(fields)} columns",
+            )
+        if each.own == source.cursor and each.kind not in _CURSORS:
+            raise DefinitionError(
+                f"cursor {each.own!r} of {where} is {each.kind}", expected="a time, a date or a whole number"
+            )
+
+
+def _read(field: Field) -> sql.Composed:
+    """Write a column so that it arrives as a number, a time or a text."""
+    name = sql.Identifier(field.own)
+    if field.kind in _AS_THEY_ARE or field.kind in _TEXTS:
+        return sql.SQL("{}").format(name)
+    if field.kind == "money":
+        return sql.SQL("{}::numeric as {}").format(name, name)
+    if field.kind == "interval":
+        return sql.SQL("extract(epoch from {})::float8 as {}").format(name, name)
+    return sql.SQL("{}::text as {}").format(name, name)
+
+
+def tables(connection: psycopg.Connection) -> list[str]:
+    """List the tables and views a user could mean, as ``schema.name``."""
+    found = connection.execute(
+        "select schemaname || '.' || name from ("
+        " select schemaname, tablename as name from pg_tables union all select schemaname, viewname from pg_views"
+        " union all select schemaname, matviewname from pg_matviews) as every"
+        " where schemaname not in ('pg_catalog', 'information_schema') order by 1"
+    ).fetchall()
+    return [str(name) for (name,) in found]
