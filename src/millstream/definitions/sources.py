@@ -107,6 +107,8 @@ class Postgres(msgspec.Struct, frozen=True, tag="postgres"):
     late
         How far behind the largest value to look again, for transactions that commit after later ones: a length of
         time (``"10m"``), or a whole number for a cursor that is one.
+    times
+        Text, date or number column to the formats its times are written in, as of ``Parquet``.
     rename
         Name in the database to name in the table; all other words here use the database's names.
     timeout
@@ -120,6 +122,7 @@ class Postgres(msgspec.Struct, frozen=True, tag="postgres"):
     where: str = ""
     cursor: str = ""
     late: str = ""
+    times: dict[str, tuple[str, ...]] = {}
     rename: dict[str, str] = {}
     timeout: str = "30m"
 
@@ -135,6 +138,8 @@ class Postgres(msgspec.Struct, frozen=True, tag="postgres"):
             )
         if self.late and not self.cursor:
             raise DefinitionError(f"{what} has late without cursor", expected="both, or neither")
+        if self.cursor in self.times:
+            raise DefinitionError(f"{what}: cursor {self.cursor!r} is written in a way of its own", expected="a time")
         if self.cursor and self.columns and self.cursor not in self.columns:
             raise DefinitionError(f"{what}: cursor {self.cursor!r} is not in columns", expected="it among them")
 

@@ -26,6 +26,9 @@ _KINDS: dict[str, pl.DataType] = {
     "date": pl.Date(),
 }
 
+REFUSED = {"bytea"}
+"""Types whose values cannot be kept; a text of theirs says nothing."""
+
 
 @dataclass(frozen=True)
 class Field:
@@ -33,13 +36,12 @@ class Field:
 
     Parameters
     ----------
-    own, name
-        What the database calls it, and the table.
+    name
+        What the database calls it.
     kind
         PostgreSQL's name of its type.
     """
 
-    own: str
     name: str
     kind: str
 
@@ -105,7 +107,7 @@ def _times(texts: pl.Series, field: Field, *, where: str) -> pl.Series:
     lost = texts.is_not_null() & made.is_null() & ~texts.is_in(["infinity", "-infinity"])
     if lost.any():
         raise BadData(
-            f"column {field.own!r} of {where} has {int(lost.sum()):,} times that cannot be kept, "
+            f"column {field.name!r} of {where} has {int(lost.sum()):,} times that cannot be kept, "
             f"such as {texts.filter(lost)[0]!r}",
             expected="the years 1 to 9999",
             do="where=... of sources.Postgres without them, or columns=... without the column",

@@ -23,8 +23,9 @@ from psycopg import sql
 
 from millstream.definitions.sources import Postgres
 from millstream.errors import BadData, DefinitionError, NotFound, StorageFull, near
-from millstream.sources.copied import Field, frames
+from millstream.sources.copied import REFUSED, Field, frames
 from millstream.sources.database import address, opened
+from millstream.sources.texts import settle
 
 _TEXTS = {"text", "varchar"}
 _AS_THEY_ARE = {
@@ -41,7 +42,6 @@ _AS_THEY_ARE = {
     "timestamptz",
 }
 _CURSORS = {"int2", "int4", "int8", "date", "timestamp", "timestamptz"}
-_REFUSED = {"bytea"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Copied:
     Parameters
     ----------
     fields
-        Columns, by the names of the table.
+        Columns, as the database has them.
     content
         Hash of the bytes, of the columns, and of how they were asked for.
     rows
@@ -61,18 +61,20 @@ class Copied:
     fields: tuple[Field, ...]
     content: str
     rows: int
+    _source: Postgres
     _written: IO[bytes]
     _where: str
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
-        """Column to type."""
-        return {each.name: each.dtype for each in self.fields}
+        """Column of the table to type."""
+        return _settled(self.fields, self._source)
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        """Read the rows, some at a time."""
+        """Read the rows, some at a time, as the table will have them."""
         self._written.seek(0)
-        yield from frames(self._written, self.fields, where=self._where)
+        for each in frames(self._written, self.fields, where=self._where):
+            yield settle(each, self._source, where=self._where)
 
     def close(self) -> None:
         """Let go of what was copied."""
@@ -96,16 +98,19 @@ class Reading:
         self._connection = connection
         self._source = source
         self._where = where
-        self.fields = _fields(connection, source, where=where)
+        self.fields = tuple(
+            each
+            for each in described(connection, source, where=where)
+            if not source.columns or each.name in source.columns
+        )
+        _refuse(self.fields, source, where=where)
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
-        """Column to type."""
-        return {each.name: each.dtype for each in self.fields}
+        """Column of the table to type."""
+        return _settled(self.fields, self._source)
 
-    def copy(
-        self, *, order: Sequence[str], since: object, folder: Path, sample: tuple[float, int] | None = None
-    ) -> Copied:
+    def copy(self, *, order: Sequence[str], since: object, folder: Path, share: float | None = None) -> Copied:
         """Copy the rows out.
 
         Parameters
@@ -116,12 +121,16 @@ class Reading:
             Leave out rows whose cursor is less; None for all.
         folder
             Where the file without a name lies.
-        sample
-            Percentage of the table's rows, and the most of them: other rows are not read.
+        share
+            Read so large a part of the rows, each chosen by chance; None for all.
         """
-        digest = hashlib.sha256(msgspec.json.encode([asked(self._source), [_said(each) for each in self.fields]]))
+        digest = hashlib.sha256(
+            msgspec.json.encode([asked(self._source), [[each.name, each.kind] for each in self.fields]])
+        )
         rows = 0
-        query = self._query(order=order, since=since, sample=sample)
+        if share is not None:
+            self._connection.execute("select setseed(0.7)")
+        query = self._query(order=order, since=since, share=share)
         written = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as what was copied
         try:
             with self._connection.cursor() as cursor, cursor.copy(sql.SQL("copy ({}) to stdout").format(query)) as copy:
@@ -137,7 +146,7 @@ class Reading:
         except BaseException:
             written.close()
             raise
-        return Copied(self.fields, digest.hexdigest(), rows, written, self._where)
+        return Copied(self.fields, digest.hexdigest(), rows, self._source, written, self._where)
 
     def refuse_empty_cursor(self) -> None:
         """Refuse a cursor that is NULL in some row, which would never be seen.
@@ -158,17 +167,18 @@ class Reading:
                 do=f"where='{source.cursor} is not null', another cursor, or none",
             )
 
-    def _query(self, *, order: Sequence[str], since: object, sample: tuple[float, int] | None) -> sql.Composed:
-        own = {each.name: each for each in self.fields}
+    def _query(self, *, order: Sequence[str], since: object, share: float | None) -> sql.Composed:
+        source = self._source
         inner = sql.SQL("select {} from {}").format(
-            sql.SQL(", ").join(_read(each) for each in self.fields), _rows_of(self._source, sample=sample)
+            sql.SQL(", ").join(_read(each) for each in self.fields), _rows_of(source)
         )
         if since is not None:
-            inner += sql.SQL(" where {} >= {}").format(sql.Identifier(self._source.cursor), sql.Literal(since))
-        if sample is not None:
-            inner += sql.SQL(" limit {}").format(sql.Literal(sample[1]))
+            inner += sql.SQL(" where {} >= {}").format(sql.Identifier(source.cursor), sql.Literal(since))
+        if share is not None:
+            inner += sql.SQL(" where random() < {}").format(sql.Literal(share))
+        own = {source.rename.get(each.name, each.name): each for each in self.fields}
         by = [own[each] for each in order if each in own] or self.fields
-        keys = [sql.Identifier(each.own) + sql.SQL(' collate "C"' if each.dtype == pl.String else "") for each in by]
+        keys = [sql.Identifier(each.name) + sql.SQL(' collate "C"' if each.dtype == pl.String else "") for each in by]
         return sql.SQL("select * from ({}) as given order by {}").format(inner, sql.SQL(", ").join(keys))
 
 
@@ -195,17 +205,16 @@ def asked(source: Postgres) -> dict[str, object]:
     return {name: value for name, value in said.items() if name not in ("late", "timeout", "database")}
 
 
-def _said(field: Field) -> list[str]:
-    return [field.own, field.name, field.kind]
+def _settled(fields: Sequence[Field], source: Postgres) -> dict[str, pl.DataType]:
+    none = settle(pl.DataFrame(schema={each.name: each.dtype for each in fields}), source, where="a table")
+    return dict(none.schema)
 
 
-def _rows_of(source: Postgres, *, sample: tuple[float, int] | None = None) -> sql.Composed:
+def _rows_of(source: Postgres) -> sql.Composed:
     if source.query:
         rows = sql.SQL("({}) as asked").format(_written(source.query.strip().rstrip(";")))
     else:
         rows = sql.SQL("{}").format(sql.Identifier(*source.table.split(".")))
-    if sample is not None and not source.query:
-        rows += sql.SQL(" tablesample bernoulli ({}) repeatable (7)").format(sql.Literal(sample[0]))
     if not source.where:
         return rows
     return sql.SQL("(select * from {} where {}) as kept").format(rows, _written(source.where))
@@ -216,12 +225,12 @@ def _written(text: str) -> sql.SQL:
     return sql.SQL(text)
 
 
-def _fields(connection: psycopg.Connection, source: Postgres, *, where: str) -> tuple[Field, ...]:
-    """Look at the columns."""
+def described(connection: psycopg.Connection, source: Postgres, *, where: str) -> tuple[Field, ...]:
+    """Look at the columns there are, also at those that cannot be kept."""
     try:
         with connection.transaction():
             query = sql.SQL("select * from {} limit 0").format(_rows_of(source))
-            described = connection.execute(query).description or []
+            found = connection.execute(query).description or []
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
         if source.query:
             raise
@@ -231,7 +240,7 @@ def _fields(connection: psycopg.Connection, source: Postgres, *, where: str) -> 
         raise NotFound(
             f"{where}: the database has no table {source.table!r}", expected="schema.name of a table or view", do=close
         ) from None
-    names = [each.name for each in described]
+    names = [each.name for each in found]
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise BadData(
@@ -239,40 +248,38 @@ def _fields(connection: psycopg.Connection, source: Postgres, *, where: str) -> 
             expected="one name, one column",
             do="select ... as another_name",
         )
-    for word, wanted in (("columns", source.columns), ("cursor", (source.cursor,)), ("rename", tuple(source.rename))):
+    for word, wanted in (
+        ("columns", source.columns),
+        ("cursor", (source.cursor,)),
+        *((word, tuple(getattr(source, word))) for word in ("times", "rename")),
+    ):
         for each in wanted:
             if each and each not in names:
                 raise NotFound(f"{where} has no column {each!r}, which its {word} names", do=near(each, names))
-    oids = {each.type_code for each in described}
-    found = connection.execute("select oid, typname from pg_type where oid = any(%s)", (list(oids),)).fetchall()
-    kinds: dict[int, str] = dict(found)
-    fields = tuple(
-        Field(each.name, source.rename.get(each.name, each.name), kinds.get(each.type_code, "text"))
-        for each in described
-        if not source.columns or each.name in source.columns
-    )
-    _refuse(fields, source, where=where)
-    return fields
+    oids = {each.type_code for each in found}
+    types = connection.execute("select oid, typname from pg_type where oid = any(%s)", (list(oids),)).fetchall()
+    kinds: dict[int, str] = dict(types)
+    return tuple(Field(each.name, kinds.get(each.type_code, "text")) for each in found)
 
 
 def _refuse(fields: Sequence[Field], source: Postgres, *, where: str) -> None:
     for each in fields:
-        if each.kind in _REFUSED:
-            others = [one.own for one in fields if one.kind not in _REFUSED]
+        if each.kind in REFUSED:
+            others = [one.name for one in fields if one.kind not in REFUSED]
             raise BadData(
-                f"column {each.own!r} of {where} is {each.kind}, which is no number, text, truth value, date or time",
-                expected="columns=... without it",
+                f"column {each.name!r} of {where} is {each.kind}, which is no number, text, truth value, date or time",
+                expected="the columns that are wanted, without it",
                 do=f"columns={others!r}" if len(others) <= 20 else f"name the others of {len(fields)} columns",
             )
-        if each.own == source.cursor and each.kind not in _CURSORS:
+        if each.name == source.cursor and each.kind not in _CURSORS:
             raise DefinitionError(
-                f"cursor {each.own!r} of {where} is {each.kind}", expected="a time, a date or a whole number"
+                f"cursor {each.name!r} of {where} is {each.kind}", expected="a time, a date or a whole number"
             )
 
 
 def _read(field: Field) -> sql.Composed:
     """Write a column so that it arrives as a number, a time or a text."""
-    name = sql.Identifier(field.own)
+    name = sql.Identifier(field.name)
     if field.kind in _AS_THEY_ARE or field.kind in _TEXTS:
         return sql.SQL("{}").format(name)
     if field.kind == "money":

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from millstream.definitions.sources import Csv, Parquet
+from millstream.definitions.sources import Csv, Parquet, Postgres
 from millstream.errors import BadData, near
 
 EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000}
 """Format to microseconds of its unit."""
 
 
-def settle(frame: pl.DataFrame, source: Csv | Parquet, *, where: str) -> pl.DataFrame:
+def settle(frame: pl.DataFrame, source: Csv | Parquet | Postgres, *, where: str) -> pl.DataFrame:
     """Read the texts of a frame as its source says, then give columns the names of the table.
 
     Raises

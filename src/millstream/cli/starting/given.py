@@ -10,15 +10,33 @@ import msgspec
 import polars as pl
 
 from millstream.cli.starting import names
-from millstream.definitions.sources import Csv, Delta, Parquet
+from millstream.definitions.sources import Csv, Delta, Parquet, Postgres
 from millstream.errors import BadData, NotFound, near
 from millstream.expressions import door
 from millstream.sources import Watch, read
 from millstream.sources.sniff import formats_of, sniff
+from millstream.sources.told import Told
 from millstream.types import Schema
 
 PARQUET = (".parquet", ".pq")
 DELTA_SAMPLE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where a table of a database comes from, as the project will say it.
+
+    Parameters
+    ----------
+    name, address
+        Under ``[databases]`` of ``millstream.toml``.
+    variable
+        Environment variable of the password; empty where none was given.
+    """
+
+    name: str
+    address: str
+    variable: str
 
 
 @dataclass(frozen=True)
@@ -34,19 +52,28 @@ class Given:
     source
         As its definition will name it.
     frame
-        Its rows, through the door of the row language; of a large Delta table a part.
+        Its rows, through the door of the row language; of a large Delta table, or one of a database, a part.
     naive
         Whether it may have times without a zone.
     says
         How it is written, where that is not plain.
+    told, database
+        Of a table of a database: what that says about it, and where it is.
     """
 
     name: str
     file: Path
-    source: Csv | Parquet | Delta
+    source: Csv | Parquet | Delta | Postgres
     frame: pl.DataFrame
     naive: bool
     says: tuple[str, ...]
+    told: Told | None = None
+    database: Database | None = None
+
+    @property
+    def own_name(self) -> str:
+        """Name without its schema, as other tables of a database refer to it."""
+        return self.file.name.rpartition(".")[2]
 
     @property
     def schema(self) -> Schema:
@@ -54,7 +81,7 @@ class Given:
         return door.schema(self.frame)
 
 
-def take(files: Sequence[Path], *, folder: Path, timezone: str) -> list[Given]:
+def take(files: Sequence[Path], *, folder: Path, timezone: str, taken: Sequence[str] = ()) -> list[Given]:
     """Read every file given.
 
     Parameters
@@ -65,6 +92,8 @@ def take(files: Sequence[Path], *, folder: Path, timezone: str) -> list[Given]:
         Of the project; files inside it are named relative to it.
     timezone
         Zone of naive times.
+    taken
+        Names that other tables have.
 
     Raises
     ------
@@ -75,7 +104,7 @@ def take(files: Sequence[Path], *, folder: Path, timezone: str) -> list[Given]:
     """
     found: list[Given] = []
     for each in files:
-        name = names.of_table(each.name.split(".")[0], [one.name for one in found])
+        name = names.of_table(each.name.split(".")[0], [*taken, *(one.name for one in found)])
         found.append(_take(each.expanduser(), name=name, folder=folder, timezone=timezone))
     return found
 
