@@ -269,7 +269,7 @@ def test_a_source_that_contradicts_itself_is_refused(words: dict[str, str], says
 
 
 def test_passwords_stay_out_of_files_and_wrong_ones_are_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    shop.run(*ORDERS, "drop role if exists grace", "create role grace login password 'p@ss:w/rd'")
+    shop.run(*ORDERS, "create role grace login password 'p@ss:w/rd'")
     shop.define(WHOLE)
     shop.address(shop.server.url(shop.database, "grace", "written-down"))
     with pytest.raises(DefinitionError, match=r"databases\.shop holds a password") as written, Project(shop.root):

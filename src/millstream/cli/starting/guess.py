@@ -129,10 +129,10 @@ def with_checks(guess: TableGuess, features: Sequence[str]) -> TableGuess:
     if not guess.numbered:
         checks.append(f"checks.unique({', '.join(map(repr, guess.key))})")
     columns = [guess.found.column(each) for each in features if each not in guess.key]
+    required = set(guess.given.told.required) if guess.given.told is not None else set()
+    checks += [f"checks.nulls({each.name!r})" for each in columns if each.name in required]
     for each in columns[:MOST_CHECKS]:
-        if guess.given.told is not None and each.name in guess.given.told.required:
-            checks.append(f"checks.nulls({each.name!r})")
-        elif each.null_share < 0.5:
+        if each.null_share < 0.5 and each.name not in required:
             checks.append(f"checks.nulls({each.name!r}, at_most={math.ceil(each.null_share * 100 + 5) / 100:g})")
     signed = [each for each in columns if each.quantiles and each.low is not None and float(each.low) >= 0]
     for each in signed[:MOST_CHECKS]:
