@@ -1,4 +1,4 @@
-"""From a table of a real PostgreSQL server to an answer, by the commands of the guide; the password is never written."""
+"""From a table of a real PostgreSQL server to an answer by the guide's commands; the password is never written."""
 
 from __future__ import annotations
 
