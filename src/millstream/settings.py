@@ -61,6 +61,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Name of the project.
     timezone
         Zone of days on pages and in monitors.
+    databases
+        Name to address of the databases that tables come from (``"postgresql://reader:${SHOP_PASSWORD}@host/shop"``).
+        ``${NAME}`` is an environment variable; a password is never written down.
     environment
         Where one stands: ``prod``, or the name of an overlay. Not from the file: ``--env`` or ``MILLSTREAM_ENV``.
     """
@@ -70,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     addresses: Addresses = Addresses()
     server: Server = Server()
     replay: Replay | None = None
+    databases: dict[str, str] = {}
     environment: str = PRODUCTION
 
     @property
@@ -87,6 +91,8 @@ class Places(msgspec.Struct, frozen=True):
         The project, and where an environment writes.
     over
         In an overlay, the places of production: its tables are read there, nothing of it is written.
+    databases
+        Name to address of the databases that tables come from, environment variables not yet filled in.
     """
 
     root: Path
@@ -94,6 +100,7 @@ class Places(msgspec.Struct, frozen=True):
     state: Path
     online: Path
     over: Places | None = None
+    databases: dict[str, str] = {}
 
     @property
     def state_db(self) -> Path:
@@ -225,6 +232,14 @@ def _refuse_impossible(file: Path, settings: Settings) -> None:
             raise DefinitionError(
                 f"{file}: server.{name} is {port}", expected=f"0 for a free port, or 1 to {_LAST_PORT}"
             )
+    for name, address in settings.databases.items():
+        password = re.search(r"://[^/@]*:([^@]*)@|password=([^&\s]+)", address)
+        if password and not re.fullmatch(r"\$\{\w+\}", password.group(1) or password.group(2) or ""):
+            raise DefinitionError(
+                f"{file}: the address of databases.{name} holds a password",
+                expected=f'an environment variable in its place: "postgresql://user:${{{name.upper()}_PASSWORD}}@host/db"',
+                do=f"write ${{{name.upper()}_PASSWORD}} there, and change the password if the file was shared",
+            )
     if settings.replay is not None:
         try:
             parse_instant(settings.replay.start)
@@ -249,11 +264,12 @@ def places(root: Path, settings: Settings) -> Places:
         lake=root / settings.addresses.lake,
         state=root / settings.addresses.state,
         online=root / settings.addresses.online,
+        databases=settings.databases,
     )
     if not settings.overlay:
         return production
     mine = production.state / "env" / settings.environment
-    return Places(root=root, lake=mine / "lake", state=mine, online=mine / "online", over=production)
+    return msgspec.structs.replace(production, lake=mine / "lake", state=mine, online=mine / "online", over=production)
 
 
 def clock(settings: Settings, where: Places) -> Clock:

@@ -77,13 +77,18 @@ def _options(
 
 
 @app.command()
-def init(
+def init(  # noqa: PLR0913 - its options are what a person may say
     folder: Annotated[Path, typer.Argument(help="Folder to make.")],
     from_: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
-            "--from", help="Data to start from: CSV, CSV.gz, Parquet, a Delta table's folder; may be repeated."
+            "--from",
+            help="Data to start from: CSV, CSV.gz, Parquet, a Delta table's folder, or postgresql://user@host/database "
+            "with --table; may be repeated.",
         ),
+    ] = None,
+    table: Annotated[
+        list[str] | None, typer.Option("--table", help="Table of the database, schema.name; may be repeated.")
     ] = None,
     label: Annotated[str, typer.Option("--label", help="Column to predict; COLUMN or TABLE.COLUMN.")] = "",
     timezone: Annotated[
@@ -103,14 +108,14 @@ def init(
     with calls.told(as_json=as_json):
         if from_ and not label:
             raise UserError("init --from needs to know what to predict", expected="--label COLUMN")
-        if not from_ and (label or key or time):
-            raise UserError("--label, --key and --time are about a file", expected="--from FILE --label COLUMN")
+        if not from_ and (label or key or time or table):
+            raise UserError("--label, --key, --time and --table are about data", expected="--from FILE --label COLUMN")
         if from_ and example:
             raise UserError("--from and --example are two ways to start", expected="one of them")
         if from_:
-            from millstream.cli.starting import Wishes, begin
+            from millstream.cli.starting import Wishes, asked, begin
 
-            wishes = Wishes(folder, tuple(from_), label, timezone, tuple(key or ()), time)
+            wishes = Wishes(folder, asked(from_, table or ()), label, timezone, tuple(key or ()), time)
             with render.working("init", quiet=as_json):
                 record = begin(wishes)
             calls.show(record, render.started, as_json=as_json)

@@ -19,10 +19,13 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import polars as pl
+from arro3.core import RecordBatchReader
+from arro3.core import Table as Arrow
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from millstream.errors import BadData, IntegrityError, NotFound, StorageFull
+from millstream.lake.batches import Batches
 from millstream.state.versions import DataFile
 from millstream.types import to_micros
 
@@ -136,11 +139,12 @@ class DeltaLog:
         return added, [unquote(each["remove"]["path"]) for each in actions if each.get("remove")]
 
     def append(
-        self, frame: pl.DataFrame, *, app_id: str, app_version: int, overwrite: bool = False, anchor: str = ""
+        self, rows: pl.DataFrame | Batches, *, app_id: str, app_version: int, overwrite: bool = False, anchor: str = ""
     ) -> int:
         """Commit rows under an application's id; return the version. Nothing is synced yet.
 
-        ``anchor`` is the ledger's head, kept with the commit (see ``anchors``).
+        Batches are written as they come: memory holds a few of them. ``anchor`` is the ledger's head, kept with the
+        commit (see ``anchors``).
 
         Raises
         ------
@@ -155,7 +159,7 @@ class DeltaLog:
         try:
             write_deltalake(
                 self.path,
-                frame,
+                _stream(rows) if isinstance(rows, Batches) else rows,
                 mode="overwrite" if overwrite else "append",
                 schema_mode="overwrite" if overwrite else None,
                 configuration={"delta.logRetentionDuration": _KEEP_LOG},
@@ -319,6 +323,14 @@ class DeltaLog:
                 f"{self.path} uses column mapping: the names in its files are not its column names",
                 do="ask its owner to rewrite the table without column mapping",
             )
+
+
+def _stream(rows: Batches) -> RecordBatchReader:
+    """Hand over frames one after the other."""
+    schema = Arrow.from_arrow(pl.DataFrame(schema=rows.schema)).schema
+    return RecordBatchReader.from_batches(
+        schema, (batch for frame in rows.frames for batch in Arrow.from_arrow(frame).to_batches())
+    )
 
 
 def file_sha256(path: Path) -> str:

@@ -9,9 +9,11 @@ from typing import Literal
 import polars as pl
 
 from millstream.definitions.manifest import Manifest
+from millstream.definitions.sources import Postgres
 from millstream.errors import BadData, MillstreamError, UserError
 from millstream.lake.cache import FileCache
 from millstream.lake.catalog import Catalog, known
+from millstream.lake.extracts import moved
 from millstream.lake.files import Between
 from millstream.lake.finding import Finding
 from millstream.lake.frame import TableFrame
@@ -190,6 +192,13 @@ class Lake:
         had = {each.path for each in self._catalog.files(found, since)}
         brought = [each for each in self._catalog.files(found, version) if each.path not in had]
         return self._reader.read(new, columns=columns, trusted=False, without=brought)
+
+    def moved(self, table: str, *, since: int, version: int) -> str:
+        """Say how many rows of a database's table came, changed and went between two versions; empty for files."""
+        found = self._catalog.table(table)
+        if not isinstance(found.source, Postgres) or not found.key:
+            return ""
+        return moved(self._catalog, found, since=since, version=version)
 
     def _compared(self, new: TableVersion, since: int, *, how: Literal["anti", "semi"]) -> TableFrame:
         """Read the rows of a derived version that an earlier one has not, or has."""

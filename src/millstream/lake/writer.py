@@ -14,12 +14,14 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from millstream.definitions.sources import Csv, Delta, Parquet
+from millstream.definitions.sources import Csv, Delta, Parquet, Postgres
 from millstream.definitions.table import Table
 from millstream.errors import Conflict, IntegrityError, MillstreamError, NotFound, StorageFull, UserError, near
 from millstream.expressions import door
+from millstream.lake.batches import Batches
 from millstream.lake.catalog import Catalog, derived_hash, refuse_other_kind, refuse_rewritten
 from millstream.lake.delta import DeltaLog, Snapshot, file_sha256
+from millstream.lake.extracts import extracted
 from millstream.lake.faults import reach
 from millstream.lake.files import empty
 from millstream.lake.finding import Finding
@@ -235,9 +237,11 @@ class Writer:
         return self._catalog.describe_derived(table, inputs, number=number), [], []
 
     def _ingested(
-        self, table: Table, source: Csv | Parquet, head: TableVersion | None, *, actor: str
+        self, table: Table, source: Csv | Parquet | Postgres, head: TableVersion | None, *, actor: str
     ) -> TableVersion | None:
         where = f"table {table.name!r}"
+        if isinstance(source, Postgres):
+            return self._extracted(table, source, head, actor=actor)
         arrival = self._watch.look(source, self._catalog.places.root, where=where)
         if head is not None and head.content == arrival.content:
             return None
@@ -249,6 +253,18 @@ class Writer:
         note = {"kind": "ingested", "content": arrival.content}
         intent = self._intent(table.name, f"millstream:ingest:{table.name}", number, actor=actor, note=note)
         return self._commit(intent, frame, overwrite=True)
+
+    def _extracted(
+        self, table: Table, source: Postgres, head: TableVersion | None, *, actor: str
+    ) -> TableVersion | None:
+        expected = self._expected_frame(table.name)
+        with extracted(self._catalog, table, source, head=head, expected=expected) as found:
+            if found is None:
+                return None
+            number = 0 if head is None else head.version + 1
+            note = {"kind": "ingested", "content": found.content}
+            intent = self._intent(table.name, f"millstream:ingest:{table.name}", number, actor=actor, note=note)
+            return self._commit(intent, found.rows, overwrite=found.overwrite)
 
     def _expected_frame(self, name: str) -> dict[str, str] | None:
         expected = versions.expected_schema(self._state, name)
@@ -266,7 +282,7 @@ class Writer:
             note=msgspec.json.encode(note).decode(),
         )
 
-    def _commit(self, intent: Intent, frame: pl.DataFrame, *, overwrite: bool) -> TableVersion:
+    def _commit(self, intent: Intent, frame: pl.DataFrame | Batches, *, overwrite: bool) -> TableVersion:
         """Carry out an intended write, once however often it is tried. The lake's lock is held."""
         catalog = self._catalog
         before = versions.intent(self._state, intent.table, intent.app_id, intent.app_version)

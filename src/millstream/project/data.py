@@ -111,7 +111,8 @@ def _why(project: Project, made: TableVersion) -> str:
             said += _why_step(before.making, made.making)
         return " and ".join([*said, f"{', '.join(moved)} came"] if moved else said)
     if made.kind == "ingested":
-        return "what is in its files changed"
+        counted = project.lake.moved(made.table, since=before.version, version=made.version)
+        return counted or "what is in its files changed"
     count = made.version - before.version
     return f"its log grew by {count} commit{'s' * (count != 1)}"
 
@@ -204,7 +205,8 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
     from millstream.checks import run
 
     since = before.version if before is not None else None
-    whole = project.lake.version(table.name, version).kind in ("ingested", "made")  # each version brings all its rows
+    kind = project.lake.version(table.name, version).kind
+    whole = kind in ("ingested", "made") and not getattr(table.source, "cursor", "")  # each version brings all its rows
     made = run(
         table,
         project.lake.added(table.name, since=since, version=version),

@@ -1,7 +1,8 @@
-"""``init --from``: from a file to a project that runs, every guess written down with what it saw."""
+"""``init --from``: from a file or a table of a database to a project that runs, every guess with what it saw."""
 
 from __future__ import annotations
 
 from millstream.cli.starting.beginning import Design, Wishes, begin, begin_empty, design
+from millstream.cli.starting.database import asked
 
-__all__ = ["Design", "Wishes", "begin", "begin_empty", "design"]
+__all__ = ["Design", "Wishes", "asked", "begin", "begin_empty", "design"]

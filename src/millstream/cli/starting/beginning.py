@@ -16,8 +16,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from millstream.cli.examples import commit
 from millstream.cli.starting import names
 from millstream.cli.starting.choose import Choice, choose, hold_out, label_delay
-from millstream.cli.starting.given import Given, take
-from millstream.cli.starting.guess import TableGuess, table, with_checks
+from millstream.cli.starting.database import Asked, refuse_repeats, take_all
+from millstream.cli.starting.given import Given
+from millstream.cli.starting.guess import TableGuess, table, with_checks, with_references
 from millstream.cli.starting.readme import readme
 from millstream.cli.starting.target import Target, estimator, target
 from millstream.cli.starting.write import Recipe, definitions
@@ -38,7 +39,7 @@ class Wishes:
     folder
         Of the project; new or empty.
     files
-        The data; the first holds the label unless ``label`` is ``table.column``.
+        The data, files and tables of a database; the first holds the label unless ``label`` is ``table.column``.
     label
         What to predict.
     timezone
@@ -49,7 +50,7 @@ class Wishes:
     """
 
     folder: Path
-    files: tuple[Path, ...]
+    files: tuple[Path | Asked, ...]
     label: str
     timezone: str = ""
     key: tuple[str, ...] = ()
@@ -79,7 +80,7 @@ def begin(wishes: Wishes) -> dict[str, Any]:
         For a label this version cannot learn.
     """
     designed = design(wishes)
-    message = f"Start from {', '.join(each.name for each in wishes.files)}"
+    message = f"Start from {', '.join(each.table if isinstance(each, Asked) else each.name for each in wishes.files)}"
     taken = write(wishes.folder.expanduser(), designed.files, model=designed.record["model"], message=message)
     return {**designed.record, **taken}
 
@@ -90,17 +91,19 @@ def design(wishes: Wishes) -> Design:
     refuse_full(folder)
     zone = _zone(wishes.timezone)
     time, ways = _time(wishes.time)
-    given = take(wishes.files, folder=folder, timezone=zone, ways=ways)
+    given = take_all(wishes.files, folder=folder, timezone=zone, ways=ways)
     main, column = _label(given, wishes.label)
     guess = table(main, key=wishes.key, time=time or None, label=column)
     _refuse_uncertain_time(guess)
     guess.says["zone"] = zone
     others = [with_checks(table(each), []) for each in given if each is not main]
+    for each in (guess, *others):
+        refuse_repeats(each.given, each.key)
     goal = target(guess, column)
     guess, goal, choice, recipe = _design(guess, goal, others, zone=zone, assumed=not wishes.timezone)
     files = {
         f"{recipe.name}.py": formatted(definitions(guess, others, goal, choice, recipe)),
-        "millstream.toml": f'name = "{recipe.name}"\ntimezone = "{zone}"\n',
+        "millstream.toml": f'name = "{recipe.name}"\ntimezone = "{zone}"\n' + _databases(given),
         ".gitignore": IGNORED,
         "README.md": readme(guess, goal, choice, recipe, sample=_sample(guess, choice)),
     }
@@ -199,6 +202,7 @@ def _design(
             do="give more columns",
         )
     guess = with_checks(guess, [each for each in choice.fields if each != guess.event_time])
+    guess = with_references(guess, others)
     taken = [guess.name, *(each.name for each in others), *(each.view for each in choice.windows), *names.TAKEN]
     name = names.of_table(goal.column, taken)
     recipe = Recipe(name, imports, said, hold_out(guess, goal, delay=delay), delay, zone, assumed)
@@ -240,6 +244,17 @@ def _refuse_uncertain_time(guess: TableGuess) -> None:
         )
 
 
+def _databases(given: Sequence[Given]) -> str:
+    """Write where the tables of databases are; a password stays in the environment."""
+    found = {each.database.name: each.database for each in given if each.database is not None}
+    lines = ["", "[databases]"] if found else []
+    for each in found.values():
+        if each.variable:
+            lines.append(f"# the password is not written down: export {each.variable}=... before each command")
+        lines.append(f"{each.name} = {json.dumps(each.address)}")
+    return "\n".join([*lines, ""]) if lines else ""
+
+
 def _zone(said: str) -> str:
     if not said:
         return "UTC"
@@ -251,7 +266,9 @@ def _zone(said: str) -> str:
 
 def _sample(guess: TableGuess, choice: Choice) -> str:
     """Write the last row as a caller would send it."""
-    wanted = dict.fromkeys([*guess.key, *(each.entity for each in choice.windows), *choice.fields])
+    wanted = dict.fromkeys(
+        [*guess.key, *(column for each in choice.windows for column in each.columns), *choice.fields]
+    )
     row = guess.given.frame.select(list(wanted)).tail(1).row(0, named=True)
     plain = {
         name: value if value is None or isinstance(value, bool | int | float | str) else value.isoformat()
@@ -278,6 +295,10 @@ def _record(
         for each in (guess, *others)
     ]
     said = [f"label: {each}" for each in goal.says] + list(choice.says)
+    variables = {each.given.database.variable for each in (guess, *others) if each.given.database is not None}
+    said += [
+        f"the password is not written down: export {each}=... before you go on" for each in sorted(variables) if each
+    ]
     if recipe.assumed_zone and any(each["timezone"] for each in tables):
         said.append("times without a zone were read as UTC: --timezone says another")
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ from millstream.cli.starting import names
 from millstream.cli.starting.guess import TableGuess, span
 from millstream.cli.starting.target import Target
 from millstream.profiling import Column, Suspect, suspects
-from millstream.types import DType, parse_duration
+from millstream.types import DType, Schema, parse_duration
 
 MOST_FEATURES = 500
 _REQUEST: tuple[DType, ...] = ("boolean", "bigint", "double", "varchar")
@@ -50,6 +50,8 @@ class Windows:
         Name to text of the definition.
     says
         Why, for the comment.
+    on
+        The rows' own columns that say whom they are about, where the database has foreign keys.
     """
 
     view: str
@@ -57,6 +59,23 @@ class Windows:
     entity: str
     features: tuple[tuple[str, str], ...]
     says: str
+    on: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the rows that say whom they are about."""
+        return self.on or (self.entity,)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """How the model names the view, for each of these columns, as Python text."""
+        made = []
+        for each in self.columns:
+            name = f"{self.table}_by_{names.plain(each, fallback='row')}"
+            made.append(
+                self.view if each == self.entity else f"{self.view}.on({{{self.entity!r}: {each!r}}}, name={name!r})"
+            )
+        return tuple(made)
 
 
 @dataclass(frozen=True)
@@ -93,7 +112,9 @@ def choose(guess: TableGuess, goal: Target, others: Sequence[TableGuess], *, lin
     for column in guess.found.columns:
         if column.name in (goal.column, guess.event_time):
             continue
-        why = _not_a_feature(column, guess, schema[column.name], suspected.get(column.name))
+        why = _not_a_feature(column, guess, schema[column.name], suspected.get(column.name)) or _named_row(
+            column, guess
+        )
         if why:
             left_out.append(LeftOut(column.name, why))
         else:
@@ -108,7 +129,8 @@ def choose(guess: TableGuess, goal: Target, others: Sequence[TableGuess], *, lin
         left_out += [LeftOut(each.name, "one too many") for each in usable if each.name not in kept]
         usable = [each for each in usable if each.name in kept]
     fields: dict[str, DType] = {each.name: schema[each.name] for each in usable}
-    features = _features(usable, schema, linear=linear)
+    said_of = guess.given.told.comments if guess.given.told is not None else {}
+    features = _features(usable, schema, linear=linear, said_of=said_of)
     if guess.event_time is not None:
         timed = _calendar(guess, names.sql(guess.event_time, schema), taken=[each.name for each in features])
         features += timed
@@ -140,7 +162,15 @@ def _not_a_feature(column: Column, guess: TableGuess, kind: DType, suspect: Susp
     return ""
 
 
-def _features(usable: Sequence[Column], schema: dict[str, DType] | object, *, linear: bool) -> list[Feature]:
+def _named_row(column: Column, guess: TableGuess) -> str:
+    """Say which row of another table a number names, where the database says so."""
+    found = [each for each in guess.references if each.column == column.name]
+    if not found or column.kind != "integer":
+        return ""
+    return f"a foreign key: it names a row of {found[0].table}, and is no quantity"
+
+
+def _features(usable: Sequence[Column], schema: Schema, *, linear: bool, said_of: Mapping[str, str]) -> list[Feature]:
     made: list[Feature] = []
     taken: list[str] = []
 
@@ -149,13 +179,14 @@ def _features(usable: Sequence[Column], schema: dict[str, DType] | object, *, li
         made.append(Feature(taken[-1], expression, says))
 
     for each in usable:
-        written = names.sql(each.name, schema)  # type: ignore[arg-type]
+        written = names.sql(each.name, schema)
         if linear and each.kind == "text":
             for count in each.top[:_ONE_HOT]:
                 if not count.value.endswith("…"):
                     add(f"{each.name}_{count.value}", f"{written} = {names.text(count.value)}", f"{count.rows:,} rows")
         else:
-            add(each.name, written, _seen(each))
+            comment = f'; "{said_of[each.name]}"' if each.name in said_of else ""
+            add(each.name, written, _seen(each) + comment)
     return made
 
 
@@ -210,6 +241,7 @@ def _past(guess: TableGuess, goal: Target, suspected: dict[str, Suspect], *, del
 
 
 def _entities(guess: TableGuess, goal: Target, suspected: dict[str, Suspect]) -> list[Column]:
+    named = {each.column for each in guess.references}
     found = [
         each
         for each in guess.found.columns
@@ -219,9 +251,17 @@ def _entities(guess: TableGuess, goal: Target, suspected: dict[str, Suspect]) ->
         and each.kind in ("text", "integer")
         and 2 <= each.distinct <= max(2, each.rows // 5)
         and each.null_share < 0.5
-        and (each.role == "id" or (each.kind == "text" and each.role == "usable") or each.name in guess.key)
+        and (
+            each.role == "id"
+            or each.name in named
+            or (each.kind == "text" and each.role == "usable")
+            or each.name in guess.key
+        )
     ]
-    return sorted(found, key=lambda each: (each.name not in guess.key, each.role != "id", -each.distinct))
+    return sorted(
+        found,
+        key=lambda each: (each.name not in guess.key, each.role != "id" and each.name not in named, -each.distinct),
+    )
 
 
 def _looked_up(guess: TableGuess, others: Sequence[TableGuess]) -> list[Windows]:
@@ -239,10 +279,16 @@ def _looked_up(guess: TableGuess, others: Sequence[TableGuess]) -> list[Windows]
             and theirs[name] in ("varchar", "bigint")
         ]
         by_key = [name for name in shared if other.key == (name,)]
-        entity = next(
-            iter([*by_key, *(name for name in shared if other.found.column(name).role == "id"), *shared]), None
+        keys = [each for each in guess.references if each.table == other.given.own_name and (each.to,) == other.key]
+        on = tuple(each.column for each in keys if mine.get(each.column) == theirs.get(each.to))
+        entity = (
+            other.key[0]
+            if on
+            else next(
+                iter([*by_key, *(name for name in shared if other.found.column(name).role == "id"), *shared]), None
+            )
         )
-        if entity is None or (other.event_time is None and not by_key):
+        if entity is None or (other.event_time is None and not by_key and not on):
             continue
         usable = [
             each
@@ -264,6 +310,10 @@ def _looked_up(guess: TableGuess, others: Sequence[TableGuess]) -> list[Windows]
                 for place, (name, said) in enumerate(features)
             }
             says = f"{other.name} has the column {entity} too: the last row of it that was known"
+            if on:
+                says = (
+                    f"foreign key: {', '.join(on)} names a row of {other.name} by {entity}; what was last known of it"
+                )
             made.append(
                 Windows(
                     names.apart(f"{other.name}_of_{names.plain(entity, fallback='row')}", []),
@@ -271,6 +321,7 @@ def _looked_up(guess: TableGuess, others: Sequence[TableGuess]) -> list[Windows]
                     entity,
                     tuple(unique.items()),
                     says,
+                    on,
                 )
             )
     return made

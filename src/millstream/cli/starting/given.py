@@ -10,12 +10,13 @@ import msgspec
 import polars as pl
 
 from millstream.cli.starting import names
-from millstream.definitions.sources import Csv, Delta, Parquet
+from millstream.definitions.sources import Csv, Delta, Parquet, Postgres
 from millstream.errors import BadData, NotFound, near
 from millstream.expressions import door
 from millstream.sources import Watch, read
 from millstream.sources.instants import instants
-from millstream.sources.sniff import sniff
+from millstream.sources.sniff import formats_of, sniff
+from millstream.sources.told import Told
 from millstream.types import Schema
 
 PARQUET = (".parquet", ".pq")
@@ -33,6 +34,23 @@ _INSTEAD = {
 
 
 @dataclass(frozen=True)
+class Database:
+    """Where a table of a database comes from, as the project will say it.
+
+    Parameters
+    ----------
+    name, address
+        Under ``[databases]`` of ``millstream.toml``.
+    variable
+        Environment variable of the password; empty where none was given.
+    """
+
+    name: str
+    address: str
+    variable: str
+
+
+@dataclass(frozen=True)
 class Given:
     """One table as it was given.
 
@@ -45,22 +63,31 @@ class Given:
     source
         As its definition will name it.
     frame
-        Its rows, through the door of the row language; of a large Delta table a part.
+        Its rows, through the door of the row language; of a large Delta table, or one of a database, a part.
     naive
         Whether it may have times without a zone.
     says
         How it is written, where that is not plain.
     uncertain
         Columns of days and months that nothing tells apart.
+    told, database
+        Of a table of a database: what that says about it, and where it is.
     """
 
     name: str
     file: Path
-    source: Csv | Parquet | Delta
+    source: Csv | Parquet | Delta | Postgres
     frame: pl.DataFrame
     naive: bool
     says: tuple[str, ...]
     uncertain: tuple[str, ...] = ()
+    told: Told | None = None
+    database: Database | None = None
+
+    @property
+    def own_name(self) -> str:
+        """Name without its schema, as other tables of a database refer to it."""
+        return self.file.name.rpartition(".")[2]
 
     @property
     def schema(self) -> Schema:
@@ -68,7 +95,14 @@ class Given:
         return door.schema(self.frame)
 
 
-def take(files: Sequence[Path], *, folder: Path, timezone: str, ways: Mapping[str, str] | None = None) -> list[Given]:
+def take(
+    files: Sequence[Path],
+    *,
+    folder: Path,
+    timezone: str,
+    ways: Mapping[str, str] | None = None,
+    taken: Sequence[str] = (),
+) -> list[Given]:
     """Read every file given.
 
     Parameters
@@ -81,6 +115,8 @@ def take(files: Sequence[Path], *, folder: Path, timezone: str, ways: Mapping[st
         Zone of naive times.
     ways
         Column to the format of its times, where somebody knows it.
+    taken
+        Names that other tables have.
 
     Raises
     ------
@@ -91,7 +127,7 @@ def take(files: Sequence[Path], *, folder: Path, timezone: str, ways: Mapping[st
     """
     found: list[Given] = []
     for each in files:
-        name = names.of_table(each.name.split(".")[0], [one.name for one in found])
+        name = names.of_table(each.name.split(".")[0], [*taken, *(one.name for one in found)])
         found.append(_take(each.expanduser(), name=name, folder=folder, timezone=timezone, ways=ways or {}))
     return found
 

@@ -13,9 +13,10 @@ import polars as pl
 
 from millstream.cli.starting import names
 from millstream.cli.starting.given import Given
-from millstream.definitions.sources import Delta
+from millstream.definitions.sources import Csv, Delta, Parquet, Postgres
 from millstream.errors import BadData, NotFound, UserError, near
 from millstream.profiling import TableProfile, profile
+from millstream.sources.told import Reference
 
 MOST_CHECKS = 8
 FIRST_YEAR, LAST_YEAR = 1000, 2999
@@ -55,9 +56,14 @@ class TableGuess:
         return self.given.name
 
     @property
+    def references(self) -> tuple[Reference, ...]:
+        """Foreign keys that the database has."""
+        return self.given.told.references if self.given.told is not None else ()
+
+    @property
     def numbered(self) -> bool:
         """Whether its rows are numbered for want of a key."""
-        return not isinstance(self.given.source, Delta) and bool(self.given.source.row_number)
+        return isinstance(self.given.source, Csv | Parquet) and bool(self.given.source.row_number)
 
 
 def table(given: Given, *, key: Sequence[str] = (), time: str | None = None, label: str | None = None) -> TableGuess:
@@ -84,12 +90,16 @@ def table(given: Given, *, key: Sequence[str] = (), time: str | None = None, lab
     frame = given.frame
     key, time = [_known(given, each) for each in key], _known(given, time) if time else None
     _refuse_no_key(given, key)
+    told = given.told
+    declared = told.key if told is not None and set(told.key) <= set(frame.columns) - {label} else ()
     if time is not None and not isinstance(frame.schema[time], pl.Datetime):
         raise BadData(
             f"--time {time}: its values are {frame.schema[time]}, such as {frame[time].drop_nulls().head(1).to_list()}",
             expected="times, or texts in one known way of writing them",
         )
-    found = profile(frame.drop(label) if label else frame, key=key, event_time=time)
+    found = profile(frame.drop(label) if label else frame, key=key or declared, event_time=time)
+    if told is not None:
+        found = msgspec.structs.replace(found, rows=told.rows)
     instants = [each for each in found.times if isinstance(frame.schema[each], pl.Datetime)]
     past = [
         each
@@ -104,9 +114,11 @@ def table(given: Given, *, key: Sequence[str] = (), time: str | None = None, lab
         says["key"] = (
             "as you said"
             if key
+            else f"the database says so: its {'primary' if told and told.primary else 'unique'} key"
+            if declared
             else "it has a value of its own in every row" + (f" (so has {', '.join(others)})" if others else "")
         )
-        if len(chosen) > 1 and not key:
+        if len(chosen) > 1 and not key and not declared:
             says["key"] = "no column has a value of its own in every row, but these two together do"
     else:
         given, chosen = _numbered(given)
@@ -123,14 +135,27 @@ def with_checks(guess: TableGuess, features: Sequence[str]) -> TableGuess:
     if not guess.numbered:
         checks.append(f"checks.unique({', '.join(map(repr, guess.key))})")
     columns = [guess.found.column(each) for each in features if each not in guess.key]
+    required = set(guess.given.told.required) if guess.given.told is not None else set()
+    checks += [f"checks.nulls({each.name!r})" for each in columns if each.name in required]
     for each in columns[:MOST_CHECKS]:
-        if each.null_share < 0.5:
+        if each.null_share < 0.5 and each.name not in required:
             checks.append(f"checks.nulls({each.name!r}, at_most={math.ceil(each.null_share * 100 + 5) / 100:g})")
     signed = [each for each in columns if each.quantiles and each.low is not None and float(each.low) >= 0]
     for each in signed[:MOST_CHECKS]:
         held = f"{names.sql(each.name, guess.given.schema)} >= 0"
         checks.append(f"checks.holds({held!r}, severity='note')")
     return dataclasses.replace(guess, checks=tuple(checks))
+
+
+def with_references(guess: TableGuess, others: Sequence[TableGuess]) -> TableGuess:
+    """Add a check for each foreign key to a table that the project has."""
+    tables = {each.given.own_name: each for each in others}
+    said = tuple(
+        f"checks.references({each.column!r}, {f'{tables[each.table].name}.{each.to}'!r}, severity='note')"
+        for each in guess.references
+        if each.table in tables and each.to in tables[each.table].given.frame.columns
+    )
+    return dataclasses.replace(guess, checks=(*guess.checks, *said))
 
 
 def _known(given: Given, name: str) -> str:
@@ -159,9 +184,10 @@ def _refuse_no_key(given: Given, key: Sequence[str]) -> None:
 
 
 def _numbered(given: Given) -> tuple[Given, tuple[str]]:
-    if isinstance(given.source, Delta):
+    if isinstance(given.source, Delta | Postgres):
+        kind = "Delta" if isinstance(given.source, Delta) else "PostgreSQL"
         raise UserError(
-            f"the Delta table {given.file.name} has no usable key: no column, and no pair of an entity and a time, "
+            f"the {kind} table {given.file.name} has no usable key: no column, and no pair of an entity and a time, "
             "has a value of its own in every row, and nothing can be added to a table that is read where it lies",
             expected="a column that names rows",
             do="--key COLUMN (or --key A --key B), or give a CSV or Parquet file, whose rows can be numbered",

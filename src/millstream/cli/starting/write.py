@@ -12,7 +12,7 @@ from millstream.cli.starting import names
 from millstream.cli.starting.choose import Choice
 from millstream.cli.starting.guess import TableGuess
 from millstream.cli.starting.target import Target
-from millstream.definitions.sources import Csv, Delta, Parquet
+from millstream.definitions.sources import Csv, Delta, Parquet, Postgres
 
 WIDTH = 118
 
@@ -79,16 +79,17 @@ def comment(text: str, *, indent: int = 0) -> list[str]:
     return textwrap.wrap(clean, WIDTH, initial_indent=f"{pad}# ", subsequent_indent=f"{pad}# ", break_on_hyphens=False)
 
 
-def source_text(source: Csv | Parquet | Delta) -> str:
+def source_text(source: Csv | Parquet | Delta | Postgres) -> str:
     """Write a source as it is said in definitions, defaults left out."""
     kind = type(source)
-    defaults = msgspec.structs.asdict(kind(path=""))
+    first = kind.__struct_fields__[0]
+    defaults = msgspec.structs.asdict(kind("?"))
     said = {
         name: value
         for name, value in msgspec.structs.asdict(source).items()
-        if name != "path" and value != defaults[name]
+        if name != first and value != defaults[name]
     }
-    words = [repr(source.path), *(f"{name}={value!r}" for name, value in said.items())]
+    words = [repr(getattr(source, first)), *(f"{name}={value!r}" for name, value in said.items())]
     one_line = f"sources.{kind.__name__}({', '.join(words)})"
     if len(one_line) <= 90:
         return one_line
@@ -118,7 +119,9 @@ def _table(guess: TableGuess, goal: Target | None, recipe: Recipe) -> list[str]:
     if guess.event_time is not None:
         lines += _known_at(guess, goal, recipe)
     if guess.checks:
-        lines += comment("what must hold: as it holds now; severity 'stop' keeps bad data from models", indent=4)
+        required = "; no NULL where the database has NOT NULL" if given.told is not None and given.told.required else ""
+        said = f"what must hold: as it holds now{required}; severity 'stop' keeps bad data from models"
+        lines += comment(said, indent=4)
         lines += ["    checks=[", *(f"        {each}," for each in guess.checks), "    ],"]
     return ["", *lines, ")", ""]
 
@@ -188,7 +191,7 @@ def _views(choice: Choice) -> list[str]:
 
 
 def _model(guess: TableGuess, goal: Target, choice: Choice, recipe: Recipe) -> list[str]:
-    views = [*(each.view for each in choice.windows), *(["at_request"] if choice.features else [])]
+    views = [*(role for each in choice.windows for role in each.roles), *(["at_request"] if choice.features else [])]
     lines = ["", f"{recipe.name} = Model(", f"    {recipe.name!r},"]
     if guess.event_time is not None:
         lines += comment('predicted for each row, decided when it happens; decide_at="..." asks earlier', indent=4)
