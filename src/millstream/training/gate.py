@@ -11,7 +11,7 @@ from millstream.metrics.uncertainty import Difference, difference
 from millstream.training.backtests import Backtest, comparable, compared
 from millstream.training.matrix import Array
 from millstream.training.segments import worse_for
-from millstream.training.unlabelled import verdict_words
+from millstream.training.unlabelled import beside_words, verdict_words
 
 FEW_DAYS = 10
 """Under so many days an interval is known to be too narrow, and the verdict says so."""
@@ -125,7 +125,11 @@ def judge(tested: Backtest, *, tolerance: float = 0.01, seed: int = 7) -> Verdic
 def _unlabelled(tested: Backtest) -> Verdict:
     report = tested.report
     ours, simple = report.pooled["candidate"], report.pooled["baseline"]
-    passed, says = verdict_words(ours, simple, report.share)
+    beside = beside_words(
+        tested.candidate, tested.origin, share=report.share, simple=tested.baseline, champion=tested.champion,
+        name=report.champion,
+    )  # fmt: skip
+    passed, says = verdict_words(ours, simple, report.share, beside=beside)
     opening = "The candidate may go live." if passed else "The candidate should not go live."
     says = " ".join([opening, says, *_caveats(tested)])
     return Verdict(passed, says, report.model, report.goal, ours.get(report.goal), ())
