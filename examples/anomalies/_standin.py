@@ -1,4 +1,4 @@
-"""A stand-in for a control room's own systems: it writes one table of readings, and apart from it what is known of them.
+"""A stand-in for a control room's own systems: one table of readings, and apart from it what is known of them.
 
 The readings are real: 49,097 of nine sensors of a NASA space shuttle (UCI Statlog Shuttle, as the package river ships
 it). Their times are not: whoever published them shuffled them, so one reading every ten minutes is made up here.

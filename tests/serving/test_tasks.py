@@ -44,14 +44,17 @@ span = Model("span", label="days", estimator=LGBMRegressor(**trees), task=tasks.
 wine = Model("wine", rows=Each(wines), label="colour", features=[taste], estimator=LogisticRegression(),
              metrics=["accuracy"], goal="log_loss")
 odd = Model("odd", rows=Each(orders), label=None, features=[form])
+groups = Model("groups", rows=Each(orders), label=None, features=[form], task=tasks.Clusters(3), metrics=["silhouette"],
+               split=splits.Time(test="6d", folds=1))
 """
-MODELS = ("kind", "days", "span", "wine", "odd")
+MODELS = ("kind", "days", "span", "wine", "odd", "groups")
 ROWS = {
     "kind": {"order_id": "o5", "amount": 120.0, "city": "Oslo"},
     "days": {"order_id": "o5", "amount": 120.0, "city": "Oslo"},
     "span": {"order_id": "o5", "amount": 120.0, "city": "Oslo"},
     "wine": {"wine_id": "w3", "acid": 0.2, "sugar": 3.0},
     "odd": {"order_id": "o5", "amount": 99999.0, "city": "Oslo"},
+    "groups": {"order_id": "o5", "amount": 600.0, "city": "Oslo"},
 }
 
 
@@ -138,12 +141,17 @@ def test_http_the_batch_and_the_scorer_say_the_same(house, model):
     elif model == "odd":
         assert answer["flagged"] is True and answer["value"] > model_said["threshold"]
         assert logged.said == {"flagged": True}
+    elif model == "groups":
+        away = answer["distances"]
+        assert list(away) == model_said["classes"] == ["1", "2", "3"]
+        assert answer["value"] == min(away, key=away.get) and answer["distance"] == away[answer["value"]]
+        assert (logged.value, logged.said["class"]) == (answer["distance"], answer["value"])
     else:
         assert set(answer) == {"id", "value", "version", "answered_by", "degraded"}
         assert answer["value"] == logged.value
     why = house.project.run("why", {"prediction": answer["id"], "actor": "tess"})
     assert why["value"] == answer["value"] and why["recomputed"]["equal"]
-    assert (why["outcome"] is None) == (model == "odd")
+    assert (why["outcome"] is None) == (model in ("odd", "groups"))
 
 
 STOCK = """
@@ -163,6 +171,7 @@ FEATURES = {
     "span": [None, "Oslo"],
     "wine": [0.2, 3.0],
     "odd": [5.0, "Oslo"],
+    "groups": [260.0, None],
 }
 
 
@@ -185,7 +194,8 @@ def test_stock_mlflow_and_the_batch_say_what_the_scorer_says(house):
         assert got.keys() == wanted.keys()
         for name, each in wanted.items():
             assert got[name] == (each if isinstance(each, str) else pytest.approx(each, rel=1e-12)), model
-        beside = [f"{name}.{part}" for name, each in own.items() if isinstance(each, dict) for part in each]
+        beside = ["distance"] if model == "groups" else []
+        beside += [f"{name}.{part}" for name, each in own.items() if isinstance(each, dict) for part in each]
         beside += ["flagged"] if model == "odd" else []
         assert house.scored[model].columns[2:] == ["value", *beside]
         assert house.scored[model].height == (100 if model == "wine" else 800)
@@ -214,6 +224,8 @@ def test_the_verdicts_and_cards_speak_of_the_task(house):
     assert "the median, with the quantiles 0.1, 0.5, 0.9" in cards["span"]
     assert "Rows without a time of their own were decided at" in cards["wine"]
     assert "Rows without a time" not in cards["kind"]
+    assert "which of 3 groups it belongs to (1, 2, 3)" in cards["groups"]
+    assert "| form.city | " in cards["groups"] and "form.amount high (typically" in cards["groups"]
 
 
 def test_training_again_gives_the_same_classes(house):
@@ -229,7 +241,7 @@ def test_monitors_meet_every_release(house):
 def test_why_shows_classes_quantiles_and_flags_to_people(house, capsys):
     from millstream.cli import render
 
-    for model, shown in {"kind": "probabilities", "span": "quantiles", "odd": "flagged"}.items():
+    for model, shown in {"kind": "probabilities", "span": "quantiles", "odd": "flagged", "groups": "distances"}.items():
         _, said, _ = ask(house, "POST", f"/v1/models/{model}/predict", {"rows": [ROWS[model]]})
         answer = said["predictions"][0]
         render.why(house.project.run("why", {"prediction": answer["id"]}))

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -17,6 +16,7 @@ from millstream.errors import IntegrityError, NotFound, StorageFull, near
 from millstream.ledger import Ledger
 from millstream.settings import Places
 from millstream.tracking import RunRecord, StoredModel, Tracking
+from millstream.tracking.records import Beside
 from millstream.training.artifact import as_json, read_report
 from millstream.training.predictors import Predictor, read_predictor
 from millstream.training.record import TrainingRecord, read_record
@@ -128,11 +128,8 @@ def register(
 
 def _stored(predictor: Predictor) -> StoredModel:
     """Say which files stock MLflow needs: LightGBM's own, or all of them with the small loader."""
-    several: dict[str, Literal["probabilities", "quantiles"]] = {
-        "multiclass": "probabilities",
-        "quantiles": "quantiles",
-    }
-    beside: Literal["", "probabilities", "quantiles"] = several.get(predictor.task, "")
+    several: dict[str, Beside] = {"multiclass": "probabilities", "quantiles": "quantiles", "clusters": "distances"}
+    beside: Beside = several.get(predictor.task, "")
     own = predictor.fitted.kind == "lightgbm" and not beside
     files = {name: content for name, content in predictor.files.items() if not own or name != "model.json"}
     packages = tuple(predictor.fitted.described().get("packages", ()))

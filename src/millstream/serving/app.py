@@ -90,6 +90,8 @@ class OnePrediction(msgspec.Struct, frozen=True, omit_defaults=True):
     quantiles: dict[str, float] | None = None
     decision: bool | None = None
     flagged: bool | None = None
+    distance: float | None = None
+    distances: dict[str, float] | None = None
 
 
 _predict_body = msgspec.json.Decoder(PredictBody)

@@ -43,8 +43,9 @@ def write(stored: StoredModel, folder: Path, *, run_id: str, model_id: str, loca
     described = Model(artifact_path=location, run_id=run_id, model_uuid=model_id, model_id=model_id)
     outputs = [ColSpec("double")]
     if stored.beside:
-        value = "string" if stored.beside == "probabilities" else "double"
-        outputs = [ColSpec(value, "value"), ColSpec(Map("double"), stored.beside)]
+        value = "double" if stored.beside == "quantiles" else "string"
+        own = [ColSpec("double", "distance")] if stored.beside == "distances" else []
+        outputs = [ColSpec(value, "value"), *own, ColSpec(Map("double"), stored.beside)]
     described.signature = ModelSignature(
         inputs=Schema([ColSpec("double", name) for name in stored.features]), outputs=Schema(outputs)
     )

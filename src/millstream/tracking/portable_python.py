@@ -28,6 +28,8 @@ def read(content: bytes, form: str) -> Any:
 
 def answer(model: Any, said: Any, matrix: Any) -> Any:
     """Answer rows of float64, as ``model.json`` says: shape (rows,), or (rows, values) where a row has several."""
+    if said.get("groups") and len(matrix):
+        return _grouped(answer(model, {**said, "groups": None}, matrix), said["groups"], matrix)
     if not len(matrix):
         return np.empty(0)
     if said["fill"] is not None:
@@ -49,6 +51,35 @@ def _answer(model: Any, said: Any, matrix: Any) -> Any:
     if values.ndim not in (1, 2) or len(values) != len(matrix):
         raise ValueError(f"{said['method']} gave an array of shape {values.shape} for {len(matrix)} rows")
     return np.ascontiguousarray(values)
+
+
+def _grouped(labels: Any, said: Any, matrix: Any) -> Any:
+    """Put the number of each row's group before its distance to each middle; a group never seen is the nearest."""
+    centres, scale = np.asarray(said["centres"], dtype=np.float64), np.asarray(said["scale"], dtype=np.float64)
+    points = (matrix - np.asarray(said["centre"], dtype=np.float64)) / np.where(scale > 0, scale, 1.0)
+    points = np.where((scale > 0) & ~np.isnan(matrix), points, 0.0)
+    total = np.zeros((len(points), len(centres)))
+    for column in range(points.shape[1]):
+        apart = points[:, column, None] - centres[None, :, column]
+        total += apart * apart
+    away = np.sqrt(total)
+    numbers = away.argmin(axis=1).astype(np.float64)
+    for place, label in enumerate(said["named"]):
+        numbers[labels == label] = place
+    return np.column_stack([numbers, away])
+
+
+def _table(numbers: Any, names: Any) -> Any:
+    import pandas as pd
+
+    own, away = numbers[:, 0].astype(int), numbers[:, 1:].tolist()
+    return pd.DataFrame(
+        {
+            "value": [names[each] for each in own],
+            "distance": [row[each] for row, each in zip(away, own, strict=True)],
+            "distances": [dict(zip(names, row, strict=True)) for row in away],
+        }
+    )
 
 
 class Boosted:
@@ -76,7 +107,8 @@ class PortablePython:
     def predict(self, rows: Any, params: Any = None) -> Any:
         """Return what the scoring server answers."""
         matrix = np.asarray(rows[self._said["features"]] if hasattr(rows, "columns") else rows, dtype=np.float64)
-        return answer(self._model, self._said, matrix)
+        found = answer(self._model, self._said, matrix)
+        return _table(found, self._said["classes"]) if self._said.get("groups") else found
 
 
 def _prefer(folder: pathlib.Path, files: Any) -> None:

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from millstream.definitions.model import Model
-from millstream.definitions.tasks import Anomaly
+from millstream.definitions.tasks import Anomaly, Clusters
 from millstream.errors import BadData
 from millstream.metrics.unlabelled import same_most, share_flagged, stability
 from millstream.training.estimators import Fit, fit
@@ -51,7 +51,9 @@ def fit_scores(
 
 
 def share_of(model: Model) -> float:
-    """Return the share of rows that a model is to flag."""
+    """Return the share of rows that a model is to flag, or that its smallest group is to have."""
+    if isinstance(model.task, Clusters):
+        return model.task.smallest
     return model.task.share if isinstance(model.task, Anomaly) else Anomaly().share
 
 
