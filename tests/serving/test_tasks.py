@@ -9,11 +9,16 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
 
+from millstream.definitions.monitors import Classic
+from millstream.monitoring.drift import drift_findings
 from millstream.project import Project
+from millstream.project.reference import reference_of
+from millstream.project.ship import live
 from millstream.serving import records
 from millstream.serving.app import App
 from millstream.serving.chain import Chain
@@ -96,19 +101,17 @@ class House:
             asked = self.project.run("release", {"model": each, "actor": "tess", "dirty": True})
             self.project.run("approve", {"decision": asked["decision"], "reason": "fine", "actor": "ada"})
         self.scored = {each: pl.read_parquet(self._score(each, root / f"{each}.parquet")) for each in MODELS}
-        live = Live(leased=True)
+        servers = Live(leased=True)
         self.scorers = {each: Scorer.open(self._release(each), self.project.online) for each in MODELS}
-        live.replace({name: Chain(each) for name, each in self.scorers.items()}, {})
+        servers.replace({name: Chain(each) for name, each in self.scorers.items()}, {})
         self.log = PredictionLog(self.project.places.log)
-        self.app = App(live, self.log, now_us=lambda: int(datetime.now(UTC).timestamp() * 1e6))
+        self.app = App(servers, self.log, now_us=lambda: int(datetime.now(UTC).timestamp() * 1e6))
 
     def _score(self, model: str, out: Path) -> Path:
         self.project.run("score", {"model": model, "out": str(out), "actor": "tess"})
         return out
 
     def _release(self, model: str) -> Path:
-        from millstream.project.ship import live
-
         return Path(live(self.project, model).path)  # type: ignore[union-attr]
 
 
@@ -218,6 +221,7 @@ def test_invocations_answer_records_of_classes(house):
 def test_the_verdicts_and_cards_speak_of_the_task(house):
     assert house.trained["kind"]["verdict"]["passed"], house.trained["kind"]["verdict"]["says"]
     assert "parted by their key" in house.trained["wine"]["verdict"]["says"]
+    assert house.trained["odd"]["verdict"]["passed"] and "of rows it had not" in house.trained["odd"]["verdict"]["says"]
     assert set(house.trained["days"]["metrics"]["model"]) == {"rmse", "mae", "mape", "r2", "bias"}
     cards = {each: (house._release(each) / "card.md").read_text() for each in MODELS}
     assert "the most probable of 3 classes (rail, road, sea)" in cards["kind"]
@@ -232,10 +236,39 @@ def test_training_again_gives_the_same_classes(house):
     made = house.project.run("reproduce", {"subject": "kind@champion"})
     assert made["equal"], made
     assert house.project.run("reproduce", {"subject": "wine@champion"})["equal"]
+    assert house.project.run("reproduce", {"subject": "groups@champion"})["equal"]
 
 
 def test_monitors_meet_every_release(house):
     assert house.project.run("monitor", {})["alarms"] == []
+
+
+def test_the_shares_of_groups_are_watched_as_answered(house):
+    from millstream.metrics.profile import Profile
+    from millstream.project.watch import Watch
+
+    said = [
+        ask(house, "POST", "/v1/models/groups/predict", {"rows": [{**ROWS["groups"], "amount": each}]})[1]
+        for each in (20.0, 900.0)
+    ]
+    groups = [each["predictions"][0]["value"] for each in said]
+    assert len(set(groups)) == 2
+    watch = Watch(house.project)
+    watch._take_answers()
+    (day, seen), *_ = watch._models["groups"].grouped.items()
+    assert seen[-2:] == groups
+    kept = msgspec.json.decode((house._release("groups") / "reference.json").read_bytes(), type=Profile)
+    assert sorted(kept.columns["cluster"].categories) == ["1", "2", "3"] and kept.columns["cluster"].count == 800
+    plan, reference = reference_of(house.project, live(house.project, "groups"))
+    watch._models["groups"].plan = plan
+    watch._features(watch._models["groups"], plan, day)
+    window = watch._models["groups"].drift
+    assert window.bins(reference.profile, day)[0][1]["cluster"].sum() == len(seen)
+    for back in range(1, 16):
+        window.add(day - timedelta(days=back), {"cluster": np.array(["2"] * 90 + ["3"] * 10, dtype=object)})
+    found = drift_findings(day, model="groups", monitors=Classic(), reference=reference, window=window)
+    moved = next(each for each in found if each.subject == "cluster")
+    assert moved.verdict == "alarm" and "cluster has moved" in moved.says and "value 2 in 9" in moved.says
 
 
 def test_why_shows_classes_quantiles_and_flags_to_people(house, capsys):

@@ -20,7 +20,7 @@ from millstream.training.effects import effect
 from millstream.training.estimators import Fit, default_threads
 from millstream.training.folds import Fold, chosen_metrics, fit_rows, origins, refuse_absurd, run_fold
 from millstream.training.gate import Verdict
-from millstream.training.matrix import matrix
+from millstream.training.matrix import Array, matrix
 from millstream.training.numbering import Numbered, afresh, numbered
 from millstream.training.numbering import described as described_groups
 from millstream.training.predictors import Predictor, hash_files, model_files
@@ -86,14 +86,12 @@ def train(
     )
     _tell_fold(tell, model, fold)
     shipped, seconds, params = _ship(model, training, shape=shape, threads=used)
-    numbers: Numbered | None = None
-    if shape.task == "clusters":
-        shipped, numbers = _numbered(shipped, training, witness=tested.witness if tested else None)
-        shape = shipped.shape
+    shipped, numbers = _numbered(shipped, training, witness=tested.witness if tested else None)
+    shape = shipped.shape
     rows = np.flatnonzero(training.known != NEVER)
-    columns = training.plan.columns
-    learnt = matrix(training.frame[rows], columns, shipped.categories)
-    held = matrix(training.frame[fold.split.test], columns, shipped.categories)
+    learnt, held = (
+        matrix(training.frame[each], training.plan.columns, shipped.categories) for each in (rows, fold.split.test)
+    )
     values = shipped.predict(held)
     refuse_absurd(values, shape=shape, name=model.estimator.path)
     record = _record(manifest, training, fold, shipped=shipped, params=params, threads=used, began=began)
@@ -105,16 +103,7 @@ def train(
     groups: list[str] = []
     simple = fold.baseline
     if numbers is not None:
-        answers = shipped.predict(learnt)
-        codes = codes_of(answers)
-        groups = [numbers.names[each] for each in codes.tolist()]
-        simple = Fit(in_one_group(answers), {}, 0.0)
-        record = msgspec.structs.replace(
-            record,
-            clusters=described_groups(numbers, codes, learnt, columns=columns, known=shipped.categories),
-            clusters_given=numbers.given,
-            assumptions=(*record.assumptions, *((numbers.says,) if numbers.says else ())),
-        )
+        record, groups, simple = _with_groups(record, numbers, shipped, training, learnt)
     record = msgspec.structs.replace(
         record,
         train_s={**record.train_s, "shipped": seconds},
@@ -155,8 +144,12 @@ def refit(model: Model, training: TrainingSet, *, threads: int, names: tuple[str
     return _named(shipped, names) if shipped.task == "clusters" else shipped
 
 
-def _numbered(shipped: Predictor, training: TrainingSet, *, witness: Champion | None) -> tuple[Predictor, Numbered]:
-    """Number the groups of a model, as the champion does where they are the same."""
+def _numbered(
+    shipped: Predictor, training: TrainingSet, *, witness: Champion | None
+) -> tuple[Predictor, Numbered | None]:
+    """Number the groups of a model, as the champion does where they are the same; other models stay as they are."""
+    if shipped.task != "clusters":
+        return shipped, None
     rows = np.flatnonzero(training.known != NEVER)
     columns = {each.name for each in training.plan.columns}
     answers = shipped.predict(matrix(training.frame[rows], training.plan.columns, shipped.categories))
@@ -169,6 +162,18 @@ def _numbered(shipped: Predictor, training: TrainingSet, *, witness: Champion | 
             champion=witness.name,
         )  # fmt: skip
     return _named(shipped, numbers.names), numbers
+
+
+def _with_groups(
+    record: TrainingRecord, numbers: Numbered, shipped: Predictor, training: TrainingSet, learnt: Array
+) -> tuple[TrainingRecord, list[str], Fit]:
+    """Write down what groups there are; return the record, the group of each row learnt from, and the simple thing."""
+    answers = shipped.predict(learnt)
+    codes = codes_of(answers)
+    told = described_groups(numbers, codes, learnt, columns=training.plan.columns, known=shipped.categories)
+    said = (*record.assumptions, *((numbers.says,) if numbers.says else ()))
+    record = msgspec.structs.replace(record, clusters=told, clusters_given=numbers.given, assumptions=said)
+    return record, [numbers.names[each] for each in codes.tolist()], Fit(in_one_group(answers), {}, 0.0)
 
 
 def _named(shipped: Predictor, names: tuple[str, ...]) -> Predictor:
