@@ -170,7 +170,10 @@ def _lately(effect: Mapping[str, Any], today: str) -> str:
         nearer = _per_100(change["closer"], effect["rows"])
         said = f"{span}: {change['rows']:,} of {of} answers would have been clearly different (by more than {today}'s"
         return f"{said} usual miss), and it was nearer to the truth than {today} in {nearer} of 100."
-    how = "the tenth it rates highest" if effect["share"] else f"a chance of {effect['threshold']:g} or more"
+    how = "the tenth it rates highest" if effect["share"] else f"a chance of {effect['threshold']:.4g} or more"
+    own = effect.get("champion_threshold")
+    if effect["threshold"] is not None and own not in (None, effect["threshold"]):
+        how += f" (by {today} of {own:.4g} or more)"
     added, dropped = (f"{change[each]:,}" for each in ("added", "dropped"))
     true, others = (f"{change[each]:,}" for each in ("added_right", "dropped_right"))
     return (

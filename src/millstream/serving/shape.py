@@ -51,6 +51,16 @@ def shaped(numbers: Numbers, shape: Shape, threshold: float | None = None) -> Sh
     return Shaped(numbers[shape.levels.index(0.5)], {"quantiles": named})
 
 
+def whole(value: float, said: Said) -> tuple[float, ...]:
+    """Return every number of an answer: its value, then those of each class, level or group in their order.
+
+    >>> whole(0.8, {"class": "white", "probabilities": {"red": 0.2, "white": 0.8}})
+    (0.8, 0.2, 0.8)
+    """
+    beside = (each for each in said.values() if isinstance(each, Mapping))
+    return (value, *(number for each in beside for number in each.values()))
+
+
 def told(value: float, said: Said) -> dict[str, Any]:
     """Return an answer as callers read it: of classes and clusters ``value`` is its name.
 

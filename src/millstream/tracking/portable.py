@@ -31,13 +31,16 @@ class PortableModel:
 
         One number a row; of classes a table of ``value`` (the most probable class) and ``probabilities``, of quantiles
         one of ``value`` (the median) and ``quantiles``, of groups one of ``value`` (its number), ``distance`` and
-        ``distances``, as the scoring server says them.
+        ``distances``, as the scoring server says them. With ``params={"decide": True}`` a model with a threshold
+        answers a table of ``value`` and ``decision``, one without label of ``value`` and ``flagged``.
         """
         said = self._said
         matrix = np.asarray(rows[said["features"]] if hasattr(rows, "columns") else rows, dtype=np.float64)
         numbers = self._numbers(said, matrix)
         if said["task"] == "clusters":
             return _groups(numbers, said["classes"])
+        if (params or {}).get("decide") and said.get("decides"):
+            return _decided(numbers, said, self._folder)
         if said.get("classes"):
             return _table(numbers, said["classes"], "probabilities", numbers.argmax(axis=1))
         if said.get("levels"):
@@ -94,6 +97,14 @@ def _softmax(filled: Any, said: Any) -> Any:
         total += filled[:, column, None] * weights[None, :, column]
     power = np.exp(total - total.max(axis=1, keepdims=True))
     return power / power.sum(axis=1, keepdims=True)
+
+
+def _decided(numbers: Any, said: Any, folder: pathlib.Path) -> Any:
+    import pandas as pd
+
+    at = json.loads((folder / said["decides"]).read_text(encoding="utf-8"))["value"]
+    word = "flagged" if said["task"] == "anomaly" else "decision"
+    return pd.DataFrame({"value": numbers, word: np.asarray(numbers) >= at})
 
 
 def _groups(numbers: Any, names: Any) -> Any:

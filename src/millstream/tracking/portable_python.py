@@ -100,14 +100,19 @@ class Boosted:
 class PortablePython:
     """What MLflow's ``pyfunc`` calls; columns are taken by name where there are names."""
 
-    def __init__(self, said: Any, content: bytes) -> None:
-        self._said = said
+    def __init__(self, said: Any, content: bytes, threshold: Any = None) -> None:
+        self._said, self._threshold = said, threshold
         self._model = read(content, said["format"])
 
     def predict(self, rows: Any, params: Any = None) -> Any:
-        """Return what the scoring server answers."""
+        """Return what the scoring server answers; with ``params={"decide": True}`` what is decided by it too."""
         matrix = np.asarray(rows[self._said["features"]] if hasattr(rows, "columns") else rows, dtype=np.float64)
         found = answer(self._model, self._said, matrix)
+        if self._threshold is not None and (params or {}).get("decide"):
+            import pandas as pd
+
+            word = "flagged" if self._said["task"] == "anomaly" else "decision"
+            return pd.DataFrame({"value": found, word: found >= self._threshold})
         return _table(found, self._said["classes"]) if self._said.get("groups") else found
 
 
@@ -124,4 +129,6 @@ def _load_pyfunc(path: str) -> PortablePython:
     file = pathlib.Path(path)
     said = json.loads(file.read_text(encoding="utf-8"))
     _prefer(file.with_name("code"), said.get("code", ()))
-    return PortablePython(said, file.with_name(said["file"]).read_bytes())
+    decides = said.get("decides")
+    threshold = json.loads(file.with_name(decides).read_text(encoding="utf-8"))["value"] if decides else None
+    return PortablePython(said, file.with_name(said["file"]).read_bytes(), threshold)

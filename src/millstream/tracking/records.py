@@ -26,6 +26,9 @@ class StoredModel(msgspec.Struct, frozen=True):
         What answers say beside their value, ``probabilities``, ``quantiles`` or ``distances``; empty for one number.
     packages
         Packages that a Python model needs besides.
+    decides
+        What is decided by its number, ``decision`` or ``flagged``, when a client asks for it with ``decide``; empty for
+        a model without a threshold.
     """
 
     kind: str
@@ -33,6 +36,7 @@ class StoredModel(msgspec.Struct, frozen=True):
     files: dict[str, bytes]
     beside: Beside = ""
     packages: tuple[str, ...] = ()
+    decides: Literal["", "decision", "flagged"] = ""
 
     @property
     def needs_lightgbm(self) -> bool:

@@ -71,14 +71,20 @@ def reference(
     return Profile(seen.rows, {**seen.columns, **said.columns, **parted})
 
 
-def sample(training: TrainingSet, rows: Rows, features: Array, values: Array) -> dict[str, Any]:
-    """Return up to 200 requests, evenly spread, with the features and the answer each must give again."""
+def sample(training: TrainingSet, rows: Rows, features: Array, predicted: Array, *, shape: Shape) -> dict[str, Any]:
+    """Return up to 200 requests, evenly spread, with the features and the answer each must give again.
+
+    ``values`` are what is logged; ``numbers``, where answers have several, all of them in the order of the classes,
+    levels or groups.
+    """
+    values, several = logged(predicted, shape), predicted.ndim == 2
     picked = np.unique(np.linspace(0, len(rows) - 1, min(SAMPLE_ROWS, len(rows))).astype(np.intp))
     shown = training.frame[rows[picked]].select(*training.plan.request_columns, "decided_at")
     return {
         "rows": shown.to_dicts(),
         "features": [[None if math.isnan(each) else each for each in row] for row in features[picked].tolist()],
         "values": values[picked].tolist(),
+        **({"numbers": predicted[picked][:, int(shape.task == "clusters") :].tolist()} if several else {}),
     }
 
 

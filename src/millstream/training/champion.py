@@ -16,6 +16,7 @@ from millstream.training.predictors import read_predictor
 from millstream.training.record import read_record
 from millstream.training.sets import TrainingSet
 from millstream.training.splits import Rows
+from millstream.training.thresholds import read_threshold
 from millstream.types import parse_instant, to_micros
 
 
@@ -37,6 +38,8 @@ class Champion:
         What it reads.
     given
         Of clusters: numbers ever given to them.
+    threshold
+        From which number on its answer is a yes; None where it has none.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Champion:
     shape: Shape
     features: tuple[str, ...] = ()
     given: int = 0
+    threshold: float | None = None
 
 
 def read_champion(folder: Path, *, name: str) -> Champion:
@@ -78,6 +82,7 @@ def read_champion(folder: Path, *, name: str) -> Champion:
         shape=predictor.shape,
         features=predictor.features,
         given=record.clusters_given,
+        threshold=read_threshold(folder),
     )
 
 

@@ -118,9 +118,7 @@ def train(
         "reference.json": artifact.as_json(
             artifact.reference(training.plan.names, learnt, fold.predicted, shape=shape, groups=groups)
         ),
-        "sample.json": artifact.as_json(
-            artifact.sample(training, fold.split.test, held, artifact.logged(values, shape))
-        ),
+        "sample.json": artifact.as_json(artifact.sample(training, fold.split.test, held, values, shape=shape)),
         "manifest.json": manifest.encode(),
     }
     if cut is not None:
@@ -128,7 +126,14 @@ def train(
     if tested is not None:
         files["report.json"] = artifact.as_json(
             artifact.Report(
-                tested.report, verdict, effect(model, tested, threshold=cut.value if cut is not None else None)
+                tested.report,
+                verdict,
+                effect(
+                    model,
+                    tested,
+                    threshold=cut.value if cut else None,
+                    theirs=tested.witness.threshold if tested.witness else None,
+                ),
             )
         )
     artifact.write_files(folder, files)
