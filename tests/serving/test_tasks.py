@@ -9,11 +9,17 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
 
-from millstream.project import Project
+from millstream.definitions.monitors import Classic
+from millstream.monitoring.drift import drift_findings
+from millstream.project import Project, answers
+from millstream.project.reference import reference_of
+from millstream.project.ship import live
+from millstream.releases import rehearse
 from millstream.serving import records
 from millstream.serving.app import App
 from millstream.serving.chain import Chain
@@ -44,14 +50,19 @@ span = Model("span", label="days", estimator=LGBMRegressor(**trees), task=tasks.
 wine = Model("wine", rows=Each(wines), label="colour", features=[taste], estimator=LogisticRegression(),
              metrics=["accuracy"], goal="log_loss")
 odd = Model("odd", rows=Each(orders), label=None, features=[form])
+groups = Model("groups", rows=Each(orders), label=None, features=[form], task=tasks.Clusters(3), metrics=["silhouette"],
+               split=splits.Time(test="6d", folds=1))
+slow = Model("slow", label="days > 6", estimator=LGBMClassifier(**trees), goal="roc_auc", threshold="f1", **shared)
 """
-MODELS = ("kind", "days", "span", "wine", "odd")
+MODELS = ("kind", "days", "span", "wine", "odd", "groups", "slow")
 ROWS = {
     "kind": {"order_id": "o5", "amount": 120.0, "city": "Oslo"},
     "days": {"order_id": "o5", "amount": 120.0, "city": "Oslo"},
     "span": {"order_id": "o5", "amount": 120.0, "city": "Oslo"},
     "wine": {"wine_id": "w3", "acid": 0.2, "sugar": 3.0},
     "odd": {"order_id": "o5", "amount": 99999.0, "city": "Oslo"},
+    "slow": {"order_id": "o5", "amount": 300.0, "city": "Rome"},
+    "groups": {"order_id": "o5", "amount": 600.0, "city": "Oslo"},
 }
 
 
@@ -93,19 +104,17 @@ class House:
             asked = self.project.run("release", {"model": each, "actor": "tess", "dirty": True})
             self.project.run("approve", {"decision": asked["decision"], "reason": "fine", "actor": "ada"})
         self.scored = {each: pl.read_parquet(self._score(each, root / f"{each}.parquet")) for each in MODELS}
-        live = Live(leased=True)
+        servers = Live(leased=True)
         self.scorers = {each: Scorer.open(self._release(each), self.project.online) for each in MODELS}
-        live.replace({name: Chain(each) for name, each in self.scorers.items()}, {})
+        servers.replace({name: Chain(each) for name, each in self.scorers.items()}, {})
         self.log = PredictionLog(self.project.places.log)
-        self.app = App(live, self.log, now_us=lambda: int(datetime.now(UTC).timestamp() * 1e6))
+        self.app = App(servers, self.log, now_us=lambda: int(datetime.now(UTC).timestamp() * 1e6))
 
     def _score(self, model: str, out: Path) -> Path:
         self.project.run("score", {"model": model, "out": str(out), "actor": "tess"})
         return out
 
     def _release(self, model: str) -> Path:
-        from millstream.project.ship import live
-
         return Path(live(self.project, model).path)  # type: ignore[union-attr]
 
 
@@ -138,12 +147,19 @@ def test_http_the_batch_and_the_scorer_say_the_same(house, model):
     elif model == "odd":
         assert answer["flagged"] is True and answer["value"] > model_said["threshold"]
         assert logged.said == {"flagged": True}
+    elif model == "groups":
+        away = answer["distances"]
+        assert list(away) == model_said["classes"] == ["1", "2", "3"]
+        assert answer["value"] == min(away, key=away.get) and answer["distance"] == away[answer["value"]]
+        assert (logged.value, logged.said["class"]) == (answer["distance"], answer["value"])
+    elif model == "slow":
+        assert answer["decision"] is (answer["value"] >= model_said["threshold"]) is True
     else:
         assert set(answer) == {"id", "value", "version", "answered_by", "degraded"}
         assert answer["value"] == logged.value
     why = house.project.run("why", {"prediction": answer["id"], "actor": "tess"})
     assert why["value"] == answer["value"] and why["recomputed"]["equal"]
-    assert (why["outcome"] is None) == (model == "odd")
+    assert (why["outcome"] is None) == (model in ("odd", "groups"))
 
 
 STOCK = """
@@ -154,6 +170,10 @@ said = {}
 for model, (names, row) in json.loads(sys.argv[2]).items():
     given = pandas.DataFrame([row], columns=names, dtype="float64")
     found = mlflow.pyfunc.load_model(f"models:/{model}@champion").predict(given)
+    params = {"decide": True}
+    decided = mlflow.pyfunc.load_model(f"models:/{model}@champion").predict(given, params=params)
+    if model in ("odd", "slow"):
+        said[model + " decided"] = decided.to_dict("records")[0]
     said[model] = found.to_dict("records")[0] if hasattr(found, "to_dict") else float(found[0])
 print(json.dumps({"said": said, "has_millstream": "millstream" in sys.modules}))
 """
@@ -163,6 +183,8 @@ FEATURES = {
     "span": [None, "Oslo"],
     "wine": [0.2, 3.0],
     "odd": [5.0, "Oslo"],
+    "groups": [260.0, None],
+    "slow": [300.0, "Rome"],
 }
 
 
@@ -178,6 +200,10 @@ def test_stock_mlflow_and_the_batch_say_what_the_scorer_says(house):
     assert done.returncode == 0, done.stderr.decode()
     answer = json.loads(done.stdout.splitlines()[-1])
     assert not answer["has_millstream"]
+    word = {"odd": "flagged", "slow": "decision"}
+    for model, name in word.items():
+        own, decided = seen[model], answer["said"].pop(f"{model} decided")
+        assert decided == {"value": pytest.approx(own.value, rel=1e-12), name: own.said[name]}
     for model, said in answer["said"].items():
         own = told(seen[model].value, seen[model].said)
         wanted = own if isinstance(said, dict) else {"value": own["value"]}
@@ -185,8 +211,9 @@ def test_stock_mlflow_and_the_batch_say_what_the_scorer_says(house):
         assert got.keys() == wanted.keys()
         for name, each in wanted.items():
             assert got[name] == (each if isinstance(each, str) else pytest.approx(each, rel=1e-12)), model
-        beside = [f"{name}.{part}" for name, each in own.items() if isinstance(each, dict) for part in each]
-        beside += ["flagged"] if model == "odd" else []
+        beside = ["distance"] if model == "groups" else []
+        beside += [f"{name}.{part}" for name, each in own.items() if isinstance(each, dict) for part in each]
+        beside += [word[model]] if model in word else []
         assert house.scored[model].columns[2:] == ["value", *beside]
         assert house.scored[model].height == (100 if model == "wine" else 800)
 
@@ -205,31 +232,119 @@ def test_invocations_answer_records_of_classes(house):
     assert [set(each) for each in said["predictions"]] == [{"value", "probabilities"}] * 2
 
 
+def test_invocations_say_what_is_decided_where_that_is_asked(house):
+    chain = house.app.live.chains
+    body = {
+        "dataframe_records": [{"form.amount": 1.0, "form.city": "Oslo"}, {"form.amount": 300.0, "form.city": "Rome"}]
+    }
+    said = {}
+    for model in ("slow", "kind"):
+        house.app.live.chains = {model: chain[model]}
+        try:
+            asked = ({}, {"decide": False}, {"decide": True}, {"decide": 1}, {"temperature": 0.2})
+            for number, params in enumerate(asked):
+                said[model, number] = ask(house, "POST", "/invocations", body | {"params": params})
+        finally:
+            house.app.live.chains = chain
+    numbers = said["slow", 0][1]["predictions"]
+    assert numbers == said["slow", 1][1]["predictions"] and all(isinstance(each, float) for each in numbers)
+    decided = said["slow", 2][1]["predictions"]
+    assert decided == [{"value": numbers[0], "decision": False}, {"value": numbers[1], "decision": True}]
+    assert said["slow", 3][0] == 422 and "params.decide is 1" in said["slow", 3][1]["detail"]
+    assert said["slow", 4][0] == 422 and "params has 'temperature'" in said["slow", 4][1]["detail"]
+    assert said["kind", 0][0] == 200 and said["kind", 2][0] == 422 and "no threshold" in said["kind", 2][1]["detail"]
+
+
+def test_a_rehearsal_compares_every_number_of_an_answer(house):
+    from millstream.serving.batch import replay
+
+    for model, wide in {"kind": 4, "span": 4, "groups": 4, "slow": 1}.items():
+        folder = house._release(model)
+        rows = msgspec.json.decode((folder / "sample.json").read_bytes())["rows"]
+        assert {len(each) for each in replay(folder, rows)} == {wide}
+        opened = house.project.releases.open(live(house.project, model))
+        assert rehearse(opened, None, replay).ok
+
+    def swapped(path, rows):
+        return [(value, *reversed(beside)) for value, *beside in replay(path, rows)]
+
+    went = rehearse(house.project.releases.open(live(house.project, "kind")), None, swapped)
+    assert not went.ok and "does not answer as it did when it was trained" in went.says
+
+
 def test_the_verdicts_and_cards_speak_of_the_task(house):
     assert house.trained["kind"]["verdict"]["passed"], house.trained["kind"]["verdict"]["says"]
     assert "parted by their key" in house.trained["wine"]["verdict"]["says"]
+    assert house.trained["odd"]["verdict"]["passed"] and "of rows it had not" in house.trained["odd"]["verdict"]["says"]
     assert set(house.trained["days"]["metrics"]["model"]) == {"rmse", "mae", "mape", "r2", "bias"}
     cards = {each: (house._release(each) / "card.md").read_text() for each in MODELS}
     assert "the most probable of 3 classes (rail, road, sea)" in cards["kind"]
     assert "the median, with the quantiles 0.1, 0.5, 0.9" in cards["span"]
     assert "Rows without a time of their own were decided at" in cards["wine"]
     assert "Rows without a time" not in cards["kind"]
+    assert "which of 3 groups it belongs to (1, 2, 3)" in cards["groups"]
+    assert "| form.city | " in cards["groups"] and "form.amount high (typically" in cards["groups"]
 
 
 def test_training_again_gives_the_same_classes(house):
     made = house.project.run("reproduce", {"subject": "kind@champion"})
     assert made["equal"], made
     assert house.project.run("reproduce", {"subject": "wine@champion"})["equal"]
+    assert house.project.run("reproduce", {"subject": "groups@champion"})["equal"]
 
 
 def test_monitors_meet_every_release(house):
     assert house.project.run("monitor", {})["alarms"] == []
 
 
+def test_the_shares_of_groups_are_watched_as_answered(house):
+    from millstream.metrics.profile import Profile
+    from millstream.project.watch import Watch
+
+    said = [
+        ask(house, "POST", "/v1/models/groups/predict", {"rows": [{**ROWS["groups"], "amount": each}]})[1]
+        for each in (20.0, 900.0)
+    ]
+    groups = [each["predictions"][0]["value"] for each in said]
+    assert len(set(groups)) == 2
+    watch = Watch(house.project)
+    watch._take_answers()
+    (day, seen), *_ = watch._models["groups"].grouped.items()
+    assert seen[-2:] == groups
+    kept = msgspec.json.decode((house._release("groups") / "reference.json").read_bytes(), type=Profile)
+    assert sorted(kept.columns["cluster"].categories) == ["1", "2", "3"] and kept.columns["cluster"].count == 800
+    plan, reference = reference_of(house.project, live(house.project, "groups"))
+    watch._models["groups"].plan = plan
+    watch._features(watch._models["groups"], plan, day)
+    window = watch._models["groups"].drift
+    assert window.bins(reference.profile, day)[0][1]["cluster"].sum() == len(seen)
+    for back in range(1, 16):
+        window.add(day - timedelta(days=back), {"cluster": np.array(["2"] * 90 + ["3"] * 10, dtype=object)})
+    found = drift_findings(day, model="groups", monitors=Classic(), reference=reference, window=window)
+    moved = next(each for each in found if each.subject == "cluster")
+    assert moved.verdict == "alarm" and "cluster has moved" in moved.says and "value 2 in 9" in moved.says
+
+
+def test_the_table_of_answers_names_class_group_and_decision(house):
+    said = {each: ask(house, "POST", f"/v1/models/{each}/predict", {"rows": [ROWS[each]]})[1] for each in MODELS}
+    said = {model: each["predictions"][0] for model, each in said.items()}
+    (segment,) = records.segments(house.project.places.log)
+    rows = answers._frame(list(answers._all(segment)))
+    found = {row["model"]: row for row in rows.to_dicts()}
+    for model in ("kind", "wine", "groups"):
+        assert (found[model]["class"], found[model]["decision"]) == (said[model]["value"], None)
+    assert (found["slow"]["class"], found["slow"]["decision"]) == (None, said["slow"]["decision"])
+    assert found["odd"]["decision"] is True and found["days"]["class"] is found["days"]["decision"] is None
+    # a table begun before there were such columns stays as it is, and holds every record whole
+    before = rows.drop("class", "decision")
+    house.project.lake.append(answers.TABLE, before, app_id="log.before", app_version=1, actor="tess")
+    assert answers._as_known(house.project, rows).columns == before.columns
+
+
 def test_why_shows_classes_quantiles_and_flags_to_people(house, capsys):
     from millstream.cli import render
 
-    for model, shown in {"kind": "probabilities", "span": "quantiles", "odd": "flagged"}.items():
+    for model, shown in {"kind": "probabilities", "span": "quantiles", "odd": "flagged", "groups": "distances"}.items():
         _, said, _ = ask(house, "POST", f"/v1/models/{model}/predict", {"rows": [ROWS[model]]})
         answer = said["predictions"][0]
         render.why(house.project.run("why", {"prediction": answer["id"]}))

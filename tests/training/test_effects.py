@@ -54,6 +54,19 @@ def judged(label, candidate, baseline, champion=None, *, days=None, origin=None,
     )
 
 
+def test_a_threshold_flags_what_reaches_it_and_the_champion_keeps_its_own():
+    label = [1, 1, 0, 1] + [0] * 16
+    candidate, champion = [0.9, 0.8, 0.5, 0.1] + [0.0] * 16, [0.9, 0.1, 0.3, 0.3] + [0.0] * 16
+    found = effect(MODEL, judged(label, candidate, [0.15] * 20, champion), threshold=0.5, theirs=0.3)
+    assert (found.share, found.threshold, found.champion_threshold) == (None, 0.5, 0.3)
+    assert (found.candidate.flagged, found.candidate.right) == (3, 2)
+    assert (found.champion.flagged, found.champion.right) == (3, 2)
+    assert (found.baseline.flagged, found.baseline.right) == (0, 0)
+    assert (found.change.rows, found.change.added, found.change.added_right, found.change.dropped_right) == (2, 1, 1, 1)
+    alone = effect(MODEL, judged(label, candidate, [0.15] * 20, champion), threshold=0.5)
+    assert alone.champion_threshold == 0.5 and alone.champion.flagged == 1
+
+
 def test_the_tenth_rated_highest_is_flagged_by_everybody_alike():
     label = [1, 1, 0, 1] + [0] * 16  # 20 rows: two are flagged
     candidate = [0.9, 0.8, 0.7, 0.1] + [0.0] * 16  # rows 0 and 1, both true

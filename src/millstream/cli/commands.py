@@ -99,7 +99,9 @@ def init(  # noqa: PLR0913 - its options are what a person may say
         str,
         typer.Option("--time", help="Column that says when a row happened; COLUMN=%d/%m/%Y also how it is written."),
     ] = "",
-    example: Annotated[str, typer.Option("--example", help="A project that runs: flights, churn or failures.")] = "",
+    example: Annotated[
+        str, typer.Option("--example", help="A project that runs: flights, churn, failures or anomalies.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Write a project that runs: from your data, from an example, or a small commented one; with a git repository."""

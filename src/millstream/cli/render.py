@@ -420,7 +420,7 @@ def why(record: dict[str, Any]) -> None:
         f"[bold]{_answered(record)}[/] at {record['at'][:19]}, by {record['answered_by']}"
         f"{' (degraded)' if record['degraded'] else ''}"
     )
-    for beside in ("probabilities", "quantiles"):
+    for beside in ("probabilities", "quantiles", "distances"):
         if record.get(beside):
             table(beside, "", rows=[(name, number(value)) for name, value in record[beside].items()], right={1})
     table("feature", "value", rows=[(name, number(value)) for name, value in record["features"].items()], right={1})

@@ -13,13 +13,16 @@ from millstream.definitions.loop import Every
 from millstream.definitions.monitors import Classic
 from millstream.definitions.rows import Rows
 from millstream.definitions.splits import Time
-from millstream.definitions.tasks import Task, read_threshold
+from millstream.definitions.tasks import Clusters, Task, read_threshold
 from millstream.definitions.traffic import Champion
 from millstream.definitions.view import FeatureView, Role
 from millstream.errors import DefinitionError
 
 ROBUST = "millstream.training.robust:RobustZ"
 """Estimator of a model without label that names none: the robust distance of each feature."""
+
+K_MEANS = "sklearn.cluster:KMeans"
+"""Estimator of a model of clusters that names none."""
 
 
 @dataclass(frozen=True, init=False)
@@ -34,7 +37,8 @@ class Model:
         What it predicts for.
     label
         Expression over the rows' table, or a window that looks ahead: ``features.any(of=failures, ahead="48h")``.
-        NULL is unlabelled: kept, counted, not fitted. None is a model without label: it says how unusual a row is.
+        NULL is unlabelled: kept, counted, not fitted. None is a model without label: it says how unusual a row is, or
+        with ``task=tasks.Clusters()`` which group it belongs to.
     features
         Feature views, or roles of them, in the order the model sees them.
     estimator
@@ -94,8 +98,9 @@ class Model:
         threshold: float | str | None = None,
     ) -> None:
         if label is None:
-            estimator = Estimator(ROBUST, {}) if estimator is None else estimator
-            goal = goal or "stability"
+            groups = isinstance(task, Clusters)
+            estimator = Estimator(K_MEANS if groups else ROBUST, {}) if estimator is None else estimator
+            goal = goal or ("agreement" if groups else "stability")
         if estimator is None or not goal:
             raise DefinitionError(
                 f"model {name!r} has no {'goal' if estimator is not None else 'estimator'}",

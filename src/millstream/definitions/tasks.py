@@ -13,7 +13,7 @@ import msgspec
 
 from millstream.errors import DefinitionError
 
-TaskName: TypeAlias = Literal["binary", "regression", "multiclass", "quantiles", "anomaly"]
+TaskName: TypeAlias = Literal["binary", "regression", "multiclass", "quantiles", "anomaly", "clusters"]
 
 
 class Binary(msgspec.Struct, frozen=True, tag="binary"):
@@ -64,7 +64,35 @@ class Anomaly(msgspec.Struct, frozen=True, tag="anomaly"):
             )
 
 
-Task: TypeAlias = Binary | Regression | Multiclass | Quantiles | Anomaly
+class Clusters(msgspec.Struct, frozen=True, tag="clusters"):
+    """The answer is the group a row belongs to; there is no label. Baseline: one group for all.
+
+    Parameters
+    ----------
+    n
+        How many groups. When left out: as many as the estimator is made for, else the number from 2 to 10 with the
+        best silhouette on a sample of 2,000 rows.
+    smallest
+        Share of the rows that every group must have, for the gate to let the model pass.
+    """
+
+    n: int | None = None
+    smallest: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.n is not None and (isinstance(self.n, bool) or self.n < 2):
+            raise DefinitionError(
+                f"tasks.Clusters({self.n!r})", expected="two groups or more, or none to have it chosen"
+            )
+        if not _inside(self.smallest):
+            raise DefinitionError(f"tasks.Clusters(smallest={self.smallest})", expected="a share between 0 and 1")
+
+
+Task: TypeAlias = Binary | Regression | Multiclass | Quantiles | Anomaly | Clusters
+
+
+WITHOUT_LABEL: tuple[TaskName, ...] = ("anomaly", "clusters")
+"""Tasks of models that are told no truth."""
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -75,7 +103,8 @@ class Shape(msgspec.Struct, frozen=True):
     task
         Which kind of answer.
     classes
-        Names of the classes, in the order of their probabilities; of ``multiclass`` only.
+        Names of the classes, in the order of their probabilities, of ``multiclass``; of ``clusters`` their numbers, in
+        the order of their distances.
     levels
         Levels of the quantiles, in order; of ``quantiles`` only.
     """
@@ -87,7 +116,12 @@ class Shape(msgspec.Struct, frozen=True):
     @property
     def width(self) -> int:
         """Numbers an answer is made of."""
-        return len(self.classes) or len(self.levels) or 1
+        return (self.task == "clusters") + (len(self.classes) or len(self.levels) or 1)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there is a truth to compare with."""
+        return self.task not in WITHOUT_LABEL
 
 
 def name_of(task: Task) -> TaskName:

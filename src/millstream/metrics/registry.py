@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from millstream.errors import NotFound, near
-from millstream.metrics import binary, number, quantile, several, unlabelled
+from millstream.metrics import binary, clusters, number, quantile, several, unlabelled
 from millstream.metrics.arrays import Array, pair
 
-Kind: TypeAlias = Literal["binary", "regression", "multiclass", "quantiles", "anomaly"]
+Kind: TypeAlias = Literal["binary", "regression", "multiclass", "quantiles", "anomaly", "clusters"]
 Terms: TypeAlias = Callable[[npt.ArrayLike, npt.ArrayLike], tuple[Array, Array]]
 Function: TypeAlias = Callable[[npt.ArrayLike, npt.ArrayLike], float]
 
@@ -136,6 +136,10 @@ METRICS: dict[str, Metric] = {
         Metric("bias", number.bias, False, _MEANS, _bias_terms, signed=True),
         Metric("stability", unlabelled.stability, True, ("anomaly",)),
         Metric("share_flagged", unlabelled.share_flagged, False, ("anomaly",), _each(unlabelled.flags), signed=True),
+        Metric("agreement", clusters.agreement, True, ("clusters",)),
+        Metric("silhouette", clusters.silhouette, True, ("clusters",)),
+        Metric("explained", clusters.explained, True, ("clusters",)),
+        Metric("smallest_share", clusters.smallest_share, True, ("clusters",)),
         Metric("pinball", partial(quantile.pinball, levels=()), False, ("quantiles",)),
         Metric("coverage", partial(quantile.coverage, levels=()), False, ("quantiles",), signed=True),
     )

@@ -1,4 +1,4 @@
-"""What can be said of scores without labels: how many rows they flag, and whether they rank alike when taught again.
+"""What can be said of scores without labels: how many rows they flag, and whether two of them say the same.
 
 Neither says that what is flagged matters; only somebody who knows the rows can.
 """
@@ -38,3 +38,24 @@ def stability(again: npt.ArrayLike, score: npt.ArrayLike) -> float:
     if left.size < 2 or not left.std() or not right.std():
         return float("nan")
     return float(np.clip(np.mean((left - left.mean()) * (right - right.mean())) / (left.std() * right.std()), -1, 1))
+
+
+def same_most(one: npt.ArrayLike, other: npt.ArrayLike, *, share: float) -> float:
+    """Measure which part of the rows that one rates highest the other rates highest too. ``nan`` for no rows.
+
+    Parameters
+    ----------
+    one, other
+        Scores of the same rows.
+    share
+        Which share of the rows counts as the highest; at least one row does.
+
+    >>> same_most([9.0, 8.0, 1.0, 2.0], [9.0, 0.0, 8.0, 2.0], share=0.5)
+    0.5
+    """
+    left, right = pair(one, other)
+    if not left.size:
+        return float("nan")
+    most = max(1, round(share * left.size))
+    named = [set(np.argsort(-each, kind="stable")[:most].tolist()) for each in (left, right)]
+    return len(named[0] & named[1]) / most

@@ -85,7 +85,7 @@ def score(
 
 
 def _columns(told: list[dict[str, Any]]) -> list[pl.Series]:
-    """Lay answers out in columns: ``value``, then ``probabilities.CLASS`` or ``quantiles.LEVEL``."""
+    """Lay answers out in columns: ``value``, then such as ``probabilities.CLASS`` or ``quantiles.LEVEL``."""
     import polars as pl
 
     columns: list[pl.Series] = []

@@ -54,7 +54,7 @@ def keep_ended(project: Project, paths: Iterable[Path] | None = None) -> int:
     for path in ended(*folders(project)) if paths is None else paths:
         made = seal(path)
         if made.records:
-            rows = _frame(list(_all(path, over_damage=True)))
+            rows = _as_known(project, _frame(list(_all(path, over_damage=True))))
             version = project.lake.append(
                 TABLE, rows, app_id=f"log.{made.incarnation}", app_version=made.last, actor=ACTOR
             )
@@ -225,7 +225,10 @@ def _all(path: Path, *, over_damage: bool = False) -> Iterator[Logged]:
 
 
 def _frame(logged: list[Logged]) -> pl.DataFrame:
-    """Lay records out as a table: what people ask about in columns, and the whole record beside."""
+    """Lay records out as a table: what people ask about in columns, and the whole record beside.
+
+    ``class`` names the class or group that was said, ``decision`` says whether the threshold was reached.
+    """
     import polars as pl
 
     rows = []
@@ -241,6 +244,8 @@ def _frame(logged: list[Logged]) -> pl.DataFrame:
                 "at": each.record.at_us,
                 "version": said.version if said is not None else None,
                 "value": said.value if said is not None else None,
+                "class": said.said.get("class") if said is not None else None,
+                "decision": said.said.get("decision", said.said.get("flagged")) if said is not None else None,
                 "answered_by": said.answered_by if said is not None else None,
                 "degraded": said.degraded if said is not None else None,
                 "latency_us": said.latency_us if said is not None else None,
@@ -256,12 +261,20 @@ def _frame(logged: list[Logged]) -> pl.DataFrame:
         "at": pl.Int64,
         "version": pl.Int64,
         "value": pl.Float64,
+        "class": pl.String,
+        "decision": pl.Boolean,
         "answered_by": pl.String,
         "degraded": pl.Boolean,
         "latency_us": pl.Int64,
         "record": pl.String,
     }
     return pl.DataFrame(rows, schema=schema).with_columns(pl.col("at").cast(pl.Datetime("us", "UTC")))
+
+
+def _as_known(project: Project, rows: pl.DataFrame) -> pl.DataFrame:
+    """Leave out columns that the table was begun without: it holds every record whole, whatever its columns."""
+    known = versions.expected_schema(project.state, TABLE)
+    return rows if known is None else rows.select(each for each in rows.columns if each in known)
 
 
 def _decoded(frame: pl.DataFrame) -> list[Logged]:

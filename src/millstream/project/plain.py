@@ -188,13 +188,16 @@ def _sure(verdict: Mapping[str, Any], compared: Mapping[str, Any], effect: Mappi
 def _lately(effect: Mapping[str, Any], today: str) -> str:
     change, of, rows = effect["change"], f"{effect['rows']:,}", _rows(effect)
     span = f"From {_day(effect['since'])} to {_day(effect['until'])}" if effect["days"] else f"On {of} {rows}"
-    flagged = "the tenth it rates highest" if effect["share"] else f"a chance of {effect['threshold'] or 0:g} or more"
+    flagged = "the tenth it rates highest" if effect["share"] else f"a chance of {effect['threshold'] or 0:.4g} or more"
     if change is None:
         return _alone(effect, span, flagged)
     if effect["kind"] == "numbers":
         nearer = _per_100(change["closer"], effect["rows"])
         said = f"{span}: {change['rows']:,} of {of} answers would have been clearly different (by more than {today}'s"
         return f"{said} usual miss), and it was nearer to the truth than {today} in {nearer} of 100."
+    own = effect.get("champion_threshold")
+    if effect["threshold"] is not None and own not in (None, effect["threshold"]):
+        flagged += f" (by {today} of {own:.4g} or more)"
     added, dropped = (f"{change[each]:,}" for each in ("added", "dropped"))
     true, others = (f"{change[each]:,}" for each in ("added_right", "dropped_right"))
     return (

@@ -20,6 +20,7 @@ _FALLBACK = "1970-01-01"
 
 def reference_of(project: Project, release: Any) -> tuple[FeaturePlan, Reference]:
     """Read a release's promise: its goal value, its baseline, its features and how often its columns were NULL."""
+    from millstream.definitions.tasks import WITHOUT_LABEL
     from millstream.features.plan import FeaturePlan
     from millstream.metrics.profile import Profile
     from millstream.monitoring import Reference, null_habits
@@ -50,7 +51,7 @@ def reference_of(project: Project, release: Any) -> tuple[FeaturePlan, Reference
         nulls=null_habits(days.values()),
         classes=record.classes,
         levels=record.levels,
-        labelled=record.task != "anomaly",
+        labelled=record.task not in WITHOUT_LABEL,
         simple=tuple(simple.get("values", ())),
     )
     return plan, reference

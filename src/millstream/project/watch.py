@@ -46,6 +46,8 @@ class _Model:
     reference: Reference | None = None
     plan: FeaturePlan | None = None
     served: dict[date, list[bytes]] = field(default_factory=dict)
+    grouped: dict[date, list[str]] = field(default_factory=dict)
+    """Clusters of answers by day."""
     asked: dict[date, list[dict[str, Any]]] = field(default_factory=dict)
     """Keys of answers by day, of models whose rows are entities: no table has those rows."""
 
@@ -141,6 +143,8 @@ class Watch:
             for day, each in zip(frame["day"].to_list(), said, strict=True):
                 if each.features:  # answers of the simple rule have none
                     kept.served.setdefault(day, []).append(each.features)
+                    if "distances" in each.said:
+                        kept.grouped.setdefault(day, []).append(each.said["class"])
                 if entities and each.key:
                     kept.asked.setdefault(day, []).append(each.key)
 
@@ -215,12 +219,16 @@ class Watch:
         """Count the features of the day's answers, as they were served."""
         import numpy as np
 
+        from millstream.training.artifact import CLUSTER
+
         width = 8 * len(plan.columns)  # a release before may have had other features
         served = [each for each in kept.served.pop(day, []) if len(each) == width]
         if not served:
             return
         numbers = np.frombuffer(b"".join(served), dtype="<f8").reshape(len(served), len(plan.columns))
-        kept.drift.add(day, {each.name: numbers[:, place] for place, each in enumerate(plan.columns)})
+        columns = {each.name: numbers[:, place] for place, each in enumerate(plan.columns)}
+        groups = kept.grouped.pop(day, [])
+        kept.drift.add(day, {**columns, CLUSTER: np.array(groups, dtype=object)} if groups else columns)
 
     def _nulls(self, reference: Reference, day: date) -> dict[str, tuple[int, int]]:
         """Count rows and NULLs of the day in the source columns that features read."""

@@ -18,9 +18,11 @@ from millstream.ledger import Ledger
 from millstream.registry import proof
 from millstream.settings import Places
 from millstream.tracking import RunRecord, StoredModel, Tracking
+from millstream.tracking.records import Beside
 from millstream.training.artifact import as_json, read_report
 from millstream.training.predictors import Predictor, read_predictor
 from millstream.training.record import TrainingRecord, read_record
+from millstream.training.thresholds import THRESHOLD_JSON
 
 _RECORD = "training.json"
 
@@ -108,7 +110,7 @@ def register(
             expected="the files that training wrote",
             do="train again",
         )
-    stored = _stored(predictor)
+    stored = _stored(predictor, artifact)
     run_id = tracking.log_run(_run(record, artifact, tags=dict(tags or {}), note=note), stored, files=artifact)
     said = {"millstream.content_hash": record.content_hash}
     number = tracking.register(record.model, run_id, tags=said)
@@ -128,18 +130,20 @@ def register(
     return made
 
 
-def _stored(predictor: Predictor) -> StoredModel:
+def _stored(predictor: Predictor, artifact: Path) -> StoredModel:
     """Say which files stock MLflow needs: LightGBM's own, or all of them with the small loader."""
-    several: dict[str, Literal["probabilities", "quantiles"]] = {
-        "multiclass": "probabilities",
-        "quantiles": "quantiles",
-    }
-    beside: Literal["", "probabilities", "quantiles"] = several.get(predictor.task, "")
-    own = predictor.fitted.kind == "lightgbm" and not beside
+    several: dict[str, Beside] = {"multiclass": "probabilities", "quantiles": "quantiles", "clusters": "distances"}
+    beside: Beside = several.get(predictor.task, "")
+    decides: Literal["", "decision", "flagged"] = ""
+    threshold = {}
+    if (artifact / THRESHOLD_JSON).exists():
+        decides = "flagged" if predictor.task == "anomaly" else "decision"
+        threshold = {THRESHOLD_JSON: (artifact / THRESHOLD_JSON).read_bytes()}
+    own = predictor.fitted.kind == "lightgbm" and not beside and not decides
     files = {name: content for name, content in predictor.files.items() if not own or name != "model.json"}
     packages = tuple(predictor.fitted.described().get("packages", ()))
     kind, features = predictor.fitted.kind, predictor.features
-    return StoredModel(kind=kind, features=features, files=files, beside=beside, packages=packages)
+    return StoredModel(kind, features, {**files, **threshold}, beside, packages, decides)
 
 
 def versions(places: Places, name: str) -> list[ModelVersion]:

@@ -43,10 +43,12 @@ def card(
     ]
     if model.get("kind") == "python":
         parts.insert(-1, "## What it runs\n\n" + _code(model))
+    if training.get("clusters"):
+        parts.insert(2, "## Its groups\n\n" + _groups(training["clusters"]))
     verdict = (report or {}).get("verdict")
     if verdict:
         passed = "It passed" if verdict.get("passed") else "It did **not** pass"
-        parts.insert(3, f"## The gate\n\n{passed}: {verdict.get('says', '')}")
+        parts.insert(3 + bool(training.get("clusters")), f"## The gate\n\n{passed}: {verdict.get('says', '')}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -59,12 +61,30 @@ def _what(said: Mapping[str, Any], training: Mapping[str, Any]) -> str:
         f"{', …' if len(classes) > 6 else ''}) with the probability of each",
         "quantiles": f"the median, with the quantiles {', '.join(f'{each:g}' for each in levels)}",
         "anomaly": "how unusual it is",
+        "clusters": f"which of {len(classes)} groups it belongs to ({', '.join(map(str, classes[:6]))}"
+        f"{', …' if len(classes) > 6 else ''}), with its distance to each",
     }
     gives = answers.get(str(training.get("task")), "one value")
     features = training.get("features") or ()
     how = f" `{training['estimator']}` on {len(features)} features." if training.get("estimator") else ""
     note = f"\n\n> {said['note']}" if said.get("note") else ""
     return f"For each row, `{said['model']}` answers {gives}.{how}{note}"
+
+
+def _groups(clusters: Any) -> str:
+    """Show each group by what tells it apart and by the typical values of its rows."""
+    names = list(clusters[0]["typical"])
+    lines = [
+        f"Group **{each['name']}**, {each['share']:.1%} of the rows: {each['says']}."
+        + (f" {each['same']:.0%} of all its rows were in the group of that number before." if each["same"] else "")
+        for each in clusters
+    ]
+    head = "| typically | " + " | ".join(str(each["name"]) for each in clusters) + " |"
+    rows = [
+        f"| {name} | " + " | ".join(_number(each["typical"].get(name)) for each in clusters) + " |" for name in names
+    ]
+    rule = "|---|" + "---:|" * len(clusters)
+    return _bullets(lines) + "\n\n" + "\n".join([head, rule, *rows])
 
 
 def _code(model: Mapping[str, Any]) -> str:

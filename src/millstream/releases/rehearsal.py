@@ -17,11 +17,14 @@ from millstream.releases.verify import Release
 from millstream.state import State, decisions, pointer, releases
 from millstream.state.releases import ReleaseRow
 
-Score: TypeAlias = Callable[[Path, list[dict[str, Any]]], Sequence[float]]
+Score: TypeAlias = Callable[[Path, list[dict[str, Any]]], "Sequence[float | Sequence[float]]"]
 """Answer the rows of a release's ``sample.json`` with the release in that folder, as a server would.
 
-The features recorded beside the rows, in the same order, stand in for the online store.
+The features recorded beside the rows, in the same order, stand in for the online store. An answer is one number, or the
+number that is logged followed by every number of the answer.
 """
+
+Numbers: TypeAlias = tuple[float, ...]
 
 TOLERANCE = 1e-12
 """Relative; the same model on the same features is the same to the last bits."""
@@ -54,11 +57,18 @@ class Rehearsal(msgspec.Struct, frozen=True):
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """What ``sample.json`` holds: requests, the features the model saw and the answers it gave."""
+    """What ``sample.json`` holds: requests, the features the model saw and the answers it gave, all their numbers."""
 
     rows: list[dict[str, Any]]
     values: list[float]
     features: list[list[float | None]] = []
+    numbers: list[list[float]] = []
+
+    @property
+    def answers(self) -> list[Numbers]:
+        """What must be answered again: the number that is logged, and every number of the answer."""
+        beside = self.numbers or [[]] * len(self.values)
+        return [(value, *each) for value, each in zip(self.values, beside, strict=True)]
 
 
 def rehearse(new: Release, previous: Release | None, score: Score) -> Rehearsal:
@@ -90,7 +100,7 @@ def rehearse(new: Release, previous: Release | None, score: Score) -> Rehearsal:
                     generation = 1 if previous else 0
                     pointer.swap(tx, model=new.model, release=new.id, expected_generation=generation, at="")
                 swapped = _answers(state, new, stage, score)
-                _compare(swapped, sample.values, f"{new.name} does not answer as it did when it was trained")
+                _compare(swapped, sample.answers, f"{new.name} does not answer as it did when it was trained")
                 back = time.perf_counter()
                 if previous is not None:
                     with state.transact() as tx:
@@ -153,27 +163,31 @@ def _stage(folder: Path, stage: list[Release]) -> State:
     return state
 
 
-def _answers(state: State, new: Release, stage: list[Release], score: Score) -> list[float]:
+def _answers(state: State, new: Release, stage: list[Release], score: Score) -> list[Numbers]:
     """Answer the sample of whatever the pointer says is live, with what the pointer says is live."""
     live = pointer.get(state, new.model).release
     if live is None:
         return _baseline(new)
     release = next(each for each in stage if each.id == live)
     rows = _sample(release).rows
-    values = [float(each) for each in score(Path(releases.get(state, live).path), rows)]
+    said = score(Path(releases.get(state, live).path), rows)
+    values = [tuple(map(float, each)) if isinstance(each, Sequence) else (float(each),) for each in said]
     if len(values) != len(rows):
         raise IntegrityError(f"{release.name} gave {len(values)} answers to {len(rows)} requests")
-    wrong = next((place for place, each in enumerate(values) if not math.isfinite(each)), None)
+    wrong = next((place for place, each in enumerate(values) if not all(map(math.isfinite, each))), None)
     if wrong is not None:
-        raise IntegrityError(f"{release.name} answered request {wrong} with {values[wrong]}", expected="finite numbers")
+        raise IntegrityError(
+            f"{release.name} answered request {wrong} with {_shown(values[wrong])}", expected="finite numbers"
+        )
     return values
 
 
-def _baseline(release: Release) -> list[float]:
-    value = float(release.load("baseline.json")["value"])
-    if not math.isfinite(value):
-        raise IntegrityError(f"the baseline of {release.name} is {value}", expected="a finite number")
-    return [value] * len(_sample(release).rows)
+def _baseline(release: Release) -> list[Numbers]:
+    said = release.load("baseline.json")
+    values = (float(said["value"]), *map(float, said.get("values", ())))
+    if not all(map(math.isfinite, values)):
+        raise IntegrityError(f"the baseline of {release.name} is {_shown(values)}", expected="a finite number")
+    return [values] * len(_sample(release).rows)
 
 
 def _sample(release: Release) -> Sample:
@@ -181,7 +195,8 @@ def _sample(release: Release) -> Sample:
         sample = msgspec.json.decode(release.read("sample.json"), type=Sample)
     except msgspec.MsgspecError as wrong:
         raise IntegrityError(f"sample.json of {release.name} cannot be read: {wrong}", do="train again") from None
-    if len(sample.rows) != len(sample.values) or not sample.rows:
+    beside = len(sample.numbers) or len(sample.rows)
+    if not len(sample.rows) == len(sample.values) == beside or not sample.rows:
         raise IntegrityError(
             f"sample.json of {release.name} holds {len(sample.rows)} requests and {len(sample.values)} answers",
             expected="as many answers as requests, and at least one",
@@ -190,10 +205,20 @@ def _sample(release: Release) -> Sample:
     return sample
 
 
-def _compare(got: list[float], wanted: list[float], says: str) -> None:
-    for place, (value, was) in enumerate(zip(got, wanted, strict=True)):
-        if not math.isclose(value, was, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
-            raise IntegrityError(f"{says}: request {place} gave {value!r} instead of {was!r}", expected="equal answers")
+def _compare(got: list[Numbers], wanted: list[Numbers], says: str) -> None:
+    """Compare whole answers; of a sample that an older release recorded without all numbers, the one it has."""
+    for place, (values, were) in enumerate(zip(got, wanted, strict=True)):
+        if len(were) > 1 and len(values) != len(were):
+            raise IntegrityError(f"{says}: request {place} gave {len(values)} numbers instead of {len(were)}")
+        for value, was in zip(values, were, strict=False):
+            if not math.isclose(value, was, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+                raise IntegrityError(
+                    f"{says}: request {place} gave {value!r} instead of {was!r}", expected="equal answers"
+                )
+
+
+def _shown(values: Numbers) -> str:
+    return next((str(each) for each in values if not math.isfinite(each)), str(values[0]))
 
 
 def _since(began: float) -> float:

@@ -29,7 +29,7 @@ from millstream.serving.http import (
     read_body,
     send,
 )
-from millstream.serving.invocations import Invocation, feature_rows
+from millstream.serving.invocations import Invocation, feature_rows, wants_decision
 from millstream.serving.live import Live
 from millstream.serving.log import PredictionLog
 from millstream.serving.meters import Meters
@@ -78,6 +78,8 @@ class OnePrediction(msgspec.Struct, frozen=True, omit_defaults=True):
     quantiles: dict[str, float] | None = None
     decision: bool | None = None
     flagged: bool | None = None
+    distance: float | None = None
+    distances: dict[str, float] | None = None
 
 
 _predict_body = msgspec.json.Decoder(PredictBody)
@@ -211,7 +213,8 @@ class App:
         return Reply(200, _encode({"predictions": predictions}))
 
     async def _invocations(self, chain: Chain, body: bytes, begun: float) -> Reply:
-        rows = feature_rows(decode(body, _invocation), chain.champion)
+        asked = decode(body, _invocation)
+        rows, decided = feature_rows(asked, chain.champion), wants_decision(asked, chain.champion)
         until = time.monotonic() + chain.deadline_s
         answers: list[Answer] = []
         for start in range(0, len(rows), SLICE):
@@ -220,7 +223,9 @@ class App:
             part = rows[start : start + SLICE]
             answers += await chain.answer_features(part, until=until, stopped=self.live.stopped)
         await self._record(chain, [], answers, self._now_us(), begun)
-        told_all = [told(each.value, each.said) if each.scorer.shape.width > 1 else each.value for each in answers]
+        told_all = [
+            told(each.value, each.said) if decided or each.scorer.shape.width > 1 else each.value for each in answers
+        ]
         return Reply(200, _encode({"predictions": told_all}))
 
     async def _record(

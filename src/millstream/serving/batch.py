@@ -12,7 +12,7 @@ import msgspec
 from millstream.errors import BadData, near
 from millstream.serving import models
 from millstream.serving.scorer import Scorer
-from millstream.serving.shape import told
+from millstream.serving.shape import told, whole
 
 if TYPE_CHECKING:
     import polars as pl
@@ -66,11 +66,11 @@ class _Sample(msgspec.Struct, frozen=True):
     features: list[list[float | None]]
 
 
-def replay(release: Path, rows: Sequence[Mapping[str, Any]]) -> list[float]:
+def replay(release: Path, rows: Sequence[Mapping[str, Any]]) -> list[tuple[float, ...]]:
     """Answer the requests of a release's ``sample.json`` as a server would.
 
     Rows go through the door and request features are computed; the features recorded beside the rows, in the same
-    order, stand in for the online store.
+    order, stand in for the online store. An answer is its value and, of a task with several numbers, all of them.
 
     Parameters
     ----------
@@ -92,6 +92,6 @@ def replay(release: Path, rows: Sequence[Mapping[str, Any]]) -> list[float]:
         wanted = scorer.plan.request_columns
         checked = scorer.check_many([{name: row[name] for name in wanted if name in row} for row in rows])
         seen = [[math.nan if each is None else each for each in features] for features in recorded]
-        return [scored.value for scored in scorer.score_recorded(checked, seen)]
+        return [whole(scored.value, scored.said) for scored in scorer.score_recorded(checked, seen)]
     finally:
         scorer.close()

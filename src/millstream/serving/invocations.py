@@ -12,6 +12,9 @@ from millstream.expressions.values import value
 from millstream.serving.records import Scalar
 from millstream.serving.scorer import Scorer
 
+DECIDE = "decide"
+"""Parameter that asks for the decision beside each number; stock MLflow clients know it from the signature."""
+
 
 class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table as columns' names and rows."""
@@ -22,12 +25,13 @@ class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Invocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A body: exactly one of the forms."""
+    """A body: exactly one of the forms; ``params`` may ask for what is decided by the answers beside them."""
 
     dataframe_split: Split | None = None
     dataframe_records: list[dict[str, Scalar]] | None = None
     instances: list[dict[str, Scalar] | list[Scalar]] | None = None
     inputs: dict[str, list[Scalar]] | list[dict[str, Scalar] | list[Scalar]] | None = None
+    params: dict[str, Scalar] | None = None
 
 
 def feature_rows(asked: Invocation, scorer: Scorer) -> list[list[Any]]:
@@ -38,7 +42,7 @@ def feature_rows(asked: Invocation, scorer: Scorer) -> list[list[Any]]:
     BadData
         Unless exactly one form is there, with every feature and nothing else.
     """
-    given = [each for each in asked.__struct_fields__ if getattr(asked, each) is not None]
+    given = [each for each in asked.__struct_fields__ if each != "params" and getattr(asked, each) is not None]
     if len(given) != 1:
         raise BadData(
             f"the body has {' and '.join(given) or 'no rows'}",
@@ -48,6 +52,29 @@ def feature_rows(asked: Invocation, scorer: Scorer) -> list[list[Any]]:
     types = {each.name: each.dtype for each in scorer.plan.columns}
     kinds = [(types[name], f"feature {name!r}") for name in scorer.features]
     return [[value(raw, dtype, where=where) for raw, (dtype, where) in zip(row, kinds, strict=True)] for row in rows]
+
+
+def wants_decision(asked: Invocation, scorer: Scorer) -> bool:
+    """Say whether the caller asks, by ``"params": {"decide": true}``, for the decision beside each number.
+
+    Raises
+    ------
+    BadData
+        For other parameters, and where the model has no threshold.
+    """
+    params = asked.params or {}
+    unknown = sorted(set(params) - {DECIDE})
+    if unknown or not isinstance(params.get(DECIDE, False), bool):
+        raise BadData(
+            f"params has {unknown[0]!r}" if unknown else f"params.{DECIDE} is {params[DECIDE]!r}",
+            expected=f'{{"{DECIDE}": true}} or no params',
+        )
+    if params.get(DECIDE) and scorer.threshold is None:
+        raise BadData(
+            f"{scorer.model} has no threshold, so nothing is decided by its answers",
+            expected=f"a model with threshold=, or no params.{DECIDE}",
+        )
+    return bool(params.get(DECIDE))
 
 
 def _rows(said: Any) -> Sequence[dict[str, Scalar] | list[Scalar]]:

@@ -108,6 +108,17 @@ class RobustFile(msgspec.Struct, frozen=True, tag_field="kind", tag="robust"):
     categories: dict[str, list[str]] = {}
 
 
+class CentresFile(msgspec.Struct, frozen=True, tag_field="kind", tag="centres"):
+    """Groups as centres, in standard deviations from the mean; a scale of 0 leaves a feature out."""
+
+    task: TaskName
+    features: tuple[str, ...]
+    centre: tuple[float, ...]
+    scale: tuple[float, ...]
+    centres: tuple[tuple[float, ...], ...]
+    categories: dict[str, list[str]] = {}
+
+
 class PythonFile(msgspec.Struct, frozen=True, tag_field="kind", tag="python"):
     """A Python object of any kind: its file and its own code lie beside; a worker opens it."""
 
@@ -122,10 +133,13 @@ class PythonFile(msgspec.Struct, frozen=True, tag_field="kind", tag="python"):
     alone: bool = False
     code: list[str] = []
     packages: list[str] = []
+    groups: dict[str, list[Any]] | None = None
     categories: dict[str, list[str]] = {}
 
 
-ModelFile: TypeAlias = LightGbmFile | ConstantFile | LinearFile | SoftmaxFile | LadderFile | RobustFile | PythonFile
+ModelFile: TypeAlias = (
+    LightGbmFile | ConstantFile | LinearFile | SoftmaxFile | LadderFile | RobustFile | CentresFile | PythonFile
+)
 
 
 class AnswersFile(msgspec.Struct, frozen=True):
@@ -224,6 +238,36 @@ class _Robust:
         pass
 
 
+class _Centres:
+    """Answers the number of the nearest centre (of equally near ones the first), then the distance to each."""
+
+    def __init__(self, said: CentresFile) -> None:
+        self.width = len(said.features)
+        self._said = said
+        if {len(each) for each in (said.centre, said.scale, *said.centres)} != {self.width}:
+            raise IntegrityError("model.json has another number of features than centres", do="build the release again")
+
+    def predict_one(self, features: array[float]) -> Numbers:
+        said = self._said
+        each = zip(features, said.centre, said.scale, strict=True)
+        point = [(value - mean) / scale if scale > 0 and value == value else 0.0 for value, mean, scale in each]
+        away = []
+        for centre in said.centres:
+            total = 0.0
+            for value, middle in zip(point, centre, strict=True):
+                apart = value - middle
+                total += apart * apart
+            away.append(math.sqrt(total))
+        return (float(min(range(len(away)), key=away.__getitem__)), *away)
+
+    def predict_many(self, features: array[float], rows: int) -> list[Numbers]:
+        width = self.width
+        return [self.predict_one(features[row * width : (row + 1) * width]) for row in range(rows)]
+
+    def close(self) -> None:
+        pass
+
+
 class _Ladder:
     def __init__(self, said: LadderFile, read: Read) -> None:
         self.width = len(said.features)
@@ -295,10 +339,12 @@ def read_shape(read: Read) -> Shape:
     """
     said: AnswersFile = decode(read, "model.json", AnswersFile)
     shape = Shape(said.task, said.classes, said.levels)
-    if (said.task == "multiclass") != bool(said.classes) or (said.task == "quantiles") != bool(said.levels):
+    if (said.task in ("multiclass", "clusters")) != bool(said.classes) or (said.task == "quantiles") != bool(
+        said.levels
+    ):
         raise IntegrityError(
             f"model.json of a {said.task} task has {len(said.classes)} classes and {len(said.levels)} levels",
-            expected="classes for multiclass and levels for quantiles",
+            expected="classes for multiclass and clusters, levels for quantiles",
             do="build the release again",
         )
     return shape
@@ -348,6 +394,8 @@ def load(said: ModelFile, read: Read, *, name: str = "the model", python: str = 
         return _Softmax(said)
     if isinstance(said, RobustFile):
         return _Robust(said)
+    if isinstance(said, CentresFile):
+        return _Centres(said)
     if isinstance(said, LadderFile):
         return _Ladder(said, read)
     return _Constant(said) if isinstance(said, ConstantFile) else _Linear(said)

@@ -43,13 +43,18 @@ _PREDICTION = {
     "required": ["id", "value", "version", "answered_by", "degraded"],
     "properties": {
         "id": {"type": "string"},
-        "value": {"type": ["number", "string"], "description": "Of classes the most probable one, else a number."},
+        "value": {
+            "type": ["number", "string"],
+            "description": "Of classes the most probable one, of clusters its own, else a number.",
+        },
         "version": {"type": "integer"},
         "answered_by": {"enum": ["champion", "previous", "baseline"]},
         "degraded": {"type": "boolean"},
         "probabilities": _NUMBERS | {"description": "Of classes only: the probability of each."},
         "decision": {"type": "boolean", "description": "Of models with a threshold only."},
         "flagged": {"type": "boolean", "description": "Of anomalies only: whether the score is above the threshold."},
+        "distance": {"type": "number", "description": "Of clusters only: how far the row is from its own."},
+        "distances": _NUMBERS | {"description": "Of clusters only: the distance to each, in standard deviations."},
         "quantiles": _NUMBERS | {"description": "Of quantiles only: level to number."},
     },
 }

@@ -43,7 +43,8 @@ class Prediction(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     key, row
         The row's key, and all that the caller sent.
     value
-        The answer's number: of classes the probability of the one that was said, of quantiles the median.
+        The answer's number: of classes the probability of the one that was said, of quantiles the median, of clusters
+        the distance to its own.
     answered_by, degraded, reason
         "champion", "previous" or "baseline"; whether it is not the champion's, and why.
     features
@@ -55,8 +56,8 @@ class Prediction(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     bucket
         "live", or "shadow" for an answer nobody saw.
     said
-        What the answer said beside its number: ``class`` and ``probabilities``, ``quantiles``, ``decision`` or
-        ``flagged``.
+        What the answer said beside its number: ``class`` and ``probabilities``, ``quantiles``, ``decision``,
+        ``flagged``, or ``class``, ``distance`` and ``distances``.
     """
 
     at_us: int

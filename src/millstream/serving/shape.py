@@ -10,7 +10,8 @@ from millstream.definitions.tasks import Shape
 from millstream.serving.models import Numbers
 
 Said: TypeAlias = Mapping[str, Any]
-"""What an answer says beside its number: ``class`` and ``probabilities``, ``quantiles``, ``decision``, ``flagged``."""
+"""What an answer says beside its number: ``class`` and ``probabilities``, ``quantiles``, ``decision``, ``flagged``;
+of clusters ``class``, ``distance`` and ``distances``."""
 
 NOTHING: Said = {}
 
@@ -26,7 +27,8 @@ def shaped(numbers: Numbers, shape: Shape, threshold: float | None = None) -> Sh
     """Shape an answer.
 
     From the threshold on a probability is a ``decision`` and a score is ``flagged``. Of classes the number is the
-    probability of the most probable one (the first of equals), which is ``class``; of quantiles it is the median.
+    probability of the most probable one (the first of equals), which is ``class``; of quantiles it is the median; of
+    clusters the distance to the middle of its own, which is ``class``.
 
     >>> shaped((0.2, 0.8), Shape("multiclass", classes=("red", "white"))).said["class"]
     'white'
@@ -37,6 +39,10 @@ def shaped(numbers: Numbers, shape: Shape, threshold: float | None = None) -> Sh
         return Shaped(numbers, {"flagged" if shape.task == "anomaly" else "decision": numbers >= threshold})
     if not all(map(math.isfinite, numbers)):
         return Shaped(math.nan, NOTHING)
+    if shape.task == "clusters":
+        own, distances = int(numbers[0]), numbers[1:]
+        beside = {"distance": distances[own], "distances": dict(zip(shape.classes, distances, strict=True))}
+        return Shaped(distances[own], {"class": shape.classes[own], **beside})
     if shape.task == "multiclass":
         most = max(range(len(numbers)), key=numbers.__getitem__)
         probabilities = dict(zip(shape.classes, numbers, strict=True))
@@ -45,8 +51,18 @@ def shaped(numbers: Numbers, shape: Shape, threshold: float | None = None) -> Sh
     return Shaped(numbers[shape.levels.index(0.5)], {"quantiles": named})
 
 
+def whole(value: float, said: Said) -> tuple[float, ...]:
+    """Return every number of an answer: its value, then those of each class, level or group in their order.
+
+    >>> whole(0.8, {"class": "white", "probabilities": {"red": 0.2, "white": 0.8}})
+    (0.8, 0.2, 0.8)
+    """
+    beside = (each for each in said.values() if isinstance(each, Mapping))
+    return (value, *(number for each in beside for number in each.values()))
+
+
 def told(value: float, said: Said) -> dict[str, Any]:
-    """Return an answer as callers read it: of classes ``value`` is the class.
+    """Return an answer as callers read it: of classes and clusters ``value`` is its name.
 
     >>> told(0.8, {"class": "white", "probabilities": {"red": 0.2, "white": 0.8}})["value"]
     'white'

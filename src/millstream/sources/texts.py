@@ -29,11 +29,12 @@ def settle(frame: pl.DataFrame, source: Csv | Parquet | Postgres, *, where: str)
     numbers = source.numbers if isinstance(source, Csv) else ()
     nulls = source.nulls if isinstance(source, Csv) else {}
     without = source.without if isinstance(source, Parquet) else ()
-    for name in (*numbers, *nulls, *without, *source.texts, *source.times, *source.rename):
+    texts = () if isinstance(source, Postgres) else source.texts
+    for name in (*numbers, *nulls, *without, *texts, *source.times, *source.rename):
         if name not in frame.columns:
             raise BadData(f"{where} has no column {name!r}, which its source names", do=near(name, frame.columns))
     frame = frame.drop(without)
-    frame = frame.with_columns(pl.col(name).cast(pl.String) for name in source.texts)
+    frame = frame.with_columns(pl.col(name).cast(pl.String) for name in texts)
     for name, words in nulls.items():
         text = pl.col(name).cast(pl.String)
         frame = frame.with_columns(pl.when(~text.str.strip_chars().is_in(list(words))).then(text).alias(name))

@@ -34,7 +34,7 @@ def write(stored: StoredModel, folder: Path, *, run_id: str, model_id: str, loca
     """
     from mlflow.models import Model
     from mlflow.models.signature import ModelSignature
-    from mlflow.types.schema import ColSpec, Map, Schema
+    from mlflow.types.schema import ColSpec, Map, ParamSchema, ParamSpec, Schema
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in stored.files.items():
@@ -43,10 +43,13 @@ def write(stored: StoredModel, folder: Path, *, run_id: str, model_id: str, loca
     described = Model(artifact_path=location, run_id=run_id, model_uuid=model_id, model_id=model_id)
     outputs = [ColSpec("double")]
     if stored.beside:
-        value = "string" if stored.beside == "probabilities" else "double"
-        outputs = [ColSpec(value, "value"), ColSpec(Map("double"), stored.beside)]
+        value = "double" if stored.beside == "quantiles" else "string"
+        own = [ColSpec("double", "distance")] if stored.beside == "distances" else []
+        outputs = [ColSpec(value, "value"), *own, ColSpec(Map("double"), stored.beside)]
     described.signature = ModelSignature(
-        inputs=Schema([ColSpec("double", name) for name in stored.features]), outputs=Schema(outputs)
+        inputs=Schema([ColSpec("double", name) for name in stored.features]),
+        outputs=Schema(outputs),
+        params=ParamSchema([ParamSpec("decide", "boolean", default=False)]) if stored.decides else None,
     )
     _add_flavors(described, stored, folder)
     described.model_size_bytes = sum(len(content) for content in stored.files.values())
@@ -59,15 +62,11 @@ def _add_flavors(described: Any, stored: StoredModel, folder: Path) -> None:
     python: dict[str, Any] = {"python_version": platform.python_version()}
     python["env"] = {"conda": "conda.yaml", "virtualenv": "python_env.yaml"}
     if stored.kind == "lightgbm" and not stored.beside:
-        described.add_flavor("python_function", loader_module="mlflow.lightgbm", data="model.txt", **python)
-        described.add_flavor(
-            "lightgbm",
-            lgb_version=importlib.metadata.version("lightgbm"),
-            data="model.txt",
-            model_class="lightgbm.basic.Booster",
-            code=None,
-        )
-        return
+        own = {"lgb_version": importlib.metadata.version("lightgbm"), "model_class": "lightgbm.basic.Booster"}
+        described.add_flavor("lightgbm", data="model.txt", code=None, **own)
+        if not stored.decides:
+            described.add_flavor("python_function", loader_module="mlflow.lightgbm", data="model.txt", **python)
+            return
     (folder / "code").mkdir(exist_ok=True)
     loader, file = _LOADERS.get(stored.kind, _LOADER)
     (folder / "code" / f"{loader}.py").write_bytes(Path(__file__).with_name(file).read_bytes())

@@ -28,6 +28,8 @@ def read(content: bytes, form: str) -> Any:
 
 def answer(model: Any, said: Any, matrix: Any) -> Any:
     """Answer rows of float64, as ``model.json`` says: shape (rows,), or (rows, values) where a row has several."""
+    if said.get("groups") and len(matrix):
+        return _grouped(answer(model, {**said, "groups": None}, matrix), said["groups"], matrix)
     if not len(matrix):
         return np.empty(0)
     if said["fill"] is not None:
@@ -51,6 +53,35 @@ def _answer(model: Any, said: Any, matrix: Any) -> Any:
     return np.ascontiguousarray(values)
 
 
+def _grouped(labels: Any, said: Any, matrix: Any) -> Any:
+    """Put the number of each row's group before its distance to each middle; a group never seen is the nearest."""
+    centres, scale = np.asarray(said["centres"], dtype=np.float64), np.asarray(said["scale"], dtype=np.float64)
+    points = (matrix - np.asarray(said["centre"], dtype=np.float64)) / np.where(scale > 0, scale, 1.0)
+    points = np.where((scale > 0) & ~np.isnan(matrix), points, 0.0)
+    total = np.zeros((len(points), len(centres)))
+    for column in range(points.shape[1]):
+        apart = points[:, column, None] - centres[None, :, column]
+        total += apart * apart
+    away = np.sqrt(total)
+    numbers = away.argmin(axis=1).astype(np.float64)
+    for place, label in enumerate(said["named"]):
+        numbers[labels == label] = place
+    return np.column_stack([numbers, away])
+
+
+def _table(numbers: Any, names: Any) -> Any:
+    import pandas as pd
+
+    own, away = numbers[:, 0].astype(int), numbers[:, 1:].tolist()
+    return pd.DataFrame(
+        {
+            "value": [names[each] for each in own],
+            "distance": [row[each] for row, each in zip(away, own, strict=True)],
+            "distances": [dict(zip(names, row, strict=True)) for row in away],
+        }
+    )
+
+
 class Boosted:
     """An XGBoost model, read from its UBJ format; its sklearn wrapper is not needed."""
 
@@ -69,14 +100,20 @@ class Boosted:
 class PortablePython:
     """What MLflow's ``pyfunc`` calls; columns are taken by name where there are names."""
 
-    def __init__(self, said: Any, content: bytes) -> None:
-        self._said = said
+    def __init__(self, said: Any, content: bytes, threshold: Any = None) -> None:
+        self._said, self._threshold = said, threshold
         self._model = read(content, said["format"])
 
     def predict(self, rows: Any, params: Any = None) -> Any:
-        """Return what the scoring server answers."""
+        """Return what the scoring server answers; with ``params={"decide": True}`` what is decided by it too."""
         matrix = np.asarray(rows[self._said["features"]] if hasattr(rows, "columns") else rows, dtype=np.float64)
-        return answer(self._model, self._said, matrix)
+        found = answer(self._model, self._said, matrix)
+        if self._threshold is not None and (params or {}).get("decide"):
+            import pandas as pd
+
+            word = "flagged" if self._said["task"] == "anomaly" else "decision"
+            return pd.DataFrame({"value": found, word: found >= self._threshold})
+        return _table(found, self._said["classes"]) if self._said.get("groups") else found
 
 
 def _prefer(folder: pathlib.Path, files: Any) -> None:
@@ -92,4 +129,6 @@ def _load_pyfunc(path: str) -> PortablePython:
     file = pathlib.Path(path)
     said = json.loads(file.read_text(encoding="utf-8"))
     _prefer(file.with_name("code"), said.get("code", ()))
-    return PortablePython(said, file.with_name(said["file"]).read_bytes())
+    decides = said.get("decides")
+    threshold = json.loads(file.with_name(decides).read_text(encoding="utf-8"))["value"] if decides else None
+    return PortablePython(said, file.with_name(said["file"]).read_bytes(), threshold)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
+
+Beside: TypeAlias = Literal["", "probabilities", "quantiles", "distances"]
 
 
 class StoredModel(msgspec.Struct, frozen=True):
@@ -21,16 +23,20 @@ class StoredModel(msgspec.Struct, frozen=True):
         Name to content. A LightGBM model of one number is ``model.txt``; the others are ``model.json`` and the files
         it names; a Python model has its own file and the project's code beside.
     beside
-        What answers say beside their value, ``probabilities`` or ``quantiles``; empty for those that are one number.
+        What answers say beside their value, ``probabilities``, ``quantiles`` or ``distances``; empty for one number.
     packages
         Packages that a Python model needs besides.
+    decides
+        What is decided by its number, ``decision`` or ``flagged``, when a client asks for it with ``decide``; empty for
+        a model without a threshold.
     """
 
     kind: str
     features: tuple[str, ...]
     files: dict[str, bytes]
-    beside: Literal["", "probabilities", "quantiles"] = ""
+    beside: Beside = ""
     packages: tuple[str, ...] = ()
+    decides: Literal["", "decision", "flagged"] = ""
 
     @property
     def needs_lightgbm(self) -> bool:

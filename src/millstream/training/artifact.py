@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from millstream.errors import Conflict, IntegrityError
 from millstream.features.plan import FeaturePlan
 from millstream.metrics.profile import Profile, profile
 from millstream.training.backtests import BacktestReport
+from millstream.training.clusters import own_distance
 from millstream.training.effects import Effect
 from millstream.training.gate import Verdict
 from millstream.training.matrix import Array
@@ -24,6 +26,9 @@ from millstream.training.splits import Rows
 SAMPLE_ROWS = 200
 PREDICTION = "prediction"
 """Column of the reference profile that holds the predictions on the hold-out."""
+
+CLUSTER = "cluster"
+"""Column of the reference profile that holds the cluster of each row learnt from."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -40,32 +45,46 @@ _Kind = TypeVar("_Kind", FeaturePlan, Manifest, Report)
 def logged(predicted: Array, shape: Shape) -> Array:
     """Return the one number a row that the prediction log keeps as the answer's value.
 
-    It is the prediction itself, of classes the probability of the most probable one, of quantiles the median.
+    It is the prediction itself, of classes the probability of the most probable one, of quantiles the median, of
+    clusters the distance to the middle of its own.
     """
+    if predicted.ndim == 1:
+        return predicted
+    if shape.task == "clusters":
+        return own_distance(predicted)
     if shape.task == "multiclass":
         return np.asarray(predicted.max(axis=1))
     return np.asarray(predicted[:, shape.levels.index(0.5)]) if shape.task == "quantiles" else predicted
 
 
-def reference(columns: tuple[str, ...], features: Array, predicted: Array, *, shape: Shape) -> Profile:
+def reference(
+    columns: tuple[str, ...], features: Array, predicted: Array, *, shape: Shape, groups: Sequence[str] = ()
+) -> Profile:
     """Take the picture that live features and predictions are compared with.
 
     Features are those the model was fitted on, as it sees them (texts as codes); predictions are those on the
-    hold-out, because a model is too sure of rows it has learnt from.
+    hold-out, because a model is too sure of rows it has learnt from. ``groups`` is the cluster of each row learnt from.
     """
     seen = profile({name: features[:, place] for place, name in enumerate(columns)})
     said = profile({PREDICTION: logged(predicted, shape)})
-    return Profile(seen.rows, {**seen.columns, **said.columns})
+    parted = profile({CLUSTER: np.array(groups, dtype=object)}).columns if groups else {}
+    return Profile(seen.rows, {**seen.columns, **said.columns, **parted})
 
 
-def sample(training: TrainingSet, rows: Rows, features: Array, values: Array) -> dict[str, Any]:
-    """Return up to 200 requests, evenly spread, with the features and the answer each must give again."""
+def sample(training: TrainingSet, rows: Rows, features: Array, predicted: Array, *, shape: Shape) -> dict[str, Any]:
+    """Return up to 200 requests, evenly spread, with the features and the answer each must give again.
+
+    ``values`` are what is logged; ``numbers``, where answers have several, all of them in the order of the classes,
+    levels or groups.
+    """
+    values, several = logged(predicted, shape), predicted.ndim == 2
     picked = np.unique(np.linspace(0, len(rows) - 1, min(SAMPLE_ROWS, len(rows))).astype(np.intp))
     shown = training.frame[rows[picked]].select(*training.plan.request_columns, "decided_at")
     return {
         "rows": shown.to_dicts(),
         "features": [[None if math.isnan(each) else each for each in row] for row in features[picked].tolist()],
         "values": values[picked].tolist(),
+        **({"numbers": predicted[picked][:, int(shape.task == "clusters") :].tolist()} if several else {}),
     }
 
 

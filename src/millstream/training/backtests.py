@@ -68,7 +68,7 @@ class BacktestReport(msgspec.Struct, frozen=True):
     rare
         Classes of so few rows that nothing can be said of them, with how many.
     share
-        Share of the rows that a model without labels is to flag.
+        Share of the rows that a model without labels is to flag, or that its smallest group is to have.
     """
 
     model: str
@@ -107,6 +107,8 @@ class Backtest:
         Number of the fold each row is of.
     segments
         The model's segments among all test rows.
+    witness
+        The champion itself: groups are numbered as it numbers them.
     """
 
     report: BacktestReport
@@ -118,6 +120,7 @@ class Backtest:
     champion: Array | None
     origin: Rows
     segments: tuple[Part, ...] = ()
+    witness: Champion | None = None
 
 
 def backtest(
@@ -199,12 +202,12 @@ def _pool(
         return {each.name: each.measure(label[rows], said[each.name]) for each in metrics}
 
     every, fresh = np.ones(label.size, dtype=bool), compared(theirs)
-    if shape.task == "anomaly":
+    if not shape.labelled:
         said = [(each.candidate.metrics, each.baseline.metrics) for each in reports]
         pooled = {"candidate": _mean([each for each, _ in said]), "baseline": _mean([each for _, each in said])}
     else:
         pooled = {"candidate": over(candidate, every), "baseline": over(simple, every)}
-    if fresh.any() and shape.task != "anomaly":
+    if fresh.any() and shape.labelled:
         pooled["champion"] = over(theirs, fresh)
         pooled["candidate_beside_champion"] = over(candidate, fresh)
     report = BacktestReport(
@@ -222,12 +225,12 @@ def _pool(
         classes=shape.classes,
         levels=shape.levels,
         rare=rare(training, shape, fewer_than=FEW_OF_A_CLASS),
-        share=share_of(model) if shape.task == "anomaly" else 0.0,
+        share=share_of(model) if not shape.labelled else 0.0,
     )
     tested = np.concatenate([each.split.test for each in folds])
     return Backtest(
         report, tuple(folds), label, candidate, simple, days, theirs if champion else None, origin,
-        segments=tuple(parts(training, model, tested)),
+        segments=tuple(parts(training, model, tested)), witness=champion,
     )  # fmt: skip
 
 

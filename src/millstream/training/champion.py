@@ -16,6 +16,7 @@ from millstream.training.predictors import read_predictor
 from millstream.training.record import read_record
 from millstream.training.sets import TrainingSet
 from millstream.training.splits import Rows
+from millstream.training.thresholds import read_threshold
 from millstream.types import parse_instant, to_micros
 
 
@@ -33,12 +34,21 @@ class Champion:
         Rows decided up to this instant may have been learnt from.
     shape
         Of its answers.
+    features
+        What it reads.
+    given
+        Of clusters: numbers ever given to them.
+    threshold
+        From which number on its answer is a yes; None where it has none.
     """
 
     name: str
     predict: Callable[[TrainingSet, Rows], Array]
     since: datetime
     shape: Shape
+    features: tuple[str, ...] = ()
+    given: int = 0
+    threshold: float | None = None
 
 
 def read_champion(folder: Path, *, name: str) -> Champion:
@@ -65,21 +75,30 @@ def read_champion(folder: Path, *, name: str) -> Champion:
         used = [columns[each] for each in predictor.features]
         return predictor.predict(matrix(training.frame[rows], used, predictor.categories))
 
-    return Champion(name=name, predict=predict, since=since, shape=predictor.shape)
+    return Champion(
+        name=name,
+        predict=predict,
+        since=since,
+        shape=predictor.shape,
+        features=predictor.features,
+        given=record.clusters_given,
+        threshold=read_threshold(folder),
+    )
 
 
 def champion_predicts(champion: Champion | None, training: TrainingSet, rows: Rows, *, shape: Shape) -> Array:
     """Return the champion's predictions, NaN for rows it may have learnt from and without a champion.
 
     Rows without time are never shown to it: it has learnt from all that were there, and nothing says which are new.
-    Of classes that it did not know it says that they are impossible.
+    Of classes that it did not know it says that they are impossible. Of clusters only the group is returned.
 
     Raises
     ------
     Conflict
         When it gives another kind of answer.
     """
-    predicted: Array = np.full(len(rows) if shape.width == 1 else (len(rows), shape.width), np.nan)
+    groups = shape.task == "clusters"
+    predicted: Array = np.full(len(rows) if shape.width == 1 or groups else (len(rows), shape.width), np.nan)
     if champion is None or training.static:
         return predicted
     if (champion.shape.task, champion.shape.levels) != (shape.task, shape.levels):
@@ -91,7 +110,10 @@ def champion_predicts(champion: Champion | None, training: TrainingSet, rows: Ro
     fresh = training.decided[rows] > to_micros(champion.since)
     if fresh.any():
         said = champion.predict(training, rows[fresh])
-        predicted[fresh] = _aligned(said, champion.shape.classes, shape.classes) if shape.classes else said
+        said = said[:, 0] if groups else said
+        predicted[fresh] = (
+            _aligned(said, champion.shape.classes, shape.classes) if shape.classes and not groups else said
+        )
     return predicted
 
 

@@ -6,7 +6,7 @@ count of rows that neither the candidate nor the champion had learnt from.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 import numpy as np
@@ -88,6 +88,8 @@ class Effect(msgspec.Struct, frozen=True):
         Each on the same rows; no champion where there is none, or none that can be compared.
     change
         What would be decided differently; None without a champion.
+    champion_threshold
+        The champion's own probability from which on it flags, where flags are set by a probability.
     """
 
     kind: Literal["flags", "numbers"]
@@ -104,9 +106,12 @@ class Effect(msgspec.Struct, frozen=True):
     baseline: Side
     champion: Side | None = None
     change: Change | None = None
+    champion_threshold: float | None = None
 
 
-def effect(model: Model, tested: Backtest, *, threshold: float | None = None) -> Effect | None:
+def effect(
+    model: Model, tested: Backtest, *, threshold: float | None = None, theirs: float | None = None
+) -> Effect | None:
     """Count what a candidate would have done, beside the champion and the baseline.
 
     Parameters
@@ -118,12 +123,15 @@ def effect(model: Model, tested: Backtest, *, threshold: float | None = None) ->
     threshold
         Probability from which on a row is flagged. Without one, each flags the tenth of rows it rates highest at each
         origin, so that all flag equally many.
+    theirs
+        The champion's own threshold; the candidate's when it has none.
 
     Returns
     -------
     Effect or None
         None for an answer that is neither one probability nor one number a row.
     """
+    cuts = {"champion": threshold if theirs is None or threshold is None else theirs}
     sides = {"candidate": tested.candidate, "baseline": tested.baseline}
     fresh = np.zeros(0, dtype=bool) if tested.champion is None else ~np.isnan(tested.champion)
     if tested.report.task not in ("binary", "regression") or any(each.ndim != 1 for each in sides.values()):
@@ -139,14 +147,14 @@ def effect(model: Model, tested: Backtest, *, threshold: float | None = None) ->
     said = {name: each[rows] for name, each in sides.items()}
     flags = tested.report.task == "binary"
     if flags:
-        chances = {name: _chances(each, origin, threshold=threshold) for name, each in said.items()}
+        chances = {name: _chances(each, origin, threshold=cuts.get(name, threshold)) for name, each in said.items()}
         found = {name: Side(float(each.sum()), float(each @ label)) for name, each in chances.items()}
     else:
         found = {name: Side(miss=float(np.abs(each - label).mean())) for name, each in said.items()}
     change = None
     if "champion" in said:
         changed = _flags_changed if flags else _numbers_changed
-        change = changed(label, said["candidate"], said["champion"], origin, threshold)
+        change = changed(label, said["candidate"], said["champion"], origin, (threshold, cuts["champion"]))
     return Effect(
         kind="flags" if flags else "numbers",
         of=model.rows.of,
@@ -158,6 +166,7 @@ def effect(model: Model, tested: Backtest, *, threshold: float | None = None) ->
         came_true=int(label.sum()) if flags else None,
         share=SHARE if flags and threshold is None else None,
         threshold=threshold if flags else None,
+        champion_threshold=cuts["champion"] if flags and "champion" in said else None,
         candidate=found["candidate"],
         baseline=found["baseline"],
         champion=found.get("champion"),
@@ -197,8 +206,11 @@ def _flags(predicted: Array, origin: Rows, threshold: float | None) -> npt.NDArr
     return flagged
 
 
-def _flags_changed(label: Array, ours: Array, theirs: Array, origin: Rows, threshold: float | None) -> Change:
-    mine, their = (_flags(each, origin, threshold) for each in (ours, theirs))
+_Cuts: TypeAlias = "tuple[float | None, float | None]"
+
+
+def _flags_changed(label: Array, ours: Array, theirs: Array, origin: Rows, cuts: _Cuts) -> Change:
+    mine, their = (_flags(each, origin, cut) for each, cut in zip((ours, theirs), cuts, strict=True))
     added, dropped = mine & ~their, their & ~mine
     return Change(
         rows=int(added.sum() + dropped.sum()),
@@ -209,7 +221,7 @@ def _flags_changed(label: Array, ours: Array, theirs: Array, origin: Rows, thres
     )
 
 
-def _numbers_changed(label: Array, ours: Array, theirs: Array, _: Rows, __: float | None) -> Change:
+def _numbers_changed(label: Array, ours: Array, theirs: Array, _: Rows, __: _Cuts) -> Change:
     off, their_off = np.abs(ours - label), np.abs(theirs - label)
     apart = np.abs(ours - theirs) > their_off.mean()
     return Change(rows=int(apart.sum()), closer=int((off < their_off).sum()))

@@ -21,6 +21,7 @@ from millstream.features.plan import FeatureColumn
 from millstream.tracking import portable_python
 from millstream.training.building import Recipe, imported, rebuild, recipe
 from millstream.training.calm import own_line, printed_to_log, repeatable, single_threaded
+from millstream.training.centres import Centres, Yardstick
 from millstream.training.matrix import Array
 from millstream.training.own_code import OwnCode
 from millstream.training.predictors import Constant, Fitted, LightGbm, Linear, Softmax
@@ -30,6 +31,7 @@ _Made = TypeVar("_Made")
 _METHODS = ("predict", "predict_proba", "score_samples")
 _PARAMETERS = re.compile(r"\nparameters:.*?end of parameters\n", re.DOTALL)
 _LINEAR = ("LogisticRegression", "LinearRegression", "Ridge", "Lasso", "ElasticNet")
+_NEAREST = ("KMeans", "MiniBatchKMeans")
 _DUMMY = ("DummyClassifier", "DummyRegressor")
 _ONE_NUMBER = ("binary", "regression")
 _PROBABILITIES = ("binary", "multiclass")
@@ -93,8 +95,8 @@ def fit(
     weighted = {} if weight is None else {"sample_weight": weight}
     with OwnCode(said.code) as own:
         kind = _kind(said)
-        form = _form(kind, task=task)
-        if form == "python":
+        shipped = form(kind, task=task)
+        if shipped == "python":
             made_by = recipe(said, names=[each.name for each in columns], seed=seed, threads=threads)
             _refuse_misfit(said, _carefully(said, made_by.make), task=task)
             _refuse_one_class(label, task=task)
@@ -109,16 +111,20 @@ def fit(
     _refuse_one_class(label, task=task)
     began = time.perf_counter()
     params = _fixed(said, kind, seed=seed, threads=threads)
-    if task == "multiclass" and form == "lightgbm":
+    if task == "multiclass" and shipped == "lightgbm":
         params |= {"objective": "multiclass", "num_class": len(np.unique(label))}
 
     def work() -> Fitted:
         made = kind(**{name: rebuild(value) for name, value in params.items()})
-        if form == "lightgbm":
+        if shipped == "lightgbm":
             texts = [place for place, each in enumerate(columns) if each.dtype == "varchar"]
             named = {"feature_name": [each.name for each in columns], "categorical_feature": texts}
             made.fit(matrix, label, **named, **weighted)
             return LightGbm(bare_text(made.booster_.model_to_string()))
+        if task == "clusters":
+            with repeatable(seed, 1):  # the order of a sum over threads is not always the same
+                centres = made.fit(matrix).cluster_centers_
+            return Centres(Yardstick(np.zeros(matrix.shape[1]), np.ones(matrix.shape[1])), np.asarray(centres))
         return _from_scikit(made, matrix, label, task=task, weighted=weighted)
 
     return Fit(_carefully(said, work), params, time.perf_counter() - began)
@@ -147,12 +153,14 @@ def _kind(said: Estimator) -> Any:
     return kind
 
 
-def _form(kind: Any, *, task: str) -> str:
+def form(kind: Any, *, task: str) -> str:
     """Say how an estimator ships: as LightGBM's text, as coefficients, as one number, or as a Python object."""
     package = kind.__module__.partition(".")[0]
     if package == "lightgbm" and kind.__name__ in ("LGBMClassifier", "LGBMRegressor"):
         return "lightgbm"
     if package == "sklearn" and kind.__name__ in (*_LINEAR, *_DUMMY) and task in (*_ONE_NUMBER, "multiclass"):
+        return "plain"
+    if package == "sklearn" and kind.__name__ in _NEAREST and task == "clusters":
         return "plain"
     return "python"
 

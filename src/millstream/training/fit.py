@@ -14,11 +14,15 @@ from millstream.definitions.model import Model
 from millstream.definitions.tasks import Shape
 from millstream.training import artifact
 from millstream.training.backtests import Backtest
+from millstream.training.champion import Champion
+from millstream.training.clusters import codes_of, in_one_group
 from millstream.training.effects import effect
-from millstream.training.estimators import default_threads
+from millstream.training.estimators import Fit, default_threads
 from millstream.training.folds import Fold, chosen_metrics, fit_rows, origins, refuse_absurd, run_fold
 from millstream.training.gate import Verdict
-from millstream.training.matrix import matrix
+from millstream.training.matrix import Array, matrix
+from millstream.training.numbering import Numbered, afresh, numbered
+from millstream.training.numbering import described as described_groups
 from millstream.training.predictors import Predictor, hash_files, model_files
 from millstream.training.record import TrainingRecord
 from millstream.training.segments import segments_of
@@ -82,49 +86,107 @@ def train(
     )
     _tell_fold(tell, model, fold)
     shipped, seconds, params = _ship(model, training, shape=shape, threads=used)
+    shipped, numbers = _numbered(shipped, training, witness=tested.witness if tested else None)
+    shape = shipped.shape
     rows = np.flatnonzero(training.known != NEVER)
-    columns = training.plan.columns
-    learnt = matrix(training.frame[rows], columns, shipped.categories)
-    held = matrix(training.frame[fold.split.test], columns, shipped.categories)
+    learnt, held = (
+        matrix(training.frame[each], training.plan.columns, shipped.categories) for each in (rows, fold.split.test)
+    )
     values = shipped.predict(held)
     refuse_absurd(values, shape=shape, name=model.estimator.path)
     record = _record(manifest, training, fold, shipped=shipped, params=params, threads=used, began=began)
-    unlabelled = shape.task == "anomaly"
     cut = (
         score_threshold(model, shipped.predict(learnt))
-        if unlabelled
+        if shape.task == "anomaly"
         else choose(model, shape, fold.label, fold.predicted)
     )
+    groups: list[str] = []
+    simple = fold.baseline
+    if numbers is not None:
+        record, groups, simple = _with_groups(record, numbers, shipped, training, learnt)
     record = msgspec.structs.replace(
         record,
         train_s={**record.train_s, "shipped": seconds},
         threshold=cut.says if cut else "",
-        segments=() if unlabelled else segments_of(training, model, fold, metrics=chosen_metrics(model, shape)),
+        segments=() if not shape.labelled else segments_of(training, model, fold, metrics=chosen_metrics(model, shape)),
     )
     files = {
         **shipped.files,
         "plan.json": training.plan.encode(),
-        "baseline.json": artifact.as_json(described(fold.baseline, shape, fold.baseline_predicted)),
+        "baseline.json": artifact.as_json(described(simple, shape, fold.baseline_predicted)),
         "training.json": artifact.as_json(record),
         "reference.json": artifact.as_json(
-            artifact.reference(training.plan.names, learnt, fold.predicted, shape=shape)
+            artifact.reference(training.plan.names, learnt, fold.predicted, shape=shape, groups=groups)
         ),
-        "sample.json": artifact.as_json(
-            artifact.sample(training, fold.split.test, held, artifact.logged(values, shape))
-        ),
+        "sample.json": artifact.as_json(artifact.sample(training, fold.split.test, held, values, shape=shape)),
         "manifest.json": manifest.encode(),
     }
     if cut is not None:
         files[THRESHOLD_JSON] = artifact.as_json(cut)
     if tested is not None:
-        files["report.json"] = artifact.as_json(artifact.Report(tested.report, verdict, effect(model, tested)))
+        files["report.json"] = artifact.as_json(
+            artifact.Report(
+                tested.report,
+                verdict,
+                effect(
+                    model,
+                    tested,
+                    threshold=cut.value if cut else None,
+                    theirs=tested.witness.threshold if tested.witness else None,
+                ),
+            )
+        )
     artifact.write_files(folder, files)
     return record
 
 
-def refit(model: Model, training: TrainingSet, *, threads: int) -> Predictor:
-    """Fit a model on every row whose label is known: what ships, and what a reproduction makes again."""
-    return _ship(model, training, shape=shape_of(model, training), threads=threads)[0]
+def refit(model: Model, training: TrainingSet, *, threads: int, names: tuple[str, ...] = ()) -> Predictor:
+    """Fit a model on every row whose label is known: what ships, and what a reproduction makes again.
+
+    ``names`` are the numbers that groups were given: they follow from the release before, not from the data.
+    """
+    shipped = _ship(model, training, shape=shape_of(model, training), threads=threads)[0]
+    return _named(shipped, names) if shipped.task == "clusters" else shipped
+
+
+def _numbered(
+    shipped: Predictor, training: TrainingSet, *, witness: Champion | None
+) -> tuple[Predictor, Numbered | None]:
+    """Number the groups of a model, as the champion does where they are the same; other models stay as they are."""
+    if shipped.task != "clusters":
+        return shipped, None
+    rows = np.flatnonzero(training.known != NEVER)
+    columns = {each.name for each in training.plan.columns}
+    answers = shipped.predict(matrix(training.frame[rows], training.plan.columns, shipped.categories))
+    count = answers.shape[1] - 1
+    numbers = afresh(count)
+    if witness is not None and witness.shape.task == "clusters" and set(witness.features) <= columns:
+        before = codes_of(witness.predict(training, rows))
+        numbers = numbered(
+            codes_of(answers), count, before=before, names=witness.shape.classes, given=witness.given,
+            champion=witness.name,
+        )  # fmt: skip
+    return _named(shipped, numbers.names), numbers
+
+
+def _with_groups(
+    record: TrainingRecord, numbers: Numbered, shipped: Predictor, training: TrainingSet, learnt: Array
+) -> tuple[TrainingRecord, list[str], Fit]:
+    """Write down what groups there are; return the record, the group of each row learnt from, and the simple thing."""
+    answers = shipped.predict(learnt)
+    codes = codes_of(answers)
+    told = described_groups(numbers, codes, learnt, columns=training.plan.columns, known=shipped.categories)
+    said = (*record.assumptions, *((numbers.says,) if numbers.says else ()))
+    record = msgspec.structs.replace(record, clusters=told, clusters_given=numbers.given, assumptions=said)
+    return record, [numbers.names[each] for each in codes.tolist()], Fit(in_one_group(answers), {}, 0.0)
+
+
+def _named(shipped: Predictor, names: tuple[str, ...]) -> Predictor:
+    """Return a model of groups with their numbers in its files."""
+    files = model_files(
+        shipped.fitted, task=shipped.task, features=shipped.features, known=shipped.categories, classes=names
+    )
+    return msgspec.structs.replace(shipped, shape=Shape(shipped.task, classes=names), files=files)
 
 
 def _ship(

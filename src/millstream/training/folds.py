@@ -12,6 +12,8 @@ from millstream.definitions.model import Model
 from millstream.definitions.tasks import Shape
 from millstream.errors import BadData, DefinitionError
 from millstream.metrics.registry import METRICS, Metric, metric
+from millstream.training.clusters import fit_groups
+from millstream.training.clusters import measured as measured_groups
 from millstream.training.estimators import Fit, fit
 from millstream.training.levels import fit_levels
 from millstream.training.matrix import Array, Categories, categories, matrix
@@ -42,7 +44,8 @@ class Fold:
         Block each test row is of, as a number: the day (UTC) it was decided on, because rows of a day are not
         independent; of rows without time each is its own.
     said
-        What can be said of a model without labels and of its baseline; its ``label`` is what is flagged.
+        What can be said of a model without labels and of its baseline; its ``label`` is what is flagged. Of clusters
+        ``label`` is the group and ``predicted`` the distance to its middle.
     """
 
     split: Split
@@ -57,8 +60,7 @@ class Fold:
     def measured(self, metrics: list[Metric]) -> dict[str, dict[str, float | None]]:
         """Return every metric of ``model`` and ``baseline``."""
         if self.said is not None:
-            wanted = {each.name for each in metrics}
-            return {who: {name: each[name] for name in each if name in wanted} for who, each in self.said.items()}
+            return self.said
         predicted = {"model": self.predicted, "baseline": self.baseline_predicted}
         return {who: measure(metrics, self.label, each) for who, each in predicted.items()}
 
@@ -106,6 +108,8 @@ def fit_rows(model: Model, training: TrainingSet, rows: Rows, *, shape: Shape, t
 
     Of classes, the estimator sees those that the rows have; the model says of every other that it is impossible.
     """
+    if shape.task == "clusters":
+        return fit_groups(model, training, rows, threads=threads)
     if shape.task == "anomaly":
         return fit_scores(model, training, rows, threads=threads)
     columns = training.plan.columns
@@ -135,6 +139,9 @@ def fit_rows(model: Model, training: TrainingSet, rows: Rows, *, shape: Shape, t
 def run_fold(model: Model, training: TrainingSet, split: Split, *, shape: Shape, threads: int) -> Fold:
     """Fit model and baseline at one cut and predict the rows after it."""
     days = (split.test if training.static else training.decided[split.test] // _DAY).astype(np.intp)
+    if shape.task == "clusters":
+        made, codes, away, told = measured_groups(model, training, split.fit, split.test, threads=threads)
+        return Fold(split, made, Fit(None, {}, 0.0), codes, away, np.full_like(away, np.nan), days, told)
     if shape.task == "anomaly":
         ours, theirs = (
             measured(model, training, split.fit, split.test, threads=threads, robust=robust) for robust in (False, True)

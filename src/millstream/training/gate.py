@@ -6,12 +6,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from millstream.definitions.tasks import WITHOUT_LABEL
 from millstream.metrics.registry import Metric, metric
 from millstream.metrics.uncertainty import Difference, difference
 from millstream.training.backtests import Backtest, comparable, compared
+from millstream.training.cluster_words import group_words
 from millstream.training.matrix import Array
 from millstream.training.segments import worse_for
-from millstream.training.unlabelled import verdict_words
+from millstream.training.unlabelled import beside_words, verdict_words
 
 FEW_DAYS = 10
 """Under so many days an interval is known to be too narrow, and the verdict says so."""
@@ -109,7 +111,7 @@ def judge(tested: Backtest, *, tolerance: float = 0.01, seed: int = 7) -> Verdic
     seed
         Of the draws; equal seeds give equal verdicts.
     """
-    if tested.report.task == "anomaly":
+    if tested.report.task in WITHOUT_LABEL:
         return _unlabelled(tested)
     goal = metric(tested.report.goal, levels=tested.report.levels)
     value = tested.report.pooled["candidate"][goal.name]
@@ -127,7 +129,16 @@ def judge(tested: Backtest, *, tolerance: float = 0.01, seed: int = 7) -> Verdic
 def _unlabelled(tested: Backtest) -> Verdict:
     report = tested.report
     ours, simple = report.pooled["candidate"], report.pooled["baseline"]
-    passed, says = verdict_words(ours, simple, report.share)
+    if report.task == "clusters":
+        passed, says = group_words(
+            ours, tested.label, smallest=report.share, champion=tested.champion, name=report.champion
+        )
+    else:
+        beside = beside_words(
+            tested.candidate, tested.origin, share=report.share, simple=tested.baseline, champion=tested.champion,
+            name=report.champion,
+        )  # fmt: skip
+        passed, says = verdict_words(ours, simple, report.share, beside=beside)
     opening = "The candidate may go live." if passed else "The candidate should not go live."
     says = " ".join([opening, says, *_caveats(tested)])
     return Verdict(passed, says, report.model, report.goal, ours.get(report.goal), ())

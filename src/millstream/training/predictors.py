@@ -2,7 +2,8 @@
 
 ``lightgbm`` is LightGBM's text without its parameters section, ``linear`` is coefficients, ``softmax`` is coefficients
 a class, ``constant`` always says the same, ``ladder`` is one model a quantile level, ``robust`` is distances from the
-middle; ``python`` is any other fitted object, in a format that only workers open. ``KINDS`` reads each.
+middle, ``centres`` is groups; ``python`` is any other fitted object, in a format that only workers open. ``KINDS``
+reads each.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from millstream.definitions.tasks import Shape, TaskName
 from millstream.errors import IntegrityError
+from millstream.training.centres import Centres, Yardstick
 from millstream.training.matrix import Array, Categories
 from millstream.training.python_models import Python, PythonModel
 from millstream.training.robust import Robust
@@ -266,6 +268,11 @@ def _robust(said: Mapping[str, Any], read: ReadFile) -> Fitted:
     return Robust(np.array(said["centre"], dtype=np.float64), np.array(said["scale"], dtype=np.float64))
 
 
+def _centres(said: Mapping[str, Any], read: ReadFile) -> Fitted:
+    centre, scale, centres = (np.array(said[each], dtype=np.float64) for each in ("centre", "scale", "centres"))
+    return Centres(Yardstick(centre, scale), centres)
+
+
 KINDS: dict[str, Callable[[Mapping[str, Any], ReadFile], Fitted]] = {
     "lightgbm": _lightgbm,
     "linear": _linear,
@@ -274,6 +281,7 @@ KINDS: dict[str, Callable[[Mapping[str, Any], ReadFile], Fitted]] = {
     "ladder": _ladder,
     "python": _python,
     "robust": _robust,
+    "centres": _centres,
 }
 """Kind to what makes one of what ``model.json`` says and the files beside it."""
 

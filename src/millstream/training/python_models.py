@@ -49,6 +49,8 @@ class Python(msgspec.Struct, frozen=True):
         Whether rows are answered one by one, because together they give other last bits.
     code, packages
         The project's own files that travel with it, and the packages it needs.
+    groups
+        Of a model of clusters: how rows are measured, the middle of each group, and what the estimator calls it.
     """
 
     file: str
@@ -60,6 +62,7 @@ class Python(msgspec.Struct, frozen=True):
     alone: bool
     code: list[str]
     packages: list[str]
+    groups: dict[str, list[Any]] | None = None
 
 
 class PythonModel:
@@ -108,7 +111,13 @@ class PythonModel:
 
     def described(self) -> dict[str, Any]:
         """Say how it is read and asked."""
-        return msgspec.structs.asdict(self.said)
+        said = msgspec.structs.asdict(self.said)
+        return said if self.said.groups else {name: each for name, each in said.items() if name != "groups"}
+
+    def grouped(self, groups: dict[str, list[Any]]) -> PythonModel:
+        """Return the model with the middles of its groups: it then answers a group and the distance to each."""
+        said = msgspec.structs.replace(self.said, groups=groups)
+        return PythonModel(said, self._kept, width=self._width, made=self._made, own=self._own)
 
     def files(self) -> dict[str, bytes]:
         """Return the model and the code it needs."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from millstream.errors import IntegrityError
+from millstream.training.numbering import Cluster
 from millstream.training.splits import SplitCounts
 
 
@@ -84,6 +85,8 @@ class TrainingRecord(msgspec.Struct, frozen=True):
         Where answers become decisions and what that does, in words; empty for a model without.
     segments
         How it does on each segment of the hold-out.
+    clusters, clusters_given
+        Of clusters: each group described, and how many numbers were ever given to groups.
     """
 
     model: str
@@ -117,6 +120,8 @@ class TrainingRecord(msgspec.Struct, frozen=True):
     assumptions: tuple[str, ...] = ()
     threshold: str = ""
     segments: tuple[Segment, ...] = ()
+    clusters: tuple[Cluster, ...] = ()
+    clusters_given: int = 0
 
     @property
     def goal_value(self) -> float | None:

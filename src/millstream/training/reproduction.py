@@ -91,7 +91,7 @@ def reproduce(folder: Path, read: ReadVersion) -> Reproduction:
         static_at=_instant(record.static_at),
         model=manifest.model(record.model),
     )
-    now = refit(manifest.model(record.model), training, threads=record.threads)
+    now = refit(manifest.model(record.model), training, threads=record.threads, names=record.classes)
     equal = now.content_hash == then.content_hash
     apart = 0.0 if equal else _apart(training, then, now)
     return Reproduction(
@@ -106,7 +106,7 @@ def reproduce(folder: Path, read: ReadVersion) -> Reproduction:
 
 
 def _apart(training: TrainingSet, then: Predictor, now: Predictor) -> float | None:
-    if then.features != now.features:
+    if then.features != now.features or then.shape != now.shape:
         return None
     columns = training.plan.columns
     left, right = (each.predict(matrix(training.frame, columns, each.categories)) for each in (then, now))

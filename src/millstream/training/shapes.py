@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from millstream.definitions.model import Model
-from millstream.definitions.tasks import Anomaly, Binary, Multiclass, Quantiles, Regression, Shape, Task, name_of
+from millstream.definitions.tasks import (
+    Anomaly,
+    Binary,
+    Clusters,
+    Multiclass,
+    Quantiles,
+    Regression,
+    Shape,
+    Task,
+    name_of,
+)
 from millstream.errors import BadData, DefinitionError
 from millstream.training.matrix import Array
 from millstream.training.sets import TrainingSet
@@ -45,10 +55,11 @@ def shape_of(model: Model, training: TrainingSet) -> Shape:
             expected="a truth value (the answer is a probability), a text (a class) or a number (its mean)",
         )
     name = name_of(task)
-    if isinstance(task, Anomaly) != (dtype is None) or (dtype is not None and dtype not in _FITS[name]):
+    without = isinstance(task, Anomaly | Clusters)
+    if without != (dtype is None) or (dtype is not None and dtype not in _FITS[name]):
         raise DefinitionError(
             f"model {model.name!r} has task {type(task).__name__} and a label that is {dtype or 'missing'}",
-            expected="no label (label=None)" if isinstance(task, Anomaly) else f"a label of {', '.join(_FITS[name])}",
+            expected="no label (label=None)" if without else f"a label of {', '.join(_FITS[name])}",
         )
     if isinstance(task, Binary):
         _refuse_other_than_two(model, training)

@@ -49,6 +49,9 @@ def described(simple: Fit, shape: Shape, predicted: Array) -> dict[str, Any]:
 
     Of a model without labels it is the middling score, which flags nothing.
     """
+    if shape.task == "clusters":
+        numbers = simple.fitted.described()["value"]
+        return {"kind": "one group for all", "value": numbers[1], "values": list(numbers)}
     if shape.task == "anomaly":
         return {"kind": "middling robust distance", "value": float(np.median(predicted))}
     value = simple.fitted.described()["value"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import numpy as np
 
 from millstream.definitions.model import Model
-from millstream.definitions.tasks import Shape, read_threshold
-from millstream.errors import DefinitionError
+from millstream.definitions.tasks import Shape
+from millstream.definitions.tasks import read_threshold as read_cut
+from millstream.errors import DefinitionError, IntegrityError
 from millstream.training.matrix import Array
 
 THRESHOLD_JSON = "threshold.json"
@@ -58,7 +61,7 @@ def choose(model: Model, shape: Shape, label: Array, predicted: Array) -> Thresh
         raise DefinitionError(
             f"model {model.name!r} has a threshold and a {shape.task} task", expected="a threshold for Binary only"
         )
-    cut = read_threshold(model.threshold)
+    cut = read_cut(model.threshold)
     if cut.at is not None:
         return Threshold(cut.at, str(model.threshold), f"fixed at {cut.at:g}; {_does(label, predicted, cut.at)}")
     order = np.argsort(-predicted, kind="stable")
@@ -75,6 +78,23 @@ def choose(model: Model, shape: Shape, label: Array, predicted: Array) -> Thresh
     value = float(ordered[last][int(np.argmax(score))])
     says = f"{value:.4g} gives {how} on the hold-out; {_does(label, predicted, value)}"
     return Threshold(value, str(model.threshold), says)
+
+
+def read_threshold(folder: Path) -> float | None:
+    """Read from which number on a model's answer is a yes; None for a model without a threshold.
+
+    Raises
+    ------
+    IntegrityError
+        When its file is not what training writes.
+    """
+    path = folder / THRESHOLD_JSON
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Threshold).value
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as wrong:
+        raise IntegrityError(f"{path} cannot be read: {wrong}", do="train again, or restore the folder") from None
 
 
 def _does(label: Array, predicted: Array, value: float) -> str:

@@ -7,9 +7,9 @@ import time
 import numpy as np
 
 from millstream.definitions.model import Model
-from millstream.definitions.tasks import Anomaly
+from millstream.definitions.tasks import Anomaly, Clusters
 from millstream.errors import BadData
-from millstream.metrics.unlabelled import share_flagged, stability
+from millstream.metrics.unlabelled import same_most, share_flagged, stability
 from millstream.training.estimators import Fit, fit
 from millstream.training.matrix import Array, Categories, categories, matrix
 from millstream.training.robust import RobustZ
@@ -51,7 +51,9 @@ def fit_scores(
 
 
 def share_of(model: Model) -> float:
-    """Return the share of rows that a model is to flag."""
+    """Return the share of rows that a model is to flag, or that its smallest group is to have."""
+    if isinstance(model.task, Clusters):
+        return model.task.smallest
     return model.task.share if isinstance(model.task, Anomaly) else Anomaly().share
 
 
@@ -90,9 +92,19 @@ def measured(
 
 
 def verdict_words(
-    model_said: dict[str, float | None], simple: dict[str, float | None], share: float
+    model_said: dict[str, float | None], simple: dict[str, float | None], share: float, *, beside: str = ""
 ) -> tuple[bool, str]:
-    """Say whether a model without labels may go on, and what can and cannot be said of it."""
+    """Say whether a model without labels may go on, and what can and cannot be said of it.
+
+    Parameters
+    ----------
+    model_said, simple
+        What was measured of the model and of the robust distance.
+    share
+        Of rows that it is to flag.
+    beside
+        Which rows others find unusual, in words.
+    """
     flagged, alike = model_said.get("share_flagged"), model_said.get("stability")
     other = simple.get("stability")
     near = flagged is not None and share / FAR_FROM_SHARE <= flagged <= share * FAR_FROM_SHARE
@@ -102,10 +114,50 @@ def verdict_words(
         f"{'' if near else ', which is another share'}." if flagged is not None else "No row was there to be scored.",
         f"Taught on two halves, it ranks rows {'alike' if alike is not None and alike >= STABLE else 'differently'}"
         f" (agreement {_number(alike)}; the robust distance of single features {_number(other)}).",
-        "There are no labels, so nobody can say whether what it flags matters: let somebody who knows the rows look at "
-        "the flagged ones before it goes live.",
+        beside,
+        "All of this compares models with each other, not with the truth. There are no labels, so nobody can say "
+        "whether what it flags matters: let somebody who knows the rows look at the flagged ones before it goes live.",
     ]  # fmt: skip
-    return passed, " ".join(said)
+    return passed, " ".join(each for each in said if each)
+
+
+def beside_words(
+    ours: Array, origin: Rows, *, share: float, simple: Array, champion: Array | None, name: str
+) -> str:  # fmt: skip
+    """Say how many of the rows it finds most unusual others find so too: agreement, which is not quality.
+
+    Parameters
+    ----------
+    ours, simple, champion
+        Scores of the rows judged on; the champion's are NaN where it may have learnt from a row.
+    origin
+        Fold each row is of: scores of different folds are not compared.
+    share
+        How many rows count as most unusual.
+    name
+        Of the champion.
+    """
+    if np.array_equal(ours, simple):
+        said = "It is the robust distance of single features itself, so there is nothing simpler to hold it against."
+    else:
+        said = (
+            f"Of the {share:.0%} of rows it finds most unusual, the robust distance of single features names "
+            f"{_same(ours, simple, origin, share):.0%} too."
+        )
+    if champion is None:
+        return said
+    fresh = ~np.isnan(champion)
+    if not fresh.any():
+        return f"{said} {name} may have learnt from every row judged on, so the two are not compared."
+    alike = _same(ours[fresh], champion[fresh], origin[fresh], share)
+    return f"{said} On {int(fresh.sum()):,} rows that {name} had not learnt from, {name} names {alike:.0%} of its too."
+
+
+def _same(one: Array, other: Array, origin: Rows, share: float) -> float:
+    """Return the part of the most unusual rows that two name alike, the mean over folds by their rows."""
+    folds = [origin == each for each in np.unique(origin)]
+    found = [same_most(one[rows], other[rows], share=share) * int(rows.sum()) for rows in folds]
+    return float(sum(found) / origin.size)
 
 
 def _number(value: float | None) -> str:

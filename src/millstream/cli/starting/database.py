@@ -20,7 +20,7 @@ from millstream.definitions.sources import Postgres
 from millstream.errors import BadData, UserError
 from millstream.expressions import door
 from millstream.sources.copied import REFUSED, Field
-from millstream.sources.sniff import formats_of
+from millstream.sources.instants import instants
 from millstream.sources.texts import settle
 from millstream.sources.told import Told
 
@@ -147,11 +147,11 @@ def take_table(wanted: Asked, *, taken: Sequence[str], timezone: str) -> Given:
     if not frames:
         raise BadData(f"{where} is empty: the table has no rows", expected="at least one row")
     raw = pl.concat(frames)
-    formats, says = formats_of(raw)
+    times = instants(raw)
     rename = names.renamed(raw.columns)
-    source = msgspec.structs.replace(source, times=formats, rename=rename)
+    source = msgspec.structs.replace(source, times=times.formats, rename=rename)
     settled = settle(raw, source, where=where)
-    says = [*_says(told, fields, looked_at=raw.height), *says]
+    says = [*_says(told, fields, looked_at=raw.height), *times.says]
     return Given(
         names.of_table(wanted.table.rpartition(".")[2], taken),
         Path(wanted.table),
@@ -159,6 +159,7 @@ def take_table(wanted: Asked, *, taken: Sequence[str], timezone: str) -> Given:
         door.frame(settled, timezone=timezone, where=where),
         naive=any(isinstance(kind, pl.Datetime) and kind.time_zone is None for kind in settled.schema.values()),
         says=tuple(says),
+        uncertain=times.uncertain,
         told=_renamed(told, rename),
         database=Database(database, address, variable),
     )

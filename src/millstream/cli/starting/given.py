@@ -15,7 +15,7 @@ from millstream.errors import BadData, NotFound, near
 from millstream.expressions import door
 from millstream.sources import Watch, read
 from millstream.sources.instants import instants
-from millstream.sources.sniff import formats_of, sniff
+from millstream.sources.sniff import sniff
 from millstream.sources.told import Told
 from millstream.types import Schema
 
