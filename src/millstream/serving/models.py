@@ -263,7 +263,7 @@ class _Linear:
         total = self._said.intercept
         for weight, value, stand_in in zip(self._said.coefficients, features, self._fill, strict=True):
             total += weight * (stand_in if value != value else value)
-        return _logistic(total) if self._said.task == "binary" else total
+        return _logistic(total) if self._said.task in ("binary", "topk") else total
 
     def predict_many(self, features: array[float], rows: int) -> list[float]:
         width = self.width

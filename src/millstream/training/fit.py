@@ -18,6 +18,7 @@ from millstream.training.effects import effect
 from millstream.training.estimators import default_threads
 from millstream.training.folds import Fold, chosen_metrics, fit_rows, origins, refuse_absurd, run_fold
 from millstream.training.gate import Verdict
+from millstream.training.listed import baseline_file, says
 from millstream.training.matrix import matrix
 from millstream.training.predictors import Predictor, hash_files, model_files
 from millstream.training.record import TrainingRecord
@@ -84,12 +85,17 @@ def train(
     shipped, seconds, params = _ship(model, training, shape=shape, threads=used)
     rows = np.flatnonzero(training.known != NEVER)
     columns = training.plan.columns
-    learnt = matrix(training.frame[rows], columns, shipped.categories)
-    held = matrix(training.frame[fold.split.test], columns, shipped.categories)
+    learnt_from, asked = training.frame[rows], training.frame[fold.split.test]
+    if fold.lists is not None:  # what is seen live is what is listed, so that is what it is compared with
+        learnt_from = asked = fold.lists.shown
+    learnt = matrix(learnt_from, columns, shipped.categories)
+    held = matrix(asked, columns, shipped.categories)
     values = shipped.predict(held)
     refuse_absurd(values, shape=shape, name=model.estimator.path)
     record = _record(manifest, training, fold, shipped=shipped, params=params, threads=used, began=began)
-    unlabelled = shape.task == "anomaly"
+    unlabelled, said = shape.task == "anomaly", fold.predicted
+    if fold.lists is not None:
+        said = fold.lists.ours.scores[:, 0]
     cut = (
         score_threshold(model, shipped.predict(learnt))
         if unlabelled
@@ -99,19 +105,19 @@ def train(
         record,
         train_s={**record.train_s, "shipped": seconds},
         threshold=cut.says if cut else "",
-        segments=() if unlabelled else segments_of(training, model, fold, metrics=chosen_metrics(model, shape)),
+        segments=()
+        if unlabelled or not model.segments
+        else segments_of(training, model, fold, metrics=chosen_metrics(model, shape)),
     )
     files = {
         **shipped.files,
         "plan.json": training.plan.encode(),
-        "baseline.json": artifact.as_json(described(fold.baseline, shape, fold.baseline_predicted)),
+        "baseline.json": artifact.as_json(
+            described(fold.baseline, shape, fold.baseline_predicted) if fold.lists is None else baseline_file(training)
+        ),
         "training.json": artifact.as_json(record),
-        "reference.json": artifact.as_json(
-            artifact.reference(training.plan.names, learnt, fold.predicted, shape=shape)
-        ),
-        "sample.json": artifact.as_json(
-            artifact.sample(training, fold.split.test, held, artifact.logged(values, shape))
-        ),
+        "reference.json": artifact.as_json(artifact.reference(training.plan.names, learnt, said, shape=shape)),
+        "sample.json": artifact.as_json(artifact.sample(training, asked, held, artifact.logged(values, shape))),
         "manifest.json": manifest.encode(),
     }
     if cut is not None:
@@ -140,6 +146,7 @@ def _ship(
         known=known,
         classes=shape.classes,
         levels=shape.levels,
+        k=shape.k,
         decides=THRESHOLD_JSON if model.threshold is not None or shape.task == "anomaly" else "",
     )
     return Predictor(fitted.fitted, shape, names, known, files), fitted.train_s, fitted.params
@@ -160,6 +167,7 @@ def _record(
         task=shipped.task,
         classes=shipped.shape.classes,
         levels=shipped.shape.levels,
+        k=shipped.shape.k,
         goal=model.goal,
         estimator=model.estimator.path,
         params=params,
@@ -177,7 +185,7 @@ def _record(
         train_s={"model": fold.model.train_s, "baseline": fold.baseline.train_s},
         learnt_to=from_micros(int(training.decided[labelled].max())).isoformat(),
         shipped_rows=rows,
-        says=_says(training, fold, rows),
+        says=_says(model, training, fold, rows),
         seed=model.seed,
         threads=threads,
         content_hash=hash_files(shipped.files),
@@ -187,7 +195,7 @@ def _record(
     )
 
 
-def _says(training: TrainingSet, fold: Fold, rows: int) -> str:
+def _says(model: Model, training: TrainingSet, fold: Fold, rows: int) -> str:
     counts = fold.split.counts
     shipped = f"shipped is the same recipe fitted on all {rows:,} labelled rows."
     if training.static:
@@ -196,6 +204,11 @@ def _says(training: TrainingSet, fold: Fold, rows: int) -> str:
             f"hash of their key because rows have no time of their own; {shipped}"
         )
     cut, end = (from_micros(each).isoformat() for each in (fold.split.cut, fold.split.end))
+    if fold.lists is not None:
+        return (
+            f"Judged by a model fitted on {counts.fitted:,} rows known at {cut} ({counts.sampled:,} of all"
+            f" {counts.total:,} rows are sampled items nobody chose). {says(model, [fold.lists])} {shipped.capitalize()}"
+        )
     return (
         f"Judged by a model fitted on {counts.fitted:,} rows known at {cut} and tested on {counts.tested:,} "
         f"decided until {end}; {shipped}"

@@ -84,6 +84,8 @@ class TrainingRecord(msgspec.Struct, frozen=True):
         Where answers become decisions and what that does, in words; empty for a model without.
     segments
         How it does on each segment of the hold-out.
+    k
+        Items of a list; 0 for other tasks.
     """
 
     model: str
@@ -117,6 +119,7 @@ class TrainingRecord(msgspec.Struct, frozen=True):
     assumptions: tuple[str, ...] = ()
     threshold: str = ""
     segments: tuple[Segment, ...] = ()
+    k: int = 0
 
     @property
     def goal_value(self) -> float | None:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from millstream.definitions.model import Model
-from millstream.definitions.tasks import Anomaly, Binary, Multiclass, Quantiles, Regression, Shape, Task, name_of
+from millstream.definitions.tasks import (
+    Anomaly,
+    Binary,
+    Multiclass,
+    Quantiles,
+    Ranking,
+    Regression,
+    Shape,
+    Task,
+    name_of,
+)
 from millstream.errors import BadData, DefinitionError
 from millstream.training.matrix import Array
 from millstream.training.sets import TrainingSet
@@ -22,6 +32,7 @@ _FITS: dict[str, tuple[str, ...]] = {
     "regression": ("boolean", "bigint", "double"),
     "quantiles": ("bigint", "double"),
     "multiclass": ("varchar", "bigint", "boolean"),
+    "topk": ("boolean",),
 }
 
 
@@ -50,6 +61,8 @@ def shape_of(model: Model, training: TrainingSet) -> Shape:
             f"model {model.name!r} has task {type(task).__name__} and a label that is {dtype or 'missing'}",
             expected="no label (label=None)" if isinstance(task, Anomaly) else f"a label of {', '.join(_FITS[name])}",
         )
+    if isinstance(task, Ranking):
+        return Shape(name, k=task.k)
     if isinstance(task, Binary):
         _refuse_other_than_two(model, training)
     if isinstance(task, Multiclass):
