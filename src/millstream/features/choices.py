@@ -19,7 +19,7 @@ from millstream.errors import BadData, LeakError
 from millstream.features.facts import FOREVER, Codes, Instants, encode_entities, find_entities, read_facts
 from millstream.features.listed import SAMPLED
 from millstream.features.plan import FeaturePlan, RankingPlan
-from millstream.features.ticks import as_believed
+from millstream.features.ticks import as_believed, timeless
 from millstream.lake.frame import TableFrame
 
 _TRIES = 40
@@ -48,14 +48,14 @@ class Choices:
     def __init__(self, plan: FeaturePlan, rows: TableFrame, candidates: TableFrame) -> None:
         assert plan.ranking is not None
         self.plan, self.ranking, self.rows, self.candidates = plan, plan.ranking, rows, candidates
-        self.items, self.known = _items(candidates, plan.ranking)
+        self.items, self.known = known_items(candidates, plan.ranking)
         self._people = rows.frame.select(plan.ranking.by).unique(maintain_order=True).drop_nulls()
 
     @cached_property
     def _seen(self) -> tuple[npt.NDArray[np.int64], Instants]:
         """Return every choice as somebody's number times the items plus the item's, sorted, and since when known."""
         who, what = self.people(self.rows.frame), self.places(self.rows.frame)
-        since = self.known_since()
+        since = known_since(self.rows, self.ranking)
         there = (who >= 0) & (what >= 0) & (since != FOREVER)
         pair = who[there] * max(len(self.items), 1) + what[there]
         order = np.lexsort((since[there], pair))
@@ -64,16 +64,21 @@ class Choices:
         first[1:] = pair[1:] != pair[:-1]
         return pair[first], since[first]
 
-    def known_since(self) -> Instants:
-        """Return from when each row of the table is known to be a choice; ``FOREVER`` for never."""
-        needed = (*self.ranking.by, self.ranking.item, self.ranking.choice_time)
-        nobody = np.zeros(self.rows.frame.height, dtype=np.int64)
-        facts = read_facts(self.rows, nobody, waits_for=self.rows.known_for(needed))
-        return np.where(facts.entity >= 0, facts.start, FOREVER)
-
     def people(self, frame: pl.DataFrame) -> Codes:
         """Number who asks, -1 for somebody no choice is known of."""
         return find_entities(self._people, frame.select(self.ranking.by))
+
+    @cached_property
+    def met(self) -> Instants:
+        """Return from when anything is known of each of those who ask, by their number."""
+        since, who = known_since(self.rows, self.ranking), self.people(self.rows.frame)
+        first = np.full(len(self._people) + 1, FOREVER)
+        np.minimum.at(first, who[who >= 0], since[who >= 0])
+        return first
+
+    def known_people(self, frame: pl.DataFrame) -> npt.NDArray[np.bool_]:
+        """Say of whom a choice is known at ``decided_at``."""
+        return np.asarray(self.met[self.people(frame)] <= frame["decided_at"].to_physical().to_numpy())
 
     def places(self, frame: pl.DataFrame) -> Codes:
         """Return the place of the item of each row, -1 for one that is no candidate."""
@@ -90,7 +95,7 @@ class Choices:
             return np.zeros(len(who), dtype=bool)
         asked = who * len(self.items) + what
         place = np.minimum(np.searchsorted(pairs, asked), len(pairs) - 1)
-        return (who >= 0) & (what >= 0) & (pairs[place] == asked) & (since[place] <= at)
+        return np.asarray((who >= 0) & (what >= 0) & (pairs[place] == asked) & (since[place] <= at))
 
     def with_columns(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Add the columns of each row's item, as believed at ``decided_at``."""
@@ -201,7 +206,7 @@ def _refuse_known(plan: FeaturePlan, choices: Choices, shown: pl.DataFrame) -> N
     """Refuse choices that are known at their own decision."""
     assert plan.ranking is not None
     rows = choices.rows
-    since = pl.Series("__since", choices.known_since())
+    since = pl.Series("__since", known_since(choices.rows, choices.ranking))
     known = rows.frame.select(*rows.key, pl.col(plan.ranking.item).alias("__item")).with_columns(since)
     mine = shown.select(*rows.key, "decided_at", pl.col(plan.ranking.item).alias("__item"))
     both = mine.join(known, on=[*rows.key, "__item"], how="inner", maintain_order="left")
@@ -217,13 +222,18 @@ def _refuse_known(plan: FeaturePlan, choices: Choices, shown: pl.DataFrame) -> N
         )
 
 
-def _items(candidates: TableFrame, ranking: RankingPlan) -> tuple[pl.DataFrame, Instants]:
+def known_since(rows: TableFrame, ranking: RankingPlan) -> Instants:
+    """Return from when each row of the table of choices is known to be one; ``FOREVER`` for never."""
+    needed = (*ranking.by, ranking.item, ranking.choice_time)
+    facts = read_facts(rows, np.zeros(rows.frame.height, dtype=np.int64), waits_for=rows.known_for(needed))
+    return np.where(facts.entity >= 0, facts.start, FOREVER)
+
+
+def known_items(candidates: TableFrame, ranking: RankingPlan) -> tuple[pl.DataFrame, Instants]:
     """Return the items in the order in which they became known, and since when each is."""
     frame, key = candidates.frame, ranking.candidate
-    timeless = TableFrame(
-        candidates.table, candidates.version, frame, candidates.schema, candidates.key, None, candidates.known
-    )
-    facts = read_facts(timeless, np.zeros(frame.height, dtype=np.int64), waits_for=timeless.known_for(timeless.key))
+    held = timeless(candidates)
+    facts = read_facts(held, np.zeros(frame.height, dtype=np.int64), waits_for=held.known_for(held.key))
     told = frame.select(pl.col(key).alias(ranking.item)).with_columns(pl.Series("__known", facts.known))
     told = told.filter(pl.Series(facts.entity >= 0) & pl.col(ranking.item).is_not_null())
     found = told.group_by(ranking.item).agg(pl.col("__known").min()).sort("__known", ranking.item)
@@ -250,4 +260,4 @@ def _mixed(number: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 def _among(asked: npt.NDArray[np.int64], known: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     if not len(known):
         return np.zeros(len(asked), dtype=bool)
-    return known[np.minimum(np.searchsorted(known, asked), len(known) - 1)] == asked
+    return np.asarray(known[np.minimum(np.searchsorted(known, asked), len(known) - 1)] == asked)

@@ -13,6 +13,7 @@ import msgspec
 from millstream.definitions.features import Aggregate
 from millstream.definitions.rows import At
 from millstream.expressions import Expression
+from millstream.expressions.node import Column
 from millstream.types import DType, content_hash
 
 EMPTY_COUNT = 0.0
@@ -211,9 +212,18 @@ class RankingPlan(msgspec.Struct, frozen=True, dict=True):
     exclude_seen: bool
 
     @cached_property
+    def item_view(self) -> ViewPlan:
+        """What features need of an item, as believed at an instant, as a view of the candidates."""
+        wanted = {
+            name: WindowPlan("last", Expression(name, Column(name, dtype), dtype, (name,)), None, dtype)
+            for name, dtype in self.given.items()
+        }
+        return ViewPlan("items", self.candidates, (self.candidate,), (self.item_type,), (self.item,), wanted)
+
+    @cached_property
     def shelf_id(self) -> str:
         """Name the stored list of candidates: equal ids share one."""
-        return content_hash(["shelf", self.candidates, self.candidate, self.item_type, [*self.given.items()]])[:16]
+        return content_hash(["shelf", self.candidates, self.candidate, self.item_type])[:16]
 
     def seen_id(self, rows_table: str) -> str:
         """Name the stored choices of everybody."""

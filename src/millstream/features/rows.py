@@ -45,8 +45,9 @@ def spine(
     static_at
         Instant at which rows of a table without event time are decided: that of its version.
     facts
-        The table of a label that looks ahead; of a model that lists items, the table of its candidates. What became known after the span is not used; without an end of the
-        span, nothing after what ``facts`` and ``rows`` know last. Left out, rows have no label.
+        The table of a label that looks ahead; of a model that lists items, the table of its candidates. What became
+        known after the span is not used; without an end of the span, nothing after what ``facts`` and ``rows`` know
+        last. Left out, rows have no label.
 
     Returns
     -------

@@ -5,9 +5,11 @@ whether its item is one of them (1 or 0), best place first, shape (n, k). A list
 is no evidence and is left out of every mean; a list of fewer than k items is filled up with 0.
 
 Ties are a matter of whoever makes the list, not of the metric: a list has one order, the one that was (or would have
-been) shown. Millstream puts the more often chosen of equally scored items first, then the smaller key, when it judges as
-when it serves. These numbers are of lists made from **all** candidates: metrics over a few sampled candidates can put
-models in another order (Krichene and Rendle, "On sampled metrics for item recommendation", KDD 2020).
+been) shown. Millstream puts the more often chosen of equally scored items first, then the smaller key, when it judges
+as when it serves.
+
+Lists are made from **all** candidates: metrics over a few sampled candidates can put models in another order (Krichene
+and Rendle, "On sampled metrics for item recommendation", KDD 2020).
 """
 
 from __future__ import annotations

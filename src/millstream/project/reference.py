@@ -52,6 +52,7 @@ def reference_of(project: Project, release: Any) -> tuple[FeaturePlan, Reference
         levels=record.levels,
         labelled=record.task != "anomaly",
         simple=tuple(simple.get("values", ())),
+        k=record.k,
     )
     return plan, reference
 

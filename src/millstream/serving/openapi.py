@@ -43,13 +43,18 @@ _PREDICTION = {
     "required": ["id", "value", "version", "answered_by", "degraded"],
     "properties": {
         "id": {"type": "string"},
-        "value": {"type": ["number", "string"], "description": "Of classes the most probable one, else a number."},
+        "value": {
+            "type": ["number", "string", "array"],
+            "description": "Of classes the most probable one, of a list its items, best first, else a number.",
+        },
         "version": {"type": "integer"},
         "answered_by": {"enum": ["champion", "previous", "baseline"]},
         "degraded": {"type": "boolean"},
         "probabilities": _NUMBERS | {"description": "Of classes only: the probability of each."},
         "decision": {"type": "boolean", "description": "Of models with a threshold only."},
         "flagged": {"type": "boolean", "description": "Of anomalies only: whether the score is above the threshold."},
+        "scores": {"type": "array", "items": {"type": "number"}, "description": "Of lists only: one an item."},
+        "known": {"type": "boolean", "description": "Of lists only: whether anything is known of who asks."},
         "quantiles": _NUMBERS | {"description": "Of quantiles only: level to number."},
     },
 }

@@ -10,7 +10,8 @@ from millstream.definitions.tasks import Shape
 from millstream.serving.models import Numbers
 
 Said: TypeAlias = Mapping[str, Any]
-"""What an answer says beside its number: ``class`` and ``probabilities``, ``quantiles``, ``decision``, ``flagged``."""
+"""What an answer says beside its number: ``class`` and ``probabilities``, ``quantiles``, ``decision``, ``flagged``, or
+``items``, ``scores`` and ``known``."""
 
 NOTHING: Said = {}
 
@@ -45,11 +46,21 @@ def shaped(numbers: Numbers, shape: Shape, threshold: float | None = None) -> Sh
     return Shaped(numbers[shape.levels.index(0.5)], {"quantiles": named})
 
 
+def listed(items: Sequence[Any], scores: Sequence[float], *, known: bool) -> Shaped:
+    """Shape a list: its number is the score of the first item, NaN for an empty list.
+
+    >>> listed([3, 8], [0.5, 0.25], known=True).value
+    0.5
+    """
+    said = {"items": list(items), "scores": list(scores), "known": known}
+    return Shaped(scores[0] if scores else math.nan, said)
+
+
 def told(value: float, said: Said) -> dict[str, Any]:
-    """Return an answer as callers read it: of classes ``value`` is the class.
+    """Return an answer as callers read it: of classes ``value`` is the class, of a list its items, best first.
 
     >>> told(0.8, {"class": "white", "probabilities": {"red": 0.2, "white": 0.8}})["value"]
     'white'
     """
-    beside = {name: each for name, each in said.items() if name != "class"}
-    return {"value": said.get("class", value), **beside}
+    beside = {name: each for name, each in said.items() if name not in ("class", "items")}
+    return {"value": said.get("class", said.get("items", value)), **beside}

@@ -205,10 +205,8 @@ def _says(model: Model, training: TrainingSet, fold: Fold, rows: int) -> str:
         )
     cut, end = (from_micros(each).isoformat() for each in (fold.split.cut, fold.split.end))
     if fold.lists is not None:
-        return (
-            f"Judged by a model fitted on {counts.fitted:,} rows known at {cut} ({counts.sampled:,} of all"
-            f" {counts.total:,} rows are sampled items nobody chose). {says(model, [fold.lists])} {shipped.capitalize()}"
-        )
+        beside = f"{counts.sampled:,} of all {counts.total:,} rows are sampled items that nobody chose"
+        return f"Fitted on {counts.fitted:,} rows known at {cut} ({beside}). {says(model, [fold.lists])} S{shipped[1:]}"
     return (
         f"Judged by a model fitted on {counts.fitted:,} rows known at {cut} and tested on {counts.tested:,} "
         f"decided until {end}; {shipped}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,7 +113,6 @@ def champions_lists(champion: Champion, training: TrainingSet, judged: Judged) -
     """Return the places of a champion's lists, NaN for decisions it may have learnt from."""
     since_us, scores = to_micros(champion.since), champion.score
     assert scores is not None
-    score = partial(scores, plan=training.plan)
     decisions, ranker = judged.decisions, ranker_of(training)
     listed: Array = np.full(judged.ours.listed.shape, np.nan)
     fresh = decisions.frame["decided_at"].to_physical().to_numpy() > since_us
@@ -124,7 +122,8 @@ def champions_lists(champion: Champion, training: TrainingSet, judged: Judged) -
             decisions.frame[rows], tuple(decisions.chosen[each] for each in rows.tolist()), decisions.of,
             decisions.out_of_reach, decisions.candidates,
         )  # fmt: skip
-        listed[rows] = ranker.lists(part, [score], popular=judged.popular)[0].listed
+        made = ranker.lists(part, [lambda pairs: scores(pairs, training.plan)], popular=judged.popular)
+        listed[rows] = made[0].listed
     return listed
 
 
@@ -146,8 +145,10 @@ def most_judged(model: Model) -> int:
 def baseline_file(training: TrainingSet) -> dict[str, Any]:
     """Return what ``baseline.json`` says: the items most often chosen, as known by the end of the set."""
     counts = popular(training, np.flatnonzero(training.known != NEVER))
-    value = max(counts.values(), default=0.0)
-    return {"kind": "popularity", "value": value, "items": list(counts), "counts": list(counts.values())}
+    labelled = training.label[training.known != NEVER]
+    total = sum(counts.values()) or 1.0
+    shares = [count / total for count in counts.values()]
+    return {"kind": "popularity", "value": float(labelled.mean()), "items": list(counts), "shares": shares}
 
 
 def says(model: Model, judged: list[Judged]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -50,6 +50,11 @@ class Decisions:
     of: int
     out_of_reach: int
     candidates: int
+
+    @classmethod
+    def of_nothing(cls, frame: pl.DataFrame) -> Decisions:
+        """Return decisions of which nobody asks what became."""
+        return cls(frame, tuple(np.zeros(0, np.int64) for _ in range(len(frame))), 0, 0, 0)
 
     @property
     def relevant(self) -> Array:
@@ -158,13 +163,21 @@ class Ranker:
         for (number,), part in both.sort("__list", "__what").group_by("__list", maintain_order=True):
             yield int(str(number)), part["__what"].to_numpy()
 
+    def outcomes(self, asked: pl.DataFrame, *, known_by: int) -> list[list[Any]]:
+        """Return for each decision the items that were chosen within its span and that a list could have held."""
+        found: list[list[Any]] = [[] for _ in range(len(asked))]
+        names = self.choices.items[self.ranking.item]
+        for number, chosen in self.after(asked, known_by=known_by):
+            found[number] = names[self._reachable(asked, number, chosen)].to_list()
+        return found
+
     def _reachable(self, asked: pl.DataFrame, number: int, found: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         at = asked["decided_at"][number : number + 1].to_physical().to_numpy()
         good = (found >= 0) & (found < self.choices.there(at)[0])
         if self.ranking.exclude_seen:
             who = np.repeat(self.choices.people(asked[number : number + 1]), len(found))
             good &= ~self.choices.seen(who, found, np.repeat(at, len(found)))
-        return found[good]
+        return np.asarray(found[good])
 
     def lists(
         self, decisions: Decisions, scores: list[Callable[[pl.DataFrame], Array]], *, popular: Mapping[object, float]
@@ -198,8 +211,10 @@ class Ranker:
                 mine = number == each
                 relevant[mine] = np.isin(place[mine], decisions.chosen[start + each])
             pairs = self.features(frame, number, place)
+            known = self.choices.known_people(frame)[number]
+            shares = np.array([popular.get(name, 0.0) for name in names])[place] / (sum(popular.values()) or 1.0)
             for side, score in enumerate(scores):
-                said = score(pairs)
+                said = np.where(known, score(pairs), shares)
                 _, listed, which = places(said, relevant, number, k=k)
                 there = which >= 0
                 made[side].append(
@@ -207,7 +222,7 @@ class Ranker:
                         listed=listed,
                         scores=np.where(there, said[which], np.nan),
                         items=np.where(there, place[which], -1),
-                        shown=pairs[which[there]] if side == 0 else None,
+                        shown=pairs[which[there & known[which]]] if side == 0 else None,
                     )
                 )
         return [_joined(each, k) for each in made]
@@ -264,7 +279,7 @@ def _joined(parts: list[Lists], k: int) -> Lists:
 
 def _key_order(items: pl.Series) -> npt.NDArray[np.int64]:
     """Return the place of each item in the order of keys."""
-    return items.rank("ordinal").cast(items.rank("ordinal").dtype).to_numpy().astype(np.int64)
+    return items.rank("ordinal").to_numpy().astype(np.int64)
 
 
 def _place(key: str) -> bytes:
