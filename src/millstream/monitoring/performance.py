@@ -53,9 +53,8 @@ def performance_findings(
             f"{len(settled.label)} outcomes of {settled.days} complete days of {reference.release};"
             f" judging starts at {FEWEST_OUTCOMES} of {FEWEST_DAYS}"
         )
-        subjects = (("performance", reference.goal), ("harm", reference.goal), ("bias", "mean"))[
-            : 2 if reference.k else 3
-        ]
+        subjects = [("performance", reference.goal), ("harm", reference.goal)]
+        subjects += [] if reference.k else [("bias", "mean")]  # a list has no mean
         return [_unknown(day, model, kind, subject, says, reference) for kind, subject in subjects]
     return [
         *_goal(day, model, monitors, reference, settled),

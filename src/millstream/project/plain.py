@@ -80,6 +80,8 @@ def answers(
 def _changes(effect: Mapping[str, Any], *, name: str, model: str, live: str | None, status: str) -> str:
     rows = _rows(effect)
     whom = f"everybody who asks {model} about {rows}" if rows else f"everybody who asks {model}"
+    if effect.get("kind") == "lists":
+        rows, whom = "lists", f"everybody who asks {model} for {effect['k']} {rows}"
     if status != "waiting":
         return f"This was about {name}, for {whom}."
     if live is None:
@@ -89,6 +91,8 @@ def _changes(effect: Mapping[str, Any], *, name: str, model: str, live: str | No
     if change:
         per = _per_100(change["rows"], effect["rows"])
         how = "decided differently" if effect["kind"] == "flags" else "answered clearly differently"
+        if effect["kind"] == "lists":
+            return f"{said} About {per} of 100 lists would hit where {live} misses, or the other way round."
         said += f" About {per} of 100 {rows or 'answers'} would be {how}."
     return said
 
@@ -116,6 +120,8 @@ def _beside(effect: Mapping[str, Any], side: str, name: str) -> str:
         one, other = _figures(ours["miss"], theirs["miss"])
         return f" It is off by {one} on average, {name} by {other}."
     one, other = _pair(_precision(ours), _precision(theirs))
+    if effect["kind"] == "lists":
+        return f" Of 100 of its lists, {one} hold at least one of the {_hit(effect)}; of 100 of {name}, {other}."
     return f" Of 100 {_rows(effect)} it flags, {one} {_true(effect)}; of 100 that {name} flags, {other}."
 
 
@@ -124,6 +130,8 @@ def _hits(effect: Mapping[str, Any]) -> str:
     figures = _pair(*(_precision(each) for each in sides if each))
     names = ["Today", "With the simple rule"] if effect.get("champion") else ["With the simple rule"]
     beside = " ".join(f"{name}: {figure}." for name, figure in zip(names, figures[1:], strict=True))
+    if effect["kind"] == "lists":
+        return f"Of 100 of its lists, {figures[0]} hold at least one of the {_hit(effect)}. {beside}"
     return f"Of 100 {_rows(effect)} it flags, {figures[0]} {_true(effect)}. {beside}"
 
 
@@ -141,11 +149,14 @@ def _sure(verdict: Mapping[str, Any], compared: Mapping[str, Any], effect: Mappi
             "How sure is that?", "Not at all: it was released without a backtest, so nobody measured it.", "bad"
         )
     first = compared["baseline"] if "baseline" in compared else next(iter(compared.values()))
-    rows = _rows(effect) or "rows"
+    lists = effect.get("kind") == "lists"
+    rows, blocks = ("lists", "people") if lists else (_rows(effect) or "rows", "days")
     says = (
-        f"Its recipe was judged on {first['rows']:,} {rows} of {first['days']} days, fitted each time only on what was"
-        " known before them."
+        f"Its recipe was judged on {first['rows']:,} {rows} {'for' if lists else 'of'} {first['days']} {blocks}, fitted"
+        " each time only on what was known before them."
     )
+    if lists:
+        says += " Each list was made of everything that could have been listed then; only what was chosen counts."
     beside = compared.get("today", first)
     if 0 < beside["rows"] < first["rows"]:
         says += (
@@ -157,9 +168,9 @@ def _sure(verdict: Mapping[str, Any], compared: Mapping[str, Any], effect: Mappi
         if worse is not None:
             draws.append(f"better than {name or compared[key]['against']} in {int(100 * (1 - worse))}")
     if draws:
-        says += f" Were those days drawn anew 100 times, it would be {' and '.join(draws)} of them."
+        says += f" Were those {blocks} drawn anew 100 times, it would be {' and '.join(draws)} of them."
     if first["days"] < _FEW_DAYS:
-        says += " That is few days: take it as rough."
+        says += f" That is few {blocks}: take it as rough."
     return _said("How sure is that?", says, "warn" if first["days"] < _FEW_DAYS else "")
 
 
@@ -170,6 +181,11 @@ def _lately(effect: Mapping[str, Any], today: str) -> str:
         nearer = _per_100(change["closer"], effect["rows"])
         said = f"{span}: {change['rows']:,} of {of} answers would have been clearly different (by more than {today}'s"
         return f"{said} usual miss), and it was nearer to the truth than {today} in {nearer} of 100."
+    if effect["kind"] == "lists":
+        return (
+            f"{span}: of {of} lists judged it would have hit with {change['added']:,} where {today} missed, and missed"
+            f" with {change['dropped']:,} where {today} hit. A hit is a list with at least one of the {_hit(effect)}."
+        )
     how = "the tenth it rates highest" if effect["share"] else f"a chance of {effect['threshold']:g} or more"
     added, dropped = (f"{change[each]:,}" for each in ("added", "dropped"))
     true, others = (f"{change[each]:,}" for each in ("added_right", "dropped_right"))
@@ -197,6 +213,11 @@ def _rows(effect: Mapping[str, Any]) -> str:
 def _true(effect: Mapping[str, Any], *, past: bool = False) -> str:
     outcome = f" ({effect['outcome']})" if effect.get("outcome") and not past else ""
     return f"{'turned' if past else 'turn'} out so{outcome}"
+
+
+def _hit(effect: Mapping[str, Any]) -> str:
+    outcome = f" ({effect['outcome']})" if effect.get("outcome") else ""
+    return f"{_rows(effect)} then chosen{outcome}"
 
 
 def _precision(side: Mapping[str, Any]) -> float | None:
