@@ -22,7 +22,7 @@ from millstream.metrics.arrays import Array, finite
 
 
 def places(
-    score: npt.ArrayLike, relevant: npt.ArrayLike, group: npt.ArrayLike, *, k: int
+    score: npt.ArrayLike, relevant: npt.ArrayLike, group: npt.ArrayLike, *, k: int, lists: int | None = None
 ) -> tuple[Array, Array, npt.NDArray[np.intp]]:
     """Make lists of k from scored candidates.
 
@@ -31,9 +31,11 @@ def places(
     score, relevant
         Of each candidate, shape (m,): a number of which more is better, and whether it was chosen (1 or 0).
     group
-        Number of the list each candidate is for, 0 to n - 1, all there, shape (m,).
+        Number of the list each candidate is for, 0 to n - 1, shape (m,).
     k
         Places of a list.
+    lists
+        How many lists there are, if the last may have no candidates.
 
     Returns
     -------
@@ -49,14 +51,15 @@ def places(
     """
     number = np.asarray(group, dtype=np.intp)
     value, truth = finite(score, what="scores"), finite(relevant, what="labels")
-    lists = int(number.max()) + 1 if number.size else 0
+    lists = lists if lists is not None else int(number.max(initial=-1)) + 1
     order = np.lexsort((-value, number))
     start = np.searchsorted(number[order], np.arange(lists))
     place = np.arange(number.size) - start[number[order]]
     shown = place < k
     which = np.full((lists, k), -1, dtype=np.intp)
     which[number[order][shown], place[shown]] = order[shown]
-    listed = np.where(which >= 0, truth[which], 0.0)
+    listed = np.zeros((lists, k))
+    listed[which >= 0] = truth[which[which >= 0]]
     return np.bincount(number, truth, lists).astype(np.float64), listed, which
 
 

@@ -124,12 +124,8 @@ def settled_lists(project: Project, plan: FeaturePlan, lists: Sequence[Listed], 
         known_at = from_micros(each.at_us + plan.ranking.within_us)
         rows.append((each.id, float(len(found)), known_at, hits + [0.0] * (k - len(hits))))
     instant = pl.Datetime("us", "UTC")
-    schema: dict[str, Any] = {
-        "key": pl.String,
-        "label": pl.Float64,
-        "label_known_at": instant,
-        "numbers": pl.List(pl.Float64),
-    }
+    places = pl.List(pl.Float64)
+    schema: dict[str, Any] = {"key": pl.String, "label": pl.Float64, "label_known_at": instant, "numbers": places}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 

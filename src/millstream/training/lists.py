@@ -215,16 +215,13 @@ class Ranker:
             shares = np.array([popular.get(name, 0.0) for name in names])[place] / (sum(popular.values()) or 1.0)
             for side, score in enumerate(scores):
                 said = np.where(known, score(pairs), shares)
-                _, listed, which = places(said, relevant, number, k=k)
+                _, listed, which = places(said, relevant, number, k=k, lists=stop - start)
                 there = which >= 0
-                made[side].append(
-                    Lists(
-                        listed=listed,
-                        scores=np.where(there, said[which], np.nan),
-                        items=np.where(there, place[which], -1),
-                        shown=pairs[which[there & known[which]]] if side == 0 else None,
-                    )
-                )
+                score, items = np.full(which.shape, np.nan), np.full(which.shape, -1, dtype=np.intp)
+                score[there], items[there] = said[which[there]], place[which[there]]
+                shown = which[there]
+                kept = pairs[shown[known[shown]]] if side == 0 else None
+                made[side].append(Lists(listed, score, items, kept))
         return [_joined(each, k) for each in made]
 
     def features(self, frame: pl.DataFrame, number: Rows, place: npt.NDArray[np.int64]) -> pl.DataFrame:
