@@ -30,7 +30,7 @@ rated = Table(
     of=[ratings, films],
     key=("user_id", "film_id"),
     event_time="rated_at",
-    sql="select r.user_id, r.film_id, r.rating, r.rated_at, f.genre from ratings r join films f using (film_id)",
+    sql="select r.user_id, r.film_id, r.rating, r.rated_at, f.genre, f.year from ratings r join films f using (film_id)",
 )
 
 film = FeatureView(
@@ -42,13 +42,21 @@ film = FeatureView(
         ratings_1y=f.count(over="365d"),
         good=f.count(where="rating >= 4"),
         good_1y=f.count(where="rating >= 4", over="365d"),
+        good_90d=f.count(where="rating >= 4", over="90d"),
         mean=f.mean("rating"),
     ),
 )
 
 about_film = FeatureView("about_film", of=films, entity="film_id", features=dict(year=f.last("year")))
 
-person = FeatureView("person", of=ratings, entity="user_id", features=dict(ratings=f.count(), mean=f.mean("rating")))
+person = FeatureView(
+    "person",
+    of=rated,
+    entity="user_id",
+    features=dict(
+        ratings=f.count(), mean=f.mean("rating"), year=f.mean("year"), oldest=f.min("year"), newest=f.max("year")
+    ),
+)
 
 taste = FeatureView(
     "taste",
@@ -63,7 +71,7 @@ picks = Model(
     label="rating >= 4",
     task=tasks.TopK(10, item="film_id", candidates=films),
     features=[film, about_film, person, taste],
-    estimator=LGBMClassifier(n_estimators=60, num_leaves=15, learning_rate=0.1, min_child_samples=200),
+    estimator=LGBMClassifier(n_estimators=40, num_leaves=31, learning_rate=0.15, min_child_samples=500),
     metrics=["ndcg_at_k", "recall_at_k", "map_at_k", "hit_rate_at_k"],
     goal="ndcg_at_k",
     split=splits.Time(test="365d", folds=2),

@@ -60,6 +60,12 @@ def _what(said: Mapping[str, Any], training: Mapping[str, Any]) -> str:
         "quantiles": f"the median, with the quantiles {', '.join(f'{each:g}' for each in levels)}",
         "anomaly": "how unusual it is",
     }
+    if training.get("task") == "topk":
+        return (
+            f"Asked for somebody, `{said['model']}` answers with {training.get('k')} items, best first, each with the"
+            f" probability that it is a good choice. `{training.get('estimator')}` scores pairs of somebody and an item"
+            f" on {len(training.get('features') or ())} features. Over `/invocations` and MLflow it gives those scores."
+        )
     gives = answers.get(str(training.get("task")), "one value")
     features = training.get("features") or ()
     how = f" `{training['estimator']}` on {len(features)} features." if training.get("estimator") else ""
