@@ -16,7 +16,8 @@ from millstream.project import Project
 from millstream.serving.client import Client
 from tests.server import example
 
-GALLERY = {"churn": "churn", "failures": "fails"}
+GALLERY = {"churn": "churn", "failures": "fails", "recommendations": "picks"}
+REAL = {"recommendations"}
 
 
 def ask(url: str, model: str, row: dict[str, Any], at: str | None = None) -> dict[str, Any]:
@@ -38,22 +39,27 @@ def test_a_project_of_the_gallery_turns(name: str, tmp_path: Path) -> None:
     write(name, root)
     assert models(root) == [model]
     said = (root / "README.md").read_text()
-    assert "generated" in said and f"millstream train {model}" in said
+    assert ("real" if name in REAL else "generated") in said and f"millstream train {model}" in said
     with Project(root, lock=True) as project:
         checked = project.run("check")
         assert checked["reports"] and not any(each["quarantined"] for each in checked["reports"])
         trained = project.run("train", {"model": model, "actor": "tess"})
-        assert trained["verdict"]["passed"] and trained["counts"]["not_yet_known"] > 0
+        assert trained["verdict"]["passed"] and trained["counts"]["sampled" if name in REAL else "not_yet_known"] > 0
         released = project.run("release", {"model": model, "actor": "tess"})
         project.run("approve", {"actor": "ada", "reason": "better than the simple rule"})
         now = project.clock.now().isoformat()
         path = Path(project.releases.history(model)[0].path)
         row = json.loads((path / "sample.json").read_text())["rows"][-1]
     row.pop("decided_at")
+    row = {"user_id": row["user_id"]} if model == "picks" else row
     with example.up(root) as (supervisor, control):
         example.until(lambda: _answers(supervisor.scoring_url, model, row, now))
         answer = ask(supervisor.scoring_url, model, row, now)
-        assert answer["answered_by"] == "champion" and 0 <= answer["value"] <= 1
+        assert answer["answered_by"] == "champion"
+        if model == "picks":
+            _lists(supervisor.scoring_url, answer, row, now)
+        else:
+            assert 0 <= answer["value"] <= 1
         assert answer["version"] == released["version"]
         _a_day_passes(root)
         turned = control.send("POST", "/api/tick", {})
@@ -66,6 +72,15 @@ def test_a_project_of_the_gallery_turns(name: str, tmp_path: Path) -> None:
     with Project(root, lock=True) as project:
         assert project.run("reproduce", {"subject": f"{model}@champion"})["equal"]
         assert project.run("verify")["ok"]
+
+
+def _lists(url: str, answer: dict[str, Any], row: dict[str, Any], at: str) -> None:
+    """Ten films best first for somebody known, the most chosen ones for somebody who is not, and it says which."""
+    assert len(set(answer["value"])) == 10 and answer["known"] is True
+    assert answer["scores"] == sorted(answer["scores"], reverse=True) and min(answer["scores"]) >= 0
+    stranger = ask(url, "picks", {"user_id": 10**9}, at)
+    assert len(stranger["value"]) == 10 and stranger["known"] is False and not stranger["degraded"]
+    assert stranger["value"] != answer["value"]
 
 
 def _a_day_passes(root: Path) -> None:

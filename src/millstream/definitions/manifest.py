@@ -11,6 +11,7 @@ import msgspec
 from millstream.definitions.features import Request, Window
 from millstream.definitions.model import Model
 from millstream.definitions.table import Table
+from millstream.definitions.tasks import Ranking
 from millstream.definitions.view import FeatureView
 from millstream.errors import DefinitionError, NotFound, near
 
@@ -120,6 +121,11 @@ def _refuse_dangling(manifest: Manifest) -> None:
             raise DefinitionError(
                 f"model {model.name!r} has rows of table {model.rows.of!r}, which nothing defines",
                 do=near(model.rows.of, manifest.tables),
+            )
+        if isinstance(model.task, Ranking) and model.task.candidates not in manifest.tables:
+            raise DefinitionError(
+                f"the candidates of model {model.name!r} are table {model.task.candidates!r}, which nothing defines",
+                do=near(model.task.candidates, manifest.tables),
             )
         ahead = model.label.of if isinstance(model.label, Window) else None
         if ahead is not None and ahead not in manifest.tables:

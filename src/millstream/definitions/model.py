@@ -13,7 +13,7 @@ from millstream.definitions.loop import Every
 from millstream.definitions.monitors import Classic
 from millstream.definitions.rows import Rows
 from millstream.definitions.splits import Time
-from millstream.definitions.tasks import Clusters, Task, read_threshold
+from millstream.definitions.tasks import Clusters, Ranking, Task, read_threshold
 from millstream.definitions.traffic import Champion
 from millstream.definitions.view import FeatureView, Role
 from millstream.errors import DefinitionError
@@ -101,6 +101,8 @@ class Model:
             groups = isinstance(task, Clusters)
             estimator = Estimator(K_MEANS if groups else ROBUST, {}) if estimator is None else estimator
             goal = goal or ("agreement" if groups else "stability")
+        if isinstance(task, Ranking):
+            goal = goal or "ndcg_at_k"
         if estimator is None or not goal:
             raise DefinitionError(
                 f"model {name!r} has no {'goal' if estimator is not None else 'estimator'}",

@@ -16,6 +16,7 @@ At: TypeAlias = Literal["decided_at", "target_at"]
 """The instant a window is about: that of the decision, or under a horizon the one that is predicted."""
 
 _LENGTH = re.compile(r"(\d+)(mo|w|d|h)")
+_MOST_NEGATIVES = 100
 _WHOLE: dict[str, int] = {"mo": 12, "h": 24}
 
 
@@ -32,6 +33,8 @@ class Rows(msgspec.Struct, frozen=True):
         Time between the ticks of ``Every``; None for ``Each``.
     horizon
         First and last distance from the tick to the instant that is predicted.
+    negatives
+        Rows of other items that are sampled beside each row; of a ``TopK`` task only.
     """
 
     of: str
@@ -39,10 +42,11 @@ class Rows(msgspec.Struct, frozen=True):
     where: str | None = None
     step: str | None = None
     horizon: tuple[str, str] | None = None
+    negatives: int = 0
 
 
 def Each(  # noqa: N802 - an option object
-    of: Table | str, *, decide_at: str | None = None, where: str | None = None
+    of: Table | str, *, decide_at: str | None = None, where: str | None = None, negatives: int = 0
 ) -> Rows:
     """Make one prediction per row of a table.
 
@@ -54,8 +58,20 @@ def Each(  # noqa: N802 - an option object
         Expression of the instant at which the prediction is made; the row's event time when left out.
     where
         Expression; only rows for which it is true are predicted. It must be known at ``decide_at``.
+    negatives
+        Of a model with ``task=tasks.TopK(...)``: beside each row, so many rows of the same somebody and instant with
+        items that were there and not chosen, whose label is false.
+
+    Raises
+    ------
+    DefinitionError
+        For a number of negatives that is none.
     """
-    return Rows(of=_name(of), decide_at=decide_at, where=where)
+    if isinstance(negatives, bool) or not isinstance(negatives, int) or not 0 <= negatives <= _MOST_NEGATIVES:
+        raise DefinitionError(
+            f"negatives of Each: {negatives!r}", expected=f"a whole number from 0 to {_MOST_NEGATIVES}"
+        )
+    return Rows(of=_name(of), decide_at=decide_at, where=where, negatives=negatives)
 
 
 def Every(  # noqa: N802 - an option object

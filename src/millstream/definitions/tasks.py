@@ -11,9 +11,11 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from millstream.definitions.table import Table
 from millstream.errors import DefinitionError
+from millstream.types import parse_duration
 
-TaskName: TypeAlias = Literal["binary", "regression", "multiclass", "quantiles", "anomaly", "clusters"]
+TaskName: TypeAlias = Literal["binary", "regression", "multiclass", "quantiles", "anomaly", "clusters", "topk"]
 
 
 class Binary(msgspec.Struct, frozen=True, tag="binary"):
@@ -88,8 +90,80 @@ class Clusters(msgspec.Struct, frozen=True, tag="clusters"):
             raise DefinitionError(f"tasks.Clusters(smallest={self.smallest})", expected="a share between 0 and 1")
 
 
-Task: TypeAlias = Binary | Regression | Multiclass | Quantiles | Anomaly | Clusters
+class Ranking(msgspec.Struct, frozen=True, tag="topk"):
+    """The answer is the best items for somebody, as ``TopK`` says it. Baseline: the most chosen items."""
 
+    k: int
+    item: str
+    candidates: str
+    by: tuple[str, ...] = ()
+    within: str = "1d"
+    exclude_seen: bool = True
+    judged: int = 200
+
+    def __post_init__(self) -> None:
+        where = f"tasks.TopK({self.k}, item={self.item!r})"
+        if isinstance(self.k, bool) or not isinstance(self.k, int) or not 1 <= self.k <= MOST_LISTED:
+            raise DefinitionError(f"{where} lists {self.k!r} items", expected=f"a whole number from 1 to {MOST_LISTED}")
+        if self.judged < 1:
+            raise DefinitionError(f"{where} has judged={self.judged}", expected="at least one list a cut")
+        try:
+            empty = not parse_duration(self.within)
+        except ValueError as wrong:
+            raise DefinitionError(f"{where}: within {wrong}") from None
+        if empty:
+            raise DefinitionError(f"{where}: within={self.within!r} is empty", expected="a length such as within='1d'")
+
+
+MOST_LISTED = 200
+"""A longer list is no recommendation."""
+
+
+def TopK(  # noqa: N802 - an option object
+    k: int,
+    *,
+    item: str,
+    candidates: Table | str,
+    by: str | tuple[str, ...] = (),
+    within: str = "1d",
+    exclude_seen: bool = True,
+    judged: int = 200,
+) -> Ranking:
+    """Answer with the ``k`` items that somebody will most probably choose, best first.
+
+    Parameters
+    ----------
+    k
+        Items in a list.
+    item
+        Column of the rows that names the item chosen.
+    candidates
+        Table of the items there are, one a row; its key is the item. An item can be listed once it is known.
+    by
+        Columns of the rows that say who asks; left out, those that the features need and no item has.
+    within
+        How long after a list what is chosen speaks for or against it.
+    exclude_seen
+        Whether items that somebody is known to have chosen (whatever the label says of them) are left out.
+    judged
+        How many lists at most are made at each cut to be judged, each of all candidates known then.
+
+    Notes
+    -----
+    Learnt from single choices: the estimator gives the probability that the label is true of one item, and a list is
+    all candidates in that order. Of equally probable items the more often chosen comes first.
+
+    Examples
+    --------
+    >>> TopK(10, item="movie_id", candidates="movies").k
+    10
+    """
+    table = candidates if isinstance(candidates, str) else candidates.name
+    named = (by,) if isinstance(by, str) else tuple(by)
+    return Ranking(k, item, table, named, within, exclude_seen, judged)
+
+
+Task: TypeAlias = Binary | Regression | Multiclass | Quantiles | Anomaly | Clusters | Ranking
 
 WITHOUT_LABEL: tuple[TaskName, ...] = ("anomaly", "clusters")
 """Tasks of models that are told no truth."""
@@ -107,11 +181,14 @@ class Shape(msgspec.Struct, frozen=True):
         the order of their distances.
     levels
         Levels of the quantiles, in order; of ``quantiles`` only.
+    k
+        Items of a list; of ``topk`` only, whose model says one number a pair of somebody and an item.
     """
 
     task: TaskName
     classes: tuple[str, ...] = ()
     levels: tuple[float, ...] = ()
+    k: int = 0
 
     @property
     def width(self) -> int:

@@ -9,10 +9,12 @@ from millstream.definitions.features import Request, Window
 from millstream.definitions.manifest import Manifest
 from millstream.definitions.model import Model
 from millstream.definitions.table import Table
+from millstream.definitions.tasks import Ranking
 from millstream.definitions.view import FeatureView, Role
 from millstream.errors import DefinitionError, LeakError
 from millstream.expressions import Expression, parse
 from millstream.features.labels import compile_label
+from millstream.features.listed import SAMPLED, compile_ranking, item_columns
 from millstream.features.plan import TARGET, FeatureColumn, FeaturePlan, TickPlan, ViewPlan, WindowPlan
 from millstream.features.resolve import (
     ACCEPTED,
@@ -68,7 +70,8 @@ def compile_plan(
     rows = manifest.table(model.rows.of)
     schema = schemas[rows.name]
     ticks = model.rows.step is not None
-    refuse_reserved(rows.name, schema, (*RESERVED, TARGET) if ticks else RESERVED)
+    task = model.task if isinstance(model.task, Ranking) else None
+    refuse_reserved(rows.name, schema, (*RESERVED, *((TARGET,) if ticks else ()), *((SAMPLED,) if task else ())))
     where = f"model {model.name}"
     if not rows.key:
         raise DefinitionError(
@@ -77,7 +80,8 @@ def compile_plan(
         )
     target = model.rows.horizon is not None
     rows_schema: Schema = {**schema, TARGET: "timestamptz"} if target else schema
-    columns, views, request, request_features = _features(manifest, model, schemas, rows_schema)
+    seen_schema = rows_schema if task is None else {**rows_schema, **item_columns(task, schemas)}
+    columns, views, request, request_features = _features(manifest, model, schemas, seen_schema)
     calendar = _ticks(model, rows, schema, timezone)
     zone = None if calendar is None else calendar.timezone
     label, ahead = compile_label(manifest, model, schemas, rows_schema, zone=zone)
@@ -96,6 +100,13 @@ def compile_plan(
         ahead=ahead,
         ticks=calendar,
     )
+    if model.rows.negatives and task is None:
+        raise DefinitionError(
+            f"{where} samples {model.rows.negatives} negatives and its task is no list",
+            expected="task=tasks.TopK(...), or no negatives",
+        )
+    if task is not None:
+        plan = compile_ranking(manifest, model, task, plan=plan, schemas=schemas)
     _refuse_own_label(plan, known.get(rows.name, {}))
     return plan
 
@@ -224,6 +235,10 @@ def _refuse_own_label(plan: FeaturePlan, known: Mapping[str, str]) -> None:
 def inputs(plan: FeaturePlan) -> tuple[str, ...]:
     """Name every column of the predicted row that its prediction depends on, each once."""
     said = [name for each in (plan.where, plan.decide_at) if each is not None for name in each.columns]
+    if plan.ranking is not None:  # who asks, and when, comes from the caller; what is chosen is what is predicted
+        of_items = (*plan.ranking.by, plan.ranking.item, *plan.ranking.given)
+        told = [name for name in plan.request if name not in of_items]
+        return tuple(dict.fromkeys((*told, *(plan.where.columns if plan.where is not None else ()))))
     return tuple(dict.fromkeys((*plan.entity_columns, *plan.request, *said)))
 
 

@@ -13,6 +13,7 @@ import msgspec
 from millstream.definitions.features import Aggregate
 from millstream.definitions.rows import At
 from millstream.expressions import Expression
+from millstream.expressions.node import Column
 from millstream.types import DType, content_hash
 
 EMPTY_COUNT = 0.0
@@ -167,6 +168,68 @@ class TickPlan(msgspec.Struct, frozen=True):
     key_types: tuple[DType, ...]
 
 
+class RankingPlan(msgspec.Struct, frozen=True, dict=True):
+    """What is listed for whom.
+
+    Parameters
+    ----------
+    k
+        Items of a list.
+    item, item_type
+        Column of the rows that names the item chosen, and its type.
+    candidates, candidate
+        Table of the items there are, and its key.
+    given
+        Columns of an item that features need, and their types.
+    by, by_types
+        Columns that say who asks, and their types.
+    asked
+        What a caller sends: ``by`` and request fields that no item has.
+    choice_key, choice_time
+        Key and event time of the rows' table.
+    within_us
+        How long after a list what is chosen speaks for or against it, in microseconds.
+    negatives, seed
+        Rows of other items sampled beside each row, and by which seed.
+    exclude_seen
+        Whether items that somebody is known to have chosen are left out.
+    """
+
+    k: int
+    item: str
+    item_type: DType
+    candidates: str
+    candidate: str
+    given: dict[str, DType]
+    by: tuple[str, ...]
+    by_types: tuple[DType, ...]
+    asked: tuple[str, ...]
+    choice_key: tuple[str, ...]
+    choice_time: str
+    within_us: int
+    negatives: int
+    seed: int
+    exclude_seen: bool
+
+    @cached_property
+    def item_view(self) -> ViewPlan:
+        """What features need of an item, as believed at an instant, as a view of the candidates."""
+        wanted = {
+            name: WindowPlan("last", Expression(name, Column(name, dtype), dtype, (name,)), None, dtype)
+            for name, dtype in self.given.items()
+        }
+        return ViewPlan("items", self.candidates, (self.candidate,), (self.item_type,), (self.item,), wanted)
+
+    @cached_property
+    def shelf_id(self) -> str:
+        """Name the stored list of candidates: equal ids share one."""
+        return content_hash(["shelf", self.candidates, self.candidate, self.item_type])[:16]
+
+    def seen_id(self, rows_table: str) -> str:
+        """Name the stored choices of everybody."""
+        return content_hash(["seen", rows_table, self.item, self.by, self.by_types, self.item_type])[:16]
+
+
 class FeaturePlan(msgspec.Struct, frozen=True):
     """Everything a model reads.
 
@@ -197,6 +260,9 @@ class FeaturePlan(msgspec.Struct, frozen=True):
         What is learnt, from facts to come.
     ticks
         When entities are predicted; None where each row of the table is.
+    ranking
+        What is listed for whom; None for a model that answers about single rows. Features are then those of a pair of
+        somebody and an item, and ``row_key`` names who asks.
     """
 
     model: str
@@ -212,6 +278,7 @@ class FeaturePlan(msgspec.Struct, frozen=True):
     label: Expression | None
     ahead: AheadPlan | None = None
     ticks: TickPlan | None = None
+    ranking: RankingPlan | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -227,7 +294,8 @@ class FeaturePlan(msgspec.Struct, frozen=True):
     def learnt_from(self) -> tuple[str, ...]:
         """Name every table that training reads, each once: the rows', those of features and the label's."""
         label = () if self.ahead is None else (self.ahead.table,)
-        return tuple(dict.fromkeys((self.rows_table, *self.tables, *label)))
+        items = () if self.ranking is None else (self.ranking.candidates,)
+        return tuple(dict.fromkeys((self.rows_table, *self.tables, *label, *items)))
 
     @property
     def label_dtype(self) -> DType | None:
@@ -243,18 +311,33 @@ class FeaturePlan(msgspec.Struct, frozen=True):
 
     @property
     def request_columns(self) -> tuple[str, ...]:
-        """Name what a caller sends: the row's key, the entities and the request's fields."""
+        """Name what a caller sends: the row's key, the entities and the request's fields; of a list, who asks."""
+        if self.ranking is not None:
+            return self.ranking.asked
         return tuple(dict.fromkeys((*self.row_key, *self.entity_columns, *self.request)))
 
     @property
     def spine_columns(self) -> tuple[str, ...]:
         """Name what a spine is made of: what a caller sends, and whom the label's facts are about."""
+        if self.ranking is not None:
+            return tuple(dict.fromkeys((*self.ranking.choice_key, *self.ranking.asked, self.ranking.item)))
         return tuple(dict.fromkeys((*self.request_columns, *(self.ahead.keys if self.ahead is not None else ()))))
 
     @property
     def prediction_key(self) -> tuple[str, ...]:
         """Name the columns that tell one prediction from every other: of an entity, also when it was made."""
-        return self.row_key if self.ticks is None else (*self.row_key, "decided_at")
+        return self.row_key if self.of_rows else (*self.row_key, "decided_at")
+
+    @property
+    def of_rows(self) -> bool:
+        """Whether a prediction is about one row of the rows' table, rather than somebody at an instant."""
+        return self.ticks is None and self.ranking is None
+
+    @property
+    def pair_columns(self) -> tuple[str, ...]:
+        """Name what features of a pair need: who asks, the item and its columns."""
+        assert self.ranking is not None
+        return (*self.ranking.asked, self.ranking.item, *self.ranking.given)
 
     @property
     def request_types(self) -> dict[str, DType]:
@@ -263,6 +346,8 @@ class FeaturePlan(msgspec.Struct, frozen=True):
         if self.ticks is not None:
             named: dict[str, DType] = dict(zip(self.row_key, self.ticks.key_types, strict=False))
             keys |= named | ({TARGET: "timestamptz"} if self.ticks.horizon is not None else {})
+        if self.ranking is not None:
+            keys |= dict(zip(self.ranking.by, self.ranking.by_types, strict=True))
         return keys | self.request
 
     def encode(self) -> bytes:

@@ -12,6 +12,7 @@ from millstream.errors import BadData
 from millstream.expressions.door import value
 from millstream.expressions.polars import to_polars
 from millstream.features.ahead import add_label
+from millstream.features.choices import choices_and_samples
 from millstream.features.compile import inputs
 from millstream.features.facts import COLUMN
 from millstream.features.knowledge import check_known
@@ -44,8 +45,9 @@ def spine(
     static_at
         Instant at which rows of a table without event time are decided: that of its version.
     facts
-        The table of a label that looks ahead. What became known after the span is not used; without an end of the
-        span, nothing after what ``facts`` and ``rows`` know last. Left out, rows have no label.
+        The table of a label that looks ahead; of a model that lists items, the table of its candidates. What became
+        known after the span is not used; without an end of the span, nothing after what ``facts`` and ``rows`` know
+        last. Left out, rows have no label.
 
     Returns
     -------
@@ -66,6 +68,8 @@ def spine(
     Of a key with several rows (corrections) the inputs are those of the latest row known at the decision, the label
     that of the latest row known at all.
     """
+    if plan.ranking is not None:
+        return choices_and_samples(plan, _each(plan, rows, between, static_at), rows, facts)
     shown = _each(plan, rows, between, static_at) if plan.ticks is None else _every(plan, rows, between, facts)
     if plan.ahead is None:
         return shown
@@ -102,7 +106,7 @@ def _each(
     if until is not None:
         chosen = chosen.filter(pl.col("decided_at") < until)
     check_known(plan, rows, decided=chosen)
-    fields = [pl.col(name).cast(COLUMN[dtype]) for name, dtype in plan.request.items()]
+    fields = [pl.col(name).cast(COLUMN[dtype]) for name, dtype in plan.request.items() if name in chosen.columns]
     shown = chosen.with_columns(fields).select(*plan.spine_columns, "decided_at")
     if plan.label is None:
         return shown

@@ -92,7 +92,7 @@ def as_believed(
     if not wanted:
         return asked
     types = tuple(rows.schema[each] for each in rows.key)
-    answers = ViewFacts(ViewPlan("rows", rows.table, rows.key, types, rows.key, wanted), _timeless(rows))
+    answers = ViewFacts(ViewPlan("rows", rows.table, rows.key, types, rows.key, wanted), timeless(rows))
     instants = asked["decided_at"].to_physical().to_numpy()
     said = answers.ask(answers.find(asked.select(rows.key)), instants)
     found = asked.with_columns(each.alias(name) for name, each in said.items())
@@ -134,11 +134,11 @@ def _born(rows: TableFrame) -> tuple[pl.DataFrame, Instants]:
 
 
 def _known(rows: TableFrame, codes: Codes) -> Facts:
-    timeless = _timeless(rows)
-    return read_facts(timeless, codes, waits_for=timeless.known_for(rows.key))
+    held = timeless(rows)
+    return read_facts(held, codes, waits_for=held.known_for(rows.key))
 
 
-def _timeless(rows: TableFrame) -> TableFrame:
+def timeless(rows: TableFrame) -> TableFrame:
     """Return entities as facts that hold from when they are known: what is planned for one is known of it."""
     return TableFrame(rows.table, rows.version, rows.frame, rows.schema, rows.key, None, rows.known)
 

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from millstream.errors import NotFound, near
-from millstream.metrics import binary, clusters, number, quantile, several, unlabelled
+from millstream.metrics import binary, clusters, number, quantile, ranking, several, unlabelled
 from millstream.metrics.arrays import Array, pair
 
-Kind: TypeAlias = Literal["binary", "regression", "multiclass", "quantiles", "anomaly", "clusters"]
+Kind: TypeAlias = Literal["binary", "regression", "multiclass", "quantiles", "anomaly", "clusters", "topk"]
 Terms: TypeAlias = Callable[[npt.ArrayLike, npt.ArrayLike], tuple[Array, Array]]
 Function: TypeAlias = Callable[[npt.ArrayLike, npt.ArrayLike], float]
 
@@ -141,6 +141,15 @@ METRICS: dict[str, Metric] = {
         Metric("explained", clusters.explained, True, ("clusters",)),
         Metric("smallest_share", clusters.smallest_share, True, ("clusters",)),
         Metric("pinball", partial(quantile.pinball, levels=()), False, ("quantiles",)),
+        *(
+            Metric(name, whole, True, ("topk",), terms)
+            for name, whole, terms in (
+                ("ndcg_at_k", ranking.ndcg_at_k, ranking.ndcg_terms),
+                ("recall_at_k", ranking.recall_at_k, ranking.recall_terms),
+                ("map_at_k", ranking.map_at_k, ranking.map_terms),
+                ("hit_rate_at_k", ranking.hit_rate_at_k, ranking.hit_terms),
+            )
+        ),
         Metric("coverage", partial(quantile.coverage, levels=()), False, ("quantiles",), signed=True),
     )
 }  # fmt: skip

@@ -239,7 +239,8 @@ class OutcomeBook:
         ----------
         labels
             Columns ``key``, ``label`` (boolean, number, or the text of a class; NULL is no label) and
-            ``label_known_at``. Give those that became known since the last call; keys nobody predicted are passed
+            ``label_known_at``; of lists, ``label`` counts what was chosen and ``numbers`` says of each place whether
+            its item was. Give those that became known since the last call; keys nobody predicted are passed
             over. Cost: 0.3 ms per 1,000.
         now
             Nothing known later is used.
@@ -250,10 +251,12 @@ class OutcomeBook:
             numbers = [float(self._classes.setdefault(each, len(self._classes))) for each in known["label"].to_list()]
         else:
             numbers = known["label"].cast(pl.Float64).to_list()
-        pairs = zip(known["key"].to_list(), numbers, strict=True)
-        for key, label in pairs:
+        places = known["numbers"].to_list() if "numbers" in known.columns else [None] * known.height
+        for key, label, several in zip(known["key"].to_list(), numbers, places, strict=True):
             for day, position in self._places.get(key, ()):
                 settled += self._days[day].settle(position, label)
+                if several is not None:
+                    self._days[day].numbers[position] = several
         return settled
 
     def report(self, about: str, label: bool | float | str, *, at_us: int) -> None:
@@ -334,7 +337,7 @@ class OutcomeBook:
         *,
         version: int | None = None,
         classes: Sequence[str] = (),
-        width: int = 1,
+        width: int = 0,
     ) -> Settled:
         """Return the settled predictions of the complete days of a window that ends on a day.
 
@@ -345,7 +348,7 @@ class OutcomeBook:
         classes
             Of the release, where its answers are of classes.
         width
-            Numbers an answer of the release has; answers of another width are left out.
+            Numbers an answer of the release has, 0 for one alone; answers of another width are left out.
         """
         first = last - span - self.open_for + timedelta(days=1)
         values, labels, blocks, left_out = [np.empty(0)], [np.empty(0)], [np.empty(0, np.int64)], []
@@ -358,7 +361,7 @@ class OutcomeBook:
             wanted = ~np.isnan(kept.label) & ~np.isnan(kept.value)
             if version is not None:
                 wanted &= (kept.release == version) & ~kept.degraded
-            if width > 1:
+            if width:
                 wanted &= np.array([each is not None and len(each) == width for each in kept.numbers], dtype=np.bool_)
                 numbers += [each for each, used in zip(kept.numbers, wanted, strict=True) if used and each is not None]
             values.append(kept.value[wanted])
@@ -372,7 +375,7 @@ class OutcomeBook:
             first=first,
             last=last,
             left_out=tuple(left_out),
-            numbers=np.array(numbers, dtype=np.float64).reshape(len(numbers), width) if width > 1 else None,
+            numbers=np.array(numbers, dtype=np.float64).reshape(len(numbers), width) if width else None,
         )
 
     def _coded(self, labels: Floats, classes: Sequence[str]) -> Floats:

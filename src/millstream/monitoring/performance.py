@@ -53,11 +53,12 @@ def performance_findings(
             f"{len(settled.label)} outcomes of {settled.days} complete days of {reference.release};"
             f" judging starts at {FEWEST_OUTCOMES} of {FEWEST_DAYS}"
         )
-        subjects = (("performance", reference.goal), ("harm", reference.goal), ("bias", "mean"))
+        subjects = [("performance", reference.goal), ("harm", reference.goal)]
+        subjects += [] if reference.k else [("bias", "mean")]  # a list has no mean
         return [_unknown(day, model, kind, subject, says, reference) for kind, subject in subjects]
     return [
         *_goal(day, model, monitors, reference, settled),
-        _bias(day, model, monitors, reference, settled),
+        *([] if reference.k else [_bias(day, model, monitors, reference, settled)]),
     ]
 
 
@@ -104,8 +105,10 @@ def _goal(day: date, model: str, monitors: Classic, reference: Reference, settle
     if value is None or loss is None or not math.isfinite(loss):
         says = f"{goal.name} cannot be held against its value when released ({len(settled.label)} outcomes)"
         return [_unknown(day, model, kind, goal.name, says, reference) for kind in ("performance", "harm")]
-    constant = np.full(settled.predicted.shape, reference.simple if reference.width > 1 else reference.baseline)
-    simple = goal.measure(settled.label, constant)
+    simple = None  # what the simple rule would have listed is not kept with an answer
+    if not reference.k:
+        constant = np.full(settled.predicted.shape, reference.simple if reference.width else reference.baseline)
+        simple = goal.measure(settled.label, constant)
     beaten = simple is not None and goal.loss(value) >= goal.loss(simple)
     worse = loss > monitors.goal_worse
     harm = worse and _is_harm(goal, monitors, reference, settled)

@@ -49,6 +49,8 @@ class Reference(msgspec.Struct, frozen=True):
         All numbers the simple rule answers, where it is more than one.
     labelled
         Whether there is a truth to wait for.
+    k
+        Items of a list, where its answers are lists.
     """
 
     release: str
@@ -62,11 +64,12 @@ class Reference(msgspec.Struct, frozen=True):
     levels: tuple[float, ...] = ()
     simple: tuple[float, ...] = ()
     labelled: bool = True
+    k: int = 0
 
     @property
     def width(self) -> int:
-        """Numbers an answer has."""
-        return len(self.classes) or len(self.levels) or 1
+        """Numbers an answer has; 0 for one alone."""
+        return len(self.classes) or len(self.levels) or self.k
 
 
 def null_habits(days: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, NullHabit]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from millstream.errors import NotFound, UserError
 from millstream.project import answers
+from millstream.project.lists import outcome_of_list, recomputed_lists, score_lists
 from millstream.types import from_micros, parse_instant
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from millstream.features.plan import FeaturePlan
     from millstream.project.root import Project
     from millstream.serving.records import Logged
+    from millstream.state.releases import ReleaseRow
 
 _SAMPLE = 10
 
@@ -44,6 +47,9 @@ def score(
         span = tuple(None if each is None else parse_instant(each) for each in (since, until))
     except ValueError as wrong:
         raise UserError(str(wrong)) from None
+    if plan.ranking is not None:
+        made, count = score_lists(project, Path(release.path), plan, span=(span[0], span[1]))
+        return _delivered(project, release, plan, made, out=out, begun=begun, rows=count, actor=actor)
     table = project.lake.read(plan.rows_table)
     if plan.ticks is not None and span == (None, None):
         rows = existing(plan, table, project.clock.now())
@@ -56,6 +62,21 @@ def score(
     joined = point_in_time(plan, rows, {name: project.lake.read(name) for name in plan.tables})
     answers_ = score_frame(Path(release.path), joined, [each.name for each in plan.columns])
     made = rows.select(*plan.row_key, "decided_at").with_columns(_columns(answers_))
+    return _delivered(project, release, plan, made, out=out, begun=begun, rows=made.height, actor=actor)
+
+
+def _delivered(
+    project: Project,
+    release: ReleaseRow,
+    plan: FeaturePlan,
+    made: pl.DataFrame,
+    *,
+    out: str | None,
+    begun: float,
+    rows: int,
+    actor: str,
+) -> dict[str, Any]:
+    """Write what was scored where it is wanted, and say what was done."""
     if out is not None:
         target = Path(out)
         if target.suffix not in (".parquet", ".csv"):
@@ -66,15 +87,14 @@ def score(
             raise UserError(
                 f"{target} could not be written: {wrong.strerror or wrong}", do="give --out a path that can be"
             ) from None
-    pins = {name: project.lake.head(name).version for name in (plan.rows_table, *plan.tables)}
-    project.ledger.record(
-        actor=actor, act="model.score", subject=release.name, detail={"rows": made.height, "pins": pins}
-    )
+    items = () if plan.ranking is None else (plan.ranking.candidates,)
+    pins = {name: project.lake.head(name).version for name in (plan.rows_table, *plan.tables, *items)}
+    project.ledger.record(actor=actor, act="model.score", subject=release.name, detail={"rows": rows, "pins": pins})
     sample = made.head(_SAMPLE).to_dicts()
     return {
-        "model": model,
+        "model": plan.model,
         "version": release.version,
-        "rows": made.height,
+        "rows": rows,
         "seconds": round(time.perf_counter() - begun, 2),
         "out": out,
         "sample": [
@@ -123,7 +143,7 @@ def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[s
         "answered_by": said.answered_by,
         "degraded": said.degraded,
         "row": said.row,
-        "features": dict(zip(names, values, strict=True)) if values else {},
+        "features": dict(zip(names, values, strict=False)),  # of a list those of its first item
         "tables": said.applied,
         "recomputed": _recomputed(project, plan, said, release=Path(release.path)),
         **_became(project, plan, logged),
@@ -140,14 +160,21 @@ def _recomputed(project: Project, plan: FeaturePlan, said: Any, *, release: Path
     served = said.values()
     if not served:
         return None
+    if plan.ranking is not None:
+        return _compared(recomputed_lists(project, plan, said, release=release), served)
     file = models.read_model(models.read_from(release))
     asked = from_request(plan, said.row, at=from_micros(said.at_us))
     tables = {name: project.lake.read(name, version=said.applied.get(name)) for name in plan.tables}
     joined = point_in_time(plan, asked, tables).select(file.features)
     again = models.Encoder(file.features, file.categories).encode(joined.row(0))
+    return _compared(list(zip(file.features, again, strict=True)), served)
+
+
+def _compared(again: Sequence[tuple[str, float]], served: Sequence[float]) -> dict[str, Any]:
+    """Say which features a point-in-time read gives otherwise than they were served."""
     different = [
         name
-        for name, old, new in zip(file.features, served, again, strict=True)
+        for (name, new), old in zip(again, served, strict=True)
         if not (abs(old - new) <= 1e-9 * max(1.0, abs(new)) or (old != old and new != new))
     ]
     if different:
@@ -177,6 +204,8 @@ def _outcome(project: Project, plan: FeaturePlan, said: Any) -> dict[str, Any] |
     if plan.label_dtype is None:
         return None
     now = project.clock.now()
+    if plan.ranking is not None:
+        return outcome_of_list(project, plan, said, now)
     if plan.ticks is not None:
         (_, label, known), *_ = outcomes_of(plan, [said.key], project.lake.read, now=now).rows()
         return None if label is None else {"label": label, "known_at": known.isoformat()}

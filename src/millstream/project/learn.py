@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from millstream.definitions.features import Window
+from millstream.definitions.tasks import Ranking
 from millstream.errors import IntegrityError, UserError
 from millstream.project.data import refuse_broken
 from millstream.project.git import described
@@ -180,6 +181,8 @@ def tables_of(project: Project, model: str, *, features: bool = True) -> list[st
             if isinstance((view := project.manifest.view(role.view)).of, str)
         ),
     ]
+    if isinstance(definition.task, Ranking):
+        wanted.append(definition.task.candidates)
     if isinstance(definition.label, Window) and definition.label.of is not None:
         wanted.append(definition.label.of)
     found: list[str] = []

@@ -86,6 +86,8 @@ def _span(effect: Mapping[str, Any]) -> str:
 def _changes(effect: Mapping[str, Any], *, name: str, model: str, live: str | None, status: str) -> str:
     rows = _rows(effect)
     whom = f"everybody who asks {model} about {rows}" if rows else f"everybody who asks {model}"
+    if effect.get("kind") == "lists":
+        rows, whom = "lists", f"everybody who asks {model} for {effect['k']} {rows}"
     if status != "waiting":
         return f"This was about {name}, for {whom}."
     if live is None:
@@ -95,6 +97,8 @@ def _changes(effect: Mapping[str, Any], *, name: str, model: str, live: str | No
     if change:
         per = _per_100(change["rows"], effect["rows"])
         how = "decided differently" if effect["kind"] == "flags" else "answered clearly differently"
+        if effect["kind"] == "lists":
+            return f"{said} About {per} of 100 lists would hit where {live} misses, or the other way round."
         said += f" About {per} of 100 {rows or 'answers'} would be {how}."
     return said
 
@@ -122,6 +126,8 @@ def _beside(effect: Mapping[str, Any], side: str, name: str) -> str:
         one, other = _figures(ours["miss"], theirs["miss"])
         return f" It is off by {one} on average, {name} by {other}."
     one, other = _pair(_precision(ours), _precision(theirs))
+    if effect["kind"] == "lists":
+        return f" Of 100 of its lists, {one} hold at least one of the {_hit(effect)}; of 100 of {name}, {other}."
     return f" Of 100 {_rows(effect)} it flags, {one} {_true(effect)}; of 100 that {name} flags, {other}."
 
 
@@ -138,6 +144,8 @@ def _hits(effect: Mapping[str, Any]) -> str:
     figures = _pair(*(_precision(each) for each in sides if each))
     names = ["Today", "With the simple rule"] if effect.get("champion") else ["With the simple rule"]
     beside = " ".join(f"{name}: {figure}." for name, figure in zip(names, figures[1:], strict=True))
+    if effect["kind"] == "lists":
+        return f"Of 100 of its lists, {figures[0]} hold at least one of the {_hit(effect)}. {beside}"
     return f"Of 100 {_rows(effect)} it flags, {figures[0]} {_true(effect)}. {beside}"
 
 
@@ -155,11 +163,13 @@ def _sure(verdict: Mapping[str, Any], compared: Mapping[str, Any], effect: Mappi
             "How sure is that?", "Not at all: it was released without a backtest, so nobody measured it.", "bad"
         )
     first = compared["baseline"] if "baseline" in compared else next(iter(compared.values()))
-    rows, drawn = _rows(effect) or "rows", "days"
+    lists = effect.get("kind") == "lists"
+    rows, blocks = ("lists", "people") if lists else (_rows(effect) or "rows", "days")
+    drawn = blocks
     if first["days"]:
         says = (
-            f"Its recipe was judged on {first['rows']:,} {rows} of {first['days']} days, fitted each time only on what"
-            " was known before them."
+            f"Its recipe was judged on {first['rows']:,} {rows} {'for' if lists else 'of'} {first['days']} {blocks},"
+            " fitted each time only on what was known before them."
         )
     else:
         drawn = "rows"
@@ -167,6 +177,8 @@ def _sure(verdict: Mapping[str, Any], compared: Mapping[str, Any], effect: Mappi
             f"Its recipe was judged on {first['rows']:,} {rows}, fitted each time on others. They have no time, so this"
             " tells how it does on others like them, not on later ones."
         )
+    if lists:
+        says += " Each list was made of everything that could have been listed then; only what was chosen counts."
     beside = compared.get("today", first)
     if 0 < beside["rows"] < first["rows"]:
         says += (
@@ -181,7 +193,7 @@ def _sure(verdict: Mapping[str, Any], compared: Mapping[str, Any], effect: Mappi
         says += f" Were those {drawn} drawn anew 100 times, it would be {' and '.join(draws)} of them."
     few = 0 < first["days"] < _FEW_DAYS
     if few:
-        says += " That is few days: take it as rough."
+        says += f" That is few {blocks}: take it as rough."
     return _said("How sure is that?", says, "warn" if few else "")
 
 
@@ -195,6 +207,11 @@ def _lately(effect: Mapping[str, Any], today: str) -> str:
         nearer = _per_100(change["closer"], effect["rows"])
         said = f"{span}: {change['rows']:,} of {of} answers would have been clearly different (by more than {today}'s"
         return f"{said} usual miss), and it was nearer to the truth than {today} in {nearer} of 100."
+    if effect["kind"] == "lists":
+        return (
+            f"{span}: of {of} lists judged it would have hit with {change['added']:,} where {today} missed, and missed"
+            f" with {change['dropped']:,} where {today} hit. A hit is a list with at least one of the {_hit(effect)}."
+        )
     own = effect.get("champion_threshold")
     if effect["threshold"] is not None and own not in (None, effect["threshold"]):
         flagged += f" (by {today} of {own:.4g} or more)"
@@ -214,6 +231,9 @@ def _alone(effect: Mapping[str, Any], span: str, flagged: str) -> str:
     if effect["kind"] == "numbers":
         (miss,) = _figures(side["miss"])
         return f"{it} would have answered for {of}, off by {miss} on average."
+    if effect["kind"] == "lists":
+        made = f"{it} would have made {effect['rows']:,} lists"
+        return f"{made}, and {_count(side['right'])} of those would have held at least one of the {_hit(effect)}."
     return (
         f"{it} would have flagged {_count(side['flagged'])} of {of}, and {_count(side['right'])} of those"
         f" {_true(effect, past=True)}. Flagged here is {flagged}."
@@ -266,6 +286,11 @@ def _rows(effect: Mapping[str, Any]) -> str:
 def _true(effect: Mapping[str, Any], *, past: bool = False) -> str:
     outcome = f" ({effect['outcome']})" if effect.get("outcome") and not past else ""
     return f"{'turned' if past else 'turn'} out so{outcome}"
+
+
+def _hit(effect: Mapping[str, Any]) -> str:
+    outcome = f" ({effect['outcome']})" if effect.get("outcome") else ""
+    return f"{_rows(effect)} then chosen{outcome}"
 
 
 def _precision(side: Mapping[str, Any]) -> float | None:

@@ -53,6 +53,7 @@ def reference_of(project: Project, release: Any) -> tuple[FeaturePlan, Reference
         levels=record.levels,
         labelled=record.task not in WITHOUT_LABEL,
         simple=tuple(simple.get("values", ())),
+        k=record.k,
     )
     return plan, reference
 

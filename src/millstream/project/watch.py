@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from millstream.definitions.rows import at_most
+from millstream.definitions.tasks import Ranking
 from millstream.project.answers import AnswerTail
+from millstream.project.lists import Listed, settled_lists
 from millstream.state import alarms, contracts, observations
 from millstream.types import parse_duration
 
@@ -50,6 +52,8 @@ class _Model:
     """Clusters of answers by day."""
     asked: dict[date, list[dict[str, Any]]] = field(default_factory=dict)
     """Keys of answers by day, of models whose rows are entities: no table has those rows."""
+    listed: dict[date, list[Listed]] = field(default_factory=dict)
+    """Lists by day, of models that answer with them."""
 
 
 class Watch:
@@ -138,9 +142,13 @@ class Watch:
                 self._kept(told.model).book.report(told.about, told.label, at_us=told.at_us)
         for model, (frame, said) in _answers(logged, self._zone).items():
             kept = self._kept(model)
+            entities, lists = self._of_entities(model), self._of_lists(model)
+            if lists:  # one key may be answered twice, by lists that differ
+                frame = frame.with_columns(key="id")
             kept.predictions += kept.book.add_predictions(frame)
-            entities = self._of_entities(model)
-            for day, each in zip(frame["day"].to_list(), said, strict=True):
+            for id_, day, each in zip(frame["id"].to_list(), frame["day"].to_list(), said, strict=True):
+                if lists and each.key and "items" in each.said:
+                    kept.listed.setdefault(day, []).append(Listed(id_, each.at_us, each.key, each.said["items"]))
                 if each.features:  # answers of the simple rule have none
                     kept.served.setdefault(day, []).append(each.features)
                     if "distances" in each.said:
@@ -151,6 +159,10 @@ class Watch:
     def _of_entities(self, model: str) -> bool:
         defined = self.project.manifest.models.get(model)
         return defined is not None and defined.rows.step is not None
+
+    def _of_lists(self, model: str) -> bool:
+        defined = self.project.manifest.models.get(model)
+        return defined is not None and isinstance(defined.task, Ranking)
 
     def _judge_one(self, kept: _Model, model: str, day: date) -> Judgement:
         from millstream.monitoring import Watched, apply, judge_day
@@ -175,6 +187,7 @@ class Watch:
         if day.toordinal() % _FORGET_EVERY == 0:
             last = day - _REMEMBERED - _looks_ahead(kept.plan)
             kept.book.forget(last)
+            kept.listed = {each: lists for each, lists in kept.listed.items() if each >= last}
             kept.asked = {each: keys for each, keys in kept.asked.items() if each >= last}
         return judgement
 
@@ -197,6 +210,11 @@ class Watch:
 
         start, end = self._span(day)
         begin = (since or start) - _LABELS_BACK - _looks_ahead(plan)
+        if plan.ranking is not None:
+            lists = [one for each, made in kept.listed.items() if self._span(each)[1] > begin for one in made]
+            if lists:
+                kept.outcomes += kept.book.settle(settled_lists(self.project, plan, lists, now), now)
+            return
         if plan.ticks is not None:
             keys = [key for each, asked in kept.asked.items() if self._span(each)[1] > begin for key in asked]
             if keys:
@@ -222,10 +240,11 @@ class Watch:
         from millstream.training.artifact import CLUSTER
 
         width = 8 * len(plan.columns)  # a release before may have had other features
-        served = [each for each in kept.served.pop(day, []) if len(each) == width]
+        lists = plan.ranking is not None  # each answer has a row an item
+        served = [each for each in kept.served.pop(day, []) if len(each) == width or (lists and not len(each) % width)]
         if not served:
             return
-        numbers = np.frombuffer(b"".join(served), dtype="<f8").reshape(len(served), len(plan.columns))
+        numbers = np.frombuffer(b"".join(served), dtype="<f8").reshape(-1, len(plan.columns))
         columns = {each.name: numbers[:, place] for place, each in enumerate(plan.columns)}
         groups = kept.grouped.pop(day, [])
         kept.drift.add(day, {**columns, CLUSTER: np.array(groups, dtype=object)} if groups else columns)
@@ -310,6 +329,8 @@ def _totals(model: str, day: date, kept: _Model) -> list[observations.Observatio
 
 def _looks_ahead(plan: FeaturePlan) -> timedelta:
     """Say how long after its decision a label may still be open, at most."""
+    if plan.ranking is not None:
+        return timedelta(microseconds=plan.ranking.within_us)
     if plan.ahead is None:
         return timedelta()
     target = timedelta()

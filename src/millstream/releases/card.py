@@ -64,6 +64,12 @@ def _what(said: Mapping[str, Any], training: Mapping[str, Any]) -> str:
         "clusters": f"which of {len(classes)} groups it belongs to ({', '.join(map(str, classes[:6]))}"
         f"{', …' if len(classes) > 6 else ''}), with its distance to each",
     }
+    if training.get("task") == "topk":
+        return (
+            f"Asked for somebody, `{said['model']}` answers with {training.get('k')} items, best first, each with the"
+            f" probability that it is a good choice. `{training.get('estimator')}` scores pairs of somebody and an item"
+            f" on {len(training.get('features') or ())} features. Over `/invocations` and MLflow it gives those scores."
+        )
     gives = answers.get(str(training.get("task")), "one value")
     features = training.get("features") or ()
     how = f" `{training['estimator']}` on {len(features)} features." if training.get("estimator") else ""

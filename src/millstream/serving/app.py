@@ -70,7 +70,7 @@ class OnePrediction(msgspec.Struct, frozen=True, omit_defaults=True):
     """One answer of a predict request; what only some tasks say is left out by the others."""
 
     id: str
-    value: float | str
+    value: float | str | list[Any]
     version: int
     answered_by: str
     degraded: bool
@@ -80,6 +80,8 @@ class OnePrediction(msgspec.Struct, frozen=True, omit_defaults=True):
     flagged: bool | None = None
     distance: float | None = None
     distances: dict[str, float] | None = None
+    scores: list[float] | None = None
+    known: bool | None = None
 
 
 _predict_body = msgspec.json.Decoder(PredictBody)
@@ -263,6 +265,12 @@ class App:
 
     async def _outcomes(self, model: str, chain: Chain, body: bytes) -> Reply:
         asked = decode(body, _outcomes_body)
+        ranking = chain.champion.plan.ranking
+        if ranking is not None:
+            raise BadData(
+                f"{model} answers with lists, and what became of one is what was chosen after it",
+                expected=f"rows of table {chain.champion.plan.rows_table!r}, where choices are",
+            )
         _refuse_long({"label": each.label} for each in asked.outcomes)
         at_us, wall_us = self._now_us(), time.time_ns() // 1000
         made = taken_all(asked.outcomes, chain.champion, at_us=at_us, wall_us=wall_us)
@@ -353,7 +361,12 @@ class App:
 def _names(scorer: Scorer) -> dict[str, Any]:
     """Name the classes, the levels or the threshold of answers that have them."""
     shape = scorer.shape
-    said = {"classes": shape.classes or None, "levels": shape.levels or None, "threshold": scorer.threshold}
+    said = {
+        "classes": shape.classes or None,
+        "levels": shape.levels or None,
+        "threshold": scorer.threshold,
+        "k": shape.k or None,
+    }
     return {name: each for name, each in said.items() if each is not None}
 
 

@@ -89,8 +89,8 @@ def replay(release: Path, rows: Sequence[Mapping[str, Any]]) -> list[tuple[float
         raise BadData(f"sample.json has features of {len(recorded)} requests", expected=f"{len(rows)}, one a row")
     scorer = Scorer.open(release)
     try:
-        wanted = scorer.plan.request_columns
-        checked = scorer.check_many([{name: row[name] for name in wanted if name in row} for row in rows])
+        wanted = scorer.plan.request_columns if scorer.plan.ranking is None else scorer.plan.pair_columns
+        checked = scorer.check_pairs([{name: row[name] for name in wanted if name in row} for row in rows])
         seen = [[math.nan if each is None else each for each in features] for features in recorded]
         return [whole(scored.value, scored.said) for scored in scorer.score_recorded(checked, seen)]
     finally:

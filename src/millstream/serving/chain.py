@@ -167,24 +167,42 @@ class Chain:
     ) -> list[Answer]:
         previous = self.previous
         if previous is None or "previous" not in self.traffic.fallback:
-            return self._baseline(len(raws), reason)
+            return self._simple(raws, at_us, reason)
         scored, _ = await _run(previous, lambda: _score(previous, previous.check_many(raws), at_us, until), until)
-        return (
-            self._baseline(len(raws), reason) if scored is None else self._finite(previous, "previous", scored, reason)
-        )
+        if scored is None:
+            return self._simple(raws, at_us, reason)
+        return self._finite(previous, "previous", scored, reason, asked=(raws, at_us))
 
-    def _finite(self, scorer: Scorer, answered_by: str, scored: Sequence[Scored], reason: str) -> list[Answer]:
+    def _finite(
+        self, scorer: Scorer, answered_by: str, scored: Sequence[Scored], reason: str, *, asked: Asked | None = None
+    ) -> list[Answer]:
         return [
             Answer(each.value, scorer, answered_by, reason, each.features, each.applied, each.said)
             if math.isfinite(each.value)
-            else self._baseline(1, reason or f"the {answered_by} said {each.value}")[0]
-            for each in scored
+            else self._instead(asked, place, reason or f"the {answered_by} said {each.value}")
+            for place, each in enumerate(scored)
         ]
+
+    def _instead(self, asked: Asked | None, place: int, reason: str) -> Answer:
+        if asked is None:
+            return self._baseline(1, reason)[0]
+        return self._simple([asked[0][place]], [asked[1][place]], reason)[0]
+
+    def _simple(self, raws: Sequence[Mapping[str, Any]], at_us: Sequence[int], reason: str) -> list[Answer]:
+        """Answer rows with the simple rule: the release's constant, or the most chosen items for each."""
+        champion = self.champion
+        if champion.lister is None:
+            return self._baseline(len(raws), reason)
+        shaped = [champion.most_chosen(row, at) for row, at in zip(raws, at_us, strict=True)]
+        return [Answer(value, champion, "baseline", reason, _NO_FEATURES, {}, said) for value, said in shaped]
 
     def _baseline(self, rows: int, reason: str) -> list[Answer]:
         value, said = self.champion.baseline
         return [Answer(value, self.champion, "baseline", reason, _NO_FEATURES, {}, said)] * rows
 
+
+Asked: TypeAlias = tuple[Sequence[Mapping[str, Any]], Sequence[int]]
+"""Rows as JSON gave them, and their instants."""
 
 _Scoring: TypeAlias = "list[Scored] | Coroutine[Any, Any, list[Scored]]"
 """What a model of this process says, or what a worker will say."""

@@ -152,6 +152,7 @@ class AnswersFile(msgspec.Struct, frozen=True):
     classes: tuple[str, ...] = ()
     levels: tuple[float, ...] = ()
     decides: str = ""
+    k: int = 0
 
 
 class ThresholdFile(msgspec.Struct, frozen=True):
@@ -161,11 +162,17 @@ class ThresholdFile(msgspec.Struct, frozen=True):
 
 
 class BaselineFile(msgspec.Struct, frozen=True):
-    """The simple answer that stands in last; ``baseline.json``. ``values`` are all its numbers where it has several."""
+    """The simple answer that stands in last; ``baseline.json``. ``values`` are all its numbers where it has several.
+
+    Of a model that lists items, ``value`` is the share of pairs that were good choices, ``items`` the items most often
+    chosen and ``shares`` how much of all good choices each was.
+    """
 
     kind: str
     value: float
     values: tuple[float, ...] = ()
+    items: tuple[int | str | bool, ...] = ()
+    shares: tuple[float, ...] = ()
 
 
 class _Constant:
@@ -307,7 +314,7 @@ class _Linear:
         total = self._said.intercept
         for weight, value, stand_in in zip(self._said.coefficients, features, self._fill, strict=True):
             total += weight * (stand_in if value != value else value)
-        return _logistic(total) if self._said.task == "binary" else total
+        return _logistic(total) if self._said.task in ("binary", "topk") else total
 
     def predict_many(self, features: array[float], rows: int) -> list[float]:
         width = self.width
@@ -338,7 +345,12 @@ def read_shape(read: Read) -> Shape:
         When classes or levels are missing where the task has them.
     """
     said: AnswersFile = decode(read, "model.json", AnswersFile)
-    shape = Shape(said.task, said.classes, said.levels)
+    shape = Shape(said.task, said.classes, said.levels, said.k)
+    if (said.task == "topk") != bool(said.k):
+        raise IntegrityError(
+            f"model.json of a {said.task} task lists {said.k} items", expected="a list for topk and for nothing else",
+            do="build the release again",
+        )  # fmt: skip
     if (said.task in ("multiclass", "clusters")) != bool(said.classes) or (said.task == "quantiles") != bool(
         said.levels
     ):
@@ -367,6 +379,14 @@ def read_baseline(read: Read, shape: Shape | None = None) -> Numbers:
             expected="a finite number" if not wide else f"{shape.width} finite numbers" if shape else "",
         )
     return numbers if wide else said.value
+
+
+def read_popular(read: Read) -> dict[Any, float]:
+    """Read the items most often chosen, with their shares, from ``baseline.json``."""
+    said: BaselineFile = decode(read, "baseline.json", BaselineFile)
+    if len(said.items) != len(said.shares):
+        raise IntegrityError("baseline.json has not as many shares as items", do="build the release again")
+    return dict(zip(said.items, said.shares, strict=True))
 
 
 def load(said: ModelFile, read: Read, *, name: str = "the model", python: str = "") -> Predictor:

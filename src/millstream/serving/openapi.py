@@ -44,8 +44,9 @@ _PREDICTION = {
     "properties": {
         "id": {"type": "string"},
         "value": {
-            "type": ["number", "string"],
-            "description": "Of classes the most probable one, of clusters its own, else a number.",
+            "type": ["number", "string", "array"],
+            "description": "Of classes the most probable one, of clusters its own, of a list its items, best first,"
+            " else a number.",
         },
         "version": {"type": "integer"},
         "answered_by": {"enum": ["champion", "previous", "baseline"]},
@@ -55,6 +56,8 @@ _PREDICTION = {
         "flagged": {"type": "boolean", "description": "Of anomalies only: whether the score is above the threshold."},
         "distance": {"type": "number", "description": "Of clusters only: how far the row is from its own."},
         "distances": _NUMBERS | {"description": "Of clusters only: the distance to each, in standard deviations."},
+        "scores": {"type": "array", "items": {"type": "number"}, "description": "Of lists only: one an item."},
+        "known": {"type": "boolean", "description": "Of lists only: whether anything is known of who asks."},
         "quantiles": _NUMBERS | {"description": "Of quantiles only: level to number."},
     },
 }

@@ -12,17 +12,18 @@ from typing import Any, NamedTuple
 import msgspec
 
 from millstream.definitions.rows import at_most
-from millstream.errors import BadData, IntegrityError, Unavailable, near
+from millstream.errors import BadData, IntegrityError, MillstreamError, Unavailable, near
 from millstream.expressions.closure import to_closure
 from millstream.expressions.values import value as through_the_door
 from millstream.features.online.lookup import Lookup
 from millstream.features.online.store import OnlineStore
 from millstream.features.plan import TARGET, FeaturePlan
 from millstream.serving import models
+from millstream.serving.lister import Lister, Pool
 from millstream.serving.models import Numbers
-from millstream.serving.shape import NOTHING, Said, shaped
+from millstream.serving.shape import NOTHING, Said, Shaped, listed, shaped
 from millstream.training.remote import Remote
-from millstream.types import MICROSECOND, Pins, from_micros
+from millstream.types import MICROSECOND, DType, Pins, from_micros
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -88,11 +89,23 @@ class Scorer:
         self.threshold = models.read_threshold(read)
         self.baseline = shaped(models.read_baseline(read, self.shape), self.shape, self.threshold)
         self.features = file.features
-        self._lookup = Lookup(self.plan, store) if store is not None else None
+        self.lister = self._lists(read, file, store)
+        self._lookup = Lookup(self.plan, store) if store is not None and self.plan.ranking is None else None
         self._order = _order(self.plan, self.features)
         self._door = _door(self.plan)
         self._encode = models.Encoder(file.features, file.categories).encode
         self._predictor = models.load(file, read, name=f"{model}@{version}", python=python)
+
+    def _lists(self, read: models.Read, file: models.ModelFile, store: OnlineStore | None) -> Lister | None:
+        if self.plan.ranking is None or store is None:
+            return None
+        codes = {
+            name: {text: float(code) for code, text in enumerate(texts)} for name, texts in file.categories.items()
+        }
+        popular = models.read_popular(read)
+        lister = Lister(self.plan, store, features=file.features, codes=codes, popular=popular)
+        lister.warm()
+        return lister
 
     @classmethod
     def open(cls, folder: Path, store: OnlineStore | None = None) -> Scorer:
@@ -109,17 +122,28 @@ class Scorer:
         BadData
             Naming what is missing, unknown (with near matches) or of the wrong type.
         """
-        door = self._door
+        return self._check(raw, self._door)
+
+    def _check(self, raw: Mapping[str, Any], door: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
         if len(raw) != len(door) or raw.keys() != door.keys():
             _refuse_columns(raw, door)
         return {name: None if raw[name] is None else take(raw[name]) for name, take in door.items()}
 
     def check_many(self, raws: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Take rows through the door; an error says which row."""
+        return self._through(raws, self._door)
+
+    def check_pairs(self, raws: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Take rows of what features are made of through the door: of a list, pairs of who asks and an item."""
+        return self._through(raws, self._door if self.plan.ranking is None else _pair_door(self.plan))
+
+    def _through(
+        self, raws: Sequence[Mapping[str, Any]], door: Mapping[str, Callable[[Any], Any]]
+    ) -> list[dict[str, Any]]:
         checked: list[dict[str, Any]] = []
         for raw in raws:
             try:
-                checked.append(self.check(raw))
+                checked.append(self._check(raw, door))
             except BadData as wrong:
                 if len(raws) > 1:
                     wrong.happened = f"row {len(checked)}: {wrong.happened}"
@@ -129,7 +153,7 @@ class Scorer:
     def key(self, raw: Mapping[str, Any], at_us: int) -> dict[str, Any]:
         """Return what tells the prediction for a row from every other: of an entity, also when it was made."""
         named = {name: raw[name] for name in self.plan.row_key}
-        if self.plan.ticks is None:
+        if self.plan.of_rows:
             return named
         if TARGET in named:  # one instant may be written in many ways
             named[TARGET] = from_micros(self._door[TARGET](named[TARGET])).isoformat()
@@ -164,6 +188,8 @@ class Scorer:
 
     async def score_soon(self, rows: Sequence[Mapping[str, Any]], at_us: Sequence[int], until: float) -> list[Scored]:
         """Score checked rows by the model's worker, by an instant of ``time.monotonic``; the same answers."""
+        if self.lister is not None:
+            return [await self._list_soon(self.lister, row, at, until) for row, at in zip(rows, at_us, strict=True)]
         lookup = self._online()
         features = [self._features(values) for values in lookup.lookup_many(rows, at_us)]
         return await self._soon(features, _flat(lookup.applied()), until)
@@ -180,6 +206,10 @@ class Scorer:
         Unavailable
             When the online store has no features for this model.
         """
+        if self.lister is not None:
+            pool = self.lister.pool(row, at_us)
+            scores = self._predictor.predict_many(pool.features, pool.rows) if pool.known else ()
+            return self._listed(self.lister, pool, scores)
         lookup = self._online()
         features = self._features(lookup.lookup_one(row, at_us))
         value, said = shaped(self._predictor.predict_one(features), self.shape, self.threshold)
@@ -187,6 +217,8 @@ class Scorer:
 
     def score_many(self, rows: Sequence[Mapping[str, Any]], at_us: Sequence[int]) -> list[Scored]:
         """Score checked rows, each as of its instant; the same answers as one by one."""
+        if self.lister is not None:
+            return [self.score_one(row, at) for row, at in zip(rows, at_us, strict=True)]
         lookup = self._online()
         features = [self._features(values) for values in lookup.lookup_many(rows, at_us)]
         return self._scored(features, _flat(lookup.applied()))
@@ -194,6 +226,44 @@ class Scorer:
     def score_features(self, rows: Sequence[Sequence[Any]]) -> list[Scored]:
         """Score rows of feature values, in the order of ``features``; no lookup."""
         return self._scored([self._encode(row) for row in rows], {})
+
+    def score_encoded(self, features: array[float], rows: int) -> Sequence[Numbers]:
+        """Score rows of encoded features that lie one after another: one number a row, or several."""
+        return self._predictor.predict_many(features, rows)
+
+    def most_chosen(self, row: Mapping[str, Any], at_us: int) -> Shaped:
+        """Return the most often chosen items for a row, which stand in for a list; whoever asks, where nobody can tell.
+
+        Of a row that does not go through the door, or without the online store, what was chosen before is not known.
+        """
+        assert self.lister is not None
+        try:
+            pool = self.lister.pool(self.check(row), at_us)
+        except MillstreamError:
+            return listed(*self.lister.most_chosen(None), known=False)
+        return listed(*self.lister.most_chosen(pool), known=pool.known)
+
+    async def _list_soon(self, lister: Lister, row: Mapping[str, Any], at_us: int, until: float) -> Scored:
+        pool, worker = lister.pool(row, at_us), self.worker
+        if not pool.known or worker is None:
+            return self._listed(lister, pool, ())
+        return self._listed(lister, pool, await worker.predict_soon(pool.features, pool.rows, until))
+
+    def _listed(self, lister: Lister, pool: Pool, scores: Sequence[Numbers]) -> Scored:
+        """Make the list of a pool: the best by score, or the most chosen items for somebody nothing is known of."""
+        applied = lister.applied()
+        if not pool.known:
+            value, said = listed(*lister.most_chosen(pool), known=False)
+            return Scored(value, array("d"), applied, said)
+        single = [each for each in scores if isinstance(each, float) and math.isfinite(each)]
+        if len(single) != len(scores):
+            return Scored(math.nan, array("d"), applied)
+        best, width = lister.best(single, pool), len(self.features)
+        features = array("d")
+        for place in best:
+            features += pool.features[place * width : (place + 1) * width]
+        value, said = listed([lister.items[each] for each in best], [single[each] for each in best], known=True)
+        return Scored(value, features, applied, said)
 
     def score_recorded(self, rows: Sequence[Mapping[str, Any]], recorded: Sequence[Sequence[float]]) -> list[Scored]:
         """Score checked rows with recorded float64 features in place of a lookup; request features are computed."""
@@ -281,12 +351,21 @@ def _flat(applied: Mapping[str, Pins]) -> Pins:
 
 def _door(plan: FeaturePlan) -> dict[str, Callable[[Any], Any]]:
     """Say for each column a caller sends how its JSON value is taken, by the type its use demands."""
-    types = plan.request_types
+    return _doors(plan.request_columns, plan.request_types)
+
+
+def _pair_door(plan: FeaturePlan) -> dict[str, Callable[[Any], Any]]:
+    assert plan.ranking is not None
+    types = plan.request_types | plan.ranking.given | {plan.ranking.item: plan.ranking.item_type}
+    return _doors(plan.pair_columns, types)
+
+
+def _doors(columns: Sequence[str], types: Mapping[str, DType]) -> dict[str, Callable[[Any], Any]]:
     return {
         name: partial(through_the_door, dtype=types[name], where=f"column {name!r} of the request")
         if name in types
         else partial(_plain, name)
-        for name in plan.request_columns
+        for name in columns
     }
 
 

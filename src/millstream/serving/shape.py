@@ -11,7 +11,7 @@ from millstream.serving.models import Numbers
 
 Said: TypeAlias = Mapping[str, Any]
 """What an answer says beside its number: ``class`` and ``probabilities``, ``quantiles``, ``decision``, ``flagged``;
-of clusters ``class``, ``distance`` and ``distances``."""
+of clusters ``class``, ``distance`` and ``distances``; of lists ``items``, ``scores`` and ``known``."""
 
 NOTHING: Said = {}
 
@@ -61,11 +61,21 @@ def whole(value: float, said: Said) -> tuple[float, ...]:
     return (value, *(number for each in beside for number in each.values()))
 
 
+def listed(items: Sequence[Any], scores: Sequence[float], *, known: bool) -> Shaped:
+    """Shape a list: its number is the score of the first item, NaN for an empty list.
+
+    >>> listed([3, 8], [0.5, 0.25], known=True).value
+    0.5
+    """
+    said = {"items": list(items), "scores": list(scores), "known": known}
+    return Shaped(scores[0] if scores else math.nan, said)
+
+
 def told(value: float, said: Said) -> dict[str, Any]:
-    """Return an answer as callers read it: of classes and clusters ``value`` is its name.
+    """Return an answer as callers read it: of classes and clusters ``value`` is its name, of a list its items.
 
     >>> told(0.8, {"class": "white", "probabilities": {"red": 0.2, "white": 0.8}})["value"]
     'white'
     """
-    beside = {name: each for name, each in said.items() if name != "class"}
-    return {"value": said.get("class", value), **beside}
+    beside = {name: each for name, each in said.items() if name not in ("class", "items")}
+    return {"value": said.get("class", said.get("items", value)), **beside}

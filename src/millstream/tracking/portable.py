@@ -77,7 +77,7 @@ class PortableModel:
         total = np.full(len(filled), said["intercept"])
         for column, weight in enumerate(said["coefficients"]):
             total += weight * filled[:, column]
-        if said["task"] != "binary":
+        if said["task"] not in ("binary", "topk"):
             return total
         power = np.exp(-np.minimum(np.abs(total), 700.0))
         return np.where(total >= 0, 1.0 / (1.0 + power), power / (1.0 + power))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -21,7 +21,9 @@ from millstream.training.effects import Effect
 from millstream.training.gate import Verdict
 from millstream.training.matrix import Array
 from millstream.training.sets import TrainingSet
-from millstream.training.splits import Rows
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SAMPLE_ROWS = 200
 PREDICTION = "prediction"
@@ -71,15 +73,18 @@ def reference(
     return Profile(seen.rows, {**seen.columns, **said.columns, **parted})
 
 
-def sample(training: TrainingSet, rows: Rows, features: Array, predicted: Array, *, shape: Shape) -> dict[str, Any]:
+def sample(
+    training: TrainingSet, asked: pl.DataFrame, features: Array, predicted: Array, *, shape: Shape
+) -> dict[str, Any]:
     """Return up to 200 requests, evenly spread, with the features and the answer each must give again.
 
     ``values`` are what is logged; ``numbers``, where answers have several, all of them in the order of the classes,
-    levels or groups.
+    levels or groups. Of a model that lists items requests are pairs of somebody and an item, whose answer is one score.
     """
     values, several = logged(predicted, shape), predicted.ndim == 2
-    picked = np.unique(np.linspace(0, len(rows) - 1, min(SAMPLE_ROWS, len(rows))).astype(np.intp))
-    shown = training.frame[rows[picked]].select(*training.plan.request_columns, "decided_at")
+    picked = np.unique(np.linspace(0, len(asked) - 1, min(SAMPLE_ROWS, len(asked))).astype(np.intp))
+    plan = training.plan
+    shown = asked[picked].select(*(plan.request_columns if plan.ranking is None else plan.pair_columns), "decided_at")
     return {
         "rows": shown.to_dicts(),
         "features": [[None if math.isnan(each) else each for each in row] for row in features[picked].tolist()],

@@ -13,9 +13,10 @@ from millstream.definitions.model import Model
 from millstream.definitions.tasks import Shape
 from millstream.metrics.binary import ranks
 from millstream.metrics.registry import Metric
-from millstream.training.champion import Champion, champion_predicts
+from millstream.training.champion import Champion, champion_predicts, refuse_other_answers
 from millstream.training.estimators import default_threads
 from millstream.training.folds import Fold, chosen_metrics, measure, origins, run_fold
+from millstream.training.listed import champions_lists, says
 from millstream.training.matrix import Array
 from millstream.training.record import Scores
 from millstream.training.segments import Part, parts
@@ -62,13 +63,15 @@ class BacktestReport(msgspec.Struct, frozen=True):
     pins
         Table versions that were read.
     blocks
-        ``days``, or ``rows`` where rows have no time of their own and each is drawn alone.
+        ``days``, ``rows`` where rows have no time of their own and each is drawn alone, or ``people`` of lists.
     classes, levels
         Of the answers, where they are of classes or quantiles.
     rare
         Classes of so few rows that nothing can be said of them, with how many.
     share
         Share of the rows that a model without labels is to flag, or that its smallest group is to have.
+    lists, k
+        How lists were judged, in words, and how many items they have; empty and 0 for other tasks.
     """
 
     model: str
@@ -86,6 +89,8 @@ class BacktestReport(msgspec.Struct, frozen=True):
     levels: tuple[float, ...] = ()
     rare: dict[str, int] = {}
     share: float = 0.0
+    lists: str = ""
+    k: int = 0
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,7 @@ def backtest(
     for split in origins(model, training):
         fold = run_fold(model, training, split, shape=shape, threads=used)
         folds.append(fold)
-        champions.append(champion_predicts(champion, training, split.test, shape=shape))
+        champions.append(_champions(champion, training, fold, shape=shape))
         usable = compared(champions[-1])
         report = FoldReport(
             cut=from_micros(split.cut).isoformat(),
@@ -181,8 +186,18 @@ def backtest(
             value = report.candidate.metrics[model.goal]
             shown = "not to be had" if value is None else f"{value:.4f}"
             where = f"{len(folds)} by key" if training.static else f"at {from_micros(split.cut):%Y-%m-%d}"
-            tell(f"fold {where}: {model.goal} {shown} on {split.counts.tested:,} rows")
+            judged = f"{split.counts.tested:,} rows" if fold.lists is None else f"{fold.label.size:,} lists"
+            tell(f"fold {where}: {model.goal} {shown} on {judged}")
     return _pool(model, training, folds, reports=reports, champions=champions, champion=champion, shape=shape)
+
+
+def _champions(champion: Champion | None, training: TrainingSet, fold: Fold, *, shape: Shape) -> Array:
+    if fold.lists is None:
+        return champion_predicts(champion, training, fold.split.test, shape=shape)
+    if champion is None or training.static:
+        return np.full(fold.predicted.shape, np.nan)
+    refuse_other_answers(champion, shape)
+    return champions_lists(champion, training, fold.lists)
 
 
 def _pool(
@@ -221,16 +236,18 @@ def _pool(
         days=int(np.unique(days).size),
         champion=champion.name if champion else "",
         pins=dict(training.pins),
-        blocks="rows" if training.static else "days",
+        blocks="people" if shape.task == "topk" else "rows" if training.static else "days",
         classes=shape.classes,
         levels=shape.levels,
         rare=rare(training, shape, fewer_than=FEW_OF_A_CLASS),
         share=share_of(model) if not shape.labelled else 0.0,
+        lists=says(model, [each.lists for each in folds if each.lists is not None]) if shape.task == "topk" else "",
+        k=shape.k,
     )
     tested = np.concatenate([each.split.test for each in folds])
     return Backtest(
         report, tuple(folds), label, candidate, simple, days, theirs if champion else None, origin,
-        segments=tuple(parts(training, model, tested)), witness=champion,
+        segments=() if shape.task == "topk" else tuple(parts(training, model, tested)), witness=champion,
     )  # fmt: skip
 
 

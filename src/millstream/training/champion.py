@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,11 @@ from millstream.training.sets import TrainingSet
 from millstream.training.splits import Rows
 from millstream.training.thresholds import read_threshold
 from millstream.types import parse_instant, to_micros
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from millstream.features.plan import FeaturePlan
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Champion:
         Of clusters: numbers ever given to them.
     threshold
         From which number on its answer is a yes; None where it has none.
+    score
+        Takes rows with the features of a plan and gives one number a row.
     """
 
     name: str
@@ -49,6 +57,7 @@ class Champion:
     features: tuple[str, ...] = ()
     given: int = 0
     threshold: float | None = None
+    score: Callable[[pl.DataFrame, FeaturePlan], Array] | None = None
 
 
 def read_champion(folder: Path, *, name: str) -> Champion:
@@ -64,7 +73,10 @@ def read_champion(folder: Path, *, name: str) -> Champion:
     since = parse_instant(record.learnt_to)
 
     def predict(training: TrainingSet, rows: Rows) -> Array:
-        columns = {each.name: each for each in training.plan.columns}
+        return score(training.frame[rows], training.plan)
+
+    def score(frame: pl.DataFrame, plan: FeaturePlan) -> Array:
+        columns = {each.name: each for each in plan.columns}
         missing = [each for each in predictor.features if each not in columns]
         if missing:
             raise Conflict(
@@ -73,7 +85,7 @@ def read_champion(folder: Path, *, name: str) -> Champion:
                 do="keep the feature for one release, or train without comparing",
             )
         used = [columns[each] for each in predictor.features]
-        return predictor.predict(matrix(training.frame[rows], used, predictor.categories))
+        return predictor.predict(matrix(frame, used, predictor.categories))
 
     return Champion(
         name=name,
@@ -83,6 +95,7 @@ def read_champion(folder: Path, *, name: str) -> Champion:
         features=predictor.features,
         given=record.clusters_given,
         threshold=read_threshold(folder),
+        score=score,
     )
 
 
@@ -101,12 +114,7 @@ def champion_predicts(champion: Champion | None, training: TrainingSet, rows: Ro
     predicted: Array = np.full(len(rows) if shape.width == 1 or groups else (len(rows), shape.width), np.nan)
     if champion is None or training.static:
         return predicted
-    if (champion.shape.task, champion.shape.levels) != (shape.task, shape.levels):
-        raise Conflict(
-            f"the champion {champion.name} answers a {champion.shape.task} task, the model a {shape.task} task",
-            expected="the same kind of answer, to compare the two",
-            do="give the model another name, or train without comparing",
-        )
+    refuse_other_answers(champion, shape)
     fresh = training.decided[rows] > to_micros(champion.since)
     if fresh.any():
         said = champion.predict(training, rows[fresh])
@@ -115,6 +123,22 @@ def champion_predicts(champion: Champion | None, training: TrainingSet, rows: Ro
             _aligned(said, champion.shape.classes, shape.classes) if shape.classes and not groups else said
         )
     return predicted
+
+
+def refuse_other_answers(champion: Champion, shape: Shape) -> None:
+    """Refuse to compare with a champion that gives another kind of answer."""
+    theirs = champion.shape
+    if (theirs.task, theirs.levels, theirs.k) != (shape.task, shape.levels, shape.k):
+        raise Conflict(
+            f"the champion {champion.name} answers a {theirs.task} task{_of(theirs)}, the model a {shape.task} task"
+            f"{_of(shape)}",
+            expected="the same kind of answer, to compare the two",
+            do="give the model another name, or train without comparing",
+        )
+
+
+def _of(shape: Shape) -> str:
+    return f" of {shape.k} items" if shape.k else ""
 
 
 def _aligned(said: Array, theirs: tuple[str, ...], ours: tuple[str, ...]) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millstream.definitions.model import Model
+from millstream.definitions.tasks import Ranking
 from millstream.training.backtests import Backtest
 from millstream.training.matrix import Array
 from millstream.training.splits import Rows
@@ -74,9 +75,10 @@ class Effect(msgspec.Struct, frozen=True):
     Parameters
     ----------
     kind
-        ``flags`` for a probability, ``numbers`` for a number.
+        ``flags`` for a probability, ``numbers`` for a number, ``lists`` for lists: flagged are lists, right are those
+        that held something that was chosen.
     of, outcome
-        What a row is (the rows' table), and the label's expression.
+        What a row is (the rows' table, of lists the candidates'), and the label's expression.
     rows, days, since, until
         Rows counted, days (UTC) they were decided on, the first and the last of these; 0 days and no dates where rows
         have no time of their own, and all that were judged count.
@@ -90,9 +92,11 @@ class Effect(msgspec.Struct, frozen=True):
         What would be decided differently; None without a champion.
     champion_threshold
         The champion's own probability from which on it flags, where flags are set by a probability.
+    k
+        Items of a list; 0 for other answers.
     """
 
-    kind: Literal["flags", "numbers"]
+    kind: Literal["flags", "numbers", "lists"]
     of: str
     outcome: str
     rows: int
@@ -107,6 +111,7 @@ class Effect(msgspec.Struct, frozen=True):
     champion: Side | None = None
     change: Change | None = None
     champion_threshold: float | None = None
+    k: int = 0
 
 
 def effect(
@@ -131,6 +136,8 @@ def effect(
     Effect or None
         None for an answer that is neither one probability nor one number a row.
     """
+    if tested.report.task == "topk":
+        return _of_lists(model, tested)
     cuts = {"champion": threshold if theirs is None or threshold is None else theirs}
     sides = {"candidate": tested.candidate, "baseline": tested.baseline}
     fresh = np.zeros(0, dtype=bool) if tested.champion is None else ~np.isnan(tested.champion)
@@ -171,6 +178,41 @@ def effect(
         baseline=found["baseline"],
         champion=found.get("champion"),
         change=change,
+    )
+
+
+def _of_lists(model: Model, tested: Backtest) -> Effect:
+    """Count lists that held something chosen, of the latest origin only: what it would have done lately."""
+    last = tested.origin == tested.origin.max()
+    sides = {"candidate": tested.candidate, "baseline": tested.baseline}
+    if tested.champion is not None and (fresh := last & ~np.isnan(tested.champion[:, 0])).any():
+        sides["champion"], last = tested.champion, fresh
+    hits = {name: each[last].any(axis=1) for name, each in sides.items()}
+    found = {name: Side(float(last.sum()), float(each.sum())) for name, each in hits.items()}
+    judged = tested.folds[-1].lists
+    assert judged is not None and isinstance(model.task, Ranking)
+    days = judged.decisions.frame["decided_at"].to_physical().to_numpy() // _DAY_US
+    change = None
+    if "champion" in hits:
+        added, dropped = hits["candidate"] & ~hits["champion"], hits["champion"] & ~hits["candidate"]
+        count, lost = int(added.sum()), int(dropped.sum())
+        change = Change(rows=count + lost, added=count, added_right=count, dropped=lost, dropped_right=lost)
+    return Effect(
+        kind="lists",
+        of=model.task.candidates,
+        outcome=model.label if isinstance(model.label, str) else "",
+        rows=int(last.sum()),
+        days=int(np.unique(days).size),
+        since=_day(int(days.min())),
+        until=_day(int(days.max())),
+        came_true=int(tested.label[last].sum()),
+        share=None,
+        threshold=None,
+        candidate=found["candidate"],
+        baseline=found["baseline"],
+        champion=found.get("champion"),
+        change=change,
+        k=tested.report.k,
     )
 
 

@@ -20,6 +20,7 @@ from millstream.training.effects import effect
 from millstream.training.estimators import Fit, default_threads
 from millstream.training.folds import Fold, chosen_metrics, fit_rows, origins, refuse_absurd, run_fold
 from millstream.training.gate import Verdict
+from millstream.training.listed import baseline_file, says
 from millstream.training.matrix import Array, matrix
 from millstream.training.numbering import Numbered, afresh, numbered
 from millstream.training.numbering import described as described_groups
@@ -89,12 +90,15 @@ def train(
     shipped, numbers = _numbered(shipped, training, witness=tested.witness if tested else None)
     shape = shipped.shape
     rows = np.flatnonzero(training.known != NEVER)
-    learnt, held = (
-        matrix(training.frame[each], training.plan.columns, shipped.categories) for each in (rows, fold.split.test)
-    )
+    columns = training.plan.columns
+    learnt_from, asked = training.frame[rows], training.frame[fold.split.test]
+    if fold.lists is not None:  # what is seen live is what is listed, so that is what it is compared with
+        learnt_from = asked = fold.lists.shown
+    learnt, held = (matrix(each, columns, shipped.categories) for each in (learnt_from, asked))
     values = shipped.predict(held)
     refuse_absurd(values, shape=shape, name=model.estimator.path)
     record = _record(manifest, training, fold, shipped=shipped, params=params, threads=used, began=began)
+    said = fold.predicted if fold.lists is None else fold.lists.ours.scores[:, 0]
     cut = (
         score_threshold(model, shipped.predict(learnt))
         if shape.task == "anomaly"
@@ -108,17 +112,21 @@ def train(
         record,
         train_s={**record.train_s, "shipped": seconds},
         threshold=cut.says if cut else "",
-        segments=() if not shape.labelled else segments_of(training, model, fold, metrics=chosen_metrics(model, shape)),
+        segments=()
+        if not shape.labelled or not model.segments
+        else segments_of(training, model, fold, metrics=chosen_metrics(model, shape)),
     )
     files = {
         **shipped.files,
         "plan.json": training.plan.encode(),
-        "baseline.json": artifact.as_json(described(simple, shape, fold.baseline_predicted)),
+        "baseline.json": artifact.as_json(
+            described(simple, shape, fold.baseline_predicted) if fold.lists is None else baseline_file(training)
+        ),
         "training.json": artifact.as_json(record),
         "reference.json": artifact.as_json(
-            artifact.reference(training.plan.names, learnt, fold.predicted, shape=shape, groups=groups)
+            artifact.reference(training.plan.names, learnt, said, shape=shape, groups=groups)
         ),
-        "sample.json": artifact.as_json(artifact.sample(training, fold.split.test, held, values, shape=shape)),
+        "sample.json": artifact.as_json(artifact.sample(training, asked, held, values, shape=shape)),
         "manifest.json": manifest.encode(),
     }
     if cut is not None:
@@ -202,6 +210,7 @@ def _ship(
         known=known,
         classes=shape.classes,
         levels=shape.levels,
+        k=shape.k,
         decides=THRESHOLD_JSON if model.threshold is not None or shape.task == "anomaly" else "",
     )
     return Predictor(fitted.fitted, shape, names, known, files), fitted.train_s, fitted.params
@@ -222,6 +231,7 @@ def _record(
         task=shipped.task,
         classes=shipped.shape.classes,
         levels=shipped.shape.levels,
+        k=shipped.shape.k,
         goal=model.goal,
         estimator=model.estimator.path,
         params=params,
@@ -239,7 +249,7 @@ def _record(
         train_s={"model": fold.model.train_s, "baseline": fold.baseline.train_s},
         learnt_to=from_micros(int(training.decided[labelled].max())).isoformat(),
         shipped_rows=rows,
-        says=_says(training, fold, rows),
+        says=_says(model, training, fold, rows),
         seed=model.seed,
         threads=threads,
         content_hash=hash_files(shipped.files),
@@ -249,7 +259,7 @@ def _record(
     )
 
 
-def _says(training: TrainingSet, fold: Fold, rows: int) -> str:
+def _says(model: Model, training: TrainingSet, fold: Fold, rows: int) -> str:
     counts = fold.split.counts
     shipped = f"shipped is the same recipe fitted on all {rows:,} labelled rows."
     if training.static:
@@ -258,6 +268,9 @@ def _says(training: TrainingSet, fold: Fold, rows: int) -> str:
             f"hash of their key because rows have no time of their own; {shipped}"
         )
     cut, end = (from_micros(each).isoformat() for each in (fold.split.cut, fold.split.end))
+    if fold.lists is not None:
+        beside = f"{counts.sampled:,} of all {counts.total:,} rows are sampled items that nobody chose"
+        return f"Fitted on {counts.fitted:,} rows known at {cut} ({beside}). {says(model, [fold.lists])} S{shipped[1:]}"
     return (
         f"Judged by a model fitted on {counts.fitted:,} rows known at {cut} and tested on {counts.tested:,} "
         f"decided until {end}; {shipped}"

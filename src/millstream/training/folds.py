@@ -16,6 +16,7 @@ from millstream.training.clusters import fit_groups
 from millstream.training.clusters import measured as measured_groups
 from millstream.training.estimators import Fit, fit
 from millstream.training.levels import fit_levels
+from millstream.training.listed import Judged, fit_pairs, judge_lists, ranker_of
 from millstream.training.matrix import Array, Categories, categories, matrix
 from millstream.training.predictors import Fitted
 from millstream.training.sets import TrainingSet
@@ -46,6 +47,9 @@ class Fold:
     said
         What can be said of a model without labels and of its baseline; its ``label`` is what is flagged. Of clusters
         ``label`` is the group and ``predicted`` the distance to its middle.
+    lists
+        Of a model that lists items, the lists that were judged. Then there is one row a list: ``label`` counts what was
+        chosen, predictions say of each place whether its item was, and ``days`` number who asked.
     """
 
     split: Split
@@ -56,6 +60,7 @@ class Fold:
     baseline_predicted: Array
     days: Rows
     said: dict[str, dict[str, float | None]] | None = None
+    lists: Judged | None = None
 
     def measured(self, metrics: list[Metric]) -> dict[str, dict[str, float | None]]:
         """Return every metric of ``model`` and ``baseline``."""
@@ -100,7 +105,11 @@ def origins(model: Model, training: TrainingSet) -> list[Split]:
     """Return the splits of a model, oldest first; the last is the hold-out. Rows without time are parted by key."""
     if training.static:
         return by_key(training.keys, training.decided, training.known, model.split, seed=model.seed)
-    return [each.with_waiting(training.waiting) for each in rolling(training.decided, training.known, model.split)]
+    sampled = training.sampled
+    return [
+        each.with_waiting(training.waiting, sampled=sampled)
+        for each in rolling(training.decided, training.known, model.split)
+    ]
 
 
 def fit_rows(model: Model, training: TrainingSet, rows: Rows, *, shape: Shape, threads: int) -> tuple[Fit, Categories]:
@@ -112,6 +121,8 @@ def fit_rows(model: Model, training: TrainingSet, rows: Rows, *, shape: Shape, t
         return fit_groups(model, training, rows, threads=threads)
     if shape.task == "anomaly":
         return fit_scores(model, training, rows, threads=threads)
+    if shape.task == "topk":
+        return fit_pairs(model, training, rows, threads=threads)
     columns = training.plan.columns
     frame = training.frame[rows]
     known = categories(frame, columns)
@@ -149,6 +160,12 @@ def run_fold(model: Model, training: TrainingSet, split: Split, *, shape: Shape,
         refuse_absurd(ours[1], shape=shape, name=model.estimator.path)
         said = {"model": ours[3], "baseline": theirs[3]}
         return Fold(split, ours[0], theirs[0], ours[2], ours[1], theirs[1], days, said)
+    if shape.task == "topk":
+        pairs, most, judged = judge_lists(model, training, split, threads=threads)
+        refuse_absurd(judged.ours.scores[judged.ours.items >= 0], shape=shape, name=model.estimator.path)
+        who = ranker_of(training).choices.people(judged.decisions.frame).astype(np.intp)
+        listed = judged.decisions.relevant, judged.ours.listed, judged.simple.listed
+        return Fold(split, pairs, most, *listed, days=who, lists=judged)
     fitted, known = fit_rows(model, training, split.fit, shape=shape, threads=threads)
     label = labels_of(training, shape)
     simple = baseline(label[split.fit], shape=shape)
@@ -192,7 +209,7 @@ def refuse_absurd(predicted: Array, *, shape: Shape, name: str) -> None:
     wanted = (len(predicted),) if shape.width == 1 else (len(predicted), shape.width)
     if predicted.shape != wanted:
         raise BadData(f"estimator {name} predicts numbers of shape {predicted.shape}", expected=f"shape {wanted}")
-    probable = shape.task in ("binary", "multiclass")
+    probable = shape.task in ("binary", "multiclass", "topk")
     wrong = ~np.isfinite(predicted)
     if probable:
         wrong |= (predicted < 0) | (predicted > 1 + _ROUNDING)

@@ -36,6 +36,10 @@ _WORDS = {
     "macro_f1": "balance of hits and false calls over classes (macro_f1)",
     "r2": "share of the spread explained (r2)",
     "pinball": "distance from the quantiles (pinball)",
+    "ndcg_at_k": "order of what is listed (ndcg_at_k)",
+    "recall_at_k": "share of what is chosen that is listed (recall_at_k)",
+    "map_at_k": "precision of what is listed (map_at_k)",
+    "hit_rate_at_k": "share of lists with a hit (hit_rate_at_k)",
 }
 
 
@@ -151,15 +155,18 @@ def _beside_baseline(goal: Metric, tested: Backtest, *, seed: int) -> Comparison
     ours, simple = (tested.report.pooled[each][goal.name] for each in ("candidate", "baseline"))
     passed = gain is not None and low is not None and low > 0
     beside = "" if gain is None else f"{_words(goal)} {ours:.4f} against {simple:.4f}{_range(low, high)}"
+    judged = f"{tested.label.size:,} {_things(tested)}"
     if gain is None:
-        says = f"Its {_words(goal)} cannot be computed: the {tested.label.size:,} rows judged on are all alike."
+        says = f"Its {_words(goal)} cannot be computed: the {judged} judged on are all alike."
     elif low is None:
         says = "All rows judged on were decided on one day, so chance cannot be told from skill."
+        if tested.report.blocks == "people":
+            says = "All lists judged were for one and the same, so chance cannot be told from skill."
         if tested.report.blocks == "rows":
             says = "One row was judged on, so chance cannot be told from skill."
     elif every.size < FEW_ROWS:
         passed = False
-        says = f"{every.size} rows to judge on are too few to say whether it beats the simple guess: {beside}."
+        says = f"{judged} to judge on are too few to say whether it beats the simple guess: {beside}."
     elif passed:
         says = f"It beats the simple guess for sure: {beside}."
     else:
@@ -196,7 +203,7 @@ def _beside_champion(goal: Metric, tested: Backtest, champion: Array, *, toleran
         says = f"It is surely better than {name}"
     else:
         says = f"It is about as good as {name}"
-    says += f": {ours:.4f} against {theirs:.4f} on the same {rows:,} rows{_range(low, high)}."
+    says += f": {ours:.4f} against {theirs:.4f} on the same {rows:,} {_things(tested)}{_range(low, high)}."
     passed = not (surely_worse or beyond)
     return _comparison(name, (ours, theirs), (gain, low, high), found, rows, passed, says)
 
@@ -252,6 +259,10 @@ def _caveats(tested: Backtest) -> list[str]:
         )
         if tested.label.size < FEW_TIMELESS:
             said.append(f"Judged on {tested.label.size:,} rows only, so take the range as a rough one.")
+    elif tested.report.blocks == "people":
+        said.append(tested.report.lists)
+        if days < FEW_DAYS:
+            said.append(f"They were for {days} only, so take the range as a rough one.")
     elif 1 < days < FEW_DAYS:
         said.append(f"Judged on {days} days only, so take the range as a rough one.")
     if tested.report.rare:
@@ -259,6 +270,10 @@ def _caveats(tested: Backtest) -> list[str]:
         shown = ", ".join(named[:5]) + (f" and {len(named) - 5} more" if len(named) > 5 else "")
         said.append(f"Of classes with so few rows nothing can be said: {shown}.")
     return said
+
+
+def _things(tested: Backtest) -> str:
+    return "lists" if tested.report.blocks == "people" else "rows"
 
 
 def _range(low: float | None, high: float | None) -> str:

@@ -109,7 +109,7 @@ class Linear:
         total = np.full(len(filled), self.intercept)
         for column, weight in enumerate(self.coefficients):
             total += weight * filled[:, column]
-        if self.task != "binary":
+        if self.task not in ("binary", "topk"):
             return total
         power = np.exp(-np.minimum(np.abs(total), _LARGEST_EXPONENT))
         answer: Array = np.where(total >= 0, 1.0 / (1.0 + power), power / (1.0 + power))
@@ -288,13 +288,14 @@ KINDS: dict[str, Callable[[Mapping[str, Any], ReadFile], Fitted]] = {
 
 def model_files(
     fitted: Fitted, *, task: TaskName, features: tuple[str, ...], known: Categories, classes: tuple[str, ...] = (),
-    levels: tuple[float, ...] = (), decides: str = "",
+    levels: tuple[float, ...] = (), decides: str = "", k: int = 0,
 ) -> dict[str, bytes]:  # fmt: skip
     """Return the files of a model; equal models give equal bytes."""
     said: dict[str, Any] = {"kind": fitted.kind, "task": task, "features": features, "categories": known}
     said |= {"classes": classes} if classes else {}
     said |= {"levels": levels} if levels else {}
     said |= {"decides": decides} if decides else {}
+    said |= {"k": k} if k else {}
     written = msgspec.json.encode(said | fitted.described(), order="sorted")
     return {MODEL_JSON: msgspec.json.format(written, indent=1), **fitted.files()}
 
@@ -362,7 +363,7 @@ def read_predictor(folder: Path) -> Predictor:
         if said["kind"] not in KINDS:
             raise ValueError(f"kind {said['kind']!r}")
         fitted = KINDS[said["kind"]](said, read)
-        shape = Shape(said["task"], tuple(said.get("classes", ())), tuple(said.get("levels", ())))
+        shape = Shape(said["task"], tuple(said.get("classes", ())), tuple(said.get("levels", ())), said.get("k", 0))
         return Predictor(fitted, shape, tuple(said["features"]), said["categories"], files)
     except (OSError, KeyError, TypeError, ValueError, msgspec.ValidationError) as wrong:
         raise IntegrityError(

@@ -87,6 +87,8 @@ class TrainingRecord(msgspec.Struct, frozen=True):
         How it does on each segment of the hold-out.
     clusters, clusters_given
         Of clusters: each group described, and how many numbers were ever given to groups.
+    k
+        Items of a list; 0 for other tasks.
     """
 
     model: str
@@ -122,6 +124,7 @@ class TrainingRecord(msgspec.Struct, frozen=True):
     segments: tuple[Segment, ...] = ()
     clusters: tuple[Cluster, ...] = ()
     clusters_given: int = 0
+    k: int = 0
 
     @property
     def goal_value(self) -> float | None:

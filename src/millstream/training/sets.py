@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from millstream.errors import BadData, DefinitionError, near
+from millstream.features.listed import SAMPLED
 from millstream.features.plan import FeaturePlan
 from millstream.training.matrix import Array, codes, labels
 from millstream.training.splits import NEVER, Instants
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from millstream.definitions.model import Model
     from millstream.lake.frame import TableFrame
+    from millstream.training.lists import Ranker
     from millstream.types import DType
 
 WEIGHT, SEGMENT = "weight of the row", "segment of the row: "
@@ -45,6 +47,8 @@ class TrainingSet:
         Instant at which rows of a table without event time are decided.
     since, until
         Rows decided from and before these instants; a label known only after ``until`` counts as none.
+    ranker
+        What lists of all candidates are made with; of a model that answers with lists.
     """
 
     plan: FeaturePlan
@@ -53,6 +57,7 @@ class TrainingSet:
     since: datetime | None = None
     until: datetime | None = None
     static_at: datetime | None = None
+    ranker: Ranker | None = None
 
     def __post_init__(self) -> None:
         if not self.frame.height:
@@ -148,6 +153,11 @@ class TrainingSet:
             return 0
         return int((self.frame["label_known_at"] > self.until).sum())
 
+    @cached_property
+    def sampled(self) -> int:
+        """Number of rows of items that were sampled beside what was chosen."""
+        return int((self.frame[SAMPLED] > 0).sum()) if SAMPLED in self.frame.columns else 0
+
     @property
     def rows(self) -> int:
         """Number of rows."""
@@ -194,16 +204,22 @@ def build_set(
 
     tables = {name: read(name) for name in plan.learnt_from}
     rows, facts = tables[plan.rows_table], None if plan.ahead is None else tables[plan.ahead.table]
-    if until is None and facts is not None:
+    ranker = None
+    if plan.ranking is not None:
+        from millstream.training.lists import Ranker
+
+        facts, ranker = tables[plan.ranking.candidates], Ranker(plan, tables)
+    if until is None and plan.ahead is not None and facts is not None:
         until = last_known(rows, facts)
     timeless = plan.decide_at is None and plan.event_time is None and plan.ticks is None
     between = (None, None) if timeless else (since, until)
     base = spine(plan, rows, between=between, static_at=static_at, facts=facts)
     base = _with_extras(base, rows, model) if model is not None else base
-    frame = point_in_time(plan, base.sort("decided_at", *plan.row_key, nulls_last=True), tables)
+    order = plan.row_key if plan.ranking is None else (*plan.row_key, *plan.ranking.choice_key, SAMPLED)
+    frame = point_in_time(plan, base.sort("decided_at", *dict.fromkeys(order), nulls_last=True), tables)
     pins = {each.table: each.version for each in tables.values()}
     at = static_at if timeless else None
-    return TrainingSet(plan=plan, frame=frame, pins=pins, since=since, until=until, static_at=at)
+    return TrainingSet(plan, frame, pins, since=since, until=until, static_at=at, ranker=ranker)
 
 
 def _with_extras(base: pl.DataFrame, rows: TableFrame, model: Model) -> pl.DataFrame:

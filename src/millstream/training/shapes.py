@@ -11,6 +11,7 @@ from millstream.definitions.tasks import (
     Clusters,
     Multiclass,
     Quantiles,
+    Ranking,
     Regression,
     Shape,
     Task,
@@ -32,6 +33,7 @@ _FITS: dict[str, tuple[str, ...]] = {
     "regression": ("boolean", "bigint", "double"),
     "quantiles": ("bigint", "double"),
     "multiclass": ("varchar", "bigint", "boolean"),
+    "topk": ("boolean",),
 }
 
 
@@ -61,6 +63,8 @@ def shape_of(model: Model, training: TrainingSet) -> Shape:
             f"model {model.name!r} has task {type(task).__name__} and a label that is {dtype or 'missing'}",
             expected="no label (label=None)" if without else f"a label of {', '.join(_FITS[name])}",
         )
+    if isinstance(task, Ranking):
+        return Shape(name, k=task.k)
     if isinstance(task, Binary):
         _refuse_other_than_two(model, training)
     if isinstance(task, Multiclass):

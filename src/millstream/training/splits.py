@@ -44,6 +44,8 @@ class SplitCounts(msgspec.Struct, frozen=True):
         Rows decided before the cut whose label was known only after it.
     fitted, tested
         Rows learnt from and judged on.
+    sampled
+        Of the total, rows of items that were sampled beside what was chosen.
     """
 
     total: int
@@ -52,6 +54,7 @@ class SplitCounts(msgspec.Struct, frozen=True):
     fitted: int
     tested: int
     not_yet_known: int = 0
+    sampled: int = 0
 
 
 class Split(msgspec.Struct, frozen=True):
@@ -63,10 +66,10 @@ class Split(msgspec.Struct, frozen=True):
     test: Rows
     counts: SplitCounts
 
-    def with_waiting(self, waiting: int) -> Split:
-        """Tell rows whose label is not known yet apart from those that have none."""
+    def with_waiting(self, waiting: int, *, sampled: int = 0) -> Split:
+        """Tell rows whose label is not known yet apart from those that have none; say how many were sampled."""
         counts = msgspec.structs.replace(
-            self.counts, unlabelled=self.counts.unlabelled - waiting, not_yet_known=waiting
+            self.counts, unlabelled=self.counts.unlabelled - waiting, not_yet_known=waiting, sampled=sampled
         )
         return msgspec.structs.replace(self, counts=counts)
 

@@ -23,6 +23,9 @@ Part: TypeAlias = str | int | bool
 APPLIED = b"applied"
 """Key of the record of what each view reflects; no view's key is that short."""
 
+SHELF = b"shelf"
+"""What follows the prefix of a list of candidates in its one key."""
+
 WORD = 8
 COUNT = Struct("<q")
 FIRST = Struct("<8xq")

@@ -40,7 +40,7 @@ class Lookup:
     def __init__(self, plan: FeaturePlan, store: OnlineStore) -> None:
         self.plan = plan
         self._store = store
-        self._readers = [_ViewReader(view) for view in plan.views]
+        self._readers = [ViewReader(view) for view in plan.views]
         self._request = to_closure(plan.request_features) if plan.request_features else None
         self._order = self._column_order()
         self._record: bytes = b""
@@ -84,6 +84,17 @@ class Lookup:
                 if not self._since <= at < self._until:
                     raise self._outside(at)
             return [read(snapshot, row, at) for row, at in zip(rows, instants, strict=True)]
+
+    def refuse_outside(self, snapshot: Snapshot, at_us: int) -> None:
+        """Refuse an instant that what is served does not hold for."""
+        self._learn_applied(snapshot)
+        if not self._since <= at_us < self._until:
+            raise self._outside(at_us)
+
+    def holds_since(self, snapshot: Snapshot) -> int:
+        """Return from when what is served holds, microseconds."""
+        self._learn_applied(snapshot)
+        return self._since
 
     def applied(self) -> dict[str, Pins]:
         """Return, per view, the table versions that the latest lookup's values reflect (read with them)."""
@@ -144,7 +155,7 @@ class Lookup:
         return None if order == sorted(order) else itemgetter(*order)
 
 
-class _ViewReader:
+class ViewReader:
     """Reads one view: the bytes of an entity, the step that holds, its row."""
 
     def __init__(self, view: ViewPlan) -> None:
@@ -157,6 +168,7 @@ class _ViewReader:
         self._planned = view.at == TARGET
 
     def read(self, get: Callable[[bytes], memoryview | bytes | None], row: Row, at_us: int) -> Iterable[Value]:
+        """Return the view's features for a row at an instant, in order."""
         entity: list[Any] = [row.get(key) for key in self._keys]
         if None in entity:
             return self._never

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from millstream.errors import Conflict
 from millstream.features.facts import FOREVER
 from millstream.features.online import layout
+from millstream.features.online.stock import Stock, stocks
 from millstream.features.online.store import Change, OnlineStore
 from millstream.features.plan import TARGET, FeaturePlan, ViewPlan
 from millstream.features.planned import planned_steps
@@ -91,7 +92,8 @@ class Writer:
         A view whose table versions did not change is left alone: time passing changes no step. Values and versions
         are written in one transaction. Cost: reads each changed table once, back to its views' longest window.
         """
-        views = _distinct(plans)
+        wanted = list(plans)
+        views: list[ViewPlan | Stock] = [*_distinct(wanted), *stocks(wanted)]
         applied = self.applied()
         half = None if ahead is None else to_micros(now + ahead / 2)
         until = None if ahead is None else to_micros(now + ahead)
@@ -127,12 +129,20 @@ class Writer:
             return {} if record is None else msgspec.json.decode(bytes(record), type=dict[str, layout.Applied])
 
     def _compare(
-        self, view: ViewPlan, rows: TableFrame, *, span: tuple[int, int | None], changes: dict[bytes, bytes | None]
+        self,
+        view: ViewPlan | Stock,
+        rows: TableFrame,
+        *,
+        span: tuple[int, int | None],
+        changes: dict[bytes, bytes | None],
     ) -> int:
         """Collect what differs from the store; return how many entities do not."""
         since, until = span
         bound, end = self._bound_bytes, FOREVER if until is None else until
-        if view.at == TARGET:
+        whole = isinstance(view, Stock) or view.at == TARGET
+        if isinstance(view, Stock):
+            found = view.packed(rows, since=since, until=end, bound_bytes=bound)
+        elif view.at == TARGET:
             found = planned_steps(view, rows, since=since, until=end, bound_bytes=bound)
         else:
             found = steps(view, rows, since=since, until=end, bound_bytes=bound).packed(view)
@@ -143,7 +153,9 @@ class Writer:
                 gone.discard(key)
                 old = snapshot.get(key)
                 if old is not None and (
-                    bytes(old) == value if view.at == TARGET else layout.covers(old, value, len(view.features))
+                    bytes(old) == value
+                    if whole or isinstance(view, Stock)
+                    else layout.covers(old, value, len(view.features))
                 ):
                     unchanged += 1
                 else:
@@ -161,14 +173,14 @@ def _distinct(plans: Iterable[FeaturePlan]) -> list[ViewPlan]:
     return list(views.values())
 
 
-def _reflects(applied: layout.Applied | None, view: ViewPlan, pins: Pins, needed_us: int | None) -> bool:
+def _reflects(applied: layout.Applied | None, view: ViewPlan | Stock, pins: Pins, needed_us: int | None) -> bool:
     """Say whether stored steps are of these versions, and hold as far as they are needed."""
     if applied is None or applied.versions != {view.table: pins[view.table]}:
         return False
     return applied.until_us is None or (needed_us is not None and applied.until_us > needed_us)
 
 
-def _read(read: Read, table: str, views: list[ViewPlan], *, since: datetime, version: int) -> TableFrame:
+def _read(read: Read, table: str, views: Sequence[ViewPlan | Stock], *, since: datetime, version: int) -> TableFrame:
     """Read a table once, back to the longest window of its views."""
     horizons = [view.horizon_us for view in views]
     known = [each for each in horizons if each is not None]
