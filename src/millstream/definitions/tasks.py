@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from millstream.definitions.rows import read_length
 from millstream.errors import DefinitionError
 
 TaskName: TypeAlias = Literal["binary", "regression", "multiclass", "quantiles", "anomaly"]
@@ -46,6 +47,32 @@ class Quantiles(msgspec.Struct, frozen=True, tag="quantiles"):
             )
 
 
+class Forecast(msgspec.Struct, frozen=True, tag="forecast"):
+    """The answer is the number to expect at an instant ahead. Baseline: the same of a season ago (seasonal naive).
+
+    What a number label under a horizon gets by default. The simple rule says what was known at the decision of the
+    last season that had closed by then: under a season of a week, last Tuesday's sales for a Tuesday of this week, and
+    those of four Tuesdays ago for one four weeks ahead.
+
+    Parameters
+    ----------
+    season
+        A length of the calendar after which what happens looks alike: ``"7d"``, ``"24h"``, ``"12mo"``. Left out, it
+        follows the step: a day for hours, a week for days, a year (``"52w"``, ``"12mo"``) for weeks and months.
+    levels
+        Quantiles to answer beside, as ``Quantiles`` has them; none when left out.
+    """
+
+    season: str | None = None
+    levels: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.levels:
+            Quantiles(self.levels)
+        if self.season is not None and not read_length(self.season, where=f"season {self.season!r}")[0]:
+            raise DefinitionError(f"tasks.Forecast(season={self.season!r})", expected="a length such as '7d'")
+
+
 class Anomaly(msgspec.Struct, frozen=True, tag="anomaly"):
     """The answer is how unusual a row is; there is no label. Baseline: the robust distance of each feature.
 
@@ -64,7 +91,7 @@ class Anomaly(msgspec.Struct, frozen=True, tag="anomaly"):
             )
 
 
-Task: TypeAlias = Binary | Regression | Multiclass | Quantiles | Anomaly
+Task: TypeAlias = Binary | Regression | Multiclass | Quantiles | Forecast | Anomaly
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -78,11 +105,14 @@ class Shape(msgspec.Struct, frozen=True):
         Names of the classes, in the order of their probabilities; of ``multiclass`` only.
     levels
         Levels of the quantiles, in order; of ``quantiles`` only.
+    scale
+        Mean absolute error of the seasonal naive rule, which ``mase`` is measured by; of forecasts only.
     """
 
     task: TaskName
     classes: tuple[str, ...] = ()
     levels: tuple[float, ...] = ()
+    scale: float | None = None
 
     @property
     def width(self) -> int:
@@ -91,11 +121,13 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 def name_of(task: Task) -> TaskName:
-    """Return a task's name.
+    """Return the name of the shape of a task's answers: a forecast is a number, or quantiles where it has levels.
 
     >>> name_of(Multiclass())
     'multiclass'
     """
+    if isinstance(task, Forecast):
+        return "quantiles" if task.levels else "regression"
     tag: TaskName = task.__struct_config__.tag  # type: ignore[assignment]
     return tag
 

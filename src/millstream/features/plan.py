@@ -148,6 +148,24 @@ class AheadPlan(msgspec.Struct, frozen=True):
     text: str
 
 
+class SeasonalPlan(msgspec.Struct, frozen=True):
+    """The simple rule of a forecast: the label of the last season that was known at the decision.
+
+    Parameters
+    ----------
+    season
+        Length of the calendar after which what happens looks alike.
+    seasons
+        How many are looked back at, until one is known.
+    view
+        What is kept online for it: one number per entity and target.
+    """
+
+    season: str
+    seasons: int
+    view: ViewPlan
+
+
 class TickPlan(msgspec.Struct, frozen=True):
     """When entities are predicted, and for when.
 
@@ -197,6 +215,8 @@ class FeaturePlan(msgspec.Struct, frozen=True):
         What is learnt, from facts to come.
     ticks
         When entities are predicted; None where each row of the table is.
+    seasonal
+        The simple rule of a forecast; None where it is the same for every row.
     """
 
     model: str
@@ -212,6 +232,12 @@ class FeaturePlan(msgspec.Struct, frozen=True):
     label: Expression | None
     ahead: AheadPlan | None = None
     ticks: TickPlan | None = None
+    seasonal: SeasonalPlan | None = None
+
+    @property
+    def served(self) -> tuple[ViewPlan, ...]:
+        """Return what is kept online: the views, and what the simple rule of a forecast says."""
+        return self.views if self.seasonal is None else (*self.views, self.seasonal.view)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -222,6 +248,11 @@ class FeaturePlan(msgspec.Struct, frozen=True):
     def tables(self) -> tuple[str, ...]:
         """Name the tables whose facts are features, each once."""
         return tuple(dict.fromkeys(each.table for each in self.views))
+
+    @property
+    def served_tables(self) -> tuple[str, ...]:
+        """Name the tables that what is kept online comes from, each once."""
+        return tuple(dict.fromkeys(each.table for each in self.served))
 
     @property
     def learnt_from(self) -> tuple[str, ...]:

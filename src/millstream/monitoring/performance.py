@@ -98,7 +98,7 @@ def answer_findings(day: date, *, model: str, monitors: Classic, book: OutcomeBo
 
 
 def _goal(day: date, model: str, monitors: Classic, reference: Reference, settled: Settled) -> list[Finding]:
-    goal = metric(reference.goal, levels=reference.levels)
+    goal = metric(reference.goal, levels=reference.levels, scale=reference.scale)
     value = goal.measure(settled.label, settled.predicted)
     loss = None if value is None else goal.relative_loss(value, reference.goal_value)
     if value is None or loss is None or not math.isfinite(loss):

@@ -49,6 +49,8 @@ class Reference(msgspec.Struct, frozen=True):
         All numbers the simple rule answers, where it is more than one.
     labelled
         Whether there is a truth to wait for.
+    scale
+        What ``mase`` is measured by, of forecasts.
     """
 
     release: str
@@ -62,6 +64,7 @@ class Reference(msgspec.Struct, frozen=True):
     levels: tuple[float, ...] = ()
     simple: tuple[float, ...] = ()
     labelled: bool = True
+    scale: float | None = None
 
     @property
     def width(self) -> int:

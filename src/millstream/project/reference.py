@@ -51,6 +51,7 @@ def reference_of(project: Project, release: Any) -> tuple[FeaturePlan, Reference
         classes=record.classes,
         levels=record.levels,
         labelled=record.task != "anomaly",
+        scale=record.scale,
         simple=tuple(simple.get("values", ())),
     )
     return plan, reference

@@ -69,6 +69,8 @@ class BacktestReport(msgspec.Struct, frozen=True):
         Classes of so few rows that nothing can be said of them, with how many.
     share
         Share of the rows that a model without labels is to flag.
+    scale
+        What ``mase`` is measured by: the mean absolute error of the seasonal naive rule.
     """
 
     model: str
@@ -86,6 +88,7 @@ class BacktestReport(msgspec.Struct, frozen=True):
     levels: tuple[float, ...] = ()
     rare: dict[str, int] = {}
     share: float = 0.0
+    scale: float | None = None
 
 
 @dataclass(frozen=True)
@@ -221,6 +224,7 @@ def _pool(
         blocks="rows" if training.static else "days",
         classes=shape.classes,
         levels=shape.levels,
+        scale=shape.scale,
         rare=rare(training, shape, fewer_than=FEW_OF_A_CLASS),
         share=share_of(model) if shape.task == "anomaly" else 0.0,
     )

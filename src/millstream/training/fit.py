@@ -160,6 +160,8 @@ def _record(
         task=shipped.task,
         classes=shipped.shape.classes,
         levels=shipped.shape.levels,
+        scale=shipped.shape.scale,
+        season=training.plan.seasonal.season if training.plan.seasonal is not None else "",
         goal=model.goal,
         estimator=model.estimator.path,
         params=params,

@@ -40,7 +40,8 @@ class Fold:
         Of the test rows, in their order.
     days
         Block each test row is of, as a number: the day (UTC) it was decided on, because rows of a day are not
-        independent; of rows without time each is its own.
+        independent; under a horizon the day it is about, because all forecasts of a day share what happened on it,
+        whenever they were made; of rows without time each is its own.
     said
         What can be said of a model without labels and of its baseline; its ``label`` is what is flagged.
     """
@@ -73,8 +74,13 @@ def chosen_metrics(model: Model, shape: Shape) -> list[Metric]:
     DefinitionError
         For one that does not fit the task, or a goal without a better side.
     """
-    chosen = [metric(name, levels=shape.levels) for name in model.metrics]
+    chosen = [metric(name, levels=shape.levels, scale=shape.scale) for name in model.metrics]
     fitting = [name for name, known in METRICS.items() if shape.task in known.tasks]
+    if "mase" in model.metrics and shape.scale is None and shape.task == "regression":
+        raise DefinitionError(
+            f"metric 'mase' of model {model.name!r} is measured by the seasonal naive rule, which it has not",
+            expected="task=tasks.Forecast() with rows=Every(..., horizon=...), and a rule that is sometimes wrong",
+        )
     for each in chosen:
         if shape.task not in each.tasks:
             raise DefinitionError(
@@ -98,7 +104,9 @@ def origins(model: Model, training: TrainingSet) -> list[Split]:
     """Return the splits of a model, oldest first; the last is the hold-out. Rows without time are parted by key."""
     if training.static:
         return by_key(training.keys, training.decided, training.known, model.split, seed=model.seed)
-    return [each.with_waiting(training.waiting) for each in rolling(training.decided, training.known, model.split)]
+    furthest = None if training.ahead is None else training.ahead == training.ahead.max()
+    splits = rolling(training.decided, training.known, model.split, whole=furthest)
+    return [each.with_waiting(training.waiting) for each in splits]
 
 
 def fit_rows(model: Model, training: TrainingSet, rows: Rows, *, shape: Shape, threads: int) -> tuple[Fit, Categories]:
@@ -134,7 +142,7 @@ def fit_rows(model: Model, training: TrainingSet, rows: Rows, *, shape: Shape, t
 
 def run_fold(model: Model, training: TrainingSet, split: Split, *, shape: Shape, threads: int) -> Fold:
     """Fit model and baseline at one cut and predict the rows after it."""
-    days = (split.test if training.static else training.decided[split.test] // _DAY).astype(np.intp)
+    days = (split.test if training.static else training.judged_at[split.test] // _DAY).astype(np.intp)
     if shape.task == "anomaly":
         ours, theirs = (
             measured(model, training, split.fit, split.test, threads=threads, robust=robust) for robust in (False, True)
@@ -144,7 +152,8 @@ def run_fold(model: Model, training: TrainingSet, split: Split, *, shape: Shape,
         return Fold(split, ours[0], theirs[0], ours[2], ours[1], theirs[1], days, said)
     fitted, known = fit_rows(model, training, split.fit, shape=shape, threads=threads)
     label = labels_of(training, shape)
-    simple = baseline(label[split.fit], shape=shape)
+    rule = training.simple
+    simple = baseline(label[split.fit], shape=shape, rule=None if rule is None else rule[split.fit])
     features = matrix(training.frame[split.test], training.plan.columns, known)
     predicted = fitted.predict(features)
     refuse_absurd(predicted, shape=shape, name=model.estimator.path)
@@ -154,7 +163,7 @@ def run_fold(model: Model, training: TrainingSet, split: Split, *, shape: Shape,
         baseline=simple,
         label=label[split.test],
         predicted=predicted,
-        baseline_predicted=simple.predict(features),
+        baseline_predicted=simple.predict(features if rule is None else rule[split.test, None]),
         days=days,
     )
 

@@ -111,7 +111,7 @@ def judge(tested: Backtest, *, tolerance: float = 0.01, seed: int = 7) -> Verdic
     """
     if tested.report.task == "anomaly":
         return _unlabelled(tested)
-    goal = metric(tested.report.goal, levels=tested.report.levels)
+    goal = metric(tested.report.goal, levels=tested.report.levels, scale=tested.report.scale)
     value = tested.report.pooled["candidate"][goal.name]
     compared = [_beside_baseline(goal, tested, seed=seed)]
     if tested.champion is not None:

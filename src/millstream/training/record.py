@@ -83,7 +83,11 @@ class TrainingRecord(msgspec.Struct, frozen=True):
     threshold
         Where answers become decisions and what that does, in words; empty for a model without.
     segments
-        How it does on each segment of the hold-out.
+        How it does on each segment of the hold-out; under a horizon also on each ``horizon``, in ticks ahead.
+    scale
+        What ``mase`` is measured by; None without a seasonal naive rule.
+    season
+        Season of that rule, empty without.
     """
 
     model: str
@@ -117,6 +121,8 @@ class TrainingRecord(msgspec.Struct, frozen=True):
     assumptions: tuple[str, ...] = ()
     threshold: str = ""
     segments: tuple[Segment, ...] = ()
+    scale: float | None = None
+    season: str = ""
 
     @property
     def goal_value(self) -> float | None:

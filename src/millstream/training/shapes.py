@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from millstream.definitions.model import Model
-from millstream.definitions.tasks import Anomaly, Binary, Multiclass, Quantiles, Regression, Shape, Task, name_of
+from millstream.definitions.tasks import (
+    Anomaly,
+    Binary,
+    Forecast,
+    Multiclass,
+    Quantiles,
+    Regression,
+    Shape,
+    Task,
+    name_of,
+)
 from millstream.errors import BadData, DefinitionError
 from millstream.training.matrix import Array
 from millstream.training.sets import TrainingSet
@@ -54,7 +64,8 @@ def shape_of(model: Model, training: TrainingSet) -> Shape:
         _refuse_other_than_two(model, training)
     if isinstance(task, Multiclass):
         return Shape(name, classes=_classes(model, training))
-    return Shape(name, levels=task.levels) if isinstance(task, Quantiles) else Shape(name)
+    levels = task.levels if isinstance(task, Quantiles | Forecast) else ()
+    return Shape(name, levels=levels, scale=training.scale)
 
 
 def labels_of(training: TrainingSet, shape: Shape) -> Array:

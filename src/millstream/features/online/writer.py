@@ -13,6 +13,7 @@ from millstream.features.online import layout
 from millstream.features.online.store import Change, OnlineStore
 from millstream.features.plan import TARGET, FeaturePlan, ViewPlan
 from millstream.features.planned import planned_steps
+from millstream.features.seasonal import seasonal_steps
 from millstream.features.steps import steps
 from millstream.lake.frame import TableFrame
 from millstream.types import Pins, to_micros
@@ -91,7 +92,9 @@ class Writer:
         A view whose table versions did not change is left alone: time passing changes no step. Values and versions
         are written in one transaction. Cost: reads each changed table once, back to its views' longest window.
         """
-        views = _distinct(plans)
+        served = list(plans)
+        views = _distinct(served)
+        rules = {each.seasonal.view.id: each for each in served if each.seasonal is not None}
         applied = self.applied()
         half = None if ahead is None else to_micros(now + ahead / 2)
         until = None if ahead is None else to_micros(now + ahead)
@@ -103,7 +106,8 @@ class Writer:
             of_table = [view for view in stale if view.table == table]
             rows = _read(read, table, of_table, since=since, version=pins[table])
             for view in of_table:
-                unchanged += self._compare(view, rows, span=(to_micros(since), until), changes=changes)
+                found = self._steps(view, rows, span=(to_micros(since), until), rule=rules.get(view.id))
+                unchanged += self._compare(view, found, changes=changes, whole=view.at == TARGET or view.id in rules)
         current = {view.id: applied[view.id] for view in views if view not in stale}
         for view in stale:
             current[view.id] = layout.Applied({view.table: pins[view.table]}, to_micros(since), until)
@@ -126,16 +130,22 @@ class Writer:
             record = snapshot.get(layout.APPLIED)
             return {} if record is None else msgspec.json.decode(bytes(record), type=dict[str, layout.Applied])
 
-    def _compare(
-        self, view: ViewPlan, rows: TableFrame, *, span: tuple[int, int | None], changes: dict[bytes, bytes | None]
-    ) -> int:
-        """Collect what differs from the store; return how many entities do not."""
+    def _steps(
+        self, view: ViewPlan, rows: TableFrame, *, span: tuple[int, int | None], rule: FeaturePlan | None
+    ) -> Iterable[tuple[bytes, bytes]]:
+        """Compute key and value of each entity of a view, or of the simple rule of a plan."""
         since, until = span
         bound, end = self._bound_bytes, FOREVER if until is None else until
+        if rule is not None:
+            return seasonal_steps(rule, rows, since=since, until=end, bound_bytes=bound)
         if view.at == TARGET:
-            found = planned_steps(view, rows, since=since, until=end, bound_bytes=bound)
-        else:
-            found = steps(view, rows, since=since, until=end, bound_bytes=bound).packed(view)
+            return planned_steps(view, rows, since=since, until=end, bound_bytes=bound)
+        return steps(view, rows, since=since, until=end, bound_bytes=bound).packed(view)
+
+    def _compare(
+        self, view: ViewPlan, found: Iterable[tuple[bytes, bytes]], *, changes: dict[bytes, bytes | None], whole: bool
+    ) -> int:
+        """Collect what differs from the store; return how many entities do not. ``whole`` values are compared whole."""
         gone = set(self._store.keys(layout.view_prefix(view.id)))
         unchanged = 0
         with self._store.snapshot() as snapshot:
@@ -143,7 +153,7 @@ class Writer:
                 gone.discard(key)
                 old = snapshot.get(key)
                 if old is not None and (
-                    bytes(old) == value if view.at == TARGET else layout.covers(old, value, len(view.features))
+                    bytes(old) == value if whole else layout.covers(old, value, len(view.features))
                 ):
                     unchanged += 1
                 else:
@@ -156,7 +166,7 @@ def _distinct(plans: Iterable[FeaturePlan]) -> list[ViewPlan]:
     """Return each view once, whatever roles it plays."""
     views: dict[str, ViewPlan] = {}
     for plan in plans:
-        for view in plan.views:
+        for view in plan.served:
             views.setdefault(view.id, view)
     return list(views.values())
 
