@@ -303,10 +303,52 @@ def test_a_request_says_for_when_and_hears_of_what_is_planned(demanded: Project,
     assert told["outcome"] is None
 
 
+def test_a_request_that_says_no_instant_is_answered_for_each_of_the_horizon(demanded: Project) -> None:
+    scores = pl.DataFrame(demanded.run("score", {"model": "demand"})["sample"])
+    status, said = ask(demanded, "demand", [{"item": 0}, {"item": 1}], NOW)
+    assert status == 200
+    found = pl.DataFrame(said["predictions"])
+    assert found["row"].to_list() == [0] * 7 + [1] * 7
+    assert (
+        found["target_at"].to_list()
+        == [midnight(NOW.date() + timedelta(days=each)).isoformat() for each in range(1, 8)] * 2
+    )
+    assert found["value"].to_list()[:10] == scores["value"].to_list()[:10]
+    named = {"item": 1, "target_at": "2024-10-03T00:00:00+02:00"}
+    _, mixed = ask(demanded, "demand", [named, {"item": 0}], NOW)
+    assert [each["row"] for each in mixed["predictions"]] == [0, *[1] * 7]
+    assert mixed["predictions"][0]["target_at"] == "2024-10-02T22:00:00+00:00"
+    assert mixed["predictions"][0]["value"] == found["value"][8]
+    status, much = ask(demanded, "demand", [{"item": 0}] * 1500, NOW)
+    assert status == 422 and "10,500 answers" in much["detail"] and "millstream score" in much["do"]
+
+
+def test_what_stands_in_is_what_a_season_ago_was_known_of_each_day(demanded: Project) -> None:
+    scorer = Scorer.open(released(demanded, "demand"), demanded.online)
+    later = NOW + timedelta(hours=30)
+    sold = {(row["item"], row["day"]): row["quantity"] for row in demanded.lake.read("sales").frame.to_dicts()}
+    for at in (NOW, later):  # the next day's sales become known at 6 o'clock
+        chain = Chain(scorer, generation=1)
+        rows = [{"item": item, "target_at": midnight(at.date() + timedelta(days=ahead)).isoformat()}
+                for item in range(8) for ahead in range(1, 8)]  # fmt: skip
+        said = chain.answer(rows, [to_micros(at)] * len(rows), until=float("inf"), stopped="it may not answer")
+        for row, each in zip(rows, said, strict=True):
+            assert each.answered_by == "baseline"
+            day = datetime.fromisoformat(row["target_at"]).astimezone(BERLIN).date()
+            weeks = 1
+            while midnight(day - timedelta(weeks=weeks) + timedelta(days=1)) + timedelta(hours=6) > at:
+                weeks += 1
+            assert each.value == sold[row["item"], midnight(day - timedelta(weeks=weeks))]
+    unknown = [{"item": 99, "target_at": midnight(NOW.date() + timedelta(days=2)).isoformat()}]
+    (nobody,) = chain.answer(unknown, [to_micros(NOW)], until=float("inf"), stopped="it may not answer")
+    assert nobody.value == scorer.baseline.value
+    scorer.close()
+
+
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ({"item": 1}, "misses 'target_at'"),
+        ({}, "misses 'item'"),
         ({"item": 1, "target_at": None}, "target_at is missing"),
         ({"item": 1, "target_at": "tomorrow"}, "is not a timestamptz"),
         ({"item": 1, "target_at": "2024-09-30T22:00:00Z"}, "an instant at most 7d ahead"),

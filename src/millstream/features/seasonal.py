@@ -166,6 +166,7 @@ def seasonal_steps(
         return
     targets = np.tile(target, people * epochs)
     answer = rule.ask(entity, np.tile(np.repeat(decided, ahead), people), targets)
+    answer[ahead - 1 :: ahead] = np.nan  # a step holds until the next: beyond the last target nothing is said
     blobs = list(Steps([], np.arange(people * epochs + 1) * ahead, targets, answer.reshape(-1, 1), []).blobs(view))
     for place, each in enumerate(named):
         own = blobs[place * epochs : (place + 1) * epochs]
@@ -186,5 +187,5 @@ def _asked(rule: _Rule, since: int, until: int) -> tuple[Instants, Instants]:
         return stands, stands
     closing = closes(ahead, grid(since - ahead.ahead_us - ahead.lag_us - step, last)) + ahead.lag_us
     decided = np.unique(np.concatenate([[since], closing[(closing > since) & (closing < last)]]))
-    furthest = last + at_most(ticks.horizon[1]) // MICROSECOND + 1
+    furthest = last + at_most(ticks.horizon[1]) // MICROSECOND + step + 1
     return decided, grid(since - step, furthest)

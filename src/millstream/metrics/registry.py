@@ -160,7 +160,7 @@ def metric(name: str, *, levels: tuple[float, ...] = (), scale: float | None = N
     levels
         Of the quantiles, for metrics of quantiles.
     scale
-        Of the seasonal naive rule, for ``mase``.
+        Error of the seasonal naive rule, the unit of ``mase``; 1 when left out.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def metric(name: str, *, levels: tuple[float, ...] = (), scale: float | None = N
         found = METRICS[name]
     except KeyError:
         raise NotFound(f"there is no metric {name!r}", expected=near(name, METRICS)) from None
-    if name == "mase":
+    if name == "mase" and scale is not None:
         terms = _each(partial(number.scaled_errors, scale=scale))
         return replace(found, function=partial(number.mase, scale=scale), terms=terms)
     if name not in _OF_LEVELS or not levels:

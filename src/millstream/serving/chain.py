@@ -159,29 +159,49 @@ class Chain:
         if not reason:
             scored, reason = await _run(champion, lambda: _score_features(champion, rows, until), until)
         if scored is None:
-            return self._baseline(len(rows), reason)
-        return self._finite(champion, "champion", scored, "")
+            return self._constant(len(rows), reason)
+        return self._finite(champion, "champion", scored, "", simple=lambda place: self._constant(1, "")[0])
 
     async def _stand_in(
         self, raws: Sequence[Mapping[str, Any]], at_us: Sequence[int], *, until: float, reason: str
     ) -> list[Answer]:
         previous = self.previous
         if previous is None or "previous" not in self.traffic.fallback:
-            return self._baseline(len(raws), reason)
+            return self._baseline(raws, at_us, reason)
         scored, _ = await _run(previous, lambda: _score(previous, previous.check_many(raws), at_us, until), until)
-        return (
-            self._baseline(len(raws), reason) if scored is None else self._finite(previous, "previous", scored, reason)
+        if scored is None:
+            return self._baseline(raws, at_us, reason)
+        return self._finite(
+            previous, "previous", scored, reason, simple=lambda at: self._baseline([raws[at]], [at_us[at]], "")[0]
         )
 
-    def _finite(self, scorer: Scorer, answered_by: str, scored: Sequence[Scored], reason: str) -> list[Answer]:
+    def _finite(
+        self,
+        scorer: Scorer,
+        answered_by: str,
+        scored: Sequence[Scored],
+        reason: str,
+        *,
+        simple: Callable[[int], Answer],
+    ) -> list[Answer]:
         return [
             Answer(each.value, scorer, answered_by, reason, each.features, each.applied, each.said)
             if math.isfinite(each.value)
-            else self._baseline(1, reason or f"the {answered_by} said {each.value}")[0]
-            for each in scored
+            else simple(place)._replace(reason=reason or f"the {answered_by} said {each.value}")
+            for place, each in enumerate(scored)
         ]
 
-    def _baseline(self, rows: int, reason: str) -> list[Answer]:
+    def _baseline(self, raws: Sequence[Mapping[str, Any]], at_us: Sequence[int], reason: str) -> list[Answer]:
+        """Answer with the champion's baseline, row by row where it differs."""
+        champion = self.champion
+        if champion.plan.seasonal is None:
+            return self._constant(len(raws), reason)
+        return [
+            Answer(value, champion, "baseline", reason, _NO_FEATURES, {}, said)
+            for value, said in champion.simple_many(champion.check_many(raws), at_us)
+        ]
+
+    def _constant(self, rows: int, reason: str) -> list[Answer]:
         value, said = self.champion.baseline
         return [Answer(value, self.champion, "baseline", reason, _NO_FEATURES, {}, said)] * rows
 

@@ -147,11 +147,15 @@ class ThresholdFile(msgspec.Struct, frozen=True):
 
 
 class BaselineFile(msgspec.Struct, frozen=True):
-    """The simple answer that stands in last; ``baseline.json``. ``values`` are all its numbers where it has several."""
+    """The simple answer that stands in last; ``baseline.json``. ``values`` are all its numbers where it has several.
+
+    ``offsets`` are added to the seasonal naive rule of a forecast of quantiles, one a level.
+    """
 
     kind: str
     value: float
     values: tuple[float, ...] = ()
+    offsets: tuple[float, ...] = ()
 
 
 class _Constant:
@@ -321,6 +325,14 @@ def read_baseline(read: Read, shape: Shape | None = None) -> Numbers:
             expected="a finite number" if not wide else f"{shape.width} finite numbers" if shape else "",
         )
     return numbers if wide else said.value
+
+
+def read_offsets(read: Read, shape: Shape) -> tuple[float, ...]:
+    """Read what is added, a level, to what a season ago was known; nothing for one number."""
+    said: BaselineFile = decode(read, "baseline.json", BaselineFile)
+    if said.offsets and len(said.offsets) != shape.width:
+        raise IntegrityError(f"baseline.json has {len(said.offsets)} offsets", expected=f"{shape.width}, one a level")
+    return said.offsets
 
 
 def load(said: ModelFile, read: Read, *, name: str = "the model", python: str = "") -> Predictor:

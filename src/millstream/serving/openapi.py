@@ -50,6 +50,8 @@ _PREDICTION = {
         "probabilities": _NUMBERS | {"description": "Of classes only: the probability of each."},
         "decision": {"type": "boolean", "description": "Of models with a threshold only."},
         "flagged": {"type": "boolean", "description": "Of anomalies only: whether the score is above the threshold."},
+        "row": {"type": "integer", "description": "Under a horizon only: which row of the request, from 0."},
+        "target_at": {"type": "string", "format": "date-time", "description": "Under a horizon only: for when."},
         "quantiles": _NUMBERS | {"description": "Of quantiles only: level to number."},
     },
 }
@@ -59,6 +61,9 @@ _OUTCOME = {
     "properties": {"key": {"oneOf": [_ROW, _SCALAR]}, "label": _SCALAR},
 }
 _PREDICT = _list("rows", _ROW)
+_PREDICT["properties"]["rows"]["description"] = (
+    "Under a horizon a row may name its target_at; without, it is answered for every target of the horizon to come."
+)
 _PREDICT["properties"]["at"] = {"type": "string", "format": "date-time", "description": "Replay servers only."}
 
 DOCUMENT: dict[str, Any] = {
