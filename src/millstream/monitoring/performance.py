@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millstream.definitions.monitors import Classic
+from millstream.features.ticks import steps_ahead
 from millstream.metrics import Metric, metric
 from millstream.metrics.uncertainty import interval
 from millstream.monitoring.change import changed_on
@@ -53,11 +54,12 @@ def performance_findings(
             f"{len(settled.label)} outcomes of {settled.days} complete days of {reference.release};"
             f" judging starts at {FEWEST_OUTCOMES} of {FEWEST_DAYS}"
         )
-        subjects = (("performance", reference.goal), ("harm", reference.goal), ("bias", "mean"))
+        subjects = [("performance", reference.goal), ("harm", reference.goal), ("bias", "mean")]
+        subjects = subjects[:2] if monitors.bias is None else subjects
         return [_unknown(day, model, kind, subject, says, reference) for kind, subject in subjects]
     return [
         *_goal(day, model, monitors, reference, settled),
-        _bias(day, model, monitors, reference, settled),
+        *([] if monitors.bias is None else [_bias(day, model, monitors.bias, reference, settled)]),
     ]
 
 
@@ -104,8 +106,7 @@ def _goal(day: date, model: str, monitors: Classic, reference: Reference, settle
     if value is None or loss is None or not math.isfinite(loss):
         says = f"{goal.name} cannot be held against its value when released ({len(settled.label)} outcomes)"
         return [_unknown(day, model, kind, goal.name, says, reference) for kind in ("performance", "harm")]
-    constant = np.full(settled.predicted.shape, reference.simple if reference.width > 1 else reference.baseline)
-    simple = goal.measure(settled.label, constant)
+    simple = goal.measure(settled.label, _simple(reference, settled))
     beaten = simple is not None and goal.loss(value) >= goal.loss(simple)
     worse = loss > monitors.goal_worse
     harm = worse and _is_harm(goal, monitors, reference, settled)
@@ -114,6 +115,9 @@ def _goal(day: date, model: str, monitors: Classic, reference: Reference, settle
         f"{goal.name} of {reference.release} is {value:.3f} over {len(settled.label):,} outcomes of {settled.days} days"
         f" to {settled.last}; it was {reference.goal_value:.3f} when released, {_words(loss)}{rule}"
     )
+    ahead = _by_horizon(goal, reference, settled)
+    if len(ahead) > 1:
+        says += f"; {_nearest_and_furthest(ahead)}"
     left_out = [each.isoformat() for each in settled.left_out]
     since = date.fromordinal(int(settled.block.min())).isoformat()
     shared: dict[str, Any] = {
@@ -123,7 +127,13 @@ def _goal(day: date, model: str, monitors: Classic, reference: Reference, settle
         "about": reference.release,
         "since": since,
     }
-    detail = {"baseline": simple, "reference": reference.goal_value, "value": value, "left_out": left_out}
+    detail: dict[str, Any] = {
+        "baseline": simple,
+        "reference": reference.goal_value,
+        "value": value,
+        "left_out": left_out,
+    }
+    detail |= {"by_horizon": ahead} if ahead else {}
     step = f"millstream retrain {model}"
     return [
         Finding(
@@ -152,6 +162,38 @@ def _goal(day: date, model: str, monitors: Classic, reference: Reference, settle
     ]
 
 
+def _simple(reference: Reference, settled: Settled) -> npt.NDArray[np.float64]:
+    """Return what the simple rule said of each: of forecasts what was known of the last season, where it was."""
+    said = np.full(settled.predicted.shape, reference.simple if reference.width > 1 else reference.baseline)
+    if settled.simple is None:
+        return said
+    rule = settled.simple if reference.width == 1 else settled.simple[:, None] + np.array(reference.offsets or (0.0,))
+    return np.where(np.isnan(rule), said, rule)
+
+
+def _by_horizon(goal: Metric, reference: Reference, settled: Settled) -> dict[str, dict[str, float | None]]:
+    """Return the goal metric and the bias of the answers so many ticks ahead; nothing without a horizon."""
+    if reference.ticks is None or reference.ticks.horizon is None or settled.asked is None or settled.about is None:
+        return {}
+    ahead, found = steps_ahead(reference.ticks, settled.asked, settled.about), {}
+    for step in np.unique(ahead).tolist():
+        rows = ahead == step
+        found[str(step)] = {
+            "value": goal.measure(settled.label[rows], settled.predicted[rows]),
+            "bias": metric("bias").measure(settled.label[rows], settled.value[rows]),
+            "outcomes": float(rows.sum()),
+        }
+    return found
+
+
+def _nearest_and_furthest(ahead: dict[str, dict[str, float | None]]) -> str:
+    said = []
+    for step in (next(iter(ahead)), next(reversed(ahead))):
+        value = ahead[step]["value"]
+        said.append(f"{'unknown' if value is None else f'{value:.3f}'} {step} ahead")
+    return " and ".join(said)
+
+
 def _is_harm(goal: Metric, monitors: Classic, reference: Reference, settled: Settled) -> bool:
     """Say whether even the better end of the interval is beyond the tolerance."""
     range_ = interval(goal, settled.label, settled.predicted, settled.block, level=_BOTH_ENDS)
@@ -160,15 +202,15 @@ def _is_harm(goal: Metric, monitors: Classic, reference: Reference, settled: Set
     return loss is not None and loss > monitors.goal_worse
 
 
-def _bias(day: date, model: str, monitors: Classic, reference: Reference, settled: Settled) -> Finding:
+def _bias(day: date, model: str, limit: float, reference: Reference, settled: Settled) -> Finding:
     truths = _truths(settled, reference)
     range_ = interval("bias", truths, settled.value, settled.block, level=_BIAS_LEVEL)
     bias, low, high = range_.estimate, range_.low, range_.high
     if bias is None or low is None or high is None:
         return _unknown(day, model, "bias", "mean", "the mean truth is zero", reference)
     answer, truth = float(settled.value.mean()), float(truths.mean())
-    alarm = low > monitors.bias or high < -monitors.bias
-    excess = np.sign(bias) * (settled.value - truths * (1 + np.sign(bias) * monitors.bias))
+    alarm = low > limit or high < -limit
+    excess = np.sign(bias) * (settled.value - truths * (1 + np.sign(bias) * limit))
     told = (
         f"the classes said are held for {answer:.0%} sure on average, and {truth:.0%} of them are right"
         if reference.classes
@@ -181,7 +223,7 @@ def _bias(day: date, model: str, monitors: Classic, reference: Reference, settle
         subject="mean",
         verdict="alarm" if alarm else "ok",
         value=bias,
-        threshold=monitors.bias,
+        threshold=limit,
         says=(
             f"{told}: {abs(bias):.0%} too"
             f" {'high' if bias > 0 else 'low'} ({low:+.0%} to {high:+.0%}) over {len(settled.label):,} outcomes of"
@@ -190,7 +232,7 @@ def _bias(day: date, model: str, monitors: Classic, reference: Reference, settle
         since=changed_on(settled.block, excess).isoformat() if alarm else "",
         next=f"millstream retrain {model}",
         about=reference.release,
-        calm=abs(bias) <= monitors.bias,
+        calm=abs(bias) <= limit,
         detail={"mean_answer": answer, "mean_truth": truth, "low": low, "high": high},
     )
 

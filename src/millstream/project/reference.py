@@ -52,6 +52,8 @@ def reference_of(project: Project, release: Any) -> tuple[FeaturePlan, Reference
         levels=record.levels,
         labelled=record.task != "anomaly",
         scale=record.scale,
+        offsets=tuple(simple.get("offsets", ())),
+        ticks=plan.ticks,
         simple=tuple(simple.get("values", ())),
     )
     return plan, reference

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,10 +10,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from millstream.definitions.rows import at_most
 from millstream.project.answers import AnswerTail
 from millstream.state import alarms, contracts, observations
-from millstream.types import parse_duration
+from millstream.types import parse_duration, parse_instant, to_micros
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,7 +46,9 @@ class _Model:
     plan: FeaturePlan | None = None
     served: dict[date, list[bytes]] = field(default_factory=dict)
     asked: dict[date, list[dict[str, Any]]] = field(default_factory=dict)
-    """Keys of answers by day, of models whose rows are entities: no table has those rows."""
+    """Keys of answers by the day they are judged with, of models whose rows are entities: no table has those rows."""
+    whole: tuple[int, int] | None = None
+    """Version of a table without time, and predictions, when its labels were joined last."""
 
 
 class Watch:
@@ -130,15 +131,20 @@ class Watch:
         kept.outcomes = int(totals[-1].value or 0) if totals else kept.outcomes
 
     def _take_answers(self) -> None:
-        for model, (frame, said) in _answers(self._tail.poll(), self._zone).items():
+        for model, (frame, said) in _answers(self._tail.poll(), self._zone, forecasts=self._forecasts).items():
             kept = self._kept(model)
             kept.predictions += kept.book.add_predictions(frame)
             entities = self._of_entities(model)
-            for day, each in zip(frame["day"].to_list(), said, strict=True):
+            for day, asked, each in zip(frame["day"].to_list(), frame["asked_day"].to_list(), said, strict=True):
                 if each.features:  # answers of the simple rule have none
-                    kept.served.setdefault(day, []).append(each.features)
+                    kept.served.setdefault(asked, []).append(each.features)
                 if entities and each.key:
                     kept.asked.setdefault(day, []).append(each.key)
+
+    @property
+    def _forecasts(self) -> frozenset[str]:
+        """Models whose answers are about an instant ahead: they are judged with its day."""
+        return frozenset(name for name, each in self.project.manifest.models.items() if each.rows.horizon is not None)
 
     def _of_entities(self, model: str) -> bool:
         defined = self.project.manifest.models.get(model)
@@ -184,11 +190,17 @@ class Watch:
         start, end = self._span(day)
         begin = (since or start) - _LABELS_BACK - _looks_ahead(plan)
         if plan.ticks is not None:
-            keys = [key for each, asked in kept.asked.items() if self._span(each)[1] > begin for key in asked]
+            due = [each for each in kept.asked if each <= day and self._span(each)[1] > begin]
+            keys = [key for each in due for key in kept.asked[each]]
             if keys:
                 kept.outcomes += kept.book.settle(outcomes_of(plan, keys, self.project.lake.read, now=now), now)
             return
         timeless = plan.event_time is None
+        if timeless and plan.ahead is None and not self.project.lake.known(plan.rows_table):
+            same = (self.project.lake.head(plan.rows_table).version, kept.predictions)
+            if kept.whole == same:  # the same rows, joined to the same predictions already
+                return
+            kept.whole = same
         at = static_instant(self.project, plan.rows_table) if timeless else None
         read = self.project.lake.read(plan.rows_table, between=None if timeless else (begin, end))
         if plan.ahead is None:
@@ -283,18 +295,19 @@ def _totals(model: str, day: date, kept: _Model) -> list[observations.Observatio
 
 
 def _looks_ahead(plan: FeaturePlan) -> timedelta:
-    """Say how long after its decision a label may still be open, at most."""
+    """Say how long after its decision, or its target, a label may still be open, at most."""
     if plan.ahead is None:
         return timedelta()
-    target = timedelta()
-    if plan.ticks is not None and plan.ticks.horizon is not None:
-        target = at_most(plan.ticks.horizon[1])
-    return target + timedelta(microseconds=plan.ahead.ahead_us + plan.ahead.lag_us)
+    return timedelta(microseconds=plan.ahead.ahead_us + plan.ahead.lag_us)
 
 
-def _answers(logged: list[Any], zone: ZoneInfo) -> dict[str, tuple[pl.DataFrame, list[Prediction]]]:
+def _answers(
+    logged: list[Any], zone: ZoneInfo, *, forecasts: Collection[str] = ()
+) -> dict[str, tuple[pl.DataFrame, list[Prediction]]]:
     """Lay live answers out by model as ``OutcomeBook.add_predictions`` wants them, beside what was logged."""
     import polars as pl
+
+    from millstream.features.plan import TARGET
 
     rows: dict[str, list[tuple[Any, ...]]] = {}
     saying: dict[str, list[Prediction]] = {}
@@ -304,15 +317,19 @@ def _answers(logged: list[Any], zone: ZoneInfo) -> dict[str, tuple[pl.DataFrame,
             key = "|".join(str(value) for value in said.key.values())
             beside = said.said.get("probabilities") or said.said.get("quantiles")
             numbers = list(beside.values()) if beside else None
-            row = (each.id, key, said.at_us, said.value, said.version, said.degraded, said.latency_us, numbers)
+            about = said.at_us
+            if said.model in forecasts and TARGET in said.key:
+                about = to_micros(parse_instant(str(said.key[TARGET])))
+            row = (each.id, key, about, said.at_us, said.value, said.version, said.degraded, said.latency_us, numbers)
             rows.setdefault(said.model, []).append(row)
             saying.setdefault(said.model, []).append(said)
-    names = ["id", "key", "at", "value", "version", "degraded", "latency_us"]
+    names = ["id", "key", "at", "asked", "value", "version", "degraded", "latency_us"]
     schema = dict.fromkeys(names) | {"numbers": pl.List(pl.Float64)}
-    local = pl.col("at").cast(pl.Datetime("us", "UTC"))
-    day = local.dt.convert_time_zone(zone.key).dt.date()
+    at, asked = (pl.col(each).cast(pl.Datetime("us", "UTC")) for each in ("at", "asked"))
+    day, asked_day = (each.dt.convert_time_zone(zone.key).dt.date() for each in (at, asked))
+    laid = {"at": at, "asked": asked, "day": day, "asked_day": asked_day}
     return {
-        model: (pl.DataFrame(found, schema=schema, orient="row").with_columns(at=local, day=day), saying[model])
+        model: (pl.DataFrame(found, schema=schema, orient="row").with_columns(**laid), saying[model])
         for model, found in rows.items()
     }
 
