@@ -121,10 +121,10 @@ class Watch:
         last = observations.last_day(self.project.state, model)
         assert kept.plan is not None
         judged = sorted(day for day in kept.served if last is not None and day.isoformat() <= last)
-        if not judged:
+        if last is None or not judged:
             return
-        end = self._span(judged[-1])[1]
-        self._settle(kept, kept.plan, judged[-1], end, since=self._span(judged[0])[0])
+        since = self._span(min([judged[0], *kept.asked]))[0]
+        self._settle(kept, kept.plan, date.fromisoformat(last), self.project.clock.now(), since=since)
         for day in judged:
             self._features(kept, kept.plan, day)
         totals = observations.series(self.project.state, model, "totals", "outcomes")
