@@ -51,7 +51,9 @@ pace = FeatureView(
     ),
 )
 
-category = FeatureView("category_pace", of=sales, entity="category", features=dict(units_28d=f.sum("units", over="28d")))
+category = FeatureView(
+    "category_pace", of=sales, entity="category", features=dict(units_28d=f.sum("units", over="28d"))
+)
 
 plan = FeatureView(
     "plan",
@@ -78,7 +80,9 @@ demand = Model(
     rows=Every("1d", of=assortment, horizon=("1d", "28d")),
     label=f.sum("units", of=sales, ahead="1d", at="target_at"),
     features=[pace, category, plan.on({}, name="planned", at="target_at"), plan.on({}, name="running"), shelf, when],
-    estimator=LGBMRegressor(objective="poisson", n_estimators=60, num_leaves=15, learning_rate=0.1, min_child_samples=500),
+    estimator=LGBMRegressor(
+        objective="poisson", n_estimators=60, num_leaves=15, learning_rate=0.1, min_child_samples=500
+    ),
     metrics=["rmse", "mae", "wape", "mase", "bias"],
     goal="rmse",
     split=splits.Time(test="28d", folds=2),

@@ -90,7 +90,9 @@ def init(
     ] = "",
     key: Annotated[list[str] | None, typer.Option("--key", help="Column that names a row; may be repeated.")] = None,
     time: Annotated[str, typer.Option("--time", help="Column that says when a row happened.")] = "",
-    example: Annotated[str, typer.Option("--example", help="A project that runs: flights, churn or failures.")] = "",
+    example: Annotated[
+        str, typer.Option("--example", help="A project that runs: flights, churn, demand or failures.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Write a project that runs: from your data, from an example, or a small commented one; with a git repository."""

@@ -10,7 +10,7 @@ from millstream.metrics.registry import Metric, metric
 from millstream.metrics.uncertainty import Difference, difference
 from millstream.training.backtests import Backtest, comparable, compared
 from millstream.training.matrix import Array
-from millstream.training.segments import worse_for
+from millstream.training.segments import HORIZON, worse_for
 from millstream.training.unlabelled import verdict_words
 
 FEW_DAYS = 10
@@ -118,7 +118,15 @@ def judge(tested: Backtest, *, tolerance: float = 0.01, seed: int = 7) -> Verdic
         compared.append(_beside_champion(goal, tested, tested.champion, tolerance=tolerance, seed=seed))
     passed = all(each.passed for each in compared)
     opening = "The candidate may go live." if passed else "The candidate should not go live."
-    says = " ".join([opening, *(each.says for each in compared), *_segments(goal, tested, seed), *_caveats(tested)])
+    says = " ".join(
+        [
+            opening,
+            *(each.says for each in compared),
+            *_segments(goal, tested, seed),
+            *_ahead(goal, tested),
+            *_caveats(tested),
+        ]
+    )
     return Verdict(passed, says, tested.report.model, goal.name, value, tuple(compared))
 
 
@@ -227,6 +235,28 @@ def _segments(goal: Metric, tested: Backtest, seed: int) -> list[str]:
         )  # fmt: skip
         said += [f"It is surely worse than {name} for {', '.join(worse)}."] if worse else []
     return said
+
+
+def _ahead(goal: Metric, tested: Backtest) -> list[str]:
+    """Say how it does on the nearest and on the furthest targets, and on how many it beats the simple guess."""
+    parts = [each for each in tested.segments if each.column == HORIZON]
+    if len(parts) < 2:
+        return []
+    both = [
+        (
+            part.value,
+            *(goal.measure(tested.label[part.rows], who[part.rows]) for who in (tested.candidate, tested.baseline)),
+        )
+        for part in parts
+    ]
+    told = [(step, ours, simple) for step, ours, simple in both if ours is not None and simple is not None]
+    if not told:
+        return []
+    better = sum(goal.loss(ours) < goal.loss(simple) for _, ours, simple in told)
+    ends = " and ".join(
+        f"{ours:.4f} against {simple:.4f} at {step} ahead" for step, ours, simple in (told[0], told[-1])
+    )
+    return [f"By how far ahead: {ends}; it is better on {better} of {len(told)} distances."]
 
 
 def _caveats(tested: Backtest) -> list[str]:

@@ -42,6 +42,8 @@ class Part(msgspec.Struct, frozen=True):
     @property
     def named(self) -> str:
         """Name it for people."""
+        if self.column == HORIZON:
+            return f"targets {self.value} ahead"
         return f"{self.column} {self.value}" if self.value is not None else f"rows without {self.column}"
 
 
