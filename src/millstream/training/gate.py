@@ -242,14 +242,13 @@ def _ahead(goal: Metric, tested: Backtest) -> list[str]:
     parts = [each for each in tested.segments if each.column == HORIZON]
     if len(parts) < 2:
         return []
-    both = [
-        (
-            part.value,
-            *(goal.measure(tested.label[part.rows], who[part.rows]) for who in (tested.candidate, tested.baseline)),
+    told: list[tuple[str | None, float, float]] = []
+    for part in parts:
+        ours, simple = (
+            goal.measure(tested.label[part.rows], who[part.rows]) for who in (tested.candidate, tested.baseline)
         )
-        for part in parts
-    ]
-    told = [(step, ours, simple) for step, ours, simple in both if ours is not None and simple is not None]
+        if ours is not None and simple is not None:
+            told.append((part.value, ours, simple))
     if not told:
         return []
     better = sum(goal.loss(ours) < goal.loss(simple) for _, ours, simple in told)
