@@ -103,7 +103,8 @@ class _Rule:
             table = _about(self.table, self.ahead, begins[late])
             for each in np.unique(decided[late]).tolist():
                 these = late[decided[late] == each]
-                label, known, row = self._once(table, entity[these], begins[these], by=each)
+                held = _about(table, self.ahead, begins[these])
+                label, known, row = self._once(held, entity[these], begins[these], by=each)
                 answer[these] = np.where(known[row] <= each, label[row], np.nan)
         return answer
 
