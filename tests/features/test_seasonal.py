@@ -146,6 +146,25 @@ def test_what_is_served_is_what_the_rule_says_of_each_decision_and_target(store:
     assert np.isnan(lookup.simple_many([beyond], [to_micros(now)]))
 
 
+def test_a_forecast_without_a_horizon_looks_a_season_back_from_its_decision(store: LmdbOnline) -> None:
+    shops = Table("shops", source=Csv("shops.csv"), key="shop", timezone="Europe/Berlin")
+    sales = Table("sales", source=Csv("sales.csv"), key="id", event_time="at", lag="6h")
+    label = f.sum("units", of="sales", ahead="1d")
+    model = Model(
+        "demand", rows=Every("1d", of=shops), label=label, features=[], task=tasks.Forecast(),
+        estimator=Estimator("sklearn.dummy:DummyRegressor", {}), goal="rmse",
+    )  # fmt: skip
+    plan = compile_plan(gather([shops, sales, model]), "demand", {"shops": SHOPS, "sales": SALES}, {})
+    rows, now = table(world(3)), midnight(date(2013, 4, 2))
+    frame = pl.DataFrame({"shop": ["a", "b", "c", "x"]}).with_columns(pl.lit(now).cast(INSTANT).alias("decided_at"))
+    wanted = [expected(world(3), shop, now, now, "sum") for shop in frame["shop"]]
+    np.testing.assert_array_equal(seasonal_naive(plan, frame, rows), wanted)
+    Writer(store).refresh([plan], lambda name, since: rows, pins={"sales": 1}, now=now, ahead=timedelta(days=4))
+    at = to_micros(now + timedelta(hours=5))  # as it was said at midnight
+    found = Lookup(plan, store).simple_many([{"shop": each} for each in frame["shop"]], [at] * 4)
+    np.testing.assert_array_equal(found, wanted)
+
+
 def test_who_is_a_forecast_and_by_which_season() -> None:
     seasonal = plan_of().seasonal
     assert seasonal is not None and seasonal.season == "1w"

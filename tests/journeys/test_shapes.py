@@ -372,6 +372,8 @@ def test_a_request_that_says_no_instant_is_answered_for_each_of_the_horizon(dema
     assert [each["row"] for each in mixed["predictions"]] == [0, *[1] * 7]
     assert mixed["predictions"][0]["target_at"] == "2024-10-02T22:00:00+00:00"
     assert mixed["predictions"][0]["value"] == found["value"][8]
+    status, wrong = ask(demanded, "demand", [{"item": 0}, {"itme": 1}], NOW)
+    assert status == 422 and wrong["detail"].startswith("row 1: the row misses 'item'")
     status, much = ask(demanded, "demand", [{"item": 0}] * 1500, NOW)
     assert status == 422 and "10,500 answers" in much["detail"] and "millstream score" in much["do"]
 

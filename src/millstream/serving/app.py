@@ -212,6 +212,8 @@ class App:
         rows, of = asked.rows, None
         if plan.ticks is not None and plan.ticks.horizon is not None:
             rows, of = expanded(plan, rows, at_us)
+            if len(rows) != len(asked.rows):  # an error names the row that was asked
+                chain.champion.check_many(list(dict(zip(of, rows, strict=True)).values()))
         until = time.monotonic() + chain.deadline_s
         answers: list[Answer] = []
         for start in range(0, len(rows), SLICE):

@@ -41,11 +41,17 @@ def expanded(
     Raises
     ------
     BadData
-        When that would be more than ``MOST_ANSWERS``.
+        When that would be more than ``MOST_ANSWERS``, or no target is to come.
     """
     if plan.ticks is None or plan.ticks.horizon is None or all(TARGET in row for row in rows):
         return [dict(row) for row in rows], list(range(len(rows)))
     ahead = [from_micros(each).isoformat() for each in targets(plan.ticks, at_us)]
+    if not ahead:
+        raise BadData(
+            f"no target of the horizon {plan.ticks.horizon[0]} to {plan.ticks.horizon[1]} is to come at"
+            f" {from_micros(at_us).isoformat()}",
+            expected="a target_at in each row",
+        )
     wanted = sum(1 if TARGET in row else len(ahead) for row in rows)
     if wanted > MOST_ANSWERS:
         raise BadData(
