@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from millstream.definitions import tasks
+from millstream.definitions.manifest import gather
+from millstream.errors import DefinitionError
 from millstream.features import point_in_time
 from millstream.features.plan import FeaturePlan
 from millstream.features.ticks import existing
@@ -25,8 +29,10 @@ from millstream.serving.app import App
 from millstream.serving.chain import Chain
 from millstream.serving.live import Live
 from millstream.serving.log import PredictionLog
+from millstream.serving.models import read_from
 from millstream.serving.scorer import Scorer
-from millstream.training import build_set
+from millstream.training import backtest, build_set, judge, train
+from millstream.training.sets import SIMPLE
 from millstream.types import to_micros
 
 DEFINITIONS = """
@@ -315,6 +321,53 @@ def test_the_training_set_of_a_horizon_is_what_loops_make_of_it(demanded: Projec
         assert row["planned.discount"] == (30 if announced else None)
 
 
+def test_a_backtest_of_a_horizon_draws_days_predicted_and_ends_with_whole_horizons(demanded: Project) -> None:
+    model = demanded.manifest.model("demand").but(metrics=["mae", "mase", "wape"])
+    made = build_set(learn.plan(demanded, "demand"), demanded.lake.read, until=NOW)
+    tested = backtest(model, made)
+    assert made.ahead is not None and made.simple is not None
+    test = tested.folds[-1].split.test
+    assert np.bincount(made.ahead[test])[1:].tolist() == [14 * 8] * 7
+    assert (
+        tested.report.days == 14 + 7 - 1 == len({row.date() for row in made.frame["target_at"].gather(test).to_list()})
+    )
+    fitted = tested.folds[-1].split.fit
+    assert made.known[fitted].max() <= tested.folds[-1].split.cut < made.decided[test].min()
+    np.testing.assert_array_equal(tested.baseline, made.simple[test])
+    said = tested.report.pooled["candidate"]
+    labelled = ~np.isnan(made.label) & ~np.isnan(made.simple)
+    scale = np.abs(made.label - made.simple)[labelled & (made.known <= to_micros(NOW))].mean()
+    assert said["mase"] == pytest.approx(np.abs(tested.label - tested.candidate).mean() / scale)
+    assert said["wape"] == pytest.approx(np.abs(tested.label - tested.candidate).sum() / tested.label.sum())
+    assert "it is better on 7 of 7 distances" in judge(tested).says
+    with pytest.raises(DefinitionError, match="measured by the seasonal naive rule, which it has not"):
+        backtest(model.but(task=tasks.Regression()), dataclasses.replace(made, frame=made.frame.drop(SIMPLE)))
+
+
+def test_quantiles_under_a_horizon_add_the_rules_errors_to_the_last_season(demanded: Project, tmp_path: Path) -> None:
+    task = tasks.Forecast(season="7d", levels=(0.1, 0.5, 0.9))
+    model = demanded.manifest.model("demand").but(task=task, metrics=["pinball", "coverage"], goal="pinball")
+    manifest = gather([*demanded.manifest.tables.values(), *demanded.manifest.views.values(), model])
+    made = build_set(learn.plan(demanded, "demand"), demanded.lake.read, until=NOW)
+    tested = backtest(model, made)
+    assert tested.report.task == "quantiles" and judge(tested).passed
+    train(manifest, made, folder=tmp_path / "made", tested=tested)
+    assert made.simple is not None
+    fit = tested.folds[-1].split.fit
+    off = (made.label - made.simple)[fit]
+    offsets = np.quantile(off[~np.isnan(off)], task.levels)
+    np.testing.assert_allclose(tested.baseline, made.simple[tested.folds[-1].split.test][:, None] + offsets)
+    scorer = Scorer(read_from(tmp_path / "made"), release="x", model="demand", version=1, store=demanded.online)
+    row = {"item": 3, "target_at": to_micros(midnight(NOW.date() + timedelta(days=2)))}
+    ((value, said),) = scorer.simple_many([row], [to_micros(NOW)])
+    sold = demanded.lake.read("sales").frame.filter(item=3, day=midnight(NOW.date() - timedelta(days=5)))["quantity"][0]
+    assert (
+        list(said["quantiles"].values()) == pytest.approx((sold + offsets).tolist())
+        and value == said["quantiles"]["0.5"]
+    )
+    scorer.close()
+
+
 def promotions(project: Project) -> list[dict[str, Any]]:
     read = project.lake.read("promotions")
     return read.frame.with_columns(pl.col(read.known["discount"]).alias("announced_at")).to_dicts()
@@ -340,10 +393,54 @@ def test_a_request_says_for_when_and_hears_of_what_is_planned(demanded: Project,
     assert told["outcome"] is None
 
 
+def test_a_request_that_says_no_instant_is_answered_for_each_of_the_horizon(demanded: Project) -> None:
+    scores = pl.DataFrame(demanded.run("score", {"model": "demand"})["sample"])
+    status, said = ask(demanded, "demand", [{"item": 0}, {"item": 1}], NOW)
+    assert status == 200
+    found = pl.DataFrame(said["predictions"])
+    assert found["row"].to_list() == [0] * 7 + [1] * 7
+    assert (
+        found["target_at"].to_list()
+        == [midnight(NOW.date() + timedelta(days=each)).isoformat() for each in range(1, 8)] * 2
+    )
+    assert found["value"].to_list()[:10] == scores["value"].to_list()[:10]
+    named = {"item": 1, "target_at": "2024-10-03T00:00:00+02:00"}
+    _, mixed = ask(demanded, "demand", [named, {"item": 0}], NOW)
+    assert [each["row"] for each in mixed["predictions"]] == [0, *[1] * 7]
+    assert mixed["predictions"][0]["target_at"] == "2024-10-02T22:00:00+00:00"
+    assert mixed["predictions"][0]["value"] == found["value"][8]
+    status, wrong = ask(demanded, "demand", [{"item": 0}, {"itme": 1}], NOW)
+    assert status == 422 and wrong["detail"].startswith("row 1: the row misses 'item'")
+    status, much = ask(demanded, "demand", [{"item": 0}] * 1500, NOW)
+    assert status == 422 and "10,500 answers" in much["detail"] and "millstream score" in much["do"]
+
+
+def test_what_stands_in_is_what_a_season_ago_was_known_of_each_day(demanded: Project) -> None:
+    scorer = Scorer.open(released(demanded, "demand"), demanded.online)
+    later = NOW + timedelta(hours=30)
+    sold = {(row["item"], row["day"]): row["quantity"] for row in demanded.lake.read("sales").frame.to_dicts()}
+    for at in (NOW, later):  # the next day's sales become known at 6 o'clock
+        chain = Chain(scorer, generation=1)
+        rows = [{"item": item, "target_at": midnight(at.date() + timedelta(days=ahead)).isoformat()}
+                for item in range(8) for ahead in range(1, 8)]  # fmt: skip
+        said = chain.answer(rows, [to_micros(at)] * len(rows), until=float("inf"), stopped="it may not answer")
+        for row, each in zip(rows, said, strict=True):
+            assert each.answered_by == "baseline"
+            day = datetime.fromisoformat(row["target_at"]).astimezone(BERLIN).date()
+            weeks = 1
+            while midnight(day - timedelta(weeks=weeks) + timedelta(days=1)) + timedelta(hours=6) > at:
+                weeks += 1
+            assert each.value == sold[row["item"], midnight(day - timedelta(weeks=weeks))]
+    unknown = [{"item": 99, "target_at": midnight(NOW.date() + timedelta(days=2)).isoformat()}]
+    (nobody,) = chain.answer(unknown, [to_micros(NOW)], until=float("inf"), stopped="it may not answer")
+    assert nobody.value == scorer.baseline.value
+    scorer.close()
+
+
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ({"item": 1}, "misses 'target_at'"),
+        ({}, "misses 'item'"),
         ({"item": 1, "target_at": None}, "target_at is missing"),
         ({"item": 1, "target_at": "tomorrow"}, "is not a timestamptz"),
         ({"item": 1, "target_at": "2024-09-30T22:00:00Z"}, "an instant at most 7d ahead"),

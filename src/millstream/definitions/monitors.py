@@ -19,7 +19,8 @@ class Classic(msgspec.Struct, frozen=True):
     p95_ms
         95th percentile of answer time.
     bias
-        Relative difference of the mean prediction and the actual share.
+        Relative difference of the mean prediction and the mean truth: of a forecast, 0.05 is an alarm when all
+        forecasts of the window together are surely more than 5 % too high or too low. None watches no bias.
     window
         Span over which performance and bias are judged.
     """
@@ -28,5 +29,5 @@ class Classic(msgspec.Struct, frozen=True):
     nulls: float = 0.05
     kl: float = 0.3
     p95_ms: float = 500.0
-    bias: float = 0.05
+    bias: float | None = 0.05
     window: str = "28d"

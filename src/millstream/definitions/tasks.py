@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from millstream.definitions.rows import read_length
 from millstream.definitions.table import Table
 from millstream.errors import DefinitionError
 from millstream.types import parse_duration
@@ -46,6 +47,32 @@ class Quantiles(msgspec.Struct, frozen=True, tag="quantiles"):
             raise DefinitionError(
                 f"tasks.Quantiles(levels={self.levels})", expected="rising levels between 0 and 1 with 0.5 among them"
             )
+
+
+class Forecast(msgspec.Struct, frozen=True, tag="forecast"):
+    """The answer is the number to expect at an instant ahead. Baseline: the same of a season ago (seasonal naive).
+
+    What a number label under a horizon gets by default. The simple rule says what was known at the decision of the
+    last season that had closed by then: under a season of a week, last Tuesday's sales for a Tuesday of this week, and
+    those of four Tuesdays ago for one four weeks ahead.
+
+    Parameters
+    ----------
+    season
+        A length of the calendar after which what happens looks alike: ``"7d"``, ``"24h"``, ``"12mo"``. Left out, it
+        follows the step: a day for hours, a week for days, a year (``"52w"``, ``"12mo"``) for weeks and months.
+    levels
+        Quantiles to answer beside, as ``Quantiles`` has them; none when left out.
+    """
+
+    season: str | None = None
+    levels: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.levels:
+            Quantiles(self.levels)
+        if self.season is not None and not read_length(self.season, where=f"season {self.season!r}")[0]:
+            raise DefinitionError(f"tasks.Forecast(season={self.season!r})", expected="a length such as '7d'")
 
 
 class Anomaly(msgspec.Struct, frozen=True, tag="anomaly"):
@@ -163,7 +190,7 @@ def TopK(  # noqa: N802 - an option object
     return Ranking(k, item, table, named, within, exclude_seen, judged)
 
 
-Task: TypeAlias = Binary | Regression | Multiclass | Quantiles | Anomaly | Clusters | Ranking
+Task: TypeAlias = Binary | Regression | Multiclass | Quantiles | Forecast | Anomaly | Clusters | Ranking
 
 WITHOUT_LABEL: tuple[TaskName, ...] = ("anomaly", "clusters")
 """Tasks of models that are told no truth."""
@@ -183,12 +210,15 @@ class Shape(msgspec.Struct, frozen=True):
         Levels of the quantiles, in order; of ``quantiles`` only.
     k
         Items of a list; of ``topk`` only, whose model says one number a pair of somebody and an item.
+    scale
+        Mean absolute error of the seasonal naive rule, which ``mase`` is measured by; of forecasts only.
     """
 
     task: TaskName
     classes: tuple[str, ...] = ()
     levels: tuple[float, ...] = ()
     k: int = 0
+    scale: float | None = None
 
     @property
     def width(self) -> int:
@@ -202,11 +232,13 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 def name_of(task: Task) -> TaskName:
-    """Return a task's name.
+    """Return the name of the shape of a task's answers: a forecast is a number, or quantiles where it has levels.
 
     >>> name_of(Multiclass())
     'multiclass'
     """
+    if isinstance(task, Forecast):
+        return "quantiles" if task.levels else "regression"
     tag: TaskName = task.__struct_config__.tag  # type: ignore[assignment]
     return tag
 

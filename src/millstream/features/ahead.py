@@ -71,20 +71,20 @@ def add_label(
         When most of what the windows hold had happened, and was known, at the decision.
     """
     begins = rows[said.at].cast(_INSTANT).to_physical().to_numpy()
-    closes = _closes(said, begins)
+    ends = closes(said, begins)
     entities, codes = encode_entities(table.frame, said.entity)
     named = rows.select(pl.col(key).alias(f"{place}") for place, key in enumerate(said.keys))
     entity = find_entities(entities, named)
     somebody = ~named.select(pl.any_horizontal(pl.all().is_null())).to_series().to_numpy()
     by = to_micros(known_by)
-    facts = _Sorted.read(said, table, codes, (begins, closes), by=by)
-    low, high = (facts.count_before(entity, each) for each in (begins, closes))
+    facts = _Sorted.read(said, table, codes, (begins, ends), by=by)
+    low, high = (facts.count_before(entity, each) for each in (begins, ends))
     if said.at == "decided_at":
         past = low + _between(facts.past, low, facts.count_before(entity, begins + 1))
         if ticking:
             _refuse_past(said, _between(facts.counted, low, past), _between(facts.counted, low, high))
         low = past
-    known = np.maximum(closes + said.lag_us, facts.changed(low, high))
+    known = np.maximum(ends + said.lag_us, facts.changed(low, high))
     usable = somebody & (known <= by)
     label = facts.aggregate(said, low, high).cast(COLUMN[said.dtype])
     return rows.with_columns(
@@ -93,7 +93,7 @@ def add_label(
     )
 
 
-def _closes(said: AheadPlan, begins: Instants) -> Instants:
+def closes(said: AheadPlan, begins: Instants) -> Instants:
     """Return when each window closes: by the calendar where rows have one."""
     if said.timezone is None:
         return begins + said.ahead_us
@@ -133,7 +133,7 @@ class _Sorted:
     def read(
         cls, said: AheadPlan, table: TableFrame, codes: Codes, asked: tuple[Instants, Instants], *, by: int
     ) -> _Sorted:
-        facts = read_facts(table, codes, waits_for=_waits_for(said, table))
+        facts = read_facts(table, codes, waits_for=waits_for(said, table))
         rows = np.flatnonzero((facts.entity != NOBODY) & (facts.known <= by))
         past = _first_known(facts, table.key, table.frame) <= facts.event
         rows = rows[np.lexsort((facts.known[rows], facts.event[rows], facts.entity[rows]))]
@@ -217,7 +217,7 @@ class _Sorted:
         return self.values.gather(pl.Series(place).replace(-1, None))
 
 
-def _waits_for(said: AheadPlan, table: TableFrame) -> tuple[str, ...]:
+def waits_for(said: AheadPlan, table: TableFrame) -> tuple[str, ...]:
     """Name the known-at columns a label waits for: those of its value, condition, entity and event time."""
     value = table.key if said.value is None else said.value.columns
     where = () if said.where is None else said.where.columns

@@ -28,6 +28,7 @@ from millstream.features.resolve import (
     refuse_unlike,
     typed,
 )
+from millstream.features.seasons import compile_seasonal
 from millstream.types import MICROSECOND, DType, Schema, parse_duration
 
 _Features: TypeAlias = tuple[tuple[FeatureColumn, ...], tuple[ViewPlan, ...], dict[str, DType], dict[str, Expression]]
@@ -99,6 +100,7 @@ def compile_plan(
         request_features=request_features,
         ahead=ahead,
         ticks=calendar,
+        seasonal=compile_seasonal(model, ahead, calendar, schemas),
     )
     if model.rows.negatives and task is None:
         raise DefinitionError(

@@ -12,6 +12,7 @@ from millstream.expressions.door import value
 from millstream.features.ahead import add_label
 from millstream.features.facts import COLUMN
 from millstream.features.plan import FeaturePlan
+from millstream.features.seasonal import seasonal_naive
 from millstream.features.ticks import as_believed
 from millstream.lake.frame import TableFrame
 from millstream.types import DType
@@ -38,7 +39,8 @@ def outcomes_of(
     Returns
     -------
     pl.DataFrame
-        ``key`` (the parts of the key with ``|`` between), ``label`` and ``label_known_at``, in order.
+        ``key`` (the parts of the key with ``|`` between), ``label`` and ``label_known_at``, in order; of a forecast
+        also ``simple``, what the seasonal naive rule said then (NULL where it knew nothing).
     """
     assert plan.ahead is not None and plan.ticks is not None
     named = list(keys)
@@ -49,8 +51,12 @@ def outcomes_of(
     missing = [each for each in plan.ahead.keys if each not in asked.columns]
     if missing:
         asked = as_believed(read(plan.rows_table), asked, missing)
-    labelled = add_label(plan.ahead, asked, read(plan.ahead.table), known_by=now)
-    return labelled.select(pl.col(_NAME).alias("key"), "label", "label_known_at")
+    facts = read(plan.ahead.table)
+    labelled = add_label(plan.ahead, asked, facts, known_by=now)
+    told = labelled.select(pl.col(_NAME).alias("key"), "label", "label_known_at")
+    if plan.seasonal is None:
+        return told
+    return told.with_columns(pl.Series("simple", seasonal_naive(plan, asked, facts)).fill_nan(None))
 
 
 def _column(name: str, raw: list[Any], dtype: DType) -> pl.Series:

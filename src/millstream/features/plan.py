@@ -149,6 +149,24 @@ class AheadPlan(msgspec.Struct, frozen=True):
     text: str
 
 
+class SeasonalPlan(msgspec.Struct, frozen=True):
+    """The simple rule of a forecast: the label of the last season that was known at the decision.
+
+    Parameters
+    ----------
+    season
+        Length of the calendar after which what happens looks alike.
+    seasons
+        How many are looked back at, until one is known.
+    view
+        What is kept online for it: one number per entity and target.
+    """
+
+    season: str
+    seasons: int
+    view: ViewPlan
+
+
 class TickPlan(msgspec.Struct, frozen=True):
     """When entities are predicted, and for when.
 
@@ -263,6 +281,8 @@ class FeaturePlan(msgspec.Struct, frozen=True):
     ranking
         What is listed for whom; None for a model that answers about single rows. Features are then those of a pair of
         somebody and an item, and ``row_key`` names who asks.
+    seasonal
+        The simple rule of a forecast; None where it is the same for every row.
     """
 
     model: str
@@ -279,6 +299,12 @@ class FeaturePlan(msgspec.Struct, frozen=True):
     ahead: AheadPlan | None = None
     ticks: TickPlan | None = None
     ranking: RankingPlan | None = None
+    seasonal: SeasonalPlan | None = None
+
+    @property
+    def served(self) -> tuple[ViewPlan, ...]:
+        """Return what is kept online: the views, and what the simple rule of a forecast says."""
+        return self.views if self.seasonal is None else (*self.views, self.seasonal.view)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -289,6 +315,11 @@ class FeaturePlan(msgspec.Struct, frozen=True):
     def tables(self) -> tuple[str, ...]:
         """Name the tables whose facts are features, each once."""
         return tuple(dict.fromkeys(each.table for each in self.views))
+
+    @property
+    def served_tables(self) -> tuple[str, ...]:
+        """Name the tables that what is kept online comes from, each once."""
+        return tuple(dict.fromkeys(each.table for each in self.served))
 
     @property
     def learnt_from(self) -> tuple[str, ...]:

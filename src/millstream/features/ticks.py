@@ -169,6 +169,15 @@ def _with_targets(found: pl.DataFrame, said: TickPlan, grid: Instants) -> pl.Dat
     return found[row].with_columns(pl.Series(TARGET, chosen).cast(_INSTANT))
 
 
+def steps_ahead(said: TickPlan, decided: Instants, target: Instants) -> Instants:
+    """Count the ticks after each decision up to its target, that included: 1 is the next one."""
+    if not len(decided):
+        return np.empty(0, dtype=np.int64)
+    first, last = int(min(decided.min(), target.min())), int(max(decided.max(), target.max()))
+    grid = calendar.ticks(said.step, timezone=said.timezone, since=from_micros(first), until=from_micros(last + 1))
+    return np.searchsorted(grid, target, side="right") - np.searchsorted(grid, decided, side="right")
+
+
 def _column(name: str, dtype: DType) -> Expression:
     return Expression(name, Column(name, dtype), dtype, (name,))
 

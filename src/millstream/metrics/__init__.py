@@ -6,7 +6,7 @@ is what records, pages and JSON hold: a ``nan`` never leaves this room.
 """
 
 from millstream.metrics.binary import accuracy, brier, log_loss, roc_auc
-from millstream.metrics.number import bias, mae, mape, r2, rmse
+from millstream.metrics.number import bias, mae, mape, mase, r2, rmse, wape
 from millstream.metrics.registry import METRICS, Metric, metric
 
 __all__ = [
@@ -18,8 +18,10 @@ __all__ = [
     "log_loss",
     "mae",
     "mape",
+    "mase",
     "metric",
     "r2",
     "rmse",
     "roc_auc",
+    "wape",
 ]

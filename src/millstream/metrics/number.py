@@ -96,6 +96,44 @@ def mape(label: npt.ArrayLike, prediction: npt.ArrayLike) -> float:
     return float(errors.sum()) / counted if counted else float("nan")
 
 
+def share_errors(label: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Array, Array]:
+    """Return each row's absolute error, and the size of its label."""
+    truth, guess = pair(label, prediction)
+    return np.abs(guess - truth), np.abs(truth)
+
+
+def wape(label: npt.ArrayLike, prediction: npt.ArrayLike) -> float:
+    """Measure all absolute errors together as a share of all labels together (0.14 is 14 %).
+
+    What ``mape`` cannot do: a day on which nothing is sold counts like any other, because labels are added up before
+    they divide (Kolassa and Schütz, Foresight 6, 2007, as MAD/mean). ``nan`` where all labels are 0, or no rows.
+
+    >>> wape([10.0, 0.0, 30.0], [12.0, 1.0, 29.0])
+    0.1
+    """
+    errors, sizes = share_errors(label, prediction)
+    total = float(sizes.sum())
+    return float(errors.sum()) / total if total else float("nan")
+
+
+def scaled_errors(label: npt.ArrayLike, prediction: npt.ArrayLike, scale: float | None) -> Array:
+    """Return each row's absolute error in units of a scale."""
+    return absolute_errors(label, prediction) / (scale or float("nan"))
+
+
+def mase(label: npt.ArrayLike, prediction: npt.ArrayLike, scale: float | None) -> float:
+    """Measure the mean absolute error in units of the seasonal naive rule's: below 1 is better than that rule.
+
+    Hyndman and Koehler, Int. J. Forecasting 22 (2006). ``scale`` is the rule's mean absolute error over the rows
+    there are to learn from, each judged as known at its decision and as far ahead as it was asked; so rows that are
+    harder than those have more than 1 by the rule itself. ``nan`` without a scale, or no rows.
+
+    >>> mase([10.0, 20.0], [12.0, 19.0], scale=3.0)
+    0.5
+    """
+    return mean(scaled_errors(label, prediction, scale))
+
+
 def bias(label: npt.ArrayLike, prediction: npt.ArrayLike) -> float:
     """Measure how far the mean prediction is from the mean label, relative to the latter (+0.05: 5 % too high).
 

@@ -132,6 +132,11 @@ METRICS: dict[str, Metric] = {
         Metric("rmse", number.rmse, False, ("regression",), _each(number.squared_errors), root=True),
         Metric("mae", number.mae, False, ("regression",), _each(number.absolute_errors)),
         Metric("mape", number.mape, False, ("regression",), number.percentage_errors),
+        Metric("wape", number.wape, False, ("regression",), number.share_errors),
+        Metric(
+            "mase", partial(number.mase, scale=1.0), False, ("regression",),
+            _each(partial(number.scaled_errors, scale=1.0)),
+        ),
         Metric("r2", number.r2, True, ("regression",), parts=number.squares_and_sums, whole=number.explained),
         Metric("bias", number.bias, False, _MEANS, _bias_terms, signed=True),
         Metric("stability", unlabelled.stability, True, ("anomaly",)),
@@ -158,7 +163,7 @@ METRICS: dict[str, Metric] = {
 _OF_LEVELS = {"pinball": (quantile.pinball, quantile.pinballs), "coverage": (quantile.coverage, quantile.inside)}
 
 
-def metric(name: str, *, levels: tuple[float, ...] = ()) -> Metric:
+def metric(name: str, *, levels: tuple[float, ...] = (), scale: float | None = None) -> Metric:
     """Return a metric by name.
 
     Parameters
@@ -167,6 +172,8 @@ def metric(name: str, *, levels: tuple[float, ...] = ()) -> Metric:
         Such as ``roc_auc``.
     levels
         Of the quantiles, for metrics of quantiles.
+    scale
+        Error of the seasonal naive rule, the unit of ``mase``; 1 when left out.
 
     Raises
     ------
@@ -177,6 +184,9 @@ def metric(name: str, *, levels: tuple[float, ...] = ()) -> Metric:
         found = METRICS[name]
     except KeyError:
         raise NotFound(f"there is no metric {name!r}", expected=near(name, METRICS)) from None
+    if name == "mase" and scale is not None:
+        terms = _each(partial(number.scaled_errors, scale=scale))
+        return replace(found, function=partial(number.mase, scale=scale), terms=terms)
     if name not in _OF_LEVELS or not levels:
         return found
     whole, each = _OF_LEVELS[name]

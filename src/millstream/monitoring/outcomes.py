@@ -66,13 +66,17 @@ class Settled:
         Answer and truth (booleans as 0 and 1), of equal length. Of classes the answer is the probability of the class
         that was said, and the truth its code, -1 for a class the release does not know.
     block
-        Ordinal of the decision-day of each: the blocks of a bootstrap.
+        Ordinal of the day each is judged with: the blocks of a bootstrap.
     first, last
         Ends of the window, both included.
     left_out
         Days of the window that are incomplete.
     numbers
         All numbers of each answer, shape (n, k), where it is of classes or quantiles; else None.
+    asked, about
+        Instants (microseconds) each was decided at and is about; they differ under a horizon only.
+    simple
+        What the seasonal naive rule said of each at its decision, NaN where it knew nothing or there is none.
     """
 
     value: Floats
@@ -82,6 +86,9 @@ class Settled:
     last: date
     left_out: tuple[date, ...]
     numbers: Table | None = None
+    asked: Integers | None = None
+    about: Integers | None = None
+    simple: Floats | None = None
 
     @property
     def predicted(self) -> Floats | Table:
@@ -122,8 +129,21 @@ class _Report(NamedTuple):
 _NEVER = _Report(1 << 63, 0, 0.0)
 
 
+class _Answered:
+    """How the requests of one day were answered."""
+
+    def __init__(self) -> None:
+        self.degraded = np.empty(0, np.bool_)
+        self.latency_us = np.empty(0, np.float64)
+
+    def extend(self, frame: pl.DataFrame) -> None:
+        """Append answers."""
+        self.degraded = np.concatenate([self.degraded, frame["degraded"].fill_null(value=False).to_numpy()])
+        self.latency_us = np.concatenate([self.latency_us, frame["latency_us"].cast(pl.Float64).to_numpy()])
+
+
 class _Day:
-    """Columns of one day's predictions; the label is NaN until it arrives.
+    """Columns of the predictions judged with one day; the label is NaN until it arrives.
 
     ``label`` is what counts: what a table says (``of_table``), else what was reported (``reported``).
     """
@@ -133,6 +153,8 @@ class _Day:
         self.arrived = 0
         self.last_at = 0
         self.at = np.empty(0, np.int64)
+        self.asked = np.empty(0, np.int64)
+        self.simple = np.empty(0, np.float64)
         self.value = np.empty(0, np.float64)
         self.label = np.empty(0, np.float64)
         self.of_table = np.empty(0, np.bool_)
@@ -141,11 +163,13 @@ class _Day:
         self.numbers: list[list[float] | None] = []
         self.release = np.empty(0, np.int64)
         self.degraded = np.empty(0, np.bool_)
-        self.latency_us = np.empty(0, np.float64)
 
     def extend(self, frame: pl.DataFrame) -> int:
         """Append rows; return the position of the first."""
         start = len(self.at)
+        asked = frame["asked" if "asked" in frame.columns else "at"]
+        self.asked = np.concatenate([self.asked, asked.dt.epoch("us").to_numpy()])
+        self.simple = np.concatenate([self.simple, np.full(frame.height, np.nan)])
         self.ids.update({each: start + place for place, each in enumerate(frame["id"].to_list())})
         self.at = np.concatenate([self.at, frame["at"].dt.epoch("us").to_numpy()])
         self.value = np.concatenate([self.value, frame["value"].cast(pl.Float64).to_numpy()])
@@ -156,7 +180,6 @@ class _Day:
         self.numbers += frame["numbers"].to_list() if "numbers" in frame.columns else [None] * frame.height
         self.release = np.concatenate([self.release, frame["version"].cast(pl.Int64).fill_null(0).to_numpy()])
         self.degraded = np.concatenate([self.degraded, frame["degraded"].fill_null(value=False).to_numpy()])
-        self.latency_us = np.concatenate([self.latency_us, frame["latency_us"].cast(pl.Float64).to_numpy()])
         self.last_at = int(self.at.max())
         return start
 
@@ -182,9 +205,12 @@ class _Day:
 
 
 class OutcomeBook:
-    """Predictions by day of decision, each joined by its key to the truth when that arrives.
+    """Predictions by the day they are judged with, each joined by its key to the truth when that arrives.
 
-    Kept in memory (about 60 bytes and one key a prediction) and filled again from the lake at start; ``forget``
+    That is the day of the decision; of forecasts the day that was predicted, so that a day is judged as soon as its
+    own truth is there, with every forecast that was ever made of it.
+
+    Kept in memory (about 80 bytes and one key a prediction) and filled again from the lake at start; ``forget``
     bounds it. Adding a prediction twice changes nothing; a label corrected later replaces the earlier.
 
     Parameters
@@ -201,6 +227,7 @@ class OutcomeBook:
         self._usual = due_after
         self._first_habit = habit
         self._days: dict[date, _Day] = {}
+        self._answered: dict[date, _Answered] = {}
         self._places: dict[str, list[tuple[date, int]]] = {}
         self._classes: dict[str, int] = {}
         self._reports: dict[str, list[_Report]] = {}
@@ -213,9 +240,10 @@ class OutcomeBook:
         Parameters
         ----------
         frame
-            Columns ``id`` and ``key`` (text), ``at`` (instant of the decision), ``day`` (its date in the project's
-            zone), ``value``, ``version`` (of the release), ``degraded``, ``latency_us``, and ``numbers`` (a list) where
-            answers are of classes or quantiles; more are ignored.
+            Columns ``id`` and ``key`` (text), ``at`` (instant of the decision, of a forecast the one it is about),
+            ``day`` (its date in the project's zone), ``value``, ``version`` (of the release), ``degraded``,
+            ``latency_us``, and ``numbers`` (a list) where answers are of classes or quantiles. Forecasts also have
+            ``asked`` and ``asked_day``, the instant and date of the decision. More are ignored.
         """
         added = 0
         for day in frame["day"].unique().sort().to_list():
@@ -225,6 +253,9 @@ class OutcomeBook:
                 rows = rows.filter(pl.Series([each not in kept.ids for each in rows["id"].to_list()], dtype=pl.Boolean))
             if rows.height:
                 start = kept.extend(rows)
+                answered = "asked_day" if "asked_day" in rows.columns else "day"
+                for (when,), part in rows.group_by(answered):
+                    self._answered.setdefault(when, _Answered()).extend(part)
                 for offset, key in enumerate(rows["key"].to_list()):
                     self._places.setdefault(key, []).append((day, start + offset))
                     if key in self._reports:  # reported before it was asked, or of a row that is asked again
@@ -240,8 +271,8 @@ class OutcomeBook:
         labels
             Columns ``key``, ``label`` (boolean, number, or the text of a class; NULL is no label) and
             ``label_known_at``; of lists, ``label`` counts what was chosen and ``numbers`` says of each place whether
-            its item was. Give those that became known since the last call; keys nobody predicted are passed
-            over. Cost: 0.3 ms per 1,000.
+            its item was; where there is a seasonal naive rule, ``simple`` is what it says. Give those that became known
+            since the last call; keys nobody predicted are passed over. Cost: 0.3 ms per 1,000.
         now
             Nothing known later is used.
         """
@@ -252,11 +283,14 @@ class OutcomeBook:
         else:
             numbers = known["label"].cast(pl.Float64).to_list()
         places = known["numbers"].to_list() if "numbers" in known.columns else [None] * known.height
-        for key, label, several in zip(known["key"].to_list(), numbers, places, strict=True):
+        simple = known["simple"].to_list() if "simple" in known.columns else [None] * known.height
+        for key, label, several, rule in zip(known["key"].to_list(), numbers, places, simple, strict=True):
             for day, position in self._places.get(key, ()):
                 settled += self._days[day].settle(position, label)
                 if several is not None:
                     self._days[day].numbers[position] = several
+                if rule is not None:
+                    self._days[day].simple[position] = rule
         return settled
 
     def report(self, about: str, label: bool | float | str, *, at_us: int) -> None:
@@ -352,6 +386,7 @@ class OutcomeBook:
         """
         first = last - span - self.open_for + timedelta(days=1)
         values, labels, blocks, left_out = [np.empty(0)], [np.empty(0)], [np.empty(0, np.int64)], []
+        asked, about, simple = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
         numbers: list[list[float]] = []
         for outcome in self.due_days(first, last, now):
             if outcome.verdict == "incomplete":
@@ -366,6 +401,9 @@ class OutcomeBook:
                 numbers += [each for each, used in zip(kept.numbers, wanted, strict=True) if used and each is not None]
             values.append(kept.value[wanted])
             labels.append(kept.label[wanted])
+            asked.append(kept.asked[wanted])
+            about.append(kept.at[wanted])
+            simple.append(kept.simple[wanted])
             blocks.append(np.full(int(wanted.sum()), outcome.day.toordinal(), np.int64))
         truth = np.concatenate(labels)
         return Settled(
@@ -376,6 +414,9 @@ class OutcomeBook:
             last=last,
             left_out=tuple(left_out),
             numbers=np.array(numbers, dtype=np.float64).reshape(len(numbers), width) if width else None,
+            asked=np.concatenate(asked),
+            about=np.concatenate(about),
+            simple=np.concatenate(simple),
         )
 
     def _coded(self, labels: Floats, classes: Sequence[str]) -> Floats:
@@ -386,12 +427,12 @@ class OutcomeBook:
 
     def answers(self, day: date) -> Answers:
         """Count a day's answers, the degraded ones and the 95th percentile of answer time."""
-        kept = self._days.get(day)
-        if kept is None or not len(kept.at):
+        kept = self._answered.get(day)
+        if kept is None or not len(kept.degraded):
             return Answers(0, 0, float("nan"))
         timed = kept.latency_us[~np.isnan(kept.latency_us)]
         p95 = float(np.percentile(timed, 95)) / 1000 if len(timed) else float("nan")
-        return Answers(len(kept.at), int(kept.degraded.sum()), p95)
+        return Answers(len(kept.degraded), int(kept.degraded.sum()), p95)
 
     def totals(self) -> tuple[int, int]:
         """Count predictions and settled predictions."""
@@ -407,6 +448,7 @@ class OutcomeBook:
             about: late for about, told in self._reports.items() if (late := [e for e in told if e.at_us >= start_us])
         }
         self._open &= self._reports.keys()
+        self._answered = {day: kept for day, kept in self._answered.items() if day >= before}
         self._places = {
             key: kept
             for key, places in self._places.items()

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millstream.definitions.monitors import Classic
+from millstream.features.ticks import steps_ahead
 from millstream.metrics import Metric, metric
 from millstream.metrics.uncertainty import interval
 from millstream.monitoring.change import changed_on
@@ -54,12 +55,17 @@ def performance_findings(
             f" judging starts at {FEWEST_OUTCOMES} of {FEWEST_DAYS}"
         )
         subjects = [("performance", reference.goal), ("harm", reference.goal)]
-        subjects += [] if reference.k else [("bias", "mean")]  # a list has no mean
+        subjects += [("bias", "mean")] if _has_bias(monitors, reference) else []
         return [_unknown(day, model, kind, subject, says, reference) for kind, subject in subjects]
     return [
         *_goal(day, model, monitors, reference, settled),
-        *([] if reference.k else [_bias(day, model, monitors, reference, settled)]),
+        *([_bias(day, model, monitors.bias or 0.0, reference, settled)] if _has_bias(monitors, reference) else []),
     ]
+
+
+def _has_bias(monitors: Classic, reference: Reference) -> bool:
+    """Say whether the mean of answers is watched: a list has none."""
+    return monitors.bias is not None and not reference.k
 
 
 def answer_findings(day: date, *, model: str, monitors: Classic, book: OutcomeBook) -> list[Finding]:
@@ -99,7 +105,7 @@ def answer_findings(day: date, *, model: str, monitors: Classic, book: OutcomeBo
 
 
 def _goal(day: date, model: str, monitors: Classic, reference: Reference, settled: Settled) -> list[Finding]:
-    goal = metric(reference.goal, levels=reference.levels)
+    goal = metric(reference.goal, levels=reference.levels, scale=reference.scale)
     value = goal.measure(settled.label, settled.predicted)
     loss = None if value is None else goal.relative_loss(value, reference.goal_value)
     if value is None or loss is None or not math.isfinite(loss):
@@ -107,8 +113,7 @@ def _goal(day: date, model: str, monitors: Classic, reference: Reference, settle
         return [_unknown(day, model, kind, goal.name, says, reference) for kind in ("performance", "harm")]
     simple = None  # what the simple rule would have listed is not kept with an answer
     if not reference.k:
-        constant = np.full(settled.predicted.shape, reference.simple if reference.width else reference.baseline)
-        simple = goal.measure(settled.label, constant)
+        simple = goal.measure(settled.label, _simple(reference, settled))
     beaten = simple is not None and goal.loss(value) >= goal.loss(simple)
     worse = loss > monitors.goal_worse
     harm = worse and _is_harm(goal, monitors, reference, settled)
@@ -117,6 +122,9 @@ def _goal(day: date, model: str, monitors: Classic, reference: Reference, settle
         f"{goal.name} of {reference.release} is {value:.3f} over {len(settled.label):,} outcomes of {settled.days} days"
         f" to {settled.last}; it was {reference.goal_value:.3f} when released, {_words(loss)}{rule}"
     )
+    ahead = _by_horizon(goal, reference, settled)
+    if len(ahead) > 1:
+        says += f"; {_nearest_and_furthest(ahead)}"
     left_out = [each.isoformat() for each in settled.left_out]
     since = date.fromordinal(int(settled.block.min())).isoformat()
     shared: dict[str, Any] = {
@@ -126,7 +134,13 @@ def _goal(day: date, model: str, monitors: Classic, reference: Reference, settle
         "about": reference.release,
         "since": since,
     }
-    detail = {"baseline": simple, "reference": reference.goal_value, "value": value, "left_out": left_out}
+    detail: dict[str, Any] = {
+        "baseline": simple,
+        "reference": reference.goal_value,
+        "value": value,
+        "left_out": left_out,
+    }
+    detail |= {"by_horizon": ahead} if ahead else {}
     step = f"millstream retrain {model}"
     return [
         Finding(
@@ -155,6 +169,38 @@ def _goal(day: date, model: str, monitors: Classic, reference: Reference, settle
     ]
 
 
+def _simple(reference: Reference, settled: Settled) -> npt.NDArray[np.float64]:
+    """Return what the simple rule said of each: of forecasts what was known of the last season, where it was."""
+    said = np.full(settled.predicted.shape, reference.simple if reference.width else reference.baseline)
+    if settled.simple is None:
+        return said
+    rule = settled.simple if not reference.width else settled.simple[:, None] + np.array(reference.offsets or (0.0,))
+    return np.where(np.isnan(rule), said, rule)
+
+
+def _by_horizon(goal: Metric, reference: Reference, settled: Settled) -> dict[str, dict[str, float | None]]:
+    """Return the goal metric and the bias of the answers so many ticks ahead; nothing without a horizon."""
+    if reference.ticks is None or reference.ticks.horizon is None or settled.asked is None or settled.about is None:
+        return {}
+    ahead, found = steps_ahead(reference.ticks, settled.asked, settled.about), {}
+    for step in np.unique(ahead).tolist():
+        rows = ahead == step
+        found[str(step)] = {
+            "value": goal.measure(settled.label[rows], settled.predicted[rows]),
+            "bias": metric("bias").measure(settled.label[rows], settled.value[rows]),
+            "outcomes": float(rows.sum()),
+        }
+    return found
+
+
+def _nearest_and_furthest(ahead: dict[str, dict[str, float | None]]) -> str:
+    said = []
+    for step in (next(iter(ahead)), next(reversed(ahead))):
+        value = ahead[step]["value"]
+        said.append(f"{'unknown' if value is None else f'{value:.3f}'} {step} ahead")
+    return " and ".join(said)
+
+
 def _is_harm(goal: Metric, monitors: Classic, reference: Reference, settled: Settled) -> bool:
     """Say whether even the better end of the interval is beyond the tolerance."""
     range_ = interval(goal, settled.label, settled.predicted, settled.block, level=_BOTH_ENDS)
@@ -163,15 +209,15 @@ def _is_harm(goal: Metric, monitors: Classic, reference: Reference, settled: Set
     return loss is not None and loss > monitors.goal_worse
 
 
-def _bias(day: date, model: str, monitors: Classic, reference: Reference, settled: Settled) -> Finding:
+def _bias(day: date, model: str, limit: float, reference: Reference, settled: Settled) -> Finding:
     truths = _truths(settled, reference)
     range_ = interval("bias", truths, settled.value, settled.block, level=_BIAS_LEVEL)
     bias, low, high = range_.estimate, range_.low, range_.high
     if bias is None or low is None or high is None:
         return _unknown(day, model, "bias", "mean", "the mean truth is zero", reference)
     answer, truth = float(settled.value.mean()), float(truths.mean())
-    alarm = low > monitors.bias or high < -monitors.bias
-    excess = np.sign(bias) * (settled.value - truths * (1 + np.sign(bias) * monitors.bias))
+    alarm = low > limit or high < -limit
+    excess = np.sign(bias) * (settled.value - truths * (1 + np.sign(bias) * limit))
     told = (
         f"the classes said are held for {answer:.0%} sure on average, and {truth:.0%} of them are right"
         if reference.classes
@@ -184,7 +230,7 @@ def _bias(day: date, model: str, monitors: Classic, reference: Reference, settle
         subject="mean",
         verdict="alarm" if alarm else "ok",
         value=bias,
-        threshold=monitors.bias,
+        threshold=limit,
         says=(
             f"{told}: {abs(bias):.0%} too"
             f" {'high' if bias > 0 else 'low'} ({low:+.0%} to {high:+.0%}) over {len(settled.label):,} outcomes of"
@@ -193,7 +239,7 @@ def _bias(day: date, model: str, monitors: Classic, reference: Reference, settle
         since=changed_on(settled.block, excess).isoformat() if alarm else "",
         next=f"millstream retrain {model}",
         about=reference.release,
-        calm=abs(bias) <= monitors.bias,
+        calm=abs(bias) <= limit,
         detail={"mean_answer": answer, "mean_truth": truth, "low": low, "high": high},
     )
 

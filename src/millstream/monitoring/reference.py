@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from millstream.features.plan import TickPlan
 from millstream.metrics.profile import Profile
 
 
@@ -51,6 +52,12 @@ class Reference(msgspec.Struct, frozen=True):
         Whether there is a truth to wait for.
     k
         Items of a list, where its answers are lists.
+    scale
+        What ``mase`` is measured by, of forecasts.
+    offsets
+        What is added to the seasonal naive rule for each quantile.
+    ticks
+        When entities are predicted, and how far ahead; None where rows are no entities at ticks.
     """
 
     release: str
@@ -65,6 +72,9 @@ class Reference(msgspec.Struct, frozen=True):
     simple: tuple[float, ...] = ()
     labelled: bool = True
     k: int = 0
+    scale: float | None = None
+    offsets: tuple[float, ...] = ()
+    ticks: TickPlan | None = None
 
     @property
     def width(self) -> int:

@@ -207,7 +207,7 @@ def _outcome(project: Project, plan: FeaturePlan, said: Any) -> dict[str, Any] |
     if plan.ranking is not None:
         return outcome_of_list(project, plan, said, now)
     if plan.ticks is not None:
-        (_, label, known), *_ = outcomes_of(plan, [said.key], project.lake.read, now=now).rows()
+        (_, label, known, *_), *_ = outcomes_of(plan, [said.key], project.lake.read, now=now).rows()
         return None if label is None else {"label": label, "known_at": known.isoformat()}
     rows = project.lake.read(plan.rows_table)
     same = [pl.col(name) == value for name, value in said.key.items()]

@@ -155,7 +155,7 @@ def serve_plans(project: Project, plans: Iterable[FeaturePlan]) -> None:
     pins = project.lake.heads()
 
     now = project.clock.now()
-    planned = {view.table for each in wanted for view in each.views if view.at == TARGET}
+    planned = {view.table for each in wanted for view in each.served if view.at == TARGET}
 
     def read(table: str, since: datetime | None) -> TableFrame:
         between = None if since is None else (since, None if table in planned else now + SERVED_AHEAD)

@@ -52,6 +52,9 @@ def reference_of(project: Project, release: Any) -> tuple[FeaturePlan, Reference
         classes=record.classes,
         levels=record.levels,
         labelled=record.task not in WITHOUT_LABEL,
+        scale=record.scale,
+        offsets=tuple(simple.get("offsets", ())),
+        ticks=plan.ticks,
         simple=tuple(simple.get("values", ())),
         k=record.k,
     )

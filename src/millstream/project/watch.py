@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,12 +10,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from millstream.definitions.rows import at_most
 from millstream.definitions.tasks import Ranking
 from millstream.project.answers import AnswerTail
 from millstream.project.lists import Listed, settled_lists
 from millstream.state import alarms, contracts, observations
-from millstream.types import parse_duration
+from millstream.types import parse_duration, parse_instant, to_micros
 
 if TYPE_CHECKING:
     import polars as pl
@@ -51,9 +50,11 @@ class _Model:
     grouped: dict[date, list[str]] = field(default_factory=dict)
     """Clusters of answers by day."""
     asked: dict[date, list[dict[str, Any]]] = field(default_factory=dict)
-    """Keys of answers by day, of models whose rows are entities: no table has those rows."""
+    """Keys of answers by the day they are judged with, of models whose rows are entities: no table has those rows."""
     listed: dict[date, list[Listed]] = field(default_factory=dict)
     """Lists by day, of models that answer with them."""
+    whole: tuple[int, int] | None = None
+    """Version of a table without time, and predictions, when its labels were joined last."""
 
 
 class Watch:
@@ -126,10 +127,10 @@ class Watch:
         last = observations.last_day(self.project.state, model)
         assert kept.plan is not None
         judged = sorted(day for day in kept.served if last is not None and day.isoformat() <= last)
-        if not judged:
+        if last is None or not judged:
             return
-        end = self._span(judged[-1])[1]
-        self._settle(kept, kept.plan, judged[-1], end, since=self._span(judged[0])[0])
+        since = self._span(min([judged[0], *kept.asked]))[0]
+        self._settle(kept, kept.plan, date.fromisoformat(last), self.project.clock.now(), since=since)
         for day in judged:
             self._features(kept, kept.plan, day)
         totals = observations.series(self.project.state, model, "totals", "outcomes")
@@ -140,21 +141,27 @@ class Watch:
         for told in (each.outcome for each in logged):
             if told is not None and told.label is not None and told.model in self.project.manifest.models:
                 self._kept(told.model).book.report(told.about, told.label, at_us=told.at_us)
-        for model, (frame, said) in _answers(logged, self._zone).items():
+        for model, (frame, said) in _answers(logged, self._zone, forecasts=self._forecasts).items():
             kept = self._kept(model)
             entities, lists = self._of_entities(model), self._of_lists(model)
             if lists:  # one key may be answered twice, by lists that differ
                 frame = frame.with_columns(key="id")
             kept.predictions += kept.book.add_predictions(frame)
-            for id_, day, each in zip(frame["id"].to_list(), frame["day"].to_list(), said, strict=True):
+            places = zip(frame["id"].to_list(), frame["day"].to_list(), frame["asked_day"].to_list(), said, strict=True)
+            for id_, day, asked, each in places:
                 if lists and each.key and "items" in each.said:
                     kept.listed.setdefault(day, []).append(Listed(id_, each.at_us, each.key, each.said["items"]))
                 if each.features:  # answers of the simple rule have none
-                    kept.served.setdefault(day, []).append(each.features)
+                    kept.served.setdefault(asked, []).append(each.features)
                     if "distances" in each.said:
-                        kept.grouped.setdefault(day, []).append(each.said["class"])
+                        kept.grouped.setdefault(asked, []).append(each.said["class"])
                 if entities and each.key:
                     kept.asked.setdefault(day, []).append(each.key)
+
+    @property
+    def _forecasts(self) -> frozenset[str]:
+        """Models whose answers are about an instant ahead: they are judged with its day."""
+        return frozenset(name for name, each in self.project.manifest.models.items() if each.rows.horizon is not None)
 
     def _of_entities(self, model: str) -> bool:
         defined = self.project.manifest.models.get(model)
@@ -216,11 +223,17 @@ class Watch:
                 kept.outcomes += kept.book.settle(settled_lists(self.project, plan, lists, now), now)
             return
         if plan.ticks is not None:
-            keys = [key for each, asked in kept.asked.items() if self._span(each)[1] > begin for key in asked]
+            due = [each for each in kept.asked if each <= day and self._span(each)[1] > begin]
+            keys = [key for each in due for key in kept.asked[each]]
             if keys:
                 kept.outcomes += kept.book.settle(outcomes_of(plan, keys, self.project.lake.read, now=now), now)
             return
         timeless = plan.event_time is None
+        if timeless and plan.ahead is None and not self.project.lake.known(plan.rows_table):
+            same = (self.project.lake.head(plan.rows_table).version, kept.predictions)
+            if kept.whole == same:  # the same rows, joined to the same predictions already
+                return
+            kept.whole = same
         at = static_instant(self.project, plan.rows_table) if timeless else None
         read = self.project.lake.read(plan.rows_table, between=None if timeless else (begin, end))
         if plan.ahead is None:
@@ -328,21 +341,21 @@ def _totals(model: str, day: date, kept: _Model) -> list[observations.Observatio
 
 
 def _looks_ahead(plan: FeaturePlan) -> timedelta:
-    """Say how long after its decision a label may still be open, at most."""
+    """Say how long after its decision, or its target, a label may still be open, at most."""
     if plan.ranking is not None:
         return timedelta(microseconds=plan.ranking.within_us)
     if plan.ahead is None:
         return timedelta()
-    target = timedelta()
-    if plan.ticks is not None and plan.ticks.horizon is not None:
-        target = at_most(plan.ticks.horizon[1])
-    return target + timedelta(microseconds=plan.ahead.ahead_us + plan.ahead.lag_us)
+    return timedelta(microseconds=plan.ahead.ahead_us + plan.ahead.lag_us)
 
 
-def _answers(logged: list[Any], zone: ZoneInfo) -> dict[str, tuple[pl.DataFrame, list[Prediction]]]:
+def _answers(
+    logged: list[Any], zone: ZoneInfo, *, forecasts: Collection[str] = ()
+) -> dict[str, tuple[pl.DataFrame, list[Prediction]]]:
     """Lay live answers out by model as ``OutcomeBook.add_predictions`` wants them, beside what was logged."""
     import polars as pl
 
+    from millstream.features.plan import TARGET
     from millstream.serving.records import key_text
 
     rows: dict[str, list[tuple[Any, ...]]] = {}
@@ -353,15 +366,19 @@ def _answers(logged: list[Any], zone: ZoneInfo) -> dict[str, tuple[pl.DataFrame,
             key = key_text(said.key)
             beside = said.said.get("probabilities") or said.said.get("quantiles")
             numbers = list(beside.values()) if beside else None
-            row = (each.id, key, said.at_us, said.value, said.version, said.degraded, said.latency_us, numbers)
+            about = said.at_us
+            if said.model in forecasts and TARGET in said.key:
+                about = to_micros(parse_instant(str(said.key[TARGET])))
+            row = (each.id, key, about, said.at_us, said.value, said.version, said.degraded, said.latency_us, numbers)
             rows.setdefault(said.model, []).append(row)
             saying.setdefault(said.model, []).append(said)
-    names = ["id", "key", "at", "value", "version", "degraded", "latency_us"]
+    names = ["id", "key", "at", "asked", "value", "version", "degraded", "latency_us"]
     schema = dict.fromkeys(names) | {"numbers": pl.List(pl.Float64)}
-    local = pl.col("at").cast(pl.Datetime("us", "UTC"))
-    day = local.dt.convert_time_zone(zone.key).dt.date()
+    at, asked = (pl.col(each).cast(pl.Datetime("us", "UTC")) for each in ("at", "asked"))
+    day, asked_day = (each.dt.convert_time_zone(zone.key).dt.date() for each in (at, asked))
+    laid = {"at": at, "asked": asked, "day": day, "asked_day": asked_day}
     return {
-        model: (pl.DataFrame(found, schema=schema, orient="row").with_columns(at=local, day=day), saying[model])
+        model: (pl.DataFrame(found, schema=schema, orient="row").with_columns(**laid), saying[model])
         for model, found in rows.items()
     }
 

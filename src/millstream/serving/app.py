@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from millstream.errors import BadData, MillstreamError, Refused, Unavailable
+from millstream.features.plan import FeaturePlan
 from millstream.serving import openapi
 from millstream.serving.chain import Answer, Chain
 from millstream.serving.http import (
@@ -37,6 +38,7 @@ from millstream.serving.outcomes import OutcomesBody, taken_all
 from millstream.serving.records import Prediction, Record, Scalar
 from millstream.serving.scorer import Scorer
 from millstream.serving.shape import told
+from millstream.serving.targets import expanded
 from millstream.types import parse_instant, to_micros
 from millstream.version import __version__
 
@@ -82,6 +84,8 @@ class OnePrediction(msgspec.Struct, frozen=True, omit_defaults=True):
     distances: dict[str, float] | None = None
     scores: list[float] | None = None
     known: bool | None = None
+    row: int | None = None
+    target_at: str | None = None
 
 
 _predict_body = msgspec.json.Decoder(PredictBody)
@@ -196,7 +200,12 @@ class App:
         asked = decode(body, _predict_body)
         _refuse_long(asked.rows)
         at_us = self._now_us() if asked.at is None else self._at(asked.at)
-        rows = asked.rows
+        plan = chain.champion.plan
+        rows, of = asked.rows, None
+        if plan.ticks is not None and plan.ticks.horizon is not None:
+            rows, of = expanded(plan, rows, at_us)
+            if len(rows) != len(asked.rows):  # an error names the row that was asked
+                chain.champion.check_many(list(dict(zip(of, rows, strict=True)).values()))
         until = time.monotonic() + chain.deadline_s
         answers: list[Answer] = []
         for start in range(0, len(rows), SLICE):
@@ -208,9 +217,11 @@ class App:
         predictions = [
             OnePrediction(
                 id=id, version=each.scorer.version, answered_by=each.answered_by, degraded=each.degraded,
+                row=None if of is None else of[place],
+                target_at=None if of is None else chain.champion.target(rows[place]),
                 **told(each.value, each.said),
             )
-            for id, each in zip(ids, answers, strict=True)
+            for place, (id, each) in enumerate(zip(ids, answers, strict=True))
         ]  # fmt: skip
         return Reply(200, _encode({"predictions": predictions}))
 
@@ -336,6 +347,7 @@ class App:
             **_names(chain.champion),
             "row": {column: types.get(column, "any") for column in plan.request_columns},
             "key": plan.prediction_key,
+            **_horizon(plan),
             "features": {each.name: each.dtype for each in plan.columns},
             "deadline_ms": chain.traffic.deadline_ms,
             "fallback": chain.traffic.fallback,
@@ -368,6 +380,15 @@ def _names(scorer: Scorer) -> dict[str, Any]:
         "k": shape.k or None,
     }
     return {name: each for name, each in said.items() if each is not None}
+
+
+def _horizon(plan: FeaturePlan) -> dict[str, Any]:
+    """Say how far ahead is predicted, and at which steps, of a model that has a horizon."""
+    ticks = plan.ticks
+    if ticks is None or ticks.horizon is None:
+        return {}
+    first, last = ticks.horizon
+    return {"horizon": {"first": first, "last": last, "step": ticks.step, "timezone": ticks.timezone}}
 
 
 def _refuse_long(rows: Iterable[Mapping[str, Scalar]]) -> None:

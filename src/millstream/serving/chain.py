@@ -189,11 +189,14 @@ class Chain:
         return self._simple([asked[0][place]], [asked[1][place]], reason)[0]
 
     def _simple(self, raws: Sequence[Mapping[str, Any]], at_us: Sequence[int], reason: str) -> list[Answer]:
-        """Answer rows with the simple rule: the release's constant, or the most chosen items for each."""
+        """Answer rows with the simple rule: a constant, the last season, or the most chosen items."""
         champion = self.champion
-        if champion.lister is None:
+        if champion.lister is not None:
+            shaped = [champion.most_chosen(row, at) for row, at in zip(raws, at_us, strict=True)]
+        elif champion.plan.seasonal is not None:
+            shaped = champion.simple_many(champion.check_many(raws), at_us)
+        else:
             return self._baseline(len(raws), reason)
-        shaped = [champion.most_chosen(row, at) for row, at in zip(raws, at_us, strict=True)]
         return [Answer(value, champion, "baseline", reason, _NO_FEATURES, {}, said) for value, said in shaped]
 
     def _baseline(self, rows: int, reason: str) -> list[Answer]:

@@ -166,6 +166,7 @@ class BaselineFile(msgspec.Struct, frozen=True):
 
     Of a model that lists items, ``value`` is the share of pairs that were good choices, ``items`` the items most often
     chosen and ``shares`` how much of all good choices each was.
+    ``offsets`` are added to the seasonal naive rule of a forecast of quantiles, one a level.
     """
 
     kind: str
@@ -173,6 +174,7 @@ class BaselineFile(msgspec.Struct, frozen=True):
     values: tuple[float, ...] = ()
     items: tuple[int | str | bool, ...] = ()
     shares: tuple[float, ...] = ()
+    offsets: tuple[float, ...] = ()
 
 
 class _Constant:
@@ -387,6 +389,14 @@ def read_popular(read: Read) -> dict[Any, float]:
     if len(said.items) != len(said.shares):
         raise IntegrityError("baseline.json has not as many shares as items", do="build the release again")
     return dict(zip(said.items, said.shares, strict=True))
+
+
+def read_offsets(read: Read, shape: Shape) -> tuple[float, ...]:
+    """Read what is added, a level, to what a season ago was known; nothing for one number."""
+    said: BaselineFile = decode(read, "baseline.json", BaselineFile)
+    if said.offsets and len(said.offsets) != shape.width:
+        raise IntegrityError(f"baseline.json has {len(said.offsets)} offsets", expected=f"{shape.width}, one a level")
+    return said.offsets
 
 
 def load(said: ModelFile, read: Read, *, name: str = "the model", python: str = "") -> Predictor:

@@ -58,6 +58,8 @@ _PREDICTION = {
         "distances": _NUMBERS | {"description": "Of clusters only: the distance to each, in standard deviations."},
         "scores": {"type": "array", "items": {"type": "number"}, "description": "Of lists only: one an item."},
         "known": {"type": "boolean", "description": "Of lists only: whether anything is known of who asks."},
+        "row": {"type": "integer", "description": "Under a horizon only: which row of the request, from 0."},
+        "target_at": {"type": "string", "format": "date-time", "description": "Under a horizon only: for when."},
         "quantiles": _NUMBERS | {"description": "Of quantiles only: level to number."},
     },
 }
@@ -72,6 +74,9 @@ _OUTCOME = {
     },
 }
 _PREDICT = _list("rows", _ROW)
+_PREDICT["properties"]["rows"]["description"] = (
+    "Under a horizon a row may name its target_at; without, it is answered for every target of the horizon to come."
+)
 _PREDICT["properties"]["at"] = {"type": "string", "format": "date-time", "description": "Replay servers only."}
 
 DOCUMENT: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from array import array
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,8 @@ from millstream.serving.models import Numbers
 from millstream.serving.shape import NOTHING, Said, Shaped, listed, shaped
 from millstream.training.remote import Remote
 from millstream.types import MICROSECOND, DType, Pins, from_micros
+
+_log = logging.getLogger("millstream.serving")
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -88,6 +91,7 @@ class Scorer:
         self.shape = models.read_shape(read)
         self.threshold = models.read_threshold(read)
         self.baseline = shaped(models.read_baseline(read, self.shape), self.shape, self.threshold)
+        self._offsets = models.read_offsets(read, self.shape)
         self.features = file.features
         self.lister = self._lists(read, file, store)
         self._lookup = Lookup(self.plan, store) if store is not None and self.plan.ranking is None else None
@@ -155,9 +159,13 @@ class Scorer:
         named = {name: raw[name] for name in self.plan.row_key}
         if self.plan.of_rows:
             return named
-        if TARGET in named:  # one instant may be written in many ways
-            named[TARGET] = from_micros(self._door[TARGET](named[TARGET])).isoformat()
+        if TARGET in named:
+            named[TARGET] = self.target(raw)
         return named | {"decided_at": from_micros(at_us).isoformat()}
+
+    def target(self, raw: Mapping[str, Any]) -> str:
+        """Return the instant that a row is about as one text: one instant may be written in many ways."""
+        return from_micros(self._door[TARGET](raw[TARGET])).isoformat()
 
     def refuse_targets(self, rows: Sequence[Mapping[str, Any]], at_us: Sequence[int]) -> None:
         """Refuse checked rows about instants that the model has never learnt to predict from where it stands.
@@ -284,6 +292,26 @@ class Scorer:
                 )
             )
         return self._scored(features, {})
+
+    def simple_many(self, rows: Sequence[Mapping[str, Any]], at_us: Sequence[int]) -> list[Shaped]:
+        """Return what the baseline says of checked rows: of a forecast, what was known of the last season.
+
+        Where the store holds nothing of one, and for models that forecast nothing, it says the same of every row.
+        """
+        if self.plan.seasonal is None or self._lookup is None:
+            return [self.baseline] * len(rows)
+        try:
+            found = self._lookup.simple_many(rows, at_us)
+        except Exception:  # noqa: BLE001 - a border: what stands in last must not fail, whatever the store does
+            _log.warning("the seasonal naive rule of %s@%s could not be read", self.model, self.version, exc_info=True)
+            return [self.baseline] * len(rows)
+        offsets = self._offsets
+        return [
+            self.baseline
+            if not math.isfinite(each)
+            else shaped([each + more for more in offsets] if offsets else each, self.shape, self.threshold)
+            for each in found
+        ]
 
     def close(self) -> None:
         """Free the model."""

@@ -72,6 +72,8 @@ class BacktestReport(msgspec.Struct, frozen=True):
         Share of the rows that a model without labels is to flag, or that its smallest group is to have.
     lists, k
         How lists were judged, in words, and how many items they have; empty and 0 for other tasks.
+    scale
+        What ``mase`` is measured by: the mean absolute error of the seasonal naive rule.
     """
 
     model: str
@@ -91,6 +93,7 @@ class BacktestReport(msgspec.Struct, frozen=True):
     share: float = 0.0
     lists: str = ""
     k: int = 0
+    scale: float | None = None
 
 
 @dataclass(frozen=True)
@@ -239,6 +242,7 @@ def _pool(
         blocks="people" if shape.task == "topk" else "rows" if training.static else "days",
         classes=shape.classes,
         levels=shape.levels,
+        scale=shape.scale,
         rare=rare(training, shape, fewer_than=FEW_OF_A_CLASS),
         share=share_of(model) if not shape.labelled else 0.0,
         lists=says(model, [each.lists for each in folds if each.lists is not None]) if shape.task == "topk" else "",

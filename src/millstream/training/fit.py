@@ -232,6 +232,8 @@ def _record(
         classes=shipped.shape.classes,
         levels=shipped.shape.levels,
         k=shipped.shape.k,
+        scale=shipped.shape.scale,
+        season=training.plan.seasonal.season if training.plan.seasonal is not None else "",
         goal=model.goal,
         estimator=model.estimator.path,
         params=params,

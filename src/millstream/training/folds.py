@@ -43,7 +43,8 @@ class Fold:
         Of the test rows, in their order.
     days
         Block each test row is of, as a number: the day (UTC) it was decided on, because rows of a day are not
-        independent; of rows without time each is its own.
+        independent; under a horizon the day it is about, because all forecasts of a day share what happened on it,
+        whenever they were made; of rows without time each is its own.
     said
         What can be said of a model without labels and of its baseline; its ``label`` is what is flagged. Of clusters
         ``label`` is the group and ``predicted`` the distance to its middle.
@@ -80,8 +81,13 @@ def chosen_metrics(model: Model, shape: Shape) -> list[Metric]:
     DefinitionError
         For one that does not fit the task, or a goal without a better side.
     """
-    chosen = [metric(name, levels=shape.levels) for name in model.metrics]
+    chosen = [metric(name, levels=shape.levels, scale=shape.scale) for name in model.metrics]
     fitting = [name for name, known in METRICS.items() if shape.task in known.tasks]
+    if "mase" in model.metrics and shape.scale is None and shape.task == "regression":
+        raise DefinitionError(
+            f"metric 'mase' of model {model.name!r} is measured by the seasonal naive rule, which it has not",
+            expected="task=tasks.Forecast() with rows=Every(..., horizon=...), and a rule that is sometimes wrong",
+        )
     for each in chosen:
         if shape.task not in each.tasks:
             raise DefinitionError(
@@ -105,11 +111,9 @@ def origins(model: Model, training: TrainingSet) -> list[Split]:
     """Return the splits of a model, oldest first; the last is the hold-out. Rows without time are parted by key."""
     if training.static:
         return by_key(training.keys, training.decided, training.known, model.split, seed=model.seed)
-    sampled = training.sampled
-    return [
-        each.with_waiting(training.waiting, sampled=sampled)
-        for each in rolling(training.decided, training.known, model.split)
-    ]
+    furthest = None if training.ahead is None else training.ahead == training.ahead.max()
+    splits = rolling(training.decided, training.known, model.split, whole=furthest)
+    return [each.with_waiting(training.waiting, sampled=training.sampled) for each in splits]
 
 
 def fit_rows(model: Model, training: TrainingSet, rows: Rows, *, shape: Shape, threads: int) -> tuple[Fit, Categories]:
@@ -149,7 +153,7 @@ def fit_rows(model: Model, training: TrainingSet, rows: Rows, *, shape: Shape, t
 
 def run_fold(model: Model, training: TrainingSet, split: Split, *, shape: Shape, threads: int) -> Fold:
     """Fit model and baseline at one cut and predict the rows after it."""
-    days = (split.test if training.static else training.decided[split.test] // _DAY).astype(np.intp)
+    days = (split.test if training.static else training.judged_at[split.test] // _DAY).astype(np.intp)
     if shape.task == "clusters":
         made, codes, away, told = measured_groups(model, training, split.fit, split.test, threads=threads)
         return Fold(split, made, Fit(None, {}, 0.0), codes, away, np.full_like(away, np.nan), days, told)
@@ -168,7 +172,8 @@ def run_fold(model: Model, training: TrainingSet, split: Split, *, shape: Shape,
         return Fold(split, pairs, most, *listed, days=who, lists=judged)
     fitted, known = fit_rows(model, training, split.fit, shape=shape, threads=threads)
     label = labels_of(training, shape)
-    simple = baseline(label[split.fit], shape=shape)
+    rule = training.simple
+    simple = baseline(label[split.fit], shape=shape, rule=None if rule is None else rule[split.fit])
     features = matrix(training.frame[split.test], training.plan.columns, known)
     predicted = fitted.predict(features)
     refuse_absurd(predicted, shape=shape, name=model.estimator.path)
@@ -178,7 +183,7 @@ def run_fold(model: Model, training: TrainingSet, split: Split, *, shape: Shape,
         baseline=simple,
         label=label[split.test],
         predicted=predicted,
-        baseline_predicted=simple.predict(features),
+        baseline_predicted=simple.predict(features if rule is None else rule[split.test, None]),
         days=days,
     )
 

@@ -12,7 +12,7 @@ from millstream.metrics.uncertainty import Difference, difference
 from millstream.training.backtests import Backtest, comparable, compared
 from millstream.training.cluster_words import group_words
 from millstream.training.matrix import Array
-from millstream.training.segments import worse_for
+from millstream.training.segments import HORIZON, worse_for
 from millstream.training.unlabelled import beside_words, verdict_words
 
 FEW_DAYS = 10
@@ -117,7 +117,7 @@ def judge(tested: Backtest, *, tolerance: float = 0.01, seed: int = 7) -> Verdic
     """
     if tested.report.task in WITHOUT_LABEL:
         return _unlabelled(tested)
-    goal = metric(tested.report.goal, levels=tested.report.levels)
+    goal = metric(tested.report.goal, levels=tested.report.levels, scale=tested.report.scale)
     value = tested.report.pooled["candidate"][goal.name]
     compared = [_beside_baseline(goal, tested, seed=seed)]
     if tested.champion is not None:
@@ -126,7 +126,15 @@ def judge(tested: Backtest, *, tolerance: float = 0.01, seed: int = 7) -> Verdic
         compared = [msgspec.structs.replace(each, days=0) for each in compared]
     passed = all(each.passed for each in compared)
     opening = "The candidate may go live." if passed else "The candidate should not go live."
-    says = " ".join([opening, *(each.says for each in compared), *_segments(goal, tested, seed), *_caveats(tested)])
+    says = " ".join(
+        [
+            opening,
+            *(each.says for each in compared),
+            *_segments(goal, tested, seed),
+            *_ahead(goal, tested),
+            *_caveats(tested),
+        ]
+    )
     return Verdict(passed, says, tested.report.model, goal.name, value, tuple(compared))
 
 
@@ -247,6 +255,27 @@ def _segments(goal: Metric, tested: Backtest, seed: int) -> list[str]:
         )  # fmt: skip
         said += [f"It is surely worse than {name} for {', '.join(worse)}."] if worse else []
     return said
+
+
+def _ahead(goal: Metric, tested: Backtest) -> list[str]:
+    """Say how it does on the nearest and on the furthest targets, and on how many it beats the simple guess."""
+    parts = [each for each in tested.segments if each.column == HORIZON]
+    if len(parts) < 2:
+        return []
+    told: list[tuple[str | None, float, float]] = []
+    for part in parts:
+        ours, simple = (
+            goal.measure(tested.label[part.rows], who[part.rows]) for who in (tested.candidate, tested.baseline)
+        )
+        if ours is not None and simple is not None:
+            told.append((part.value, ours, simple))
+    if not told:
+        return []
+    better = sum(goal.loss(ours) < goal.loss(simple) for _, ours, simple in told)
+    ends = " and ".join(
+        f"{ours:.4f} against {simple:.4f} at {step} ahead" for step, ours, simple in (told[0], told[-1])
+    )
+    return [f"By how far ahead: {ends}; it is better on {better} of {len(told)} distances."]
 
 
 def _caveats(tested: Backtest) -> list[str]:

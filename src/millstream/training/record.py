@@ -84,11 +84,15 @@ class TrainingRecord(msgspec.Struct, frozen=True):
     threshold
         Where answers become decisions and what that does, in words; empty for a model without.
     segments
-        How it does on each segment of the hold-out.
+        How it does on each segment of the hold-out; under a horizon also on each ``horizon``, in ticks ahead.
     clusters, clusters_given
         Of clusters: each group described, and how many numbers were ever given to groups.
     k
         Items of a list; 0 for other tasks.
+    scale
+        What ``mase`` is measured by; None without a seasonal naive rule.
+    season
+        Season of that rule, empty without.
     """
 
     model: str
@@ -125,6 +129,8 @@ class TrainingRecord(msgspec.Struct, frozen=True):
     clusters: tuple[Cluster, ...] = ()
     clusters_given: int = 0
     k: int = 0
+    scale: float | None = None
+    season: str = ""
 
     @property
     def goal_value(self) -> float | None:

@@ -20,6 +20,9 @@ from millstream.training.splits import Rows
 MOST_VALUES = 20
 """Of a column with more values than this, the most frequent are judged."""
 
+HORIZON, MOST_STEPS = "horizon", 62
+"""Segment of rows whose target lies so many ticks ahead, and of how many such segments at most."""
+
 FEWEST_ROWS = 100
 """Of a segment with fewer rows than this nothing is said in a verdict."""
 
@@ -39,11 +42,17 @@ class Part(msgspec.Struct, frozen=True):
     @property
     def named(self) -> str:
         """Name it for people."""
+        if self.column == HORIZON:
+            return f"targets {self.value} ahead"
         return f"{self.column} {self.value}" if self.value is not None else f"rows without {self.column}"
 
 
 def parts(training: TrainingSet, model: Model, rows: Rows) -> Iterator[Part]:
     """Yield the segments of some rows, the frequent ones first; places are within those rows."""
+    ahead = training.ahead
+    if ahead is not None:
+        for step in np.unique(ahead[rows])[:MOST_STEPS].tolist():
+            yield Part(HORIZON, str(step), np.flatnonzero(ahead[rows] == step))
     for column in model.segments:
         values = np.array(training.segment(column).to_list(), dtype=object)[rows]
         found: dict[str | None, int] = {}

@@ -12,7 +12,7 @@ import numpy as np
 
 from millstream.errors import BadData, DefinitionError, near
 from millstream.features.listed import SAMPLED
-from millstream.features.plan import FeaturePlan
+from millstream.features.plan import TARGET, FeaturePlan
 from millstream.training.matrix import Array, codes, labels
 from millstream.training.splits import NEVER, Instants
 
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from millstream.training.lists import Ranker
     from millstream.types import DType
 
-WEIGHT, SEGMENT = "weight of the row", "segment of the row: "
-"""Columns of a training set that hold a row's weight, and with its column's name behind, a segment."""
+WEIGHT, SEGMENT, SIMPLE = "weight of the row", "segment of the row: ", "simple rule of the row"
+"""Columns of a training set that hold a row's weight, with its column's name behind a segment, and what the simple
+rule of a forecast says of the row."""
 
 Read: TypeAlias = "Callable[[str], TableFrame]"
 
@@ -109,6 +110,35 @@ class TrainingSet:
                 do="coalesce(..., 1) in the model's weight",
             )
         return np.where(wrong | np.isnan(weight), 0.0, weight)
+
+    @cached_property
+    def simple(self) -> Array | None:
+        """What the simple rule says of each row, NaN where it knows nothing; None where it says the same of all."""
+        return self.frame[SIMPLE].to_numpy() if SIMPLE in self.frame.columns else None
+
+    @cached_property
+    def scale(self) -> float | None:
+        """Mean absolute error of that rule over all labelled rows; None without one, or where it is never wrong."""
+        if self.simple is None:
+            return None
+        off = np.abs(self.label - self.simple)[self.known != NEVER]
+        off = off[~np.isnan(off)]
+        return float(off.mean()) if off.size and off.any() else None
+
+    @cached_property
+    def ahead(self) -> Instants | None:
+        """How many ticks after its decision each row's target lies; None without a horizon."""
+        from millstream.features.ticks import steps_ahead
+
+        ticks = self.plan.ticks
+        if ticks is None or ticks.horizon is None:
+            return None
+        return steps_ahead(ticks, self.decided, self.frame[TARGET].to_physical().to_numpy())
+
+    @cached_property
+    def judged_at(self) -> Instants:
+        """Instant each row is about: its target, else its decision. Rows about one share what happened then."""
+        return self.decided if self.ahead is None else self.frame[TARGET].to_physical().to_numpy()
 
     def segment(self, column: str) -> pl.Series:
         """Return a segment's column as texts, NULL where it has none."""
@@ -199,7 +229,10 @@ def build_set(
     LeakError
         When an input of a row was not known at its decision.
     """
+    import polars as pl
+
     from millstream.features import point_in_time, spine
+    from millstream.features.seasonal import seasonal_naive
     from millstream.features.ticks import last_known
 
     tables = {name: read(name) for name in plan.learnt_from}
@@ -216,7 +249,10 @@ def build_set(
     base = spine(plan, rows, between=between, static_at=static_at, facts=facts)
     base = _with_extras(base, rows, model) if model is not None else base
     order = plan.row_key if plan.ranking is None else (*plan.row_key, *plan.ranking.choice_key, SAMPLED)
-    frame = point_in_time(plan, base.sort("decided_at", *dict.fromkeys(order), nulls_last=True), tables)
+    base = base.sort("decided_at", *dict.fromkeys(order), nulls_last=True)
+    if plan.seasonal is not None and facts is not None:
+        base = base.with_columns(pl.Series(SIMPLE, seasonal_naive(plan, base, facts)))
+    frame = point_in_time(plan, base, tables)
     pins = {each.table: each.version for each in tables.values()}
     at = static_at if timeless else None
     return TrainingSet(plan, frame, pins, since=since, until=until, static_at=at, ranker=ranker)

@@ -9,6 +9,7 @@ from millstream.definitions.tasks import (
     Anomaly,
     Binary,
     Clusters,
+    Forecast,
     Multiclass,
     Quantiles,
     Ranking,
@@ -69,7 +70,8 @@ def shape_of(model: Model, training: TrainingSet) -> Shape:
         _refuse_other_than_two(model, training)
     if isinstance(task, Multiclass):
         return Shape(name, classes=_classes(model, training))
-    return Shape(name, levels=task.levels) if isinstance(task, Quantiles) else Shape(name)
+    levels = task.levels if isinstance(task, Quantiles | Forecast) else ()
+    return Shape(name, levels=levels, scale=training.scale)
 
 
 def labels_of(training: TrainingSet, shape: Shape) -> Array:

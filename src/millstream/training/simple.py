@@ -17,10 +17,47 @@ _KINDS = {
 }  # fmt: skip
 
 
-def baseline(label: Array, *, shape: Shape) -> Fit:
+class Seasonal:
+    """The seasonal naive rule: what a season ago was known, with the spread of its errors where quantiles are asked.
+
+    It predicts from one column: what the rule says of each row (``features.seasonal``), NaN where it knows nothing.
+
+    Parameters
+    ----------
+    offsets
+        What is added for each level: that quantile of label less rule, over the rows learnt from; None for the number
+        itself (Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd edition, 2021, section 5.5).
+    otherwise
+        What is said where the rule knows nothing: the median, or the quantiles, of all labels.
+    """
+
+    kind = "seasonal"
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, offsets: tuple[float, ...] | None, otherwise: float | tuple[float, ...]) -> None:
+        self.offsets, self.otherwise = offsets, otherwise
+
+    def predict(self, matrix: Array) -> Array:
+        """Predict from what the rule says."""
+        rule = matrix[:, 0]
+        if self.offsets is None:
+            return np.where(np.isnan(rule), self.otherwise, rule)
+        return np.where(np.isnan(rule)[:, None], np.array(self.otherwise), rule[:, None] + np.array(self.offsets))
+
+    def described(self) -> dict[str, Any]:
+        """Return what it says where it knows nothing, and what is added to the rule."""
+        return {"value": self.otherwise, **({} if self.offsets is None else {"offsets": self.offsets})}
+
+    def files(self) -> dict[str, bytes]:
+        """Return nothing: ``baseline.json`` holds all of it."""
+        return {}
+
+
+def baseline(label: Array, *, shape: Shape, rule: Array | None = None) -> Fit:
     """Fit the simple thing to beat.
 
-    The share of true labels, the share of each class, the median, or the quantiles of all labels.
+    The share of true labels, the share of each class, the median, or the quantiles of all labels; of a forecast what
+    was known of the last season.
 
     Parameters
     ----------
@@ -28,9 +65,18 @@ def baseline(label: Array, *, shape: Shape) -> Fit:
         As learnt from, without NaN; codes for classes.
     shape
         Which kind of answer.
+    rule
+        What the seasonal naive rule says of the same rows, NaN where it knows nothing; None for a model without.
     """
     began = time.perf_counter()
-    return Fit(Constant(_value(label, shape)), {}, time.perf_counter() - began)
+    otherwise = _value(label, shape)
+    if rule is None:
+        return Fit(Constant(otherwise), {}, time.perf_counter() - began)
+    offsets = None
+    if shape.levels:
+        off = (label - rule)[~np.isnan(rule)]
+        offsets = tuple(np.quantile(off, shape.levels).tolist()) if off.size else (0.0,) * len(shape.levels)
+    return Fit(Seasonal(offsets, otherwise), {}, time.perf_counter() - began)
 
 
 def _value(label: Array, shape: Shape) -> float | tuple[float, ...]:
@@ -54,8 +100,11 @@ def described(simple: Fit, shape: Shape, predicted: Array) -> dict[str, Any]:
         return {"kind": "one group for all", "value": numbers[1], "values": list(numbers)}
     if shape.task == "anomaly":
         return {"kind": "middling robust distance", "value": float(np.median(predicted))}
-    value = simple.fitted.described()["value"]
+    told = simple.fitted.described()
+    value, offsets = told["value"], told.get("offsets")
     said: dict[str, Any] = {"kind": _KINDS[shape.task]}
+    if simple.fitted.kind == Seasonal.kind:
+        said = {"kind": f"seasonal naive, else {said['kind']}"} | ({"offsets": list(offsets)} if offsets else {})
     if shape.task == "multiclass":
         return said | {"value": max(value), "values": list(value)}
     if shape.task == "quantiles":

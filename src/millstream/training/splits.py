@@ -156,11 +156,15 @@ def _place(key: str, seed: int) -> float:
     return int.from_bytes(digest) / 2**64
 
 
-def rolling(decided: Instants, known: Instants, said: Time) -> list[Split]:
+def rolling(
+    decided: Instants, known: Instants, said: Time, *, whole: npt.NDArray[np.bool_] | None = None
+) -> list[Split]:
     """Part rows at each rolling origin, oldest first; the last is the hold-out.
 
     Test spans lie end to end and the last one ends with the latest labelled decision, so that every span is whole.
-    Origins before which nothing could be fitted are left out.
+    Origins before which nothing could be fitted are left out. Under a horizon, ``whole`` names the rows about the
+    furthest target: the last span ends where those have labels, or its last days would be judged on the nearest, and
+    easiest, targets only.
 
     Raises
     ------
@@ -169,6 +173,8 @@ def rolling(decided: Instants, known: Instants, said: Time) -> list[Split]:
     """
     span = parse_duration(said.test) // MICROSECOND
     labelled = decided[known != NEVER]
+    if whole is not None and (whole & (known != NEVER)).any():
+        labelled = decided[whole & (known != NEVER)]
     if not labelled.size:
         raise BadData(f"none of {decided.size} rows has a label", do="look at the label's columns and known_at")
     end = int(labelled.max()) + 1

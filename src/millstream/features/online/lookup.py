@@ -41,6 +41,7 @@ class Lookup:
         self.plan = plan
         self._store = store
         self._readers = [ViewReader(view) for view in plan.views]
+        self._rule = None if plan.seasonal is None else ViewReader(plan.seasonal.view)
         self._request = to_closure(plan.request_features) if plan.request_features else None
         self._order = self._column_order()
         self._record: bytes = b""
@@ -95,6 +96,21 @@ class Lookup:
         """Return from when what is served holds, microseconds."""
         self._learn_applied(snapshot)
         return self._since
+
+    def simple_many(self, rows: Iterable[Row], at_us: Iterable[int]) -> list[float]:
+        """Return what the simple rule of a forecast says of rows; NaN where nothing is kept of one."""
+        rule, plan = self._rule, self.plan.seasonal
+        if rule is None or plan is None:
+            return [NULL for _ in rows]
+        with self._store.snapshot() as snapshot:
+            found = _applied_decoder.decode(bytes(snapshot.get(layout.APPLIED) or b"{}")).get(plan.view.id)
+            if found is None:
+                return [NULL for _ in rows]
+            read = [
+                next(iter(rule.read(snapshot.get, row, at))) if at >= found.since_us else NULL
+                for row, at in zip(rows, at_us, strict=True)
+            ]
+        return [NULL if isinstance(each, str) else each for each in read]
 
     def applied(self) -> dict[str, Pins]:
         """Return, per view, the table versions that the latest lookup's values reflect (read with them)."""

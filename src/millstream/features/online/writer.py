@@ -14,6 +14,7 @@ from millstream.features.online.stock import Stock, stocks
 from millstream.features.online.store import Change, OnlineStore
 from millstream.features.plan import TARGET, FeaturePlan, ViewPlan
 from millstream.features.planned import planned_steps
+from millstream.features.seasonal import seasonal_steps
 from millstream.features.steps import steps
 from millstream.lake.frame import TableFrame
 from millstream.types import Pins, to_micros
@@ -94,6 +95,7 @@ class Writer:
         """
         wanted = list(plans)
         views: list[ViewPlan | Stock] = [*_distinct(wanted), *stocks(wanted)]
+        rules = {each.seasonal.view.id: each for each in wanted if each.seasonal is not None}
         applied = self.applied()
         half = None if ahead is None else to_micros(now + ahead / 2)
         until = None if ahead is None else to_micros(now + ahead)
@@ -105,7 +107,8 @@ class Writer:
             of_table = [view for view in stale if view.table == table]
             rows = _read(read, table, of_table, since=since, version=pins[table])
             for view in of_table:
-                unchanged += self._compare(view, rows, span=(to_micros(since), until), changes=changes)
+                found = self._packed(view, rows, span=(to_micros(since), until), rule=rules.get(view.id))
+                unchanged += self._compare(view, found, changes=changes, rule=view.id in rules)
         current = {view.id: applied[view.id] for view in views if view not in stale}
         for view in stale:
             current[view.id] = layout.Applied({view.table: pins[view.table]}, to_micros(since), until)
@@ -128,24 +131,29 @@ class Writer:
             record = snapshot.get(layout.APPLIED)
             return {} if record is None else msgspec.json.decode(bytes(record), type=dict[str, layout.Applied])
 
+    def _packed(
+        self, view: ViewPlan | Stock, rows: TableFrame, *, span: tuple[int, int | None], rule: FeaturePlan | None
+    ) -> Iterable[tuple[bytes, bytes]]:
+        """Compute key and value of each entity of a view, of a stock, or of the simple rule of a plan."""
+        since, until = span
+        bound, end = self._bound_bytes, FOREVER if until is None else until
+        if isinstance(view, Stock):
+            return view.packed(rows, since=since, until=end, bound_bytes=bound)
+        if rule is not None:
+            return seasonal_steps(rule, rows, since=since, until=end, bound_bytes=bound)
+        if view.at == TARGET:
+            return planned_steps(view, rows, since=since, until=end, bound_bytes=bound)
+        return steps(view, rows, since=since, until=end, bound_bytes=bound).packed(view)
+
     def _compare(
         self,
         view: ViewPlan | Stock,
-        rows: TableFrame,
+        found: Iterable[tuple[bytes, bytes]],
         *,
-        span: tuple[int, int | None],
         changes: dict[bytes, bytes | None],
+        rule: bool,
     ) -> int:
         """Collect what differs from the store; return how many entities do not."""
-        since, until = span
-        bound, end = self._bound_bytes, FOREVER if until is None else until
-        whole = isinstance(view, Stock) or view.at == TARGET
-        if isinstance(view, Stock):
-            found = view.packed(rows, since=since, until=end, bound_bytes=bound)
-        elif view.at == TARGET:
-            found = planned_steps(view, rows, since=since, until=end, bound_bytes=bound)
-        else:
-            found = steps(view, rows, since=since, until=end, bound_bytes=bound).packed(view)
         gone = set(self._store.keys(layout.view_prefix(view.id)))
         unchanged = 0
         with self._store.snapshot() as snapshot:
@@ -154,7 +162,7 @@ class Writer:
                 old = snapshot.get(key)
                 if old is not None and (
                     bytes(old) == value
-                    if whole or isinstance(view, Stock)
+                    if rule or isinstance(view, Stock) or view.at == TARGET
                     else layout.covers(old, value, len(view.features))
                 ):
                     unchanged += 1
@@ -168,7 +176,7 @@ def _distinct(plans: Iterable[FeaturePlan]) -> list[ViewPlan]:
     """Return each view once, whatever roles it plays."""
     views: dict[str, ViewPlan] = {}
     for plan in plans:
-        for view in plan.views:
+        for view in plan.served:
             views.setdefault(view.id, view)
     return list(views.values())
 

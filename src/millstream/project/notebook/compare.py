@@ -12,7 +12,7 @@ import polars as pl
 
 from millstream.definitions.manifest import Manifest, gather
 from millstream.errors import UserError
-from millstream.metrics.registry import METRICS
+from millstream.metrics.registry import METRICS, metric
 from millstream.project.notebook import show, source
 from millstream.project.notebook.runs import Run, find
 from millstream.types import parse_instant
@@ -37,6 +37,8 @@ class Compared:
         How the definitions differ, as ``diff -u`` shows it; empty when they say the same.
     says
         The goal metric in words.
+    horizons
+        Under a horizon the goal metric of both by how many ticks ahead the target lies; else None.
     """
 
     run: str
@@ -44,13 +46,16 @@ class Compared:
     frame: pl.DataFrame
     diff: str
     says: str
+    horizons: pl.DataFrame | None = None
 
     def __repr__(self) -> str:
-        return "\n".join([self._title, self.says, show.as_text(self.frame), self.diff or self._same])
+        ahead = [] if self.horizons is None else [show.as_text(self.horizons)]
+        return "\n".join([self._title, self.says, show.as_text(self.frame), *ahead, self.diff or self._same])
 
     def _repr_html_(self) -> str:
         diff = f"<pre>{escape(self.diff)}</pre>" if self.diff else self._same
-        return show.block(self._title, self.says, show.table(self.frame), _picture(self.frame), diff)
+        ahead = "" if self.horizons is None else show.table(self.horizons)
+        return show.block(self._title, self.says, show.table(self.frame), _picture(self.frame), ahead, diff)
 
     @property
     def _title(self) -> str:
@@ -106,7 +111,24 @@ def compared(project: Project, run: Run | int | str, other: Run | int | str) -> 
         frame=show.records(columns, rows),
         diff=source.difference(before, after, old=theirs.name, new=ours.name),
         says=says,
+        horizons=_by_horizon(tested, ours.name, theirs.name),
     )
+
+
+def _by_horizon(tested: Backtest, ours: str, theirs: str) -> pl.DataFrame | None:
+    """Return the goal metric of both on the targets so many ticks ahead; None without a horizon."""
+    from millstream.training.segments import HORIZON
+
+    parts = [each for each in tested.segments if each.column == HORIZON]
+    if not parts or tested.champion is None:
+        return None
+    goal = metric(tested.report.goal, levels=tested.report.levels, scale=tested.report.scale)
+    sides = (tested.candidate, tested.champion)
+    rows = [
+        (int(part.value or 0), *(goal.measure(tested.label[part.rows], each[part.rows]) for each in sides))
+        for part in parts
+    ]
+    return show.records(("horizon", ours, theirs), rows)
 
 
 def _rows(project: Project, run: Run, *, like: Run) -> TrainingSet:
