@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from millstream.lake.frame import TableFrame
 
-PAIRS = 400_000
+PAIRS = 1_000_000
 """Pairs whose features are computed at a time."""
 
 Score = "Callable[[pl.DataFrame], Array]"
