@@ -38,7 +38,7 @@ def tables(file: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the films and the ratings, each with its instants."""
     import pandas as pd
 
-    raw = pd.read_pickle(file, compression="xz")  # noqa: S301 - a file of an installed package
+    raw = pd.read_pickle(file, compression="xz")
     rated = pl.DataFrame(
         {
             "user_id": raw["userId"].to_numpy(),

@@ -30,7 +30,7 @@ rated = Table(
     of=[ratings, films],
     key=("user_id", "film_id"),
     event_time="rated_at",
-    sql="select r.user_id, r.film_id, r.rating, r.rated_at, f.genre, f.year from ratings r join films f using (film_id)",
+    sql="select r.*, f.genre, f.year from ratings r join films f using (film_id)",
 )
 
 film = FeatureView(

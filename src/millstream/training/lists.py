@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 
     from millstream.lake.frame import TableFrame
 
-PAIRS = 400_000
+PAIRS = 1_000_000
 """Pairs whose features are computed at a time."""
-
-Score = "Callable[[pl.DataFrame], Array]"
 
 
 @dataclass(frozen=True)
@@ -217,11 +215,11 @@ class Ranker:
                 said = np.where(known, score(pairs), shares)
                 _, listed, which = places(said, relevant, number, k=k, lists=stop - start)
                 there = which >= 0
-                values, items = np.full(which.shape, np.nan), np.full(which.shape, -1, dtype=np.intp)
-                values[there], items[there] = said[which[there]], place[which[there]]
+                stood, items = np.full(which.shape, np.nan), np.full(which.shape, -1, dtype=np.intp)
+                stood[there], items[there] = said[which[there]], place[which[there]]
                 shown = which[there]
                 kept = pairs[shown[known[shown]]] if side == 0 else None
-                made[side].append(Lists(listed, values, items, kept))
+                made[side].append(Lists(listed, stood, items, kept))
         return [_joined(each, k) for each in made]
 
     def features(self, frame: pl.DataFrame, number: Rows, place: npt.NDArray[np.int64]) -> pl.DataFrame:

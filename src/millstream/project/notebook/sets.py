@@ -57,6 +57,7 @@ def build(
     """
     from millstream.features import point_in_time
     from millstream.training import build_set
+    from millstream.training.lists import Ranker
 
     cache = project.cache
     read = _reader(project, pins)
@@ -86,7 +87,8 @@ def build(
     frame = point_in_time(asked, frame, {}).with_columns(found.values())
     ordered = [each for each in frame.columns if each not in plan.names]
     used = {**base.pins, **{name: pins[name] for name in plan.tables}}
-    return dataclasses.replace(base, plan=plan, frame=frame.select(*ordered, *plan.names), pins=used)
+    ranker = None if plan.ranking is None else Ranker(plan, {name: read(name) for name in plan.learnt_from})
+    return dataclasses.replace(base, plan=plan, frame=frame.select(*ordered, *plan.names), pins=used, ranker=ranker)
 
 
 def _words(base: TrainingSet) -> str:
