@@ -338,6 +338,8 @@ def test_who_is_worse_off_is_shown_with_the_decision_and_beside_another_run(hous
     assert told_["segments_judged"][0]["standing"] in ("worse", "better", "unsure")
     render.decision(told_)
     out = capsys.readouterr().out
+    render.backtest(house.project.run("backtest", {"model": "slow", "version": 1}))
+    assert "city Oslo" in capsys.readouterr().out
     assert "By segment" in out and "city Rome" in out
     beside = house.project.compare("slow@1", "slow@1")
     assert sorted(beside.segments["segment"]) == ["city Bergen", "city Oslo", "city Rome"]

@@ -228,6 +228,7 @@ def backtest(record: dict[str, Any]) -> None:
             ],
             right=set(range(1, 2 + len(sides))),
         )
+    segments(record.get("segments", []))
 
 
 def retrain(record: dict[str, Any]) -> None:

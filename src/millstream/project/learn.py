@@ -13,6 +13,7 @@ from millstream.definitions.features import Window
 from millstream.errors import IntegrityError, UserError
 from millstream.project.data import refuse_broken
 from millstream.project.git import described
+from millstream.project.plain import segments
 from millstream.types import parse_instant
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def backtest(project: Project, *, model: str, version: int | None = None, actor:
             "goal": report.verdict.goal,
             "verdict": msgspec.to_builtins(report.verdict),
             "folds": _folded(report.backtest),
+            "segments": segments(msgspec.to_builtins(report.verdict)),
         }
     _, tested, verdict = _judged(project, model, None)
     project.ledger.record(actor=actor, act="model.backtest", subject=model, detail={"passed": verdict.passed})
@@ -101,6 +103,7 @@ def backtest(project: Project, *, model: str, version: int | None = None, actor:
         "goal": verdict.goal,
         "verdict": msgspec.to_builtins(verdict),
         "folds": _folds(tested),
+        "segments": segments(msgspec.to_builtins(verdict)),
     }
 
 
