@@ -44,6 +44,12 @@ def test_an_unknown_column_is_named_with_what_was_meant(project):
     assert "did you mean 'arr_delay'?" in said
 
 
+def test_a_metric_that_does_not_exist_is_named_before_anything_is_trained(project):
+    edit(project, '"roc_auc"', '"roc_acu"')
+    said = fails(project, "status", code=2)
+    assert "model 'late' names a metric 'roc_acu'" in said and "did you mean 'roc_auc'?" in said
+
+
 def test_a_missing_source_is_named(project):
     shutil.rmtree(project / "ops" / "weather")
     assert "weather is not a Delta table" in fails(project, "check", code=3)

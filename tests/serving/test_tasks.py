@@ -27,6 +27,7 @@ from millstream.serving.live import Live
 from millstream.serving.log import PredictionLog
 from millstream.serving.scorer import Scorer
 from millstream.serving.shape import told
+from millstream.state import decisions
 from tests.serving.conftest import serving
 from tests.serving.test_app import ask
 
@@ -52,7 +53,8 @@ wine = Model("wine", rows=Each(wines), label="colour", features=[taste], estimat
 odd = Model("odd", rows=Each(orders), label=None, features=[form])
 groups = Model("groups", rows=Each(orders), label=None, features=[form], task=tasks.Clusters(3), metrics=["silhouette"],
                split=splits.Time(test="6d", folds=1))
-slow = Model("slow", label="days > 6", estimator=LGBMClassifier(**trees), goal="roc_auc", threshold="f1", **shared)
+slow = Model("slow", label="days > 6", estimator=LGBMClassifier(**trees), goal="brier", threshold="f1",
+             segments=["city"], **shared)
 """
 MODELS = ("kind", "days", "span", "wine", "odd", "groups", "slow")
 ROWS = {
@@ -323,6 +325,31 @@ def test_the_shares_of_groups_are_watched_as_answered(house):
     found = drift_findings(day, model="groups", monitors=Classic(), reference=reference, window=window)
     moved = next(each for each in found if each.subject == "cluster")
     assert moved.verdict == "alarm" and "cluster has moved" in moved.says and "value 2 in 9" in moved.says
+
+
+def test_who_is_worse_off_is_shown_with_the_decision_and_beside_another_run(house, capsys):
+    from millstream.cli import render
+
+    asked = next(each for each in decisions.recent(house.project.state, model="slow", limit=1))
+    told_ = house.project.run("decision", {"decision": asked.id})
+    shown = told_["segments"]
+    assert sorted(each["for"] for each in shown) == ["city Bergen", "city Oslo", "city Rome"]
+    assert {each["beside"] for each in shown} == {"the simple rule"} and "looked at" in told_["segments_say"]
+    assert told_["segments_judged"][0]["standing"] in ("worse", "better", "unsure")
+    render.decision(told_)
+    out = capsys.readouterr().out
+    render.backtest(house.project.run("backtest", {"model": "slow", "version": 1}))
+    assert "city Oslo" in capsys.readouterr().out
+    assert "By segment" in out and "city Rome" in out
+    beside = house.project.compare("slow@1", "slow@1")
+    assert sorted(beside.segments["segment"]) == ["city Bergen", "city Oslo", "city Rome"]
+    assert (
+        set(beside.segments["in short"]) == {"unsure"}
+        and "city Oslo" in repr(beside)
+        and "city Oslo" in (beside._repr_html_())
+    )
+    groups = house.project.compare("groups@1", "groups@1")
+    assert "the two agree to 1.00" in groups.says and not groups.segments.height
 
 
 def test_the_table_of_answers_names_class_group_and_decision(house):

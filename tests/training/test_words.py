@@ -11,10 +11,13 @@ from millstream.definitions.model import Estimator, Model
 from millstream.definitions.tasks import Shape
 from millstream.errors import BadData, DefinitionError
 from millstream.lake.frame import TableFrame
+from millstream.metrics import METRICS
+from millstream.project import plain
 from millstream.serving import models as serving
 from millstream.serving.shape import shaped
 from millstream.training import backtest, build_set, judge, read_predictor, train
 from millstream.training.matrix import matrix
+from millstream.training.segments import Part, beside
 from millstream.training.sets import SEGMENT, WEIGHT
 from millstream.training.thresholds import choose
 from tests.training.made import LIGHTGBM, START, frame, manifest, plan, training_set
@@ -86,6 +89,19 @@ def test_a_segment_it_is_worse_for_is_named_though_the_whole_is_better(tmp_path)
     tested = backtest(said.model("late"), blind)
     verdict = judge(tested)
     assert "surely worse than the simple guess for carrier B6 (" in verdict.says, verdict.says
+    assert "Corrected for the 4 segments looked at." in verdict.says
+    worst, *others = verdict.segments
+    assert (worst.named, worst.standing, worst.against) == ("carrier B6", "worse", "baseline")
+    assert worst.low <= worst.gain <= worst.high < 0 and worst.candidate > worst.other and worst.p < 0.05
+    assert {each.standing for each in others} == {"better"} and all(each.low > 0 for each in others)
+    told = msgspec.to_builtins(verdict)
+    shown = plain.segments(told)
+    assert shown[0]["for"] == "carrier B6" and shown[0]["in short"] == "surely worse"
+    assert shown[0]["rows"] == f"{worst.rows:,}" and f"{worst.low:+.4f}" in shown[0]["gain, 99 % sure"]
+    assert plain.segments_say(told).startswith("Beside the simple rule it is surely worse for carrier B6, of 4")
+    answers = plain.answers(told, name="late@2", model="late", live=None, status="waiting", retrain="")
+    whom = next(each for each in answers if each["question"] == "Is it worse for somebody?")
+    assert whom["tone"] == "warn" and "carrier B6" in whom["answer"]
     record = train(said, blind, folder=tmp_path / "made", tested=tested, verdict=verdict)
     found = {each.value: each for each in record.segments}
     assert set(found) == {"AA", "B6", "UA", None} and sum(each.rows for each in record.segments) == record.counts.tested
@@ -93,6 +109,25 @@ def test_a_segment_it_is_worse_for_is_named_though_the_whole_is_better(tmp_path)
     quiet = judge(backtest(manifest(estimator=LOGISTIC, segments=["carrier"], goal="brier").model("late"),
                            with_extras(frame(4000), carrier=pl.col("form.carrier"))))  # fmt: skip
     assert "surely worse" not in quiet.says
+
+
+def test_chance_alone_names_no_segment_however_many_there_are():
+    random = np.random.default_rng(8)
+    rows, parts_ = 4000, 30
+    named, blocks = random.integers(0, parts_, rows), np.arange(rows) * 40 // rows
+    among = [Part("shop", str(each), np.flatnonzero(named == each)) for each in range(parts_)]
+    wrong = alone = 0
+    for seed in range(12):
+        label = (random.random(rows) < 0.3).astype(float)
+        ours, theirs = (np.clip(0.3 + random.normal(0, 0.1, rows), 0.01, 0.99) for _ in "ab")
+        found = beside(METRICS["brier"], label, ours, theirs, blocks=blocks, among=among, against="x@1", seed=seed)
+        assert len(found) == parts_ and {each.standing for each in found} <= {"worse", "better", "unsure"}
+        wrong += any(each.standing != "unsure" for each in found)
+        alone += any(each.high < 0 or each.low > 0 for each in found)
+    assert wrong <= 1 < alone, (wrong, alone)  # each alone at 99 % errs in a quarter of the verdicts
+    few = beside(METRICS["brier"], label, ours, theirs, blocks=blocks, among=[Part("shop", "0", np.arange(99))],
+                 against="x@1", seed=1)  # fmt: skip
+    assert (few[0].standing, few[0].gain, few[0].rows) == ("few", None, 99)
 
 
 def matrix_without_carrier(training):

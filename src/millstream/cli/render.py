@@ -230,6 +230,7 @@ def backtest(record: dict[str, Any]) -> None:
             ],
             right=set(range(1, 2 + len(sides))),
         )
+    segments(record.get("segments", []))
 
 
 def retrain(record: dict[str, Any]) -> None:
@@ -271,6 +272,7 @@ def decision(record: dict[str, Any]) -> None:
         console.print(f"\n[bold]{escape(each['question'])}[/]\n  {escape(each['answer'])}")
     if record["moved_on"]:
         say(escape(record["moved_on"]), tone="warn")
+    segments(record["segments"])
     console.print("\n[bold]Notes[/]")
     for each in record["notes"]:
         console.print(f"  {escape(each['text'])}  [dim]{escape(each['by'])}, {each['at'][:16]}[/]")
@@ -282,6 +284,13 @@ def decision(record: dict[str, Any]) -> None:
         console.print(
             f"\nnext: millstream approve {record['id']} -m REASON, or millstream reject {record['id']} -m REASON"
         )
+
+
+def segments(rows: list[dict[str, str]]) -> None:
+    """Show a candidate beside others for each segment; nothing for a model without segments."""
+    if rows:
+        console.print("\n[bold]By segment[/]")
+        table(*rows[0], rows=[tuple(escape(each) for each in row.values()) for row in rows], right={2, 3, 4, 5, 6})
 
 
 def decisions(record: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from millstream.definitions.tasks import Ranking
 from millstream.errors import IntegrityError, UserError
 from millstream.project.data import refuse_broken
 from millstream.project.git import described
+from millstream.project.plain import segments
 from millstream.state import releases as release_rows
 from millstream.types import parse_instant
 
@@ -94,6 +95,7 @@ def backtest(project: Project, *, model: str, version: int | None = None, actor:
             "goal": report.verdict.goal,
             "verdict": msgspec.to_builtins(report.verdict),
             "folds": _folded(report.backtest),
+            "segments": segments(msgspec.to_builtins(report.verdict)),
         }
     _, tested, verdict = _judged(project, model, None)
     project.ledger.record(actor=actor, act="model.backtest", subject=model, detail={"passed": verdict.passed})
@@ -103,6 +105,7 @@ def backtest(project: Project, *, model: str, version: int | None = None, actor:
         "goal": verdict.goal,
         "verdict": msgspec.to_builtins(verdict),
         "folds": _folds(tested),
+        "segments": segments(msgspec.to_builtins(verdict)),
     }
 
 

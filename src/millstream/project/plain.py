@@ -65,6 +65,9 @@ def answers(
         rule = "the simple rule"
         number = _beside(effect, "baseline", rule) or _goal(verdict, compared["baseline"], rule)
         said.append(_said(f"Is it better than {rule}?", f"{word}{number}", tone))
+    if verdict.get("segments"):
+        named = [each["named"] for each in verdict["segments"] if each["standing"] == "worse"]
+        said.append(_said("Is it worse for somebody?", segments_say(verdict), "warn" if named else ""))
     said.append(_sure(verdict, compared, effect))
     if effect:
         question = f"What would it have done {_span(effect)}?"
@@ -81,6 +84,57 @@ def _span(effect: Mapping[str, Any]) -> str:
     if not effect["days"]:
         return "on data it had not seen"
     return "in the last month" if effect["days"] >= _MONTH_DAYS else f"in the last {effect['days']} days judged"
+
+
+_STANDS = {
+    "worse": "surely worse",
+    "better": "surely better",
+    "unsure": "no difference beyond chance",
+    "few": "too few rows to say",
+}
+
+
+def segments(verdict: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Lay the verdict's segments out for people: whom, beside whom, both values, how much better, how sure."""
+    found = []
+    for each in verdict.get("segments", ()):
+        gain = "·" if each["gain"] is None else f"{each['gain']:+.4f} ({each['low']:+.4f} to {each['high']:+.4f})"
+        found.append(
+            {
+                "for": each["named"],
+                "beside": "the simple rule" if each["against"] == "baseline" else each["against"],
+                "this": _value(each["candidate"]),
+                "theirs": _value(each["other"]),
+                "gain, 99 % sure": gain,
+                "rows": f"{each['rows']:,}",
+                "days": str(each["days"]),
+                "in short": _STANDS[each["standing"]],
+            }
+        )
+    return found
+
+
+def segments_say(verdict: Mapping[str, Any]) -> str:
+    """Say for whom the candidate is surely worse, and of how many segments; empty for a model without segments."""
+    judged = [each for each in verdict.get("segments", ()) if each["standing"] != "few"]
+    if not verdict.get("segments"):
+        return ""
+    if not judged:
+        return "Every segment has too few rows to say anything."
+    others = dict.fromkeys(each["against"] for each in judged)
+    said = []
+    for name in others:
+        mine = [each for each in judged if each["against"] == name]
+        worse = [each["named"] for each in mine if each["standing"] == "worse"]
+        whom = f"surely worse for {', '.join(worse)}" if worse else "for none surely worse"
+        said.append(
+            f"Beside {'the simple rule' if name == 'baseline' else name} it is {whom}, of {len(mine)} looked at."
+        )
+    return " ".join([*said, "Corrected for looking at so many: one is named wrongly in at most 5 of 100 verdicts."])
+
+
+def _value(value: float | None) -> str:
+    return "·" if value is None else f"{value:.4f}"
 
 
 def _changes(effect: Mapping[str, Any], *, name: str, model: str, live: str | None, status: str) -> str:

@@ -19,6 +19,7 @@ from millstream.definitions.manifest import Manifest
 from millstream.errors import IntegrityError, NotFound, Refused, UserError, near
 from millstream.ledger import Ledger
 from millstream.project.door import Door, said_aloud
+from millstream.project.named import refuse_metrics
 from millstream.state import State
 from millstream.state.lock import ProjectLock
 
@@ -140,7 +141,9 @@ class Project(Door):
     @cached_property
     def manifest(self) -> Manifest:
         """What the definitions say."""
-        return load(self.root, cache=self.places.manifests, damaged=self._damaged)
+        found = load(self.root, cache=self.places.manifests, damaged=self._damaged)
+        refuse_metrics(found)
+        return found
 
     def _damaged(self, manifest: Path) -> None:
         """Say, and write down, that a kept manifest was not what was written."""

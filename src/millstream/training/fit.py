@@ -16,7 +16,7 @@ from millstream.training import artifact
 from millstream.training.backtests import Backtest
 from millstream.training.champion import Champion
 from millstream.training.clusters import codes_of, in_one_group
-from millstream.training.effects import effect
+from millstream.training.effects import Effect, effect
 from millstream.training.estimators import Fit, default_threads
 from millstream.training.folds import Fold, chosen_metrics, fit_rows, origins, refuse_absurd, run_fold
 from millstream.training.gate import Verdict
@@ -31,7 +31,7 @@ from millstream.training.sets import TrainingSet
 from millstream.training.shapes import shape_of
 from millstream.training.simple import described
 from millstream.training.splits import NEVER
-from millstream.training.thresholds import THRESHOLD_JSON, choose
+from millstream.training.thresholds import THRESHOLD_JSON, Threshold, choose
 from millstream.training.unlabelled import score_threshold
 from millstream.types import content_hash, from_micros
 
@@ -132,20 +132,15 @@ def train(
     if cut is not None:
         files[THRESHOLD_JSON] = artifact.as_json(cut)
     if tested is not None:
-        files["report.json"] = artifact.as_json(
-            artifact.Report(
-                tested.report,
-                verdict,
-                effect(
-                    model,
-                    tested,
-                    threshold=cut.value if cut else None,
-                    theirs=tested.witness.threshold if tested.witness else None,
-                ),
-            )
-        )
+        files["report.json"] = artifact.as_json(artifact.Report(tested.report, verdict, _effect(model, tested, cut)))
     artifact.write_files(folder, files)
     return record
+
+
+def _effect(model: Model, tested: Backtest, cut: Threshold | None) -> Effect | None:
+    """Count what a candidate would have done, each flagging from its own threshold on."""
+    theirs = tested.witness.threshold if tested.witness else None
+    return effect(model, tested, threshold=cut.value if cut else None, theirs=theirs)
 
 
 def refit(model: Model, training: TrainingSet, *, threads: int, names: tuple[str, ...] = ()) -> Predictor:

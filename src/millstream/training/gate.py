@@ -12,7 +12,7 @@ from millstream.metrics.uncertainty import Difference, difference
 from millstream.training.backtests import Backtest, comparable, compared
 from millstream.training.cluster_words import group_words
 from millstream.training.matrix import Array
-from millstream.training.segments import HORIZON, worse_for
+from millstream.training.segments import HORIZON, Beside, beside
 from millstream.training.unlabelled import beside_words, verdict_words
 
 FEW_DAYS = 10
@@ -90,6 +90,8 @@ class Verdict(msgspec.Struct, frozen=True):
         Metric that decides, and the candidate's value.
     comparisons
         With the baseline, and with the champion where there is one.
+    segments
+        The same on each segment of the definition, those it is surely worse for first.
     """
 
     passed: bool
@@ -98,6 +100,7 @@ class Verdict(msgspec.Struct, frozen=True):
     goal: str
     goal_value: float | None
     comparisons: tuple[Comparison, ...]
+    segments: tuple[Beside, ...] = ()
 
 
 def judge(tested: Backtest, *, tolerance: float = 0.01, seed: int = 7) -> Verdict:
@@ -126,16 +129,9 @@ def judge(tested: Backtest, *, tolerance: float = 0.01, seed: int = 7) -> Verdic
         compared = [msgspec.structs.replace(each, days=0) for each in compared]
     passed = all(each.passed for each in compared)
     opening = "The candidate may go live." if passed else "The candidate should not go live."
-    says = " ".join(
-        [
-            opening,
-            *(each.says for each in compared),
-            *_segments(goal, tested, seed),
-            *_ahead(goal, tested),
-            *_caveats(tested),
-        ]
-    )
-    return Verdict(passed, says, tested.report.model, goal.name, value, tuple(compared))
+    segments = _segments(goal, tested, seed)
+    said = [*(each.says for each in compared), *_worse_off(segments), *_ahead(goal, tested), *_caveats(tested)]
+    return Verdict(passed, " ".join([opening, *said]), tested.report.model, goal.name, value, tuple(compared), segments)
 
 
 def _unlabelled(tested: Backtest) -> Verdict:
@@ -239,21 +235,33 @@ def _comparison(
     )  # fmt: skip
 
 
-def _segments(goal: Metric, tested: Backtest, seed: int) -> list[str]:
-    """Say for whom the candidate is surely worse, though it may be better on the whole."""
-    others = {"the simple guess": tested.baseline}
+def _segments(goal: Metric, tested: Backtest, seed: int) -> tuple[Beside, ...]:
+    """Compare the candidate with the others for each segment: it may be better on the whole and worse for some."""
+    others = {"baseline": tested.baseline}
     if tested.champion is not None:
         others[tested.report.champion] = tested.champion
     ours = comparable(goal, tested.candidate, tested.origin)
-    said = []
+    found: list[Beside] = []
     for name, other in others.items():
         fresh, theirs = compared(other), np.full_like(other, np.nan)
         theirs[fresh] = comparable(goal, other[fresh], tested.origin[fresh])
-        worse = worse_for(
-            goal, tested.label, ours, theirs, blocks=tested.days,
-            among=tested.segments, seed=seed,
-        )  # fmt: skip
-        said += [f"It is surely worse than {name} for {', '.join(worse)}."] if worse else []
+        found += beside(
+            goal, tested.label, ours, theirs, blocks=tested.days, among=tested.segments, against=name, seed=seed
+        )
+    return tuple(found)
+
+
+def _worse_off(segments: tuple[Beside, ...]) -> list[str]:
+    """Say for whom the candidate is surely worse, and how many were looked at."""
+    said = []
+    for name in dict.fromkeys(each.against for each in segments):
+        mine = [each for each in segments if each.against == name]
+        worse = [each.says for each in mine if each.standing == "worse"]
+        judged = sum(each.standing != "few" for each in mine)
+        other = "the simple guess" if name == "baseline" else name
+        if worse:
+            of = f" Corrected for the {judged} segments looked at." if judged > 1 else ""
+            said.append(f"It is surely worse than {other} for {', '.join(worse)}.{of}")
     return said
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import msgspec
 import polars as pl
 
 from millstream.definitions.manifest import Manifest, gather
+from millstream.definitions.tasks import WITHOUT_LABEL
 from millstream.errors import UserError
 from millstream.metrics.registry import METRICS, metric
 from millstream.project.notebook import show, source
@@ -20,6 +22,7 @@ from millstream.types import parse_instant
 if TYPE_CHECKING:
     from millstream.project.root import Project
     from millstream.training import Backtest, TrainingSet
+    from millstream.training.segments import Beside
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,9 @@ class Compared:
         How the definitions differ, as ``diff -u`` shows it; empty when they say the same.
     says
         The goal metric in words.
+    segments
+        One row a segment of the definition: the goal metric of both, how much better the run is with a 99 % range, rows
+        and days, and who is surely better, corrected for how many segments there are; empty without segments.
     horizons
         Under a horizon the goal metric of both by how many ticks ahead the target lies; else None.
     """
@@ -46,16 +52,21 @@ class Compared:
     frame: pl.DataFrame
     diff: str
     says: str
+    segments: pl.DataFrame
     horizons: pl.DataFrame | None = None
 
     def __repr__(self) -> str:
-        ahead = [] if self.horizons is None else [show.as_text(self.horizons)]
-        return "\n".join([self._title, self.says, show.as_text(self.frame), *ahead, self.diff or self._same])
+        parts = [show.as_text(each) for each in self._parts]
+        return "\n".join([self._title, self.says, show.as_text(self.frame), *parts, self.diff or self._same])
 
     def _repr_html_(self) -> str:
         diff = f"<pre>{escape(self.diff)}</pre>" if self.diff else self._same
-        ahead = "" if self.horizons is None else show.table(self.horizons)
-        return show.block(self._title, self.says, show.table(self.frame), _picture(self.frame), ahead, diff)
+        parts = [show.table(each) for each in self._parts]
+        return show.block(self._title, self.says, show.table(self.frame), _picture(self.frame), *parts, diff)
+
+    @property
+    def _parts(self) -> list[pl.DataFrame]:
+        return [each for each in (self.segments, self.horizons) if each is not None and each.height]
 
     @property
     def _title(self) -> str:
@@ -91,18 +102,23 @@ def compared(project: Project, run: Run | int | str, other: Run | int | str) -> 
     against = backtest(rival, second, tell=project.progress)
     tested = _beside(tested, against, name=theirs.name)
     rows: list[tuple[Any, ...]] = []
-    says = ""
+    says, parts = "", _segments((), ours.name, theirs.name)
     for name in tested.report.metrics:
         values = [tested.report.pooled[each].get(name) for each in ("candidate", "champion")]
         report = msgspec.structs.replace(tested.report, goal=name)
         signed = name in METRICS and METRICS[name].signed  # best at 0: neither more nor less of it is better
-        judged = () if signed else judge(dataclasses.replace(tested, report=report)).comparisons
+        verdict = None if signed else judge(dataclasses.replace(tested, report=report))
+        judged = verdict.comparisons if verdict else ()
+        if verdict is not None and name == ours.goal:
+            parts = _segments(verdict.segments, ours.name, theirs.name)
         if not judged:
             rows.append((name, *values, None, None, None, None))
             continue
         said = judged[-1]
         rows.append((name, *values, said.gain, said.low, said.high, said.probability_worse))
         says = said.says if name == ours.goal else says
+    if ours.record.task in WITHOUT_LABEL:
+        says = judge(tested).says
     columns = ("metric", ours.name, theirs.name, "gain", "low", "high", "probability worse")
     before, after = (source.told(each.manifest, each.model) for each in (theirs, ours))
     return Compared(
@@ -111,8 +127,22 @@ def compared(project: Project, run: Run | int | str, other: Run | int | str) -> 
         frame=show.records(columns, rows),
         diff=source.difference(before, after, old=theirs.name, new=ours.name),
         says=says,
+        segments=parts,
         horizons=_by_horizon(tested, ours.name, theirs.name),
     )
+
+
+def _segments(found: Sequence[Beside], run: str, other: str) -> pl.DataFrame:
+    """Lay the segments out, those the run is surely worse for first; distances of a horizon have their own."""
+    from millstream.training.segments import HORIZON
+
+    columns = ("segment", run, other, "gain", "low", "high", "rows", "days", "in short")
+    rows = [
+        (each.named, each.candidate, each.other, each.gain, each.low, each.high, each.rows, each.days, each.standing)
+        for each in found
+        if each.against == other and each.column != HORIZON
+    ]
+    return show.records(columns, rows)
 
 
 def _by_horizon(tested: Backtest, ours: str, theirs: str) -> pl.DataFrame | None:
@@ -157,7 +187,8 @@ def _beside(tested: Backtest, against: Backtest, *, name: str) -> Backtest:
         "candidate_beside_champion": tested.report.pooled["candidate"],
     }
     report = msgspec.structs.replace(tested.report, champion=name, pooled=pooled)
-    return dataclasses.replace(tested, report=report, champion=against.candidate)
+    answers = against.label if tested.report.task == "clusters" else against.candidate
+    return dataclasses.replace(tested, report=report, champion=answers)
 
 
 def _refuse_other_rows(ours: Run, theirs: Run, first: TrainingSet, second: TrainingSet) -> None:
