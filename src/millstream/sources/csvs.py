@@ -17,7 +17,7 @@ from millstream.definitions.sources import Csv
 from millstream.errors import BadData
 from millstream.sources.broken import refuse_cut_off, rewritten
 
-INFER_ROWS = 100_000
+INFER_ROWS, DATE_ROWS = 100_000, 1_000
 _NOT_READ = (pl.exceptions.ComputeError, pl.exceptions.ShapeError)
 _ISO = r"^\s*\d{4}[-/]\d{1,2}[-/]\d"
 
@@ -185,7 +185,10 @@ def _parse(
     as_text: bool,
     rows: int | None,
     only: str | None = None,
+    dates: bool = True,
 ) -> pl.DataFrame:
+    if infer == INFER_ROWS and dates and not as_text:
+        kinds, infer = _inferred(content, source, kinds, rows=rows)
     if isinstance(content, io.BytesIO):
         content.seek(0)
     return pl.read_csv(
@@ -196,10 +199,31 @@ def _parse(
         infer_schema=not as_text,
         infer_schema_length=infer,
         schema_overrides=dict(kinds),
-        try_parse_dates=not as_text,
+        try_parse_dates=dates and not as_text,
         n_rows=rows,
         glob=False,
     )
+
+
+def _inferred(
+    content: Path | io.BytesIO, source: Csv, kinds: Mapping[str, pl.DataType], *, rows: int | None
+) -> tuple[Mapping[str, pl.DataType], int]:
+    """Infer types from 100,000 rows, and which texts are times from 1,000: to try every text as a time is slow.
+
+    Returns
+    -------
+    tuple
+        Column to type, without those that may be times; and from how many rows these are to be inferred.
+    """
+    most = INFER_ROWS if rows is None else min(rows, INFER_ROWS)
+    plain = _parse(content, source, kinds, INFER_ROWS, as_text=False, rows=most, dates=False)
+    start = _parse(content, source, kinds, DATE_ROWS, as_text=False, rows=min(most, DATE_ROWS))
+    texts = [name for name, kind in plain.schema.items() if kind == pl.String and name not in kinds]
+    unsaid = [name for name in texts if start[name].null_count() == start.height and plain[name].null_count() < most]
+    if unsaid and plain.height > start.height:
+        return kinds, INFER_ROWS
+    timed = {name for name in texts if start.schema[name].is_temporal()}
+    return {**{name: kind for name, kind in plain.schema.items() if name not in timed}, **kinds}, DATE_ROWS
 
 
 def _plain(source: Csv) -> bool:

@@ -126,7 +126,8 @@ def choose(guess: TableGuess, goal: Target, others: Sequence[TableGuess], *, lin
             "chosen without looking at the label"
         )
         kept = {each.name for each in sorted(usable, key=lambda each: each.nulls)[:MOST_FEATURES]}
-        left_out += [LeftOut(each.name, "one too many") for each in usable if each.name not in kept]
+        over = [each.name for each in usable if each.name not in kept]
+        left_out.append(LeftOut(f"{over[0]} ... {over[-1]}", f"{len(over):,} columns that are too many"))
         usable = [each for each in usable if each.name in kept]
     fields: dict[str, DType] = {each.name: schema[each.name] for each in usable}
     said_of = guess.given.told.comments if guess.given.told is not None else {}

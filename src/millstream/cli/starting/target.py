@@ -10,7 +10,7 @@ import polars as pl
 from millstream.cli.starting import names
 from millstream.cli.starting.guess import TableGuess
 from millstream.definitions import tasks
-from millstream.errors import BadData, NotYet
+from millstream.errors import BadData, NotYet, UserError
 
 FEWEST_ROWS = 20
 _TRUE = {"true", "yes", "y", "t", "1", "ja", "oui", "si", "sí", "positive", "on"}
@@ -93,7 +93,13 @@ def target(guess: TableGuess, column: str) -> Target:
 
 
 def estimator(goal: Target, *, rows: int) -> tuple[str, str]:
-    """Choose an estimator: the import, and the object; smaller trees for few rows."""
+    """Choose an estimator: the import, and the object; smaller trees for few rows.
+
+    Raises
+    ------
+    UserError
+        When nothing to learn with is installed.
+    """
     classes = goal.task in ("binary", "multiclass")
     if importlib.util.find_spec("lightgbm") is not None:
         name = "LGBMClassifier" if classes else "LGBMRegressor"
@@ -102,6 +108,11 @@ def estimator(goal: Target, *, rows: int) -> tuple[str, str]:
         leaves = 31 if rows >= 20_000 else 15 if rows >= 2000 else 7
         said = f"{name}(n_estimators={trees}, num_leaves={leaves}, learning_rate=0.08, min_child_samples={least})"
         return f"from lightgbm import {name}", said
+    if importlib.util.find_spec("sklearn") is None:
+        raise UserError(
+            "there is nothing to learn with: neither LightGBM nor scikit-learn is installed",
+            do="python -m pip install 'millstream[lightgbm]'",
+        )
     name = "LogisticRegression" if classes else "Ridge"
     return f"from sklearn.linear_model import {name}", f"{name}(max_iter=1000)" if classes else "Ridge()"
 
