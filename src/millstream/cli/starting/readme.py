@@ -23,12 +23,12 @@ def readme(guess: TableGuess, goal: Target, choice: Choice, recipe: Recipe, *, s
     if guess.numbered:
         look.append(f"- `{guess.key[0]}` numbers the rows of the file; for a new row send a number of your own")
     commands = "\n".join(
-        f"{words:<{len(recipe.name) + 22}}# {why}"
+        f"{words:<{len(recipe.name) + 24}}# {why}"
         for words, why in (
             ("millstream check", "run the contracts on what arrived"),
             (f"millstream train {recipe.name}", "train beside the baseline, get the verdict"),
             (f"millstream release {recipe.name}", "sign, rehearse the rollback, ask for approval"),
-            ("millstream approve -m WHY", "by somebody else: MILLSTREAM_USER says who acts"),
+            ("millstream approve -m 'why'", "by somebody else: MILLSTREAM_USER says who acts"),
             ("millstream up", "page, API, loop and scoring server"),
         )
     )
