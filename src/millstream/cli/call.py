@@ -87,7 +87,12 @@ def told(*, as_json: bool) -> Iterator[None]:
             sys.exit(128 + signal.SIGPIPE)
         kind = StorageFull if wrong.errno in (errno.ENOSPC, errno.EDQUOT) else UserError
         where = f"{wrong.filename}: " if wrong.filename else ""
-        said = kind(f"{where}{wrong.strerror or wrong}", expected="folders that this user may read and write")
+        full = kind is StorageFull
+        said = kind(
+            f"{where}{wrong.strerror or wrong}",
+            expected="free space" if full else "folders that this user may read and write",
+            do="free some space and try again" if full else "",
+        )
         if as_json:
             sys.stdout.write(json.dumps(said.problem(), indent=1) + "\n")
         sys.stderr.write(f"millstream: {said}\n")
