@@ -15,6 +15,9 @@ from typing import Any
 from millstream.errors import MillstreamError, NotFound, StorageFull, UserError
 from millstream.settings import FILE, whoami
 
+LONGEST = 4_000
+"""Letters of a message that are shown; of a longer one, the beginning and the end."""
+
 
 def find_root(start: Path | None) -> Path:
     """Find the project: the folder given, else the nearest one upward that has a ``millstream.toml``."""
@@ -29,6 +32,12 @@ def find_root(start: Path | None) -> Path:
         expected="a Millstream project",
         do="millstream init DIR --example flights, or --project DIR",
     )
+
+
+def shown(text: str) -> str:
+    """Return a message as a terminal can bear it: what was given may have been a million letters."""
+    cut = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+    return cut.encode(errors="backslashreplace").decode()
 
 
 def one_file(*, csv: Path | None, parquet: Path | None) -> str | None:
@@ -68,8 +77,9 @@ def told(*, as_json: bool) -> Iterator[None]:
         yield
     except MillstreamError as wrong:
         if as_json:
-            sys.stdout.write(json.dumps(wrong.problem(), indent=1) + "\n")
-        sys.stderr.write(f"millstream: {wrong}\n")
+            problem = {name: shown(each) if isinstance(each, str) else each for name, each in wrong.problem().items()}
+            sys.stdout.write(json.dumps(problem, indent=1) + "\n")
+        sys.stderr.write(f"millstream: {shown(str(wrong))}\n")
         sys.exit(wrong.exit_code)
     except OSError as wrong:  # a folder that cannot be written, a disk that is full, where no room had its own words
         if isinstance(wrong, BrokenPipeError):
@@ -77,7 +87,12 @@ def told(*, as_json: bool) -> Iterator[None]:
             sys.exit(128 + signal.SIGPIPE)
         kind = StorageFull if wrong.errno in (errno.ENOSPC, errno.EDQUOT) else UserError
         where = f"{wrong.filename}: " if wrong.filename else ""
-        said = kind(f"{where}{wrong.strerror or wrong}", expected="folders that this user may read and write")
+        full = kind is StorageFull
+        said = kind(
+            f"{where}{wrong.strerror or wrong}",
+            expected="free space" if full else "folders that this user may read and write",
+            do="free some space and try again" if full else "",
+        )
         if as_json:
             sys.stdout.write(json.dumps(said.problem(), indent=1) + "\n")
         sys.stderr.write(f"millstream: {said}\n")

@@ -443,7 +443,9 @@ def sql(
 @app.command()
 def lab(
     project: ProjectOption = None,
-    port: Annotated[int | None, typer.Option("--port", help="Port; a free one when left out.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help="Port; a free one when left out.", min=0, max=65_535)
+    ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -457,7 +459,7 @@ def lab(
 @app.command()
 def mlflow(
     project: ProjectOption = None,
-    port: Annotated[int, typer.Option("--port", help="Port of the page.")] = 5000,
+    port: Annotated[int, typer.Option("--port", help="Port of the page.", min=0, max=65_535)] = 5000,
     as_json: JsonOption = False,
 ) -> None:
     """Open MLflow's own page on the project's runs, or say how to."""
@@ -470,7 +472,7 @@ def mlflow(
 @app.command()
 def serve(
     project: ProjectOption = None,
-    port: Annotated[int | None, typer.Option("--port", help="Port; 0 takes a free one.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port; 0 takes a free one.", min=0, max=65_535)] = None,
 ) -> None:
     """Run the scoring server alone."""
     import subprocess
@@ -490,8 +492,12 @@ def serve(
 @app.command()
 def up(
     project: ProjectOption = None,
-    scoring_port: Annotated[int | None, typer.Option("--scoring-port", help="0 takes a free one.")] = None,
-    control_port: Annotated[int | None, typer.Option("--control-port", help="0 takes a free one.")] = None,
+    scoring_port: Annotated[
+        int | None, typer.Option("--scoring-port", help="0 takes a free one.", min=0, max=65_535)
+    ] = None,
+    control_port: Annotated[
+        int | None, typer.Option("--control-port", help="0 takes a free one.", min=0, max=65_535)
+    ] = None,
 ) -> None:
     """Run all of it, one process tree: page, API, loop, workers and scoring server."""
     with calls.told(as_json=False):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from millstream.definitions.load import load
-from millstream.errors import Conflict, NotFound, near
+from millstream.errors import Conflict, NotFound, StorageFull, UserError, near
 from millstream.settings import places, read
 
 IDENTITY = ("-c", "user.name=Millstream demo", "-c", "user.email=demo@millstream.invalid", "-c", "commit.gpgsign=false")
@@ -85,7 +85,15 @@ def commit(folder: Path, message: str) -> str | None:
         return None
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", *IDENTITY, *words], cwd=folder, capture_output=True, text=True, check=True)
+        done = subprocess.run(["git", *IDENTITY, *words], cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode:
+            kind = StorageFull if "No space left" in done.stderr else UserError
+            said = done.stderr.strip().splitlines()
+            raise kind(
+                f"git {words[0]} in {folder} failed: {said[-1] if said else f'exit code {done.returncode}'}",
+                expected="a folder that git can keep",
+                do="free some space and try again" if kind is StorageFull else f"cd {folder} && git {words[0]}",
+            )
         return done.stdout.strip()
 
     if not (folder / ".git").exists():

@@ -63,7 +63,7 @@ class Request:
 
     fields: dict[str, DType]
 
-    def __init__(self, **fields: DType) -> None:
+    def __init__(self, /, **fields: DType) -> None:
         object.__setattr__(self, "fields", fields)
 
 

@@ -11,12 +11,12 @@ import os
 import runpy
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from millstream.definitions.broken import told, twice
 from millstream.definitions.manifest import Manifest, gather
 from millstream.errors import DefinitionError, MillstreamError
 
@@ -115,7 +115,12 @@ def run_aside(folder: Path, *, timeout_s: float = 120.0) -> Manifest:
     lines = done.stdout.splitlines()
     answer = msgspec.json.decode(lines[-1]) if lines and lines[-1].startswith(b"{") else None
     if answer is None:
-        raise DefinitionError(f"the definition files ended the worker: {done.stderr.decode(errors='replace')[-2000:]}")
+        said = done.stderr.decode(errors="replace")[-2000:].strip()
+        raise DefinitionError(
+            f"the definition files ended Python, with exit code {done.returncode}{f': {said}' if said else ''}",
+            expected="definitions only: no os._exit, and nothing that crashes when it is imported",
+            do=f"python {definition_files(folder)[0].name} shows what happens",
+        )
     if "error" in answer:
         raise DefinitionError(answer["error"], expected=answer["expected"], do=answer["do"])
     return msgspec.convert(answer["manifest"], Manifest)
@@ -137,15 +142,12 @@ def run_files(folder: Path) -> Manifest:
     for each in definition_files(folder):
         try:
             found.extend(runpy.run_path(str(each)).values())
-        except SyntaxError as wrong:
-            caret = f"\n    {(wrong.text or '').rstrip()}\n    {' ' * ((wrong.offset or 1) - 1)}^"
-            raise DefinitionError(f"{each.name}, line {wrong.lineno}: {wrong.msg}{caret}") from None
-        except Exception as wrong:  # noqa: BLE001 - a border: user code may raise anything
-            own = [frame for frame in traceback.extract_tb(wrong.__traceback__) if frame.filename == str(each)]
-            where = f"{each.name}, line {own[-1].lineno}: {own[-1].line}\n" if own else f"{each.name}: "
-            said = str(wrong) if isinstance(wrong, MillstreamError) else f"{type(wrong).__name__}: {wrong}"
-            raise DefinitionError(f"{where}{said}") from None
-    return gather(found)
+        except (Exception, SystemExit, KeyboardInterrupt) as wrong:  # noqa: BLE001 - a border: user code may raise anything
+            raise told(wrong, each, folder) from None
+    try:
+        return gather(found)
+    except DefinitionError as wrong:
+        raise twice(wrong, definition_files(folder)) from None
 
 
 def _main() -> int:

@@ -117,6 +117,11 @@ def _refuse_dangling(manifest: Manifest) -> None:
                 do=near(view.of, manifest.tables),
             )
     for model in manifest.models.values():
+        if not isinstance(model.rows.of, str):
+            raise DefinitionError(
+                f"model {model.name!r}: rows={type(model.rows).__name__} is no rows",
+                expected="rows=Each(TABLE), or rows=Every('1d', of=TABLE)",
+            )
         if model.rows.of not in manifest.tables:
             raise DefinitionError(
                 f"model {model.name!r} has rows of table {model.rows.of!r}, which nothing defines",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from millstream.errors import DefinitionError
+from millstream.types import parse_duration
 
 
 class Time(msgspec.Struct, frozen=True):
@@ -28,5 +29,13 @@ class Time(msgspec.Struct, frozen=True):
     share: float = 0.2
 
     def __post_init__(self) -> None:
+        try:
+            parse_duration(self.test)
+        except (TypeError, ValueError):
+            raise DefinitionError(
+                f"splits.Time(test={self.test!r}) is no length of time", expected="for instance '12h', '7d' or '8w'"
+            ) from None
+        if not isinstance(self.folds, int) or self.folds < 0:
+            raise DefinitionError(f"splits.Time(folds={self.folds!r})", expected="a whole number, such as 3")
         if not 0 < self.share < 1:
             raise DefinitionError(f"splits.Time(share={self.share})", expected="a share between 0 and 1, such as 0.2")

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from millstream import settings as settings_
-from millstream.definitions.load import load
+from millstream.definitions.broken import placed
+from millstream.definitions.load import definition_files, load
 from millstream.definitions.manifest import Manifest
-from millstream.errors import IntegrityError, NotFound, Refused, UserError, near
+from millstream.errors import ExpressionError, IntegrityError, NotFound, Refused, UserError, near
 from millstream.ledger import Ledger
 from millstream.project.door import Door, said_aloud
 from millstream.project.named import refuse_metrics
@@ -207,7 +208,10 @@ class Project(Door):
             )
         file, _, name = COMMANDS[command].partition(":")
         function = getattr(importlib.import_module(f"millstream.project.{file}"), name)
-        return msgspec.to_builtins(function(self, **checked(command, function, arguments or {})))
+        try:
+            return msgspec.to_builtins(function(self, **checked(command, function, arguments or {})))
+        except ExpressionError as wrong:
+            raise placed(wrong, definition_files(self.root)) from None
 
     def close(self) -> None:
         """Let go of everything held open."""

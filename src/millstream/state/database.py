@@ -95,9 +95,9 @@ class State:
         schema = "".join(importlib.import_module(f"millstream.state.{owner}").SCHEMA for owner in _OWNERS)
         mark = zlib.crc32(schema.encode()) >> 1
         connection = self._connection
-        if connection.execute("PRAGMA user_version").fetchone()[0] == mark:
-            return
         try:
+            if connection.execute("PRAGMA user_version").fetchone()[0] == mark:
+                return
             connection.executescript(f"BEGIN IMMEDIATE;{schema}PRAGMA user_version = {mark};COMMIT;")
         except sqlite3.DatabaseError as wrong:
             if connection.in_transaction:
