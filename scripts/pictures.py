@@ -55,9 +55,11 @@ def main() -> None:
 def replayed(folder: Path) -> Path:
     """Replay the example, and ask for a decision that nobody takes."""
     millstream("demo", "--dir", str(folder), "--exit", "--until", UNTIL)
-    asked = json.loads(millstream("retrain", "late", "-m", "more data since", "--json", "--project", str(folder)))
+    if not json.loads(millstream("status", "--json", "--project", str(folder)))["decisions"]:
+        millstream("retrain", "late", "-m", "more data since", "--project", str(folder))
+    (asked, *_) = json.loads(millstream("status", "--json", "--project", str(folder)))["decisions"]
     said = "the morning shift is short of people: look at mornings first"
-    millstream("note", str(asked["decision"]), "-m", said, "--project", str(folder))
+    millstream("note", str(asked["id"]), "-m", said, "--project", str(folder))
     return folder
 
 
