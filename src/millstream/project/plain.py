@@ -66,7 +66,7 @@ def answers(
         number = _beside(effect, "baseline", rule) or _goal(verdict, compared["baseline"], rule)
         said.append(_said(f"Is it better than {rule}?", f"{word}{number}", tone))
     said.append(_sure(verdict, compared, effect))
-    if effect:
+    if effect.get("change") or effect.get("kind") in ("flags", "numbers"):
         question = f"What would it have done {_span(effect)}?"
         said.append(_said(question, _lately(effect, compared["today"]["against"] if "today" in compared else "today")))
     if effect.get("kind") == "flags":
