@@ -51,3 +51,14 @@ def test_the_exit_codes_are_the_same_everywhere():
 def test_every_page_is_reached_from_the_first():
     first = set(LINK.findall((ROOT / "docs" / "README.md").read_text(encoding="utf-8")))
     assert {each.name for each in ROOT.glob("docs/*.md")} - {"README.md"} <= first
+
+
+def test_pictures_are_small_and_made_by_the_script():
+    script = (ROOT / "scripts" / "pictures.py").read_text(encoding="utf-8")
+    for picture in ROOT.glob("docs/*.png"):
+        assert picture.stat().st_size <= 250_000, f"{picture.name}: python scripts/pictures.py makes it anew"
+        assert f'"{picture.name}"' in script or picture.name in OTHERS
+
+
+OTHERS: frozenset[str] = frozenset({"notebook.png"})
+"""Pictures that another script makes."""

@@ -205,6 +205,10 @@ def test_segments_and_days_ahead_stand_beside_what_they_are_compared_with(waitin
     assert "segment rows this one late@1 carrier AA 1,234 0.710 0.660" in text
     assert "carrier <b>UA</b> worse 900 0.580 ·" in text
     assert "ahead this one the simple rule 7 days 3.250 4.500" in text
+    record["segments"] = [{"for": "carrier AA", "this": "0.71", "in short": "surely better"}]
+    record["segments_say"] = "Beside late@1 it is for none surely worse."
+    text = Page(_environment().get_template(view.template).render(page=view.shown(record))).text
+    assert "For whom Beside late@1 it is for none surely worse. for this in short carrier AA 0.71 surely better" in text
     assert "For whom" not in Page(_environment().get_template(view.template).render(
         page=view.shown({**record, "segments": []}))).text  # fmt: skip
 

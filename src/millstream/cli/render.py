@@ -195,7 +195,11 @@ def check(record: dict[str, Any]) -> None:
 def train(record: dict[str, Any]) -> None:
     """Show the model beside its baseline, and what to do next."""
     learnt(record)
-    console.print(f"\nnext: millstream backtest {record['model']}, or millstream release {record['model']}")
+    verdict = record["verdict"]
+    say(escape(verdict["says"]), tone="good" if verdict["passed"] else "warn")
+    steps = (f"millstream release {record['model']}", f"millstream backtest {record['model']}")
+    steps = steps if verdict["passed"] else steps[::-1]
+    console.print(f"\nnext: {steps[0]}, or {steps[1]}")
 
 
 def learnt(record: dict[str, Any]) -> None:
@@ -414,6 +418,12 @@ def status(record: dict[str, Any]) -> None:
             )
         for text, tone in proofs.reports(each["outcomes"]):
             say(text, tone=tone)
+    if any(each["live"] for each in record["models"]):
+        judged = "a day is judged when it is over" if not record["predictions"] else "in all"
+        console.print(
+            f"    [dim]{number(record['predictions'])} answers judged, {number(record['outcomes'])} outcomes joined:"
+            f" {judged}[/]"
+        )
     alarms(record["alarms"])
     for each in record["decisions"]:
         say(f"decision [bold]{each['id']}[/] waits: {each['model']}, asked {each['asked_at'][:16]}", tone="warn")

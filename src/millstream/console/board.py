@@ -82,6 +82,10 @@ def decision_card(decision: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]
         "asked_on": day(decision["asked_at"], zone, year=True),
         "decided_on": day(taken, zone, year=True) if taken else "",
         "gate": _GATE[decision["passed"]],
+        "trained_says": f"Trained by {_who(decision['trained_by'])}"
+        + (", who cannot approve it" if not decision["trained_by"].startswith(_SYSTEM) else ""),
+        "trainer": _who(decision["trained_by"]),
+        "asker": _who(decision["asked_by"]),
     }
 
 
@@ -170,8 +174,12 @@ def _table(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _told(row: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
-    who = "Millstream" if row["actor"].startswith(_SYSTEM) else row["actor"]
-    return {**row, "day": day(row["at"], zone, year=True), "time": f"{moment(row['at'], zone):%H:%M}", "who": who}
+    told = {"day": day(row["at"], zone, year=True), "time": f"{moment(row['at'], zone):%H:%M}"}
+    return {**row, **told, "who": _who(row["actor"])}
+
+
+def _who(actor: str) -> str:
+    return "Millstream" if actor.startswith(_SYSTEM) else actor
 
 
 def model_words(model: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:

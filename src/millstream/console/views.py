@@ -29,6 +29,7 @@ def decision_page(record: Mapping[str, Any]) -> dict[str, Any]:
         "notes": [{**each, "on": day(each["at"], zone, year=True)} for each in record["notes"]],
         "days": by_day(record["history"], zone),
         "segments": _sides(record, "segments"),
+        "segments_say": record.get("segments_say", ""),
         "worse_for": ", ".join(str(each["segment"]) for each in record.get("segments", ()) if each.get("worse")),
         "by_horizon": _sides(record, "by_horizon"),
     }
@@ -85,10 +86,12 @@ def _line(decision: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
 def _sides(record: Mapping[str, Any], part: str) -> dict[str, Any]:
     """Put the candidate beside what it was compared with, segment by segment or a day ahead at a time."""
     rows = list(record.get(part, ()))
+    named_otherwise = not all("challenger" in each for each in rows)
     named = [each["against"] for each in record["comparisons"] if each["against"] != "baseline"]
     sides = (("champion", named[0] if named else "today"), ("baseline", "the simple rule"))
     return {
         "rows": rows,
+        "columns": list(dict.fromkeys(key for row in rows for key in row)) if named_otherwise else [],
         "counted": any("rows" in each for each in rows),
         "besides": [side for side in sides if any(each.get(side[0]) is not None for each in rows)],
     }

@@ -69,7 +69,7 @@ def answers(
         named = [each["named"] for each in verdict["segments"] if each["standing"] == "worse"]
         said.append(_said("Is it worse for somebody?", segments_say(verdict), "warn" if named else ""))
     said.append(_sure(verdict, compared, effect))
-    if effect:
+    if effect.get("change") or effect.get("kind") in ("flags", "numbers"):
         question = f"What would it have done {_span(effect)}?"
         said.append(_said(question, _lately(effect, compared["today"]["against"] if "today" in compared else "today")))
     if effect.get("kind") == "flags":

@@ -1,0 +1,89 @@
+"""Pages before anything happened, and with far more than they were drawn for: nothing sticks out of them."""
+
+from copy import deepcopy
+from importlib.resources import files
+
+import pytest
+
+from millstream.cli.examples import write
+from millstream.console import profiled
+from millstream.console.pages import VIEWS, _environment
+from millstream.project import Project
+
+SIZES = {"desk": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
+LONG = "probability_that_a_flight_from_new_york_arrives_more_than_an_hour_late"
+ASKED = {"status": {}, "look": {"model": "late"}, "decision": {"decision": 2}, "decisions": {}}
+
+
+def whole(view, record):
+    """Draw a page with its style inside, so that it needs no server."""
+    page = _environment().get_template("page.html").render(
+        page=view.shown(record), part=view.template, told=None, poll="", every=3600
+    )  # fmt: skip
+    style = (files("millstream.console") / "static" / "style.css").read_text(encoding="utf-8")
+    return page.replace('<link rel="stylesheet" href="/static/style.css">', f"<style>{style}</style>")
+
+
+def much(command, record):
+    """Give a record long names, many models and many alarms."""
+    said = deepcopy(record)
+    if command == "status":
+        said["models"] = [{**said["models"][0], "name": f"{LONG}_{number}"} for number in range(4)]
+        alarm = {
+            "kind": "drift", "model": LONG, "subject": f"carrier_form.{LONG}", "severity": "stop", "value": 9.0,
+            "since": "2013-01-05T05:00:00+00:00", "threshold": 0.5, "says": "far from what it was", "next": "nothing",
+        }  # fmt: skip
+        said["alarms"], said["alarms_open"] = [alarm] * 9, 1000
+        said["tables"] = [{**each, "name": f"{each['name']}_{LONG}"} for each in said["tables"]]
+        said["decisions"] = [{**each, "model": LONG, "name": f"{LONG}@2"} for each in said["decisions"]]
+    if command == "look":
+        said["model"]["name"] = said["what"]["label"] = LONG
+        said["versions"] *= 5
+    if command == "decision":
+        said["model"], said["name"] = LONG, f"{LONG}@2"
+        side = {"rows": 12_345, "challenger": 0.61, "champion": 0.62, "worse": True}
+        said["segments"] = [{**side, "segment": f"carrier {LONG}"}] * 5
+        said["by_horizon"] = [{"ahead": f"{day} days", "challenger": 3.2, "baseline": 4.5} for day in range(7)]
+    if command == "decisions":
+        said["decisions"] = [{**each, "name": f"{LONG}@2"} for each in said["decisions"]] * 3
+    return said
+
+
+@pytest.fixture(scope="module")
+def pages(waiting, tmp_path_factory):
+    """Write every page, empty and full, to a file."""
+    folder = tmp_path_factory.mktemp("states")
+    write("flights", folder / "new")
+    with Project(folder / "new", lock=True) as new, Project(waiting) as old:
+        for view in VIEWS:
+            full = much(view.command, old.run(view.command, ASKED[view.command]))
+            (folder / f"full-{view.command}.html").write_text(whole(view, full), encoding="utf-8")
+            if view.command != "decision":
+                empty = whole(view, new.run(view.command, ASKED[view.command]))
+                (folder / f"empty-{view.command}.html").write_text(empty, encoding="utf-8")
+        profile = profiled.page(old.run("profile", {"table": "weather", "label": "temp"}))
+        (folder / "profile.html").write_text(profile, encoding="utf-8")
+    return sorted(folder.glob("*.html"))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_page_in_every_state_fits_and_reads_well(browser, axe, pages, size):
+    context = browser.new_context(viewport=SIZES[size])
+    page = context.new_page()
+    assert len(pages) == 8
+    for each in pages:
+        page.goto(each.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size]["width"], each.name
+        page.evaluate(axe)
+        found = page.evaluate("axe.run()")
+        said = [(each.name, one["id"], one["impact"], one["nodes"][0]["html"]) for one in found["violations"]]
+        assert said == []
+    context.close()
+
+
+def test_empty_pages_say_what_to_do_next(pages):
+    said = {each.name: each.read_text(encoding="utf-8") for each in pages}
+    assert "millstream check" in said["empty-status.html"]
+    assert "Nothing was checked or judged yet" in said["empty-status.html"]
+    assert "millstream release MODEL" in said["empty-decisions.html"]
+    assert "millstream release late" in said["empty-look.html"]
