@@ -18,6 +18,7 @@ from millstream.lake.frame import TableFrame
 from millstream.lake.maker import Maker
 from millstream.lake.reader import Reader, encode_keys, pinned
 from millstream.lake.sql import query
+from millstream.lake.steps import Meanwhile
 from millstream.lake.verify import verify
 from millstream.lake.writer import Writer
 from millstream.ledger import Ledger
@@ -67,6 +68,7 @@ class Lake:
         actor: str,
         ready: Callable[[str], object] | None = None,
         stopped: dict[str, MillstreamError] | None = None,
+        meanwhile: Meanwhile | None = None,
     ) -> list[TableVersion]:
         """Register what is new; the same again changes nothing.
 
@@ -85,6 +87,8 @@ class Lake:
         stopped
             Gets the tables that could not be made, each with its error, while the others go on. Left out, the first
             of these errors is raised after the others have gone on.
+        meanwhile
+            What goes on while a step runs.
 
         Returns
         -------
@@ -98,7 +102,7 @@ class Lake:
             When columns or types are not those the table had at first, or a file is empty or unreadable.
         """
         failed: dict[str, MillstreamError] = {} if stopped is None else stopped
-        made = self._writer.refresh(names, actor=actor, ready=ready, stopped=failed)
+        made = self._writer.refresh(names, actor=actor, ready=ready, stopped=failed, meanwhile=meanwhile or Meanwhile())
         if stopped is None and failed:
             raise next(iter(failed.values()))
         return made

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,10 @@ class Maker:
         self._reader = reader
         self._bench = steps.bench(catalog.places.root, catalog.places.state)
 
+    def turn(self, table: str) -> AbstractContextManager[None]:
+        """Hold a table's turn; see ``Bench.turn``."""
+        return self._bench.turn(table)
+
     def make(
         self,
         table: Table,
@@ -56,6 +61,7 @@ class Maker:
         head: TableVersion | None,
         expected: Mapping[str, str] | None,
         actor: str,
+        tell: Callable[[str], object] = lambda line: None,
     ) -> tuple[dict[str, Any], pl.DataFrame] | None:
         """Run a table's step if anything it rests on is not as it was for the newest version.
 
@@ -69,6 +75,8 @@ class Maker:
             Column to type its rows must have; a changed definition may change them.
         actor
             Who asked. What failed for the system is not tried again until something changed.
+        tell
+            Called with each line that the step prints.
 
         Returns
         -------
@@ -95,7 +103,11 @@ class Maker:
         wanted = None if anew else expected
         try:
             rows, imported = steps.run_step(
-                table, {name: self._read(name, each) for name, each in inputs.items()}, at=self._bench, expected=wanted
+                table,
+                {name: self._read(name, each) for name, each in inputs.items()},
+                at=self._bench,
+                expected=wanted,
+                tell=lambda line: tell(f"{table.name}: {line}"),
             )
             used = self._settled(table, {each: code[each] for each in first}, [*first, *imported])
             if wanted is not None:
