@@ -17,6 +17,7 @@ from millstream.errors import BadData, DefinitionError, MillstreamError, UserErr
 from millstream.lake import steps
 from millstream.lake.catalog import Catalog, known, made_hash, refuse_other_kind
 from millstream.lake.reader import Reader
+from millstream.lake.reuse import made_before
 from millstream.lake.shape import compile_shape
 from millstream.lake.steps import StepFailed
 from millstream.sources import refuse_change
@@ -99,6 +100,9 @@ class Maker:
             return None
         if actor.startswith(_SYSTEM):
             self._refuse_again(table, recipe)
+        known = self._of_production(table, recipe)
+        if known is not None:
+            return known
         began = time.perf_counter()
         wanted = None if anew else expected
         try:
@@ -126,6 +130,34 @@ class Maker:
             "schema": compile_shape(table, rows.head(0)).schema,
             "making": msgspec.to_builtins(making),
             "anew": anew,
+        }
+        return note, rows
+
+    def _of_production(self, table: Table, recipe: _Recipe) -> tuple[dict[str, Any], pl.DataFrame] | None:
+        """Take over what production has made of the same; its step need not run again."""
+        catalog = self._catalog
+        found = made_before(
+            catalog.places,
+            catalog.state,
+            table.name,
+            inputs=recipe.inputs,
+            definition=recipe.definition,
+            masked=recipe.masked,
+            code_of=lambda files: code_of(catalog.places.root, files),
+        )
+        if found is None:
+            return None
+        theirs, rows = found
+        assert theirs.making is not None
+        making = msgspec.structs.replace(theirs.making, columns={}, reused=f"{theirs.table}@{theirs.version}")
+        note = {
+            "kind": "made",
+            "content": recipe.hash(making.code),
+            "inputs": dict(recipe.inputs),
+            "definition": recipe.definition,
+            "schema": compile_shape(table, rows.head(0)).schema,
+            "making": msgspec.to_builtins(making),
+            "anew": True,
         }
         return note, rows
 

@@ -94,6 +94,8 @@ def _first_untold(told: dict[str, LedgerRow] | None, history: list[TableVersion]
     for each in history if told is not None else ():
         subject = f"{each.table}@{each.version}"
         row = told.get(subject) if told is not None else None
+        if row is None and each.version < _pulled(told, history):
+            continue  # taken over from production together with a later one
         if row is None:
             return Finding(False, subject, "no row of the ledger registers it")
         for name, said in row.detail.items():
@@ -103,14 +105,24 @@ def _first_untold(told: dict[str, LedgerRow] | None, history: list[TableVersion]
     return None
 
 
+def _pulled(told: dict[str, LedgerRow] | None, history: list[TableVersion]) -> int:
+    """Return the newest version of a table that was taken over from production; -1 for none."""
+    rows = ((each.version, (told or {}).get(f"{each.table}@{each.version}")) for each in history)
+    return max((version for version, row in rows if row is not None and row.act == "table.pull"), default=-1)
+
+
 def _first_altered(catalog: Catalog, told: dict[str, LedgerRow] | None, history: list[TableVersion]) -> Finding | None:
     """Return the first version whose record or list of files, statistics included, is not as it was registered."""
     name = history[0].table
     records = versions.record_hashes(catalog.state, name)
+    pulled = _pulled(told, history)
+    taken = versions.taken_hash(catalog.state, name, pulled) if pulled >= 0 else ""
     for each in history if told is not None else ():
         subject = f"{name}@{each.version}"
-        row = told[subject] if told is not None else None
+        row = told.get(subject) if told is not None else None
         said = row.detail if row is not None else {}
+        if each.version == pulled and said.get("taken", taken) != taken:
+            return Finding(False, subject, "what was taken over from production is not as the ledger tells")
         if "record" in said and records[each.version] != said["record"]:
             return Finding(False, subject, f"its record is not as row {row.sequence if row else 0} of the ledger tells")
         if "files" in said and versions.change_hash(catalog.state, name, each.version) != said["files"]:

@@ -173,6 +173,7 @@ class Writer:
             made = versions.pull(tx, over.state_db, wanted)
             for each in made:
                 detail = {"kind": each.kind, "rows": each.rows, "files_hash": each.files_hash, "bytes_copied": 0}
+                detail["taken"] = versions.taken_hash(tx, each.table, each.version)
                 subject = f"{each.table}@{each.version}"
                 self._catalog.ledger.append(tx, actor=actor, act="table.pull", subject=subject, detail=detail)
         return made

@@ -108,6 +108,8 @@ def _why(project: Project, made: TableVersion) -> str:
     """Say why a table has a new version."""
     if made.table in project.lake.shared():
         return "taken over from production"
+    if made.making is not None and made.making.reused:
+        return f"production's {made.making.reused} rests on the same"
     before = versions.before(project.state, made.table, made.version)
     if before is None:
         return "read for the first time"
