@@ -19,7 +19,7 @@ from millstream.lake.maker import Maker
 from millstream.lake.reader import Reader, encode_keys, pinned
 from millstream.lake.sql import query
 from millstream.lake.steps import Meanwhile
-from millstream.lake.verify import verify
+from millstream.lake.verify import unreadable, verify
 from millstream.lake.writer import Writer
 from millstream.ledger import Ledger
 from millstream.settings import Places
@@ -309,6 +309,10 @@ class Lake:
     def recover(self) -> list[Finding]:
         """Finish or forget the writes a crash interrupted; report commits nobody here intended."""
         return [*self._writer.recover(), *self._writer.strangers()]
+
+    def unreadable(self, table: str, version: int) -> str:
+        """Say what keeps a version from being read as it was registered; empty when nothing does. Reads no bytes."""
+        return unreadable(self._catalog, table, version)
 
     def anchors(self) -> dict[str, str]:
         """Return heads of the ledger that commits of our own tables have kept, by version."""

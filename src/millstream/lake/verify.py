@@ -81,6 +81,28 @@ def _attached(
     return None, f"{said}{first}"
 
 
+def unreadable(catalog: Catalog, name: str, number: int) -> str:
+    """Say what keeps a version from being read as it was registered; empty when its files, or its inputs', are there.
+
+    Sizes are looked at, bytes are not read.
+    """
+    found = versions.get(catalog.state, name, number)
+    if found is None:
+        return f"{name}@{number} is registered no more"
+    if found.kind == "derived":
+        return next((said for each, at in found.inputs.items() if (said := unreadable(catalog, each, at))), "")
+    try:
+        table = catalog.table(name)
+        files = _files(catalog, table, found, versions.all_files(catalog.state, name))
+    except MillstreamError as wrong:
+        return wrong.happened
+    if files_hash(files) != found.files_hash:
+        return f"the list of files of {name}@{number} is not the one registered"
+    folder = catalog.folder(table)
+    wrong = (_wrong(folder, each, hashed=False) for each in files)
+    return next((each for each in wrong if each is not None), "")
+
+
 def _told(catalog: Catalog) -> dict[str, LedgerRow] | None:
     """Return the ledger's row of each version; None when the ledger itself does not hold, so nothing is compared."""
     if not catalog.ledger.verify().ok:

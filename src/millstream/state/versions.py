@@ -45,6 +45,8 @@ CREATE TABLE IF NOT EXISTS table_files (
     high INTEGER,
     PRIMARY KEY (name, path, since)
 ) STRICT;
+CREATE INDEX IF NOT EXISTS table_files_since ON table_files (name, since);
+CREATE INDEX IF NOT EXISTS table_files_until ON table_files (name, until);
 CREATE TABLE IF NOT EXISTS file_hashes (
     name TEXT NOT NULL,
     path TEXT NOT NULL,
