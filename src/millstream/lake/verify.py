@@ -99,8 +99,8 @@ def unreadable(catalog: Catalog, name: str, number: int) -> str:
     if files_hash(files) != found.files_hash:
         return f"the list of files of {name}@{number} is not the one registered"
     folder = catalog.folder(table)
-    wrong = (_wrong(folder, each, hashed=False) for each in files)
-    return next((each for each in wrong if each is not None), "")
+    found_wrong = (_wrong(folder, each, hashed=False) for each in files)
+    return next((each for each in found_wrong if each is not None), "")
 
 
 def _told(catalog: Catalog) -> dict[str, LedgerRow] | None:
