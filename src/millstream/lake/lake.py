@@ -314,10 +314,6 @@ class Lake:
         """Say what keeps a version from being read as it was registered; empty when nothing does. Reads no bytes."""
         return unreadable(self._catalog, table, version)
 
-    def anchors(self) -> dict[str, str]:
-        """Return heads of the ledger that commits of our own tables have kept, by version."""
-        return self._writer.anchors()
-
     def verify(self, *, deep: bool = False, actor: str = "somebody") -> list[Finding]:
         """Check that every registered version is still what was registered; name the first bad one of each table.
 

@@ -386,14 +386,6 @@ class Writer:
                 found.extend(self._foreign(name, log))
         return found
 
-    def anchors(self) -> dict[str, str]:
-        """Return the head of the ledger that each commit of ours has kept, by version's name."""
-        found = {}
-        for path in sorted(self._catalog.places.lake.glob("*/_delta_log")):
-            for number, text in DeltaLog(path.parent).anchors().items():
-                found[f"{path.parent.name}@{number}"] = text
-        return found
-
     def _foreign(self, name: str, log: DeltaLog) -> list[Finding]:
         registered = {each.version for each in versions.history(self._state, name)}
         try:
