@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -37,6 +38,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     km = [float(each % 97) for each in range(300)] + [400.0]
     pl.DataFrame({"ride": range(301), "km": km, "fare": [3 + 2 * each for each in km]}).write_csv(root / "rides.csv")
     pl.DataFrame({"stop": ["a", "b"], "zone": [1, 2]}).write_delta(root / "stops")
+    for words in (["init", "-q"], ["add", "*.py"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
+        subprocess.run(["git", *words], cwd=root, check=True)
     with Project(root, lock=True) as project:
         assert project.run("check")["exit_code"] == 0
         project.run("train", {"model": "fare", "actor": "tess"})
@@ -215,3 +218,23 @@ def test_large_attached_files_are_hashed_by_the_first_deep_look(
         tx.execute("UPDATE file_hashes SET sha256 = 'x'")
     (said,) = bad(project)
     assert "the hashes kept of its files are not as the ledger tells" in said
+
+
+def audited(project: Project) -> dict[str, str]:
+    return {each["question"]: each["answer"] for each in project.run("audit", {"subject": "fare@2"})["answers"]}
+
+
+def test_an_auditor_is_told_what_is_gone(project: Project) -> None:
+    said = audited(project)
+    assert said["Can it be trained again?"].startswith("yes") and "rewritten" not in said["Which code?"]
+    shutil.rmtree(project.places.state / "models")
+    assert "is gone, this bundle has it" in audited(project)["Which run?"]
+    words = ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "--amend", "-m", "another"]
+    subprocess.run(["git", *words], cwd=project.root, check=True)
+    assert "history was rewritten" in audited(project)["Which code?"]
+    for each in (project.places.lake / "rides").glob("*.parquet"):
+        each.unlink()
+    said = audited(project)
+    assert said["Can it be trained again?"].startswith("NO") and "is missing" in said["Can it be trained again?"]
+    assert said["Is the bundle intact?"].startswith("yes") and said["Which definitions?"]
+    assert any("is missing" in each for each in bad(project))

@@ -97,3 +97,45 @@ def test_an_overlay_makes_its_own_from_productions_inputs(root: Path) -> None:
         made = versions.head(project.state, "baskets")
         assert made is not None and made.inputs == {"orders": 0} and made.version == 0
         assert not (project.places.lake / "orders").exists(), "what is shared is read where it is"
+
+
+COUNTED = MADE.replace("    return", "    open('ran', 'a').write('x')\n    return") + (
+    "def twice(baskets):\n    open('ran', 'a').write('y')\n"
+    "    return baskets.select('id', 'at', double=baskets['spent'] * 2)\n"
+)
+CHAIN = """
+from made import twice
+doubles = Table("doubles", of=baskets, step=twice, key="id", event_time="at", known_at="at")
+"""
+
+
+def test_an_overlay_takes_over_what_rests_on_the_same_and_makes_the_rest(root: Path) -> None:
+    (root / "shop.py").write_text(SHOP + CHAIN)
+    (root / "made.py").write_text(COUNTED)
+    run(root, "refresh")
+    arrive(root, count=12)
+    run(root, "refresh")
+    ran = (root / "ran").read_text()
+    assert ran == "xyxy"
+    mine = run(root, "refresh", environment="dev")
+    assert why(mine)["baskets"] == "production's baskets@1 rests on the same" and "doubles@1" in why(mine)["doubles"]
+    assert (root / "ran").read_text() == ran, "no step ran again"
+    query = "select sum(double) from doubles"
+    assert run(root, "sql", environment="dev", query=query)["rows"] == run(root, "sql", query=query)["rows"]
+    assert why(run(root, "refresh", environment="dev")) == {} and run(root, "verify", environment="dev")["ok"]
+    with Project(root, environment="dev") as project, project.state.transact() as tx:
+        tx.execute("UPDATE table_files SET rows = 5 WHERE name = 'orders' AND since = 0")
+    (said,) = [each for each in run(root, "verify", environment="dev")["findings"] if not each["ok"]]
+    assert said["subject"] == "orders@1" and "taken over from production" in said["says"]
+    (root / "made.py").write_text(COUNTED.replace("* 2", "* 3"))
+    assert set(why(run(root, "refresh", environment="dev"))) >= {"doubles"}
+    assert (root / "ran").read_text()[len(ran) :] == "xy", "changed code runs"
+
+
+def test_an_overlay_takes_over_no_file_that_was_altered(root: Path) -> None:
+    (root / "made.py").write_text(COUNTED)
+    run(root, "refresh")
+    for each in (root / ".millstream/lake/baskets").glob("*.parquet"):
+        each.write_bytes(each.read_bytes()[:-1] + b"x")
+    run(root, "refresh", environment="dev")
+    assert (root / "ran").read_text() == "xx"

@@ -67,7 +67,13 @@ def call(root: Path, command: str, arguments: dict[str, Any]) -> Any:
     from millstream.project import Project
 
     with Project(root, lock=True) as project:
+        project.said = _said
         return project.run(command, arguments)
+
+
+def _said(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 @contextlib.contextmanager

@@ -406,6 +406,9 @@ def status(record: dict[str, Any]) -> None:
     for each in record["tables"]:
         if each["stopped"]:
             say(f"[bold]{each['name']}[/] was not made: {escape(each['stopped'])}", tone="bad")
+        if each["running"]:
+            since, last = each["running"]["since"], each["running"]["last"]
+            say(f"[bold]{each['name']}[/] is being made since {since[:16]}{escape(f': {last}' if last else '')}")
     for each in record["models"]:
         live = each["live"]
         if live is None:

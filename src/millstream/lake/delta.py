@@ -333,6 +333,15 @@ def _stream(rows: Batches) -> RecordBatchReader:
     )
 
 
+def anchors_in(lake: Path) -> dict[str, str]:
+    """Return the head of the ledger that each commit to a lake's own tables has kept, by version (``table@3``)."""
+    return {
+        f"{path.parent.name}@{number}": text
+        for path in sorted(lake.glob("*/_delta_log"))
+        for number, text in DeltaLog(path.parent).anchors().items()
+    }
+
+
 def file_sha256(path: Path) -> str:
     """Hash a file's bytes."""
     with path.open("rb") as opened:

@@ -20,7 +20,8 @@ from millstream.lake.frame import TableFrame
 from millstream.lake.maker import Maker
 from millstream.lake.reader import Reader, encode_keys, pinned
 from millstream.lake.sql import query
-from millstream.lake.verify import verify
+from millstream.lake.steps import Meanwhile
+from millstream.lake.verify import unreadable, verify
 from millstream.lake.writer import Writer
 from millstream.ledger import Ledger
 from millstream.settings import Places
@@ -69,6 +70,7 @@ class Lake:
         actor: str,
         ready: Callable[[str], object] | None = None,
         stopped: dict[str, MillstreamError] | None = None,
+        meanwhile: Meanwhile | None = None,
     ) -> list[TableVersion]:
         """Register what is new; the same again changes nothing.
 
@@ -87,6 +89,8 @@ class Lake:
         stopped
             Gets the tables that could not be made, each with its error, while the others go on. Left out, the first
             of these errors is raised after the others have gone on.
+        meanwhile
+            What goes on while a step runs.
 
         Returns
         -------
@@ -100,7 +104,7 @@ class Lake:
             When columns or types are not those the table had at first, or a file is empty or unreadable.
         """
         failed: dict[str, MillstreamError] = {} if stopped is None else stopped
-        made = self._writer.refresh(names, actor=actor, ready=ready, stopped=failed)
+        made = self._writer.refresh(names, actor=actor, ready=ready, stopped=failed, meanwhile=meanwhile or Meanwhile())
         if stopped is None and failed:
             raise next(iter(failed.values()))
         return made
@@ -315,9 +319,9 @@ class Lake:
         """Finish or forget the writes a crash interrupted; report commits nobody here intended."""
         return [*self._writer.recover(), *self._writer.strangers()]
 
-    def anchors(self) -> dict[str, str]:
-        """Return heads of the ledger that commits of our own tables have kept, by version."""
-        return self._writer.anchors()
+    def unreadable(self, table: str, version: int) -> str:
+        """Say what keeps a version from being read as it was registered; empty when nothing does. Reads no bytes."""
+        return unreadable(self._catalog, table, version)
 
     def verify(self, *, deep: bool = False, actor: str = "somebody") -> list[Finding]:
         """Check that every registered version is still what was registered; name the first bad one of each table.

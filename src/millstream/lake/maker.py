@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from millstream.errors import BadData, DefinitionError, MillstreamError, UserErr
 from millstream.lake import steps
 from millstream.lake.catalog import Catalog, known, made_hash, refuse_other_kind
 from millstream.lake.reader import Reader
+from millstream.lake.reuse import made_before
 from millstream.lake.shape import compile_shape
 from millstream.lake.steps import StepFailed
 from millstream.sources import refuse_change
@@ -48,6 +50,10 @@ class Maker:
         self._reader = reader
         self._bench = steps.bench(catalog.places.root, catalog.places.state)
 
+    def turn(self, table: str) -> AbstractContextManager[None]:
+        """Hold a table's turn; see ``Bench.turn``."""
+        return self._bench.turn(table)
+
     def make(
         self,
         table: Table,
@@ -56,6 +62,7 @@ class Maker:
         head: TableVersion | None,
         expected: Mapping[str, str] | None,
         actor: str,
+        tell: Callable[[str], object] = lambda line: None,
     ) -> tuple[dict[str, Any], pl.DataFrame] | None:
         """Run a table's step if anything it rests on is not as it was for the newest version.
 
@@ -69,6 +76,8 @@ class Maker:
             Column to type its rows must have; a changed definition may change them.
         actor
             Who asked. What failed for the system is not tried again until something changed.
+        tell
+            Called with each line that the step prints.
 
         Returns
         -------
@@ -91,11 +100,18 @@ class Maker:
             return None
         if actor.startswith(_SYSTEM):
             self._refuse_again(table, recipe)
+        known = self._of_production(table, recipe)
+        if known is not None:
+            return known
         began = time.perf_counter()
         wanted = None if anew else expected
         try:
             rows, imported = steps.run_step(
-                table, {name: self._read(name, each) for name, each in inputs.items()}, at=self._bench, expected=wanted
+                table,
+                {name: self._read(name, each) for name, each in inputs.items()},
+                at=self._bench,
+                expected=wanted,
+                tell=lambda line: tell(f"{table.name}: {line}"),
             )
             used = self._settled(table, {each: code[each] for each in first}, [*first, *imported])
             if wanted is not None:
@@ -114,6 +130,34 @@ class Maker:
             "schema": compile_shape(table, rows.head(0)).schema,
             "making": msgspec.to_builtins(making),
             "anew": anew,
+        }
+        return note, rows
+
+    def _of_production(self, table: Table, recipe: _Recipe) -> tuple[dict[str, Any], pl.DataFrame] | None:
+        """Take over what production has made of the same; its step need not run again."""
+        catalog = self._catalog
+        found = made_before(
+            catalog.places,
+            catalog.state,
+            table.name,
+            inputs=recipe.inputs,
+            definition=recipe.definition,
+            masked=recipe.masked,
+            code_of=lambda files: code_of(catalog.places.root, files),
+        )
+        if found is None:
+            return None
+        theirs, rows = found
+        assert theirs.making is not None
+        making = msgspec.structs.replace(theirs.making, columns={}, reused=f"{theirs.table}@{theirs.version}")
+        note = {
+            "kind": "made",
+            "content": recipe.hash(making.code),
+            "inputs": dict(recipe.inputs),
+            "definition": recipe.definition,
+            "schema": compile_shape(table, rows.head(0)).schema,
+            "making": msgspec.to_builtins(making),
+            "anew": True,
         }
         return note, rows
 

@@ -11,9 +11,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -34,6 +35,8 @@ _LOG_BYTES = 64 * 1024 * 1024
 """A step that prints more than this is ended."""
 _MEMORY_SHARE = 0.8
 _LOOK_S = 0.2
+_MOST_LINES = 20
+"""Of what a step prints within one look, the last lines are passed on."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,14 @@ class Bench:
         return self.folder / f"{name}.log"
 
     @contextmanager
+    def turn(self, name: str) -> Iterator[None]:
+        """Hold a table's turn: one process or thread at a time looks whether its step has to run, and runs it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"{name}.turn").open("a") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
     def scratch(self, name: str) -> Iterator[Path]:
         """Hold a table's scratch folder, empty; one step of a table runs at a time."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -71,6 +82,22 @@ class Bench:
                 yield place
             finally:
                 shutil.rmtree(place, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Meanwhile:
+    """What goes on while a step runs.
+
+    Parameters
+    ----------
+    aside
+        Makes a context in which the step runs: whoever calls lets go there of what others wait for.
+    tell
+        Called with each line that the step prints, as it prints it.
+    """
+
+    aside: Callable[[], AbstractContextManager[object]] = nullcontext
+    tell: Callable[[str], object] = lambda line: None
 
 
 class StepFailed(Exception):
@@ -122,7 +149,12 @@ def first_files(table: Table, root: Path) -> tuple[str, ...]:
 
 
 def run_step(
-    table: Table, inputs: Mapping[str, pl.DataFrame], *, at: Bench, expected: Mapping[str, str] | None
+    table: Table,
+    inputs: Mapping[str, pl.DataFrame],
+    *,
+    at: Bench,
+    expected: Mapping[str, str] | None,
+    tell: Callable[[str], object] = lambda line: None,
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Run a table's step on rows of its inputs.
 
@@ -136,6 +168,8 @@ def run_step(
         Where.
     expected
         Column to type the table has, by which the texts of a CSV file are read; None when it may have any.
+    tell
+        Called with each line that the step prints, as it prints it.
 
     Returns
     -------
@@ -165,20 +199,23 @@ def run_step(
             out=str(place / "__out"),
             answer=str(place / "__answer"),
         )
-        answer = _carried_out(table, task, at=at, place=place)
+        answer = _carried_out(table, task, at=at, place=place, tell=tell)
         try:
             return _fit(table, _collected(table, Path(task.out), at=at, expected=expected)), answer.files
         except MillstreamError as wrong:
             raise StepFailed(wrong, answer.files) from None
 
 
-def _carried_out(table: Table, task: Task, *, at: Bench, place: Path) -> Answer:
+def _carried_out(table: Table, task: Task, *, at: Bench, place: Path, tell: Callable[[str], object]) -> Answer:
     """Run a task in a process of its own and see that all of it ends."""
     (place / "__task").write_bytes(msgspec.json.encode(task))
     words = os.environ | {f"MILLSTREAM_IN_{name}": path for name, path in task.inputs.items()}
     words |= {"MILLSTREAM_OUT": task.out, "PYTHONUNBUFFERED": "1"}
     words.pop(VARIABLE, None)
     log = at.log(table.name)
+    running = at.folder / f"{table.name}.running"
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    running.write_bytes(msgspec.json.encode({"since": since, "pid": os.getpid()}))
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "millstream.lake.stepping", str(place / "__task")],
@@ -189,8 +226,9 @@ def _carried_out(table: Table, task: Task, *, at: Bench, place: Path) -> Answer:
             start_new_session=True,
         )
     try:
-        why = _watched(table, process, log=log, memory_bytes=at.memory_bytes)
+        why = _watched(table, process, log=log, memory_bytes=at.memory_bytes, tell=tell)
     finally:  # on Ctrl-C too; a step's children end with it
+        running.unlink(missing_ok=True)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -213,8 +251,16 @@ def _carried_out(table: Table, task: Task, *, at: Bench, place: Path) -> Answer:
     return answer
 
 
-def _watched(table: Table, process: subprocess.Popen[bytes], *, log: Path, memory_bytes: int) -> str:
-    """Wait for a step; return why it has to be ended, if so."""
+def _watched(
+    table: Table,
+    process: subprocess.Popen[bytes],
+    *,
+    log: Path,
+    memory_bytes: int,
+    tell: Callable[[str], object],
+) -> str:
+    """Wait for a step, passing on what it prints; return why it has to be ended, if so."""
+    told = 0
     allowed_s = parse_duration(table.timeout).total_seconds()
     until = time.monotonic() + allowed_s
     while True:
@@ -222,8 +268,9 @@ def _watched(table: Table, process: subprocess.Popen[bytes], *, log: Path, memor
         try:
             process.wait(timeout=max(0.0, min(_LOOK_S, left)))
         except subprocess.TimeoutExpired:
-            pass
+            told = _passed_on(log, told, tell)
         else:
+            _passed_on(log, told, tell)
             return ""
         if time.monotonic() >= until:
             return f"was not done after {table.timeout} and was ended; timeout= on the table gives it longer"
@@ -232,6 +279,18 @@ def _watched(table: Table, process: subprocess.Popen[bytes], *, log: Path, memor
         held = _held_bytes(process.pid)
         if held > memory_bytes:
             return f"held {_gb(held)} of memory, more than the {_gb(memory_bytes)} a step may have, and was ended"
+
+
+def _passed_on(log: Path, since: int, tell: Callable[[str], object]) -> int:
+    """Pass on the whole lines printed since a place in the log; return the place behind them."""
+    with log.open("rb") as opened:
+        opened.seek(since)
+        data = opened.read(_LOG_BYTES)
+    whole = data[: data.rfind(b"\n") + 1]
+    for line in whole.decode(errors="replace").splitlines()[-_MOST_LINES:]:
+        if line.strip():
+            tell(line.rstrip()[:300])
+    return since + len(whole)
 
 
 def _held_bytes(session: int) -> int:

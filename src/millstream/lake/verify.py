@@ -81,6 +81,28 @@ def _attached(
     return None, f"{said}{first}"
 
 
+def unreadable(catalog: Catalog, name: str, number: int) -> str:
+    """Say what keeps a version from being read as it was registered; empty when its files, or its inputs', are there.
+
+    Sizes are looked at, bytes are not read.
+    """
+    found = versions.get(catalog.state, name, number)
+    if found is None:
+        return f"{name}@{number} is registered no more"
+    if found.kind == "derived":
+        return next((said for each, at in found.inputs.items() if (said := unreadable(catalog, each, at))), "")
+    try:
+        table = catalog.table(name)
+        files = _files(catalog, table, found, versions.all_files(catalog.state, name))
+    except MillstreamError as wrong:
+        return wrong.happened
+    if files_hash(files) != found.files_hash:
+        return f"the list of files of {name}@{number} is not the one registered"
+    folder = catalog.folder(table)
+    found_wrong = (_wrong(folder, each, hashed=False) for each in files)
+    return next((each for each in found_wrong if each is not None), "")
+
+
 def _told(catalog: Catalog) -> dict[str, LedgerRow] | None:
     """Return the ledger's row of each version; None when the ledger itself does not hold, so nothing is compared."""
     if not catalog.ledger.verify().ok:
@@ -94,6 +116,8 @@ def _first_untold(told: dict[str, LedgerRow] | None, history: list[TableVersion]
     for each in history if told is not None else ():
         subject = f"{each.table}@{each.version}"
         row = told.get(subject) if told is not None else None
+        if row is None and each.version < _pulled(told, history):
+            continue  # taken over from production together with a later one
         if row is None:
             return Finding(False, subject, "no row of the ledger registers it")
         for name, said in row.detail.items():
@@ -103,14 +127,24 @@ def _first_untold(told: dict[str, LedgerRow] | None, history: list[TableVersion]
     return None
 
 
+def _pulled(told: dict[str, LedgerRow] | None, history: list[TableVersion]) -> int:
+    """Return the newest version of a table that was taken over from production; -1 for none."""
+    rows = ((each.version, (told or {}).get(f"{each.table}@{each.version}")) for each in history)
+    return max((version for version, row in rows if row is not None and row.act == "table.pull"), default=-1)
+
+
 def _first_altered(catalog: Catalog, told: dict[str, LedgerRow] | None, history: list[TableVersion]) -> Finding | None:
     """Return the first version whose record or list of files, statistics included, is not as it was registered."""
     name = history[0].table
     records = versions.record_hashes(catalog.state, name)
+    pulled = _pulled(told, history)
+    taken = versions.taken_hash(catalog.state, name, pulled) if pulled >= 0 else ""
     for each in history if told is not None else ():
         subject = f"{name}@{each.version}"
-        row = told[subject] if told is not None else None
+        row = told.get(subject) if told is not None else None
         said = row.detail if row is not None else {}
+        if each.version == pulled and said.get("taken", taken) != taken:
+            return Finding(False, subject, "what was taken over from production is not as the ledger tells")
         if "record" in said and records[each.version] != said["record"]:
             return Finding(False, subject, f"its record is not as row {row.sequence if row else 0} of the ledger tells")
         if "files" in said and versions.change_hash(catalog.state, name, each.version) != said["files"]:

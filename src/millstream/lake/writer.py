@@ -7,6 +7,7 @@ then version, files and ledger row in one transaction. A crash between any two l
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from millstream.lake.faults import reach
 from millstream.lake.files import empty
 from millstream.lake.finding import Finding
 from millstream.lake.maker import Maker
+from millstream.lake.steps import Meanwhile
 from millstream.sources import Watch, read, refuse_change
 from millstream.state import versions
 from millstream.state.versions import DataFile, Intent, TableVersion
@@ -52,6 +54,7 @@ class Writer:
         actor: str,
         ready: Callable[[str], object] | None,
         stopped: dict[str, MillstreamError],
+        meanwhile: Meanwhile,
     ) -> list[TableVersion]:
         """Register new versions. See ``Lake.refresh``."""
         catalog = self._catalog
@@ -72,7 +75,7 @@ class Writer:
                     made += self._moved([table], heads, actor=actor)
             else:
                 try:
-                    new = self._made(table, heads, actor=actor, ready=ready)
+                    new = self._made(table, heads, actor=actor, ready=ready, meanwhile=meanwhile)
                 except StorageFull:
                     raise
                 except MillstreamError as wrong:
@@ -125,28 +128,41 @@ class Writer:
         return made
 
     def _made(
-        self, table: Table, heads: dict[str, int], *, actor: str, ready: Callable[[str], object] | None
+        self,
+        table: Table,
+        heads: dict[str, int],
+        *,
+        actor: str,
+        ready: Callable[[str], object] | None,
+        meanwhile: Meanwhile,
     ) -> list[TableVersion]:
-        """Run a step where something changed; the lake is locked only while its rows are written."""
+        """Run a step where something changed; the lake is locked only while its rows are written.
+
+        Others wait for a table's turn, not for each other: who comes second finds what the first has made.
+        """
         if ready is not None:
             for name in table.of:
                 ready(name)
-        head = versions.head(self._state, table.name)
-        if head is not None:
-            heads[table.name] = head.version
-        inputs = {each: heads[each] for each in table.of}
-        expected = self._expected_frame(table.name)
-        done = self._maker.make(table, inputs, head=head, expected=expected, actor=actor)
-        if done is None:
-            return []
-        note, rows = done
-        with self._catalog.locked():
-            self._recover()
-            if versions.head(self._state, table.name) != head:
-                raise Conflict(f"table {table.name!r} got another version while its step ran", do="refresh again")
-            number = 0 if head is None else head.version + 1
-            intent = self._intent(table.name, f"millstream:step:{table.name}", number, actor=actor, note=note)
-            version = self._commit(intent, rows, overwrite=True)
+        with contextlib.ExitStack() as held:
+            with meanwhile.aside():
+                held.enter_context(self._maker.turn(table.name))
+                head = versions.head(self._state, table.name)
+                if head is not None:
+                    heads[table.name] = head.version
+                now = versions.heads(self._state)
+                inputs = {each: max(heads[each], now[each]) for each in table.of}
+                expected = self._expected_frame(table.name)
+                done = self._maker.make(table, inputs, head=head, expected=expected, actor=actor, tell=meanwhile.tell)
+            if done is None:
+                return []
+            note, rows = done
+            with self._catalog.locked():
+                self._recover()
+                if versions.head(self._state, table.name) != head:
+                    raise Conflict(f"table {table.name!r} got another version while its step ran", do="refresh again")
+                number = 0 if head is None else head.version + 1
+                intent = self._intent(table.name, f"millstream:step:{table.name}", number, actor=actor, note=note)
+                version = self._commit(intent, rows, overwrite=True)
         heads[table.name] = version.version
         return [version]
 
@@ -159,6 +175,7 @@ class Writer:
             made = versions.pull(tx, over.state_db, wanted)
             for each in made:
                 detail = {"kind": each.kind, "rows": each.rows, "files_hash": each.files_hash, "bytes_copied": 0}
+                detail["taken"] = versions.taken_hash(tx, each.table, each.version)
                 subject = f"{each.table}@{each.version}"
                 self._catalog.ledger.append(tx, actor=actor, act="table.pull", subject=subject, detail=detail)
         return made
@@ -383,14 +400,6 @@ class Writer:
                 found.append(Finding(False, f"{name}@{torn}", says))
             if head.kind != "attached":
                 found.extend(self._foreign(name, log))
-        return found
-
-    def anchors(self) -> dict[str, str]:
-        """Return the head of the ledger that each commit of ours has kept, by version's name."""
-        found = {}
-        for path in sorted(self._catalog.places.lake.glob("*/_delta_log")):
-            for number, text in DeltaLog(path.parent).anchors().items():
-                found[f"{path.parent.name}@{number}"] = text
         return found
 
     def _foreign(self, name: str, log: DeltaLog) -> list[Finding]:

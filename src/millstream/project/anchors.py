@@ -26,7 +26,9 @@ class _Line(msgspec.Struct, frozen=True):
 
 def of_project(project: Project) -> list[Anchor]:
     """Return the heads that releases and commits of the lake have kept as they were made."""
-    found = {f"in version {name} of the lake": text for name, text in project.lake.anchors().items()}
+    from millstream.lake.delta import anchors_in
+
+    found = {f"in version {name} of the lake": text for name, text in anchors_in(project.places.lake).items()}
     for path in sorted(project.places.releases.glob("[!.]*/release.json")):
         with contextlib.suppress(OSError, msgspec.MsgspecError):  # a broken bundle is a finding of its own
             said = msgspec.json.decode(path.read_bytes())

@@ -170,7 +170,8 @@ def reported(project: Project, prediction: Logged) -> list[Logged]:
         import polars as pl
 
         told = (pl.col("kind") == "outcome") & (pl.col("model") == said.model) & pl.col("key").is_in(sorted(wanted))
-        found += _decoded(project.lake.read(TABLE).frame.filter(told))
+        kept = project.lake.read(TABLE, columns=["id", "kind", "model", "key"]).frame.filter(told)
+        found += [find(project, each) for each in kept["id"].to_list()]
     once = {each.id: each for each in found}
     return sorted(once.values(), key=lambda each: (each.record.at_us, each.record.wall_us, each.sequence))
 

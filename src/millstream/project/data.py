@@ -12,6 +12,7 @@ import msgspec
 
 from millstream.definitions.steps import code_of
 from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError
+from millstream.project.stopped import tell_stopped
 from millstream.state import contracts, quarantine, versions
 from millstream.types import content_hash, parse_instant
 
@@ -81,6 +82,8 @@ def _upstream(project: Project, table: Table) -> list[Table]:
 
 def _move(project: Project, tables: Iterable[str] | None, *, actor: str) -> _Move:
     """Bring tables to their newest version; a step runs on rows that were checked, or not at all."""
+    from millstream.lake.steps import Meanwhile
+
     move = _Move([], [], {})
     looked_at: set[str] = set()
 
@@ -93,7 +96,11 @@ def _move(project: Project, tables: Iterable[str] | None, *, actor: str) -> _Mov
                 move.reports.extend([report] if report is not None else [])
         refuse_broken(project, [each.name for each in upstream])
 
-    move.made.extend(project.lake.refresh(_named(project, tables), actor=actor, ready=ready, stopped=move.stopped))
+    meanwhile = Meanwhile(aside=project.aside, tell=project.said)
+    wanted = _named(project, tables)
+    move.made.extend(project.lake.refresh(wanted, actor=actor, ready=ready, stopped=move.stopped, meanwhile=meanwhile))
+    looked = {each.name for name in wanted for each in _upstream(project, project.manifest.table(name))}
+    tell_stopped(project, looked, move.stopped)
     return move
 
 
@@ -101,6 +108,8 @@ def _why(project: Project, made: TableVersion) -> str:
     """Say why a table has a new version."""
     if made.table in project.lake.shared():
         return "taken over from production"
+    if made.making is not None and made.making.reused:
+        return f"production's {made.making.reused} rests on the same"
     before = versions.before(project.state, made.table, made.version)
     if before is None:
         return "read for the first time"

@@ -45,6 +45,11 @@ def source(root: Path, definitions: str, *, patch: bool) -> dict[str, str]:
     return {"commit": said, **({"dirty": "yes", "patch": different} if patch and different else {})}
 
 
+def is_kept(root: Path, said: str) -> bool:
+    """Say whether a commit is still on a branch or tag of the project's repository."""
+    return commit(root) is not None and bool(_git(root, "for-each-ref", "--count=1", "--contains", said))
+
+
 def refuse_dirty(root: Path) -> None:
     """Refuse definitions that are not committed.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,10 @@ import msgspec
 
 from millstream.errors import IntegrityError
 from millstream.ledger.chain import Anchor
-from millstream.project import anchors, answers
+from millstream.project import anchors, answers, git
 from millstream.project.data import step_failure, verify_checks
 from millstream.project.decide import brief
+from millstream.project.stopped import running
 from millstream.project.timeline import frame, timeline, told
 from millstream.state import (
     alarms,
@@ -93,6 +94,7 @@ def _table(project: Project, table: Table) -> dict[str, Any]:
         "contract": worst if table.checks else "none",
         "failed": [*([stopped] if stopped else []), *(each["says"] for each in failed)],
         "stopped": stopped,
+        "running": running(project, table.name) if table.made else None,
         "inputs": dict(head.inputs) if head is not None else {},
         "owner": table.owner,
         "description": table.description,
@@ -223,7 +225,7 @@ def audit(project: Project, *, subject: str, actor: str = "somebody") -> dict[st
     live_at = [each["at"] for each in pointer.was_live(project.state, row.model) if each["release"] == row.id]
     answers = [
         *of_bundle.items(),
-        ("Which run?", f"{row.run_id} (model version {row.model_version})"),
+        ("Which run?", f"{row.run_id} (model version {row.model_version}{_folder_gone(project, row)})"),
         ("Who built it?", f"{row.built_by}, {row.built_at[:16]}"),
         ("Who approved it?", "; ".join(_approval(each) for each in about) or "nobody yet"),
         ("What was said about it?", _said_about(project, about)),
@@ -251,6 +253,7 @@ _OF_BUNDLE = (
     "Which environment?",
     "Does it hold code?",
     "How good?",
+    "Can it be trained again?",
 )
 """Questions that only the signed bundle answers."""
 _NOT_SAID = "cannot be said: its bundle is not as it was signed"
@@ -265,14 +268,42 @@ def _of_bundle(project: Project, opened: Release) -> dict[str, str]:
     said = (
         " ".join(_pinned(project, name, version) for name, version in record.pins.items()),
         f"decided before {record.until}; {msgspec.to_builtins(record.counts)}",
-        source.get("commit") or source.get("snapshot") or "unknown",
+        _source(project, source),
         record.manifest_digest,
         f"{record.estimator}, seed {record.seed}, {record.threads} threads",
         _environment(opened.path),
         _code(opened.path),
         _scores_in_words(record),
+        _again(project, record.pins),
     )
     return dict(zip(_OF_BUNDLE, said, strict=True))
+
+
+def _folder_gone(project: Project, row: rows.ReleaseRow) -> str:
+    """Say when the folder that training wrote is gone; its release holds all of it."""
+    folder = project.places.state / "models" / row.model / str(row.model_version)
+    return "" if row.model_version is None or folder.is_dir() else f"; its folder {folder} is gone, this bundle has it"
+
+
+def _source(project: Project, source: Mapping[str, str]) -> str:
+    """Name the commit, and say when it is in the repository no more."""
+    commit = source.get("commit")
+    if commit is None:
+        return source.get("snapshot") or "unknown"
+    if git.is_kept(project.root, commit):
+        return commit
+    return (
+        f"{commit}, which is on no branch or tag of this repository any more: its history was rewritten or lies"
+        " elsewhere; the definitions as they were are in the bundle, signed"
+    )
+
+
+def _again(project: Project, pins: Mapping[str, int]) -> str:
+    """Say whether the data it was trained on is still there; definitions and seed are in the bundle."""
+    gone = [said for name, version in pins.items() if (said := project.lake.unreadable(name, version))]
+    if gone:
+        return f"NO, not from its own data: {'; '.join(gone)}; it answers as before, and nobody can prove it again"
+    return "yes, its data is there: millstream reproduce compares the bytes"
 
 
 def _as_told(project: Project, row: rows.ReleaseRow, asked: list[int]) -> str:

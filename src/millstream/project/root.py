@@ -7,6 +7,7 @@ import inspect
 import sys
 import typing
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,6 +115,10 @@ class Project(Door):
         """Tell other systems what became true; a control plane lets its worker do it while nobody waits."""
         self.progress: Callable[[str], None] = lambda line: None
         """Called with a line at each stage of long work; a notebook prints it."""
+        self.said: Callable[[str], None] = lambda line: self.progress(line)
+        """Called with each line that a running step prints; a terminal shows it."""
+        self.aside: Callable[[], AbstractContextManager[object]] = nullcontext
+        """Makes a context in which long work of others' code runs; a control plane lets others work meanwhile."""
 
     @cached_property
     def state(self) -> State:

@@ -84,7 +84,7 @@ def missing(ledger: Ledger, places: Places, name: str, version: int | None, *, b
 def _wrong(places: Places, name: str, number: int, row: LedgerRow) -> Iterable[str]:
     folder = _folder(places, name, number)
     if not folder.is_dir():
-        yield f"its folder {folder} is gone"
+        yield f"its folder {folder} is gone; its release, if it has one, holds all of it"
     elif "kept" in row.detail and tree_hash(folder, without=_OF_RELEASES) != row.detail["kept"]:
         yield f"its folder {folder} is not as row {row.sequence} of the ledger registered it"
     tracked: dict[str, str] = row.detail.get("tracked", {})

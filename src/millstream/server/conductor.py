@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -33,12 +33,14 @@ class Conductor:
     def __init__(self, project: Project) -> None:
         self.project = project
         self._flow = threading.Lock()
+        self._flows = 0
         self._stopping = threading.Event()
         self._turning: threading.Thread | None = None
         self.worker = Worker(project.root, log=project.places.run / "worker.log")
         self._teller = ThreadPoolExecutor(max_workers=1, thread_name_prefix="teller")
         self._untold = threading.Event()
         project.tell = self._tell
+        project.aside = self._let_others
         self.wheel = Wheel(project, run=self.command)
 
     def start(self) -> None:
@@ -53,7 +55,7 @@ class Conductor:
         if name == "retrain":
             return self.wheel.retrain(**checked(name, self.wheel.retrain, arguments))
         if name in _FLOW:
-            with self._flow:
+            with self._flowing():
                 return self.project.run(name, arguments)
         return self.project.run(name, arguments)
 
@@ -62,8 +64,32 @@ class Conductor:
         parts = {"all": self.wheel.turn, "take-in": self.wheel.take_in, "look": self.wheel.look}
         if part not in parts:
             raise NotFound(f"a turn has no part {part!r}", do=near(part, parts))
-        with self._flow:
+        with self._flowing():
             return parts[part]()
+
+    @contextlib.contextmanager
+    def _flowing(self) -> Iterator[None]:
+        """Read or move tables while nobody else does."""
+        with self._flow:
+            self._flows = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._flows = 0
+
+    @contextlib.contextmanager
+    def _let_others(self) -> Iterator[None]:
+        """Let others read and move tables while a step of the project's code runs in its own process."""
+        if self._flows != threading.get_ident():
+            yield
+            return
+        self._flows = 0
+        self._flow.release()
+        try:
+            yield
+        finally:
+            self._flow.acquire()
+            self._flows = threading.get_ident()
 
     def stop(self) -> None:
         """Stop turning and end the worker."""

@@ -45,6 +45,8 @@ CREATE TABLE IF NOT EXISTS table_files (
     high INTEGER,
     PRIMARY KEY (name, path, since)
 ) STRICT;
+CREATE INDEX IF NOT EXISTS table_files_since ON table_files (name, since);
+CREATE INDEX IF NOT EXISTS table_files_until ON table_files (name, until);
 CREATE TABLE IF NOT EXISTS file_hashes (
     name TEXT NOT NULL,
     path TEXT NOT NULL,
@@ -83,6 +85,9 @@ class Making(msgspec.Struct, frozen=True):
         Raw columns, as Delta names their types: a changed definition may have changed them since.
     seconds
         How long it took.
+    reused
+        The version of production that was taken over, ``table@version``, because it rests on the same; empty when the
+        step ran.
     """
 
     step: str
@@ -90,6 +95,7 @@ class Making(msgspec.Struct, frozen=True):
     masked: dict[str, int]
     columns: dict[str, str]
     seconds: float
+    reused: str = ""
 
 
 class TableVersion(msgspec.Struct, frozen=True):
@@ -263,6 +269,13 @@ def record_hashes(source: State | Transaction, table: str) -> dict[int, str]:
 def record_hash(version: TableVersion) -> str:
     """Hash a version's record as it is written."""
     return hashlib.sha256(msgspec.json.encode(version)).hexdigest()
+
+
+def taken_hash(source: State | Transaction, table: str, version: int) -> str:
+    """Hash the records and changes of files of all versions up to one."""
+    records = record_hashes(source, table)
+    upto = sorted(each for each in records if each <= version)
+    return content_hash([[each, records[each], change_hash(source, table, each)] for each in upto])
 
 
 def head(state: State, table: str) -> TableVersion | None:

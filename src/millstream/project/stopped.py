@@ -1,0 +1,82 @@
+"""Tables being made: which step runs now, and alarms of those that could not be made, open until they are made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from millstream.errors import MillstreamError
+from millstream.state import alarms
+
+if TYPE_CHECKING:
+    from millstream.project.root import Project
+
+KIND = "stopped"
+ACTOR = "system:lake"
+_TAIL = 2000
+
+
+def tell_stopped(project: Project, looked: Collection[str], stopped: Mapping[str, MillstreamError]) -> None:
+    """Open an alarm for each table that stopped, and close those of the tables that were made.
+
+    Parameters
+    ----------
+    looked
+        Tables that were brought to their newest version, or were to be.
+    stopped
+        Those that could not be, each with its error.
+    """
+    open_ = {each.subject: each for each in alarms.opened(project.state) if each.kind == KIND and not each.model}
+    over = [each for name, each in open_.items() if name in looked and name not in stopped]
+    if not stopped and not over:
+        return
+    now = project.clock.now().isoformat()
+    with project.state.transact() as tx:
+        for alarm in over:
+            says = f"table {alarm.subject} is made again"
+            alarms.put(tx, msgspec.structs.replace(alarm, closed_at=now, detail=alarm.detail | {"closed": says}))
+            detail = {"id": alarm.id, "model": "", "says": says}
+            project.ledger.append(tx, actor=ACTOR, act="alarm.close", subject=f"{KIND} {alarm.subject}", detail=detail)
+        for name, error in stopped.items():
+            known = open_.get(name)
+            fresh = _alarm(name, error, now)
+            if known is not None:
+                alarms.put(tx, msgspec.structs.replace(known, last_at=now, says=fresh.says, next=fresh.next))
+                continue
+            alarms.put(tx, fresh)
+            detail = {"id": fresh.id, "model": "", "says": fresh.says}
+            project.ledger.append(tx, actor=ACTOR, act="alarm.open", subject=f"{KIND} {name}", detail=detail)
+
+
+def running(project: Project, table: str) -> dict[str, str] | None:
+    """Say since when (machine's clock) a table's step runs, and the last line it printed; None when it does not."""
+    folder = project.places.state / "steps"
+    try:
+        said = msgspec.json.decode((folder / f"{table}.running").read_bytes(), type=dict[str, Any])
+        os.kill(int(said["pid"]), 0)  # whoever was killed in the midst left the file behind
+        with (folder / f"{table}.log").open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL))
+            lines = [each for each in log.read().decode(errors="replace").splitlines() if each.strip()]
+    except (OSError, msgspec.DecodeError, KeyError):
+        return None
+    return {"since": str(said["since"]), "last": lines[-1][:300] if lines else ""}
+
+
+def _alarm(table: str, error: MillstreamError, now: str) -> alarms.Alarm:
+    return alarms.Alarm(
+        id=alarms.alarm_id("", KIND, table, now),
+        model="",
+        kind=KIND,
+        subject=table,
+        severity="stop",
+        opened_at=now,
+        since=now[:10],
+        last_at=now,
+        value=None,
+        threshold=None,
+        says=f"{table} was not made and stays as it is: {error.happened}",
+        next=error.do or f"millstream refresh {table}",
+    )
