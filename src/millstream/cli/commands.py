@@ -418,7 +418,7 @@ def sql(
 @app.command()
 def lab(
     project: ProjectOption = None,
-    port: Annotated[int | None, typer.Option("--port", help="Port; a free one when left out.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port; 0, or none said, takes a free one.")] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -432,7 +432,7 @@ def lab(
 @app.command()
 def mlflow(
     project: ProjectOption = None,
-    port: Annotated[int, typer.Option("--port", help="Port of the page.")] = 5000,
+    port: Annotated[int, typer.Option("--port", help="Port of the page; 0 takes a free one.")] = 5000,
     as_json: JsonOption = False,
 ) -> None:
     """Open MLflow's own page on the project's runs, or say how to."""

@@ -539,12 +539,18 @@ def lab(record: dict[str, Any]) -> None:
     """Show where the notebook is, and what opens it."""
     wrote = "wrote" if record["written"] else "kept"
     say(f"{wrote} [bold]{escape(record['notebook'])}[/]", tone="good")
+    if record["installed"]:
+        console.print(f"  [bold]{escape(record['url'])}[/]", soft_wrap=True)
+        console.print("[dim]answers in some seconds, to this machine alone; Ctrl-C twice stops it[/]")
 
 
 def mlflow(record: dict[str, Any]) -> None:
     """Show how any MLflow client reaches the runs."""
     console.print(f"runs and models are at  [bold]{escape(record['tracking_uri'])}[/]", soft_wrap=True)
     console.print(f"[dim]in Python: mlflow.set_tracking_uri({record['tracking_uri']!r})[/]", soft_wrap=True)
+    if record["url"]:
+        say(f"page  [bold]{record['url']}[/]", tone="good")
+        console.print("[dim]answers in some seconds, to this machine alone; Ctrl-C stops it[/]")
 
 
 def up(address: Any, scoring_url: str) -> None:

@@ -195,7 +195,7 @@ def _says(training: TrainingSet, fold: Fold, rows: int) -> str:
             f"Judged by a model fitted on {counts.fitted:,} rows and tested on {counts.tested:,} others, parted by a "
             f"hash of their key because rows have no time of their own; {shipped}"
         )
-    cut, end = (from_micros(each).isoformat() for each in (fold.split.cut, fold.split.end))
+    cut, end = (f"{from_micros(each):%Y-%m-%d %H:%M} UTC" for each in (fold.split.cut, fold.split.end))
     return (
         f"Judged by a model fitted on {counts.fitted:,} rows known at {cut} and tested on {counts.tested:,} "
         f"decided until {end}; {shipped}"
