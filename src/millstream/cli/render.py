@@ -211,6 +211,12 @@ def learnt(record: dict[str, Any]) -> None:
     console.print(f"rows: {counts}\ndata: {_pins(record['pins'])}\nrun:  {record['run_id']}  [dim]in MLflow[/]")
 
 
+def register(record: dict[str, Any]) -> None:
+    """Show what a logged model became."""
+    where = "a worker" if record["answers"] == "worker" else "the scoring server itself"
+    say(f"[bold]{record['model']}[/] version {record['version']} is {record['logged']}, answered by {where}", tone="good")
+
+
 def backtest(record: dict[str, Any]) -> None:
     """Show the verdict and the folds behind it."""
     say(escape(record["verdict"]["says"]), tone="good" if record["verdict"]["passed"] else "bad")

@@ -125,6 +125,26 @@ class Door:
 
         return trained(*changed(fresh(self), model), note=note, until=until)
 
+    def register(
+        self, model: str | Model, logged: str, *, learnt_to: str | datetime | None = None, note: str = ""
+    ) -> Run:
+        """Make a model that stock MLflow logged the next version, judged on the hold-out beside baseline and champion.
+
+        Parameters
+        ----------
+        model
+            Whose rows, features and label it is for; the columns of its signature must be the features.
+        logged
+            ``runs:/ID/NAME``, the id of the run that logged it, or ``models:/m-...``.
+        learnt_to
+            Latest decision it was fitted on: only later rows judge it. Left out, the verdict says that nobody knows.
+        note
+            Why; kept with the version.
+        """
+        from millstream.project.notebook.runs import registered
+
+        return registered(*changed(fresh(self), model), logged, learnt_to=learnt_to, note=note)
+
     def runs(self, model: str, *, limit: int = 50) -> Answer:
         """List a model's runs, newest first."""
         from millstream.project.notebook.runs import listed

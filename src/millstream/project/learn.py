@@ -127,14 +127,21 @@ def _judged(project: Project, model: str, until: str | None) -> tuple[TrainingSe
         end: datetime = parse_instant(until) if until else project.clock.now()
     except ValueError as wrong:
         raise UserError(str(wrong)) from None
+    rows = rows_of(project, model, end)
+    tested = training.backtest(definition, rows, champion=champion(project, model), tell=project.progress)
+    return rows, tested, training.judge(tested)
+
+
+def rows_of(project: Project, model: str, end: datetime) -> TrainingSet:
+    """Build the training set of a model that ends at an instant."""
+    from millstream import training
+
     wanted = plan(project, model)
     at = min(static_instant(project, wanted.rows_table), end)
     if project.kept is not None:  # a notebook keeps what it computed
-        rows = project.kept(wanted, end, at)
-    else:
-        rows = training.build_set(wanted, project.lake.read, until=end, static_at=at, model=definition)
-    tested = training.backtest(definition, rows, champion=_champion(project, model), tell=project.progress)
-    return rows, tested, training.judge(tested)
+        return project.kept(wanted, end, at)
+    definition = project.manifest.model(model)
+    return training.build_set(wanted, project.lake.read, until=end, static_at=at, model=definition)
 
 
 def static_instant(project: Project, table: str) -> datetime:
@@ -142,7 +149,8 @@ def static_instant(project: Project, table: str) -> datetime:
     return parse_instant(project.lake.head(table).registered_at)
 
 
-def _champion(project: Project, model: str) -> Champion | None:
+def champion(project: Project, model: str) -> Champion | None:
+    """Return who answers now, to compare with; None where nothing is live."""
     from millstream.project.ship import live
     from millstream.training import read_champion
 

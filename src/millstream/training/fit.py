@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -82,13 +84,45 @@ def train(
     )
     _tell_fold(tell, model, fold)
     shipped, seconds, params = _ship(model, training, shape=shape, threads=used)
+    made = Made(shipped, seconds, params, used, began)
+    return keep(manifest, training, fold, made, folder=folder, tested=tested, verdict=verdict)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model that is to ship: the seconds, parameters and threads it was fitted with, when that began.
+
+    ``changes`` are words of the record that are other than usual.
+    """
+
+    shipped: Predictor
+    train_s: float
+    params: dict[str, object]
+    threads: int
+    began: datetime
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def keep(
+    manifest: Manifest,
+    training: TrainingSet,
+    fold: Fold,
+    made: Made,
+    *,
+    folder: Path,
+    tested: Backtest | None,
+    verdict: Verdict | None,
+) -> TrainingRecord:
+    """Write the artifact folder of a model that is to ship; the hold-out is a fold's."""
+    model, shipped = manifest.model(training.plan.model), made.shipped
+    shape = shipped.shape
     rows = np.flatnonzero(training.known != NEVER)
     columns = training.plan.columns
     learnt = matrix(training.frame[rows], columns, shipped.categories)
     held = matrix(training.frame[fold.split.test], columns, shipped.categories)
     values = shipped.predict(held)
-    refuse_absurd(values, shape=shape, name=model.estimator.path)
-    record = _record(manifest, training, fold, shipped=shipped, params=params, threads=used, began=began)
+    refuse_absurd(values, shape=shape, name=str(made.changes.get("estimator", model.estimator.path)))
+    record = _record(manifest, training, fold, made)
     unlabelled = shape.task == "anomaly"
     cut = (
         score_threshold(model, shipped.predict(learnt))
@@ -97,10 +131,11 @@ def train(
     )
     record = msgspec.structs.replace(
         record,
-        train_s={**record.train_s, "shipped": seconds},
+        train_s={**record.train_s, "shipped": made.train_s},
         threshold=cut.says if cut else "",
         segments=() if unlabelled else segments_of(training, model, fold, metrics=chosen_metrics(model, shape)),
     )
+    record = msgspec.structs.replace(record, **made.changes)
     files = {
         **shipped.files,
         "plan.json": training.plan.encode(),
@@ -145,10 +180,8 @@ def _ship(
     return Predictor(fitted.fitted, shape, names, known, files), fitted.train_s, fitted.params
 
 
-def _record(
-    manifest: Manifest, training: TrainingSet, fold: Fold, *, shipped: Predictor, params: dict[str, object],
-    threads: int, began: datetime,
-) -> TrainingRecord:  # fmt: skip
+def _record(manifest: Manifest, training: TrainingSet, fold: Fold, made: Made) -> TrainingRecord:
+    shipped = made.shipped
     model = manifest.model(training.plan.model)
     metrics = chosen_metrics(model, shipped.shape)
     labelled = training.known != NEVER
@@ -162,7 +195,7 @@ def _record(
         levels=shipped.shape.levels,
         goal=model.goal,
         estimator=model.estimator.path,
-        params=params,
+        params=made.params,
         features=shipped.features,
         pins=dict(training.pins),
         since=training.since.isoformat() if training.since else None,
@@ -179,9 +212,9 @@ def _record(
         shipped_rows=rows,
         says=_says(training, fold, rows),
         seed=model.seed,
-        threads=threads,
+        threads=made.threads,
         content_hash=hash_files(shipped.files),
-        started_at=began.isoformat(),
+        started_at=made.began.isoformat(),
         ended_at=datetime.now(UTC).isoformat(),
         assumptions=tuple(shipped.fitted.notes),
     )

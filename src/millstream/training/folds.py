@@ -63,6 +63,26 @@ class Fold:
         return {who: measure(metrics, self.label, each) for who, each in predicted.items()}
 
 
+@dataclass(frozen=True)
+class Given:
+    """A model that was fitted elsewhere, judged as it is.
+
+    Parameters
+    ----------
+    name
+        What messages call it.
+    fit, categories
+        The model, and the texts whose codes it is given.
+    learnt_to
+        Latest decision it may have learnt from, microseconds, as somebody says; None where nobody does.
+    """
+
+    name: str
+    fit: Fit
+    categories: Categories
+    learnt_to: int | None = None
+
+
 def chosen_metrics(model: Model, shape: Shape) -> list[Metric]:
     """Return the model's metrics.
 
@@ -132,8 +152,10 @@ def fit_rows(model: Model, training: TrainingSet, rows: Rows, *, shape: Shape, t
     return fitted, known
 
 
-def run_fold(model: Model, training: TrainingSet, split: Split, *, shape: Shape, threads: int) -> Fold:
-    """Fit model and baseline at one cut and predict the rows after it."""
+def run_fold(
+    model: Model, training: TrainingSet, split: Split, *, shape: Shape, threads: int, given: Given | None = None
+) -> Fold:
+    """Fit model and baseline at one cut and predict the rows after it; a model that is given is not fitted."""
     days = (split.test if training.static else training.decided[split.test] // _DAY).astype(np.intp)
     if shape.task == "anomaly":
         ours, theirs = (
@@ -142,12 +164,15 @@ def run_fold(model: Model, training: TrainingSet, split: Split, *, shape: Shape,
         refuse_absurd(ours[1], shape=shape, name=model.estimator.path)
         said = {"model": ours[3], "baseline": theirs[3]}
         return Fold(split, ours[0], theirs[0], ours[2], ours[1], theirs[1], days, said)
-    fitted, known = fit_rows(model, training, split.fit, shape=shape, threads=threads)
+    if given is not None:
+        fitted, known = given.fit, given.categories
+    else:
+        fitted, known = fit_rows(model, training, split.fit, shape=shape, threads=threads)
     label = labels_of(training, shape)
     simple = baseline(label[split.fit], shape=shape)
     features = matrix(training.frame[split.test], training.plan.columns, known)
     predicted = fitted.predict(features)
-    refuse_absurd(predicted, shape=shape, name=model.estimator.path)
+    refuse_absurd(predicted, shape=shape, name=model.estimator.path if given is None else given.name)
     return Fold(
         split=split,
         model=fitted,

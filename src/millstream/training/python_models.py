@@ -25,7 +25,7 @@ from millstream.training.remote import Remote
 from millstream.training.worker import Opening
 
 PICKLE_PROTOCOL = 5
-FILE_OF = {"skops": "model.skops", "pickle": "model.pickle", "ubj": "model.ubj"}
+FILE_OF = {"skops": "model.skops", "pickle": "model.pickle", "ubj": "model.ubj", "mlflow": "model.zip"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _SLICE = 4096
 _PROBED = 24

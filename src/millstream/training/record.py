@@ -84,6 +84,8 @@ class TrainingRecord(msgspec.Struct, frozen=True):
         Where answers become decisions and what that does, in words; empty for a model without.
     segments
         How it does on each segment of the hold-out.
+    logged
+        Address of the model that somebody logged with stock MLflow; empty for one fitted here.
     """
 
     model: str
@@ -117,6 +119,7 @@ class TrainingRecord(msgspec.Struct, frozen=True):
     assumptions: tuple[str, ...] = ()
     threshold: str = ""
     segments: tuple[Segment, ...] = ()
+    logged: str = ""
 
     @property
     def goal_value(self) -> float | None:

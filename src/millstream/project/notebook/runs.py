@@ -11,7 +11,7 @@ from millstream import registry
 from millstream.definitions.manifest import Manifest
 from millstream.definitions.model import Model
 from millstream.errors import NotFound, UserError, near
-from millstream.project import learn, ship
+from millstream.project import learn, logged, ship
 from millstream.project.notebook import show
 from millstream.project.notebook.tables import instant
 from millstream.training.artifact import read_manifest, read_report
@@ -95,6 +95,17 @@ def trained(project: Project, model: str, *, note: str, until: str | datetime | 
     end = instant(until) or _now(project, model)
     record = learn.train(project, model=model, note=note, until=end.isoformat(), actor=project.actor)
     project.progress(f"{model}@{record['version']} recorded after {record['seconds']:.1f} s")
+    return Run(registry.version(project.places, model, record["version"]), note=note)
+
+
+def registered(project: Project, model: str, said: str, *, learnt_to: str | datetime | None, note: str) -> Run:
+    """Make a model that stock MLflow logged the next version."""
+    learnt, end = instant(learnt_to), _now(project, model)
+    record = logged.register(
+        project, model=model, logged=said, learnt_to=learnt.isoformat() if learnt else None, note=note,
+        until=end.isoformat(), actor=project.actor,
+    )  # fmt: skip
+    project.progress(f"{model}@{record['version']} registered after {record['seconds']:.1f} s")
     return Run(registry.version(project.places, model, record["version"]), note=note)
 
 
