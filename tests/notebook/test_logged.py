@@ -30,6 +30,7 @@ with warnings.catch_warnings():  # MLflow warns at its import, and of a model's 
             return (model_input["carrier_form.late_share_7d"].fillna(0.2) / 2).to_numpy()
 
 
+FORM = {"serialization_format": "cloudpickle"}
 UNTIL = "2013-01-20"
 
 
@@ -73,7 +74,8 @@ def logged(made, tmp_path_factory):
             known = features.fillna(features.mean()) if name == "linear" else features
             with mlflow.start_run() as run:
                 model.fit(known, label)
-                flavor.log_model(model, name="model", signature=infer_signature(known, label), pip_requirements=[])
+                signature = infer_signature(known, label)
+                flavor.log_model(model, name="model", signature=signature, pip_requirements=[], **FORM)
             runs[name] = run.info.run_id
         with mlflow.start_run() as run:
             signature = infer_signature(features, np.zeros(1))
@@ -83,7 +85,7 @@ def logged(made, tmp_path_factory):
             odd, text = features.rename(columns={"at_request.hour": "hour"}), features.assign(**{"at_request.hour": "noon"})
             for name, table in (("odd", odd), ("bare", None), ("text", text)):
                 signature = None if table is None else infer_signature(table)
-                mlflow.sklearn.log_model(models["trees"], name=name, signature=signature, pip_requirements=[])
+                mlflow.sklearn.log_model(models["trees"], name=name, signature=signature, pip_requirements=[], **FORM)
         runs["odd"] = run.info.run_id
     return root, runs, models
 

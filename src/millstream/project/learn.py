@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from millstream.definitions.features import Window
-from millstream.errors import IntegrityError, UserError
+from millstream.errors import DefinitionError, IntegrityError, UserError
 from millstream.project.data import refuse_broken
 from millstream.project.git import described
 from millstream.types import parse_instant
@@ -52,14 +54,15 @@ def train(
     known = _of_job(project, model, job)
     if known is not None:
         return known
-    rows, tested, verdict = _judged(project, model, until)
+    code = {**described(project.root, project.manifest.digest), **project.origin}
+    tags = {"millstream.actor": actor, "millstream.job": job, **code}
     with tempfile.TemporaryDirectory(dir=project.places.state) as scratch:
         folder = Path(scratch) / "artifact"
-        record = training.train(
-            project.manifest, rows, folder=folder, tested=tested, verdict=verdict, tell=project.progress
-        )
-        code = {**described(project.root, project.manifest.digest), **project.origin}
-        tags = {"millstream.actor": actor, "millstream.job": job, **code}
+        with _noted(project, model, tags=tags, note=note):
+            rows, tested, verdict = _judged(project, model, until)
+            record = training.train(
+                project.manifest, rows, folder=folder, tested=tested, verdict=verdict, tell=project.progress
+            )
         version = registry.register(
             project.tracking, folder, places=project.places, ledger=project.ledger, actor=actor, tags=tags, note=note
         )
@@ -76,6 +79,21 @@ def train(
         "folds": _folds(tested),
         "actor": actor,
     }
+
+
+@contextlib.contextmanager
+def _noted(project: Project, model: str, *, tags: dict[str, str], note: str) -> Iterator[None]:
+    """Leave a run behind of a training that fails or is stopped; nothing of it is registered."""
+    began = time.time()
+    try:
+        yield
+    except (DefinitionError, KeyboardInterrupt) as wrong:
+        killed = isinstance(wrong, KeyboardInterrupt)
+        if killed or str(wrong).startswith("estimator "):  # a word in the definition that is wrong is no run
+            says = "stopped by Ctrl-C" if killed else str(wrong)
+            said = {**tags, **({"mlflow.note.content": note} if note else {})}
+            project.tracking.log_stopped(model, killed=killed, says=says, tags=said, started_at=began)
+        raise
 
 
 def backtest(project: Project, *, model: str, version: int | None = None, actor: str = "somebody") -> dict[str, Any]:

@@ -45,6 +45,9 @@ def answer(model: Any, said: Any, matrix: Any) -> Any:
 
 
 def _answer(model: Any, said: Any, matrix: Any) -> Any:
+    if isinstance(model, list):  # one a quantile level
+        several = np.column_stack([_answer(each, {**said, "rising": False}, matrix) for each in model])
+        return np.sort(several, axis=1)
     method = said["method"]
     values = np.asarray(getattr(model, method.removeprefix("-"))(matrix), dtype=np.float64)
     if method.startswith("-"):  # such as scores of scikit-learn, of which the lowest are the strangest
@@ -55,6 +58,8 @@ def _answer(model: Any, said: Any, matrix: Any) -> Any:
         values = values[:, 0]
     if values.ndim not in (1, 2) or len(values) != len(matrix):
         raise ValueError(f"{said['method']} gave an array of shape {values.shape} for {len(matrix)} rows")
+    if said.get("rising"):  # quantiles never cross
+        values = np.sort(values, axis=1)
     return np.ascontiguousarray(values)
 
 
@@ -70,7 +75,9 @@ class Boosted:
 
     def predict(self, matrix: Any) -> Any:
         """Predict probabilities or means, NaN for missing."""
-        return self._booster.predict(self._xgboost.DMatrix(matrix, missing=np.nan, nthread=1))
+        types = self._booster.feature_types
+        known = {} if types is None else {"feature_types": types, "enable_categorical": "c" in types}
+        return self._booster.predict(self._xgboost.DMatrix(matrix, missing=np.nan, nthread=1, **known))
 
 
 class Logged:

@@ -103,6 +103,32 @@ class Tracking:
             self._client.set_terminated(run_id, status="FINISHED", end_time=_milliseconds(record.ended_at))
         return run_id
 
+    def log_stopped(self, name: str, *, killed: bool, says: str, tags: Mapping[str, str], started_at: float) -> str:
+        """Log a training that came to no model, so that it is not lost; return the run's id.
+
+        Parameters
+        ----------
+        name
+            Of the model.
+        killed
+            Whether somebody stopped it; else it failed.
+        says
+            What happened, kept as ``millstream.stopped``.
+        tags
+            As of any run.
+        started_at
+            Seconds since the epoch.
+        """
+        with self._translated():
+            said = {**tags, "millstream.stopped": says}
+            run = self._client.create_run(
+                self._experiment(name),
+                start_time=_milliseconds(started_at),
+                tags={each: value[:_LONGEST_TAG] for each, value in said.items()},
+            )
+            self._client.set_terminated(run.info.run_id, status="KILLED" if killed else "FAILED")
+            return str(run.info.run_id)
+
     def register(self, name: str, run_id: str, *, tags: Mapping[str, str] | None = None) -> int:
         """Register the model of a run as the next version of a name; return the version.
 

@@ -17,7 +17,7 @@ from millstream.definitions.tasks import Shape
 from millstream.training import artifact
 from millstream.training.backtests import Backtest
 from millstream.training.effects import effect
-from millstream.training.estimators import default_threads
+from millstream.training.estimators import Fit, default_threads
 from millstream.training.folds import Fold, chosen_metrics, fit_rows, origins, refuse_absurd, run_fold
 from millstream.training.gate import Verdict
 from millstream.training.matrix import matrix
@@ -83,8 +83,8 @@ def train(
         else run_fold(model, training, origins(model, training)[-1], shape=shape, threads=used)
     )
     _tell_fold(tell, model, fold)
-    shipped, seconds, params = _ship(model, training, shape=shape, threads=used)
-    made = Made(shipped, seconds, params, used, began)
+    shipped, fitted = _ship(model, training, shape=shape, threads=used)
+    made = Made(shipped, fitted.train_s, fitted.params, used, began, {"printed": fitted.printed})
     return keep(manifest, training, fold, made, folder=folder, tested=tested, verdict=verdict)
 
 
@@ -164,7 +164,7 @@ def refit(model: Model, training: TrainingSet, *, threads: int) -> Predictor:
 
 def _ship(
     model: Model, training: TrainingSet, *, shape: Shape, threads: int
-) -> tuple[Predictor, float, dict[str, object]]:
+) -> tuple[Predictor, Fit]:
     rows = np.flatnonzero(training.known != NEVER)
     fitted, known = fit_rows(model, training, rows, shape=shape, threads=threads)
     names = training.plan.names
@@ -177,7 +177,7 @@ def _ship(
         levels=shape.levels,
         decides=THRESHOLD_JSON if model.threshold is not None or shape.task == "anomaly" else "",
     )
-    return Predictor(fitted.fitted, shape, names, known, files), fitted.train_s, fitted.params
+    return Predictor(fitted.fitted, shape, names, known, files), fitted
 
 
 def _record(manifest: Manifest, training: TrainingSet, fold: Fold, made: Made) -> TrainingRecord:

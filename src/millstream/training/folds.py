@@ -12,6 +12,7 @@ from millstream.definitions.model import Model
 from millstream.definitions.tasks import Shape
 from millstream.errors import BadData, DefinitionError
 from millstream.metrics.registry import METRICS, Metric, metric
+from millstream.training.calm import within
 from millstream.training.estimators import Fit, fit
 from millstream.training.levels import fit_levels
 from millstream.training.matrix import Array, Categories, categories, matrix
@@ -128,6 +129,13 @@ def fit_rows(model: Model, training: TrainingSet, rows: Rows, *, shape: Shape, t
     """
     if shape.task == "anomaly":
         return fit_scores(model, training, rows, threads=threads)
+    with within(model.fit_within, name=model.estimator.path):
+        return _fit_labelled(model, training, rows, shape=shape, threads=threads)
+
+
+def _fit_labelled(
+    model: Model, training: TrainingSet, rows: Rows, *, shape: Shape, threads: int
+) -> tuple[Fit, Categories]:
     columns = training.plan.columns
     frame = training.frame[rows]
     known = categories(frame, columns)

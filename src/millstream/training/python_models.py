@@ -11,7 +11,7 @@ import json
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -49,6 +49,8 @@ class Python(msgspec.Struct, frozen=True):
         Whether rows are answered one by one, because together they give other last bits.
     code, packages
         The project's own files that travel with it, and the packages it needs.
+    rising
+        Whether the numbers of a row are sorted: quantiles that never cross.
     """
 
     file: str
@@ -60,6 +62,7 @@ class Python(msgspec.Struct, frozen=True):
     alone: bool
     code: list[str]
     packages: list[str]
+    rising: bool = False
 
 
 class PythonModel:
@@ -108,11 +111,17 @@ class PythonModel:
 
     def described(self) -> dict[str, Any]:
         """Say how it is read and asked."""
-        return msgspec.structs.asdict(self.said)
+        said = msgspec.structs.asdict(self.said)
+        return said if self.said.rising else {name: each for name, each in said.items() if name != "rising"}
 
     def files(self) -> dict[str, bytes]:
         """Return the model and the code it needs."""
         return dict(self._kept)
+
+    def quantiles(self) -> PythonModel:
+        """Return the model as one whose numbers are quantiles, sorted so that they never cross."""
+        said = msgspec.structs.replace(self.said, rising=True)
+        return PythonModel(said, self._kept, width=self._width, made=self._made, own=self._own)
 
     def close(self) -> None:
         """End the worker, if there is one."""
@@ -135,6 +144,20 @@ class PythonModel:
         part = self._remote.predict_bytes(np.ascontiguousarray(matrix, dtype=np.float64).tobytes(), len(matrix))
         values = np.frombuffer(part.values, dtype=np.float64)
         return values.reshape(-1, part.width) if part.width else values
+
+
+def joined(models: Sequence[PythonModel], probe: Array) -> PythonModel:
+    """Put models of one number each, one a quantile level, into one file."""
+    first = models[0]
+    if any(each.said.format == "ubj" for each in models):
+        raise DefinitionError("quantiles of XGBoost in parts", expected="XGBRegressor, which fits all levels at once")
+    said = msgspec.structs.replace(first.said, rising=True, alone=any(each.said.alone for each in models))
+    made = [each._made for each in models]
+    form, content = written(made, probe, msgspec.structs.asdict(said))
+    packages = {*said.packages, *(("skops",) if form == "skops" else ())}
+    said = msgspec.structs.replace(said, format=form, file=FILE_OF[form], packages=sorted(packages))
+    code = {name: each for name, each in first.files().items() if name.startswith("code/")}
+    return PythonModel(said, {said.file: content, **code}, width=first._width, made=made, own=first._own)
 
 
 def written(made: Any, probe: Array, said: dict[str, Any]) -> tuple[str, bytes]:

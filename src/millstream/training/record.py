@@ -86,6 +86,8 @@ class TrainingRecord(msgspec.Struct, frozen=True):
         How it does on each segment of the hold-out.
     logged
         Address of the model that somebody logged with stock MLflow; empty for one fitted here.
+    printed
+        The end of what the estimator printed while the shipped model was fitted.
     """
 
     model: str
@@ -120,6 +122,7 @@ class TrainingRecord(msgspec.Struct, frozen=True):
     threshold: str = ""
     segments: tuple[Segment, ...] = ()
     logged: str = ""
+    printed: str = ""
 
     @property
     def goal_value(self) -> float | None:

@@ -21,6 +21,7 @@ from millstream.training.record import TrainingRecord, read_record
 if TYPE_CHECKING:
     from millstream.project.root import Project
     from millstream.registry import ModelVersion
+    from millstream.tracking import TrackedRun
 
 _SHORTEST = 6
 
@@ -167,6 +168,12 @@ def _by_id(project: Project, text: str) -> Run:
     return Run(found[0])
 
 
+def _stopped(run: TrackedRun) -> str:
+    """Say what a run without a version is: one of ours that came to nothing, or one that stock MLflow logged."""
+    ended = run.status.lower()
+    return ended if "millstream.stopped" in run.tags else f"stock, {ended}"
+
+
 def listed(project: Project, model: str, *, limit: int) -> show.Answer:
     """List runs as MLflow has them, newest first, with what this project knows of each."""
     goal = project.manifest.model(model).goal
@@ -186,7 +193,7 @@ def listed(project: Project, model: str, *, limit: int) -> show.Answer:
                 each.tags.get("mlflow.note.content", ""),
                 each.metrics.get(goal),
                 simple,
-                state or ("" if version else f"stock, {each.status.lower()}"),
+                state or ("" if version else _stopped(each)),
                 "notebook" if each.tags.get("millstream.origin") == "notebook" else code + dirty,
                 each.run_id,
             )
