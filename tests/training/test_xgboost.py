@@ -24,7 +24,7 @@ CASES = {
         XGBRegressor(**SMALL), "double", {"task": tasks.Quantiles(), "metrics": ["coverage"], "goal": "pinball"},
     ),
     "quantiles of histograms": (
-        HistGradientBoostingRegressor(max_iter=12), "double",
+        HistGradientBoostingRegressor(max_iter=3), "double",
         {"task": tasks.Quantiles(), "metrics": ["coverage"], "goal": "pinball"},
     ),
 }  # fmt: skip

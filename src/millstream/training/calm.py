@@ -118,12 +118,14 @@ def _alarm(seconds: float) -> Iterator[None]:
             raise _Stopped
 
         before = signal.signal(signal.SIGALRM, ring)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        began, (left, _) = time.monotonic(), signal.setitimer(signal.ITIMER_REAL, seconds)
         try:
             yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
+            if left:  # somebody else's alarm goes on
+                signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - began), 0.001))
         return
     here = ctypes.c_ulong(threading.get_ident())
     stop = ctypes.pythonapi.PyThreadState_SetAsyncExc
