@@ -1,6 +1,8 @@
 """A model that stock MLflow logged: bound to a definition, judged, released and served as it answers itself."""
 
 import contextlib
+import json
+import urllib.request
 import warnings
 
 import mlflow
@@ -166,5 +168,17 @@ def test_from_stock_mlflow_to_http(logged):
         project.run("approve", {"decision": str(number), "actor": "ada", "reason": "tried by hand"})
         with pytest.raises(Refused, match="its recipe is not known here"):
             project.run("reproduce", {"subject": "late@champion"})
-    with example.up(root) as (supervisor, client):
-        assert supervisor.scoring_url and client
+        ts = millstream.open(root).training_set(few(project), since="2013-01-25")
+    rows = ts.to_pandas()[list(ts.features)].astype("float64").dropna()[:40]
+    with example.up(root) as (supervisor, _):
+        body = json.dumps({"dataframe_split": {"columns": list(rows.columns), "data": rows.to_numpy().tolist()}})
+        asked = urllib.request.Request(f"{supervisor.scoring_url}/invocations", body.encode(), {"Content-Type": "application/json"})
+
+        def answered():
+            with contextlib.suppress(OSError), urllib.request.urlopen(asked, timeout=20) as answer:
+                return json.loads(answer.read())["predictions"]
+            return None
+
+        answers = example.until(answered, within_s=60)
+    wanted = models["trees"].predict_proba(rows)[:, 1]
+    np.testing.assert_allclose([each["value"] if isinstance(each, dict) else each for each in answers], wanted, rtol=1e-12)

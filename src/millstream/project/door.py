@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from millstream.definitions.load import files_digest
 from millstream.definitions.manifest import Manifest, gather
 from millstream.definitions.model import Model
+from millstream.definitions.view import FeatureView, Role
 from millstream.errors import DefinitionError, UserError
 from millstream.settings import whoami
 
@@ -84,6 +85,28 @@ class Door:
     def model(self, name: str) -> Model:
         """Return a model as the definition files have it, to change with ``.but(...)``."""
         return fresh(self).manifest.model(name)
+
+    def features(
+        self,
+        features: Iterable[FeatureView | Role | str],
+        *,
+        rows: Any,
+        at: str | datetime | None = None,
+    ) -> Answer:
+        """Join features to rows of your own, as known at an instant each.
+
+        Parameters
+        ----------
+        features
+            Feature views, roles of them, or names of those in the definition files.
+        rows
+            A frame of Polars or pandas with the columns that name the entities.
+        at
+            An instant, or the column of ``rows`` that holds one a row; now when left out.
+        """
+        from millstream.project.notebook.asked import asked
+
+        return asked(fresh(self), features, rows, at=at)
 
     def training_set(
         self,
