@@ -84,7 +84,10 @@ def logged(made, tmp_path_factory):
             mlflow.pyfunc.log_model(name="model", python_model=Halved(), signature=signature, pip_requirements=[])
         runs["own"] = run.info.run_id
         with mlflow.start_run() as run:
-            odd, text = features.rename(columns={"at_request.hour": "hour"}), features.assign(**{"at_request.hour": "noon"})
+            odd, text = (
+                features.rename(columns={"at_request.hour": "hour"}),
+                features.assign(**{"at_request.hour": "noon"}),
+            )
             for name, table in (("odd", odd), ("bare", None), ("text", text)):
                 signature = None if table is None else infer_signature(table)
                 mlflow.sklearn.log_model(models["trees"], name=name, signature=signature, pip_requirements=[], **FORM)
@@ -119,7 +122,11 @@ def test_each_kind_becomes_a_version_that_answers_as_it_does(p, logged):
             wanted = models[name].predict_proba(filled)[:, 1]
         np.testing.assert_allclose(answers, wanted, rtol=1e-12, atol=1e-15)
         assert run.metrics["baseline"]["roc_auc"] == 0.5 and run.verdict.comparisons
-        assert "carrier" not in run.record.says and "flights@" in run.record.says and "later ones alone" in run.verdict.says
+        assert (
+            "carrier" not in run.record.says
+            and "flights@" in run.record.says
+            and "later ones alone" in run.verdict.says
+        )
         assert run.record.logged.startswith("models:/m-") and run.record.shipped_rows == 0
         if kind == "python":
             predictor.fitted.close()
@@ -159,7 +166,9 @@ def test_from_stock_mlflow_to_http(logged):
     with millstream.open(root) as project:
         project.progress = lambda line: None
         project.adopt(few(project))
-    done = example.run("release", "late", "--logged", f"runs:/{runs['trees']}/model", "--dirty", "--json", "-p", root, user="tina")
+    done = example.run("register", "late", f"runs:/{runs['trees']}/model", "-p", root, user="tina")
+    assert done.returncode == 0 and "answered by a worker" in done.stdout, done.stderr
+    done = example.run("release", "late", "--dirty", "-p", root, user="tina")
     assert done.returncode == 0, done.stderr
     with Project(root, lock=True) as project:
         waiting = project.run("decisions", {})
@@ -172,7 +181,9 @@ def test_from_stock_mlflow_to_http(logged):
     rows = ts.to_pandas()[list(ts.features)].astype("float64").dropna()[:40]
     with example.up(root) as (supervisor, _):
         body = json.dumps({"dataframe_split": {"columns": list(rows.columns), "data": rows.to_numpy().tolist()}})
-        asked = urllib.request.Request(f"{supervisor.scoring_url}/invocations", body.encode(), {"Content-Type": "application/json"})
+        asked = urllib.request.Request(
+            f"{supervisor.scoring_url}/invocations", body.encode(), {"Content-Type": "application/json"}
+        )
 
         def answered():
             with contextlib.suppress(OSError), urllib.request.urlopen(asked, timeout=20) as answer:
@@ -181,4 +192,6 @@ def test_from_stock_mlflow_to_http(logged):
 
         answers = example.until(answered, within_s=60)
     wanted = models["trees"].predict_proba(rows)[:, 1]
-    np.testing.assert_allclose([each["value"] if isinstance(each, dict) else each for each in answers], wanted, rtol=1e-12)
+    np.testing.assert_allclose(
+        [each["value"] if isinstance(each, dict) else each for each in answers], wanted, rtol=1e-12
+    )

@@ -56,7 +56,9 @@ def test_lab_opens_what_is_installed(place, monkeypatch):
 def test_mlflow_without_its_page_says_what_to_install_and_where_the_runs_are(place):
     done = run("mlflow", "-p", place)
     assert "tracking.db" in done.stdout
-    assert notebooks.installed("mlflow") or (done.returncode == 10 and "pip install 'millstream[mlflow]'" in done.stderr)
+    assert notebooks.installed("mlflow") or (
+        done.returncode == 10 and "pip install 'millstream[mlflow]'" in done.stderr
+    )
 
 
 def test_sql_writes_every_row_to_a_file(p, place, tmp_path):

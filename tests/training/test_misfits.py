@@ -81,13 +81,17 @@ def test_an_estimator_that_fails_says_where_and_what_it_printed_and_leaves_a_fai
     assert "no such luck" in said and "mood.py, line" in said and "hello from below" in said
     table = p.runs("late")
     first = next(iter(table))
-    assert len(table) == before + 1 and (first["version"], first["state"], first["note"]) == (None, "failed", "a bad day")
+    assert len(table) == before + 1 and (first["version"], first["state"], first["note"]) == (
+        None,
+        "failed",
+        "a bad day",
+    )
     assert p.tracking.run(first["run"]).tags["millstream.stopped"].startswith("estimator mood:Mood failed")
 
 
 def test_an_estimator_that_takes_a_day_is_stopped_in_time(p):
     began, before = time.monotonic(), (signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)[0])
-    with pytest.raises(DefinitionError, match="was stopped after .* fit_within='1s'"):
+    with pytest.raises(DefinitionError, match=r"was stopped after .* fit_within='1s'"):
         p.train(of(p, "slow", fit_within="1s"))
     assert time.monotonic() - began < 20
     assert signal.getsignal(signal.SIGALRM) is before[0]
@@ -136,7 +140,8 @@ def test_ctrl_c_leaves_a_killed_run_nothing_registered_and_no_lock(p, place, tmp
     end = text.index("),", start) + 1
     file.write_text("from mood import Mood\n" + text[:start] + 'estimator=Mood("slow")' + text[end:])
     with subprocess.Popen(
-        [*example.MILLSTREAM, "train", "late", "--json", "-p", str(root)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [*example.MILLSTREAM, "train", "late", "--json", "-p", str(root)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, env={**os.environ, "MILLSTREAM_USER": "nora"},
     ) as process:  # fmt: skip
         assert process.stderr.readline() == "hello from python\n"  # it fits

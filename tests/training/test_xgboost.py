@@ -9,10 +9,10 @@ from xgboost import XGBClassifier, XGBRegressor
 
 from millstream.definitions import tasks
 from millstream.definitions.estimator import Estimator
+from millstream.serving import models as serving
 from millstream.serving.shape import shaped
 from millstream.training import backtest, judge, read_predictor, train
 from millstream.training.matrix import matrix
-from millstream.serving import models as serving
 from tests.training.made import frame, manifest, training_set
 
 SMALL = {"n_estimators": 12, "max_depth": 3}
@@ -34,7 +34,9 @@ def rows(label):
     made = frame(1200, number=label != "boolean")
     if label == "varchar":
         named = pl.when(pl.col("label") < 0).then(pl.lit("low")).when(pl.col("label") < 2).then(pl.lit("mid"))
-        made = made.with_columns(pl.when(pl.col("label").is_not_null()).then(named.otherwise(pl.lit("top"))).alias("label"))
+        made = made.with_columns(
+            pl.when(pl.col("label").is_not_null()).then(named.otherwise(pl.lit("top"))).alias("label")
+        )
     return training_set(made, label=label)
 
 

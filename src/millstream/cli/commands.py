@@ -232,6 +232,23 @@ def retrain(
 
 
 @app.command()
+def register(
+    model: ModelArgument,
+    logged: Annotated[
+        str, typer.Argument(help="A model stock MLflow logged in the project's store: runs:/ID/NAME, or models:/m-...")
+    ],
+    learnt_to: Annotated[
+        str | None, typer.Option("--learnt-to", help="Latest decision it was fitted on; later rows judge it.")
+    ] = None,
+    note: Annotated[str, typer.Option("--note", help="Why; kept with the version.")] = "",
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a model that stock MLflow logged the next version, judged on the hold-out; then release it."""
+    _do("register", project, as_json=as_json, model=model, logged=logged, learnt_to=learnt_to, note=note)
+
+
+@app.command()
 def release(
     model: ModelArgument,
     version: Annotated[int | None, typer.Option("--version", help="Model version; the newest when left out.")] = None,
@@ -239,13 +256,6 @@ def release(
         bool, typer.Option("--dirty", help="Release with uncommitted definitions; the patch is kept.")
     ] = False,
     note: Annotated[str, typer.Option("--note", help="Kept with the release.")] = "",
-    logged: Annotated[
-        str | None,
-        typer.Option("--logged", help="A model stock MLflow logged: runs:/ID/NAME, a run's id, or models:/m-..."),
-    ] = None,
-    learnt_to: Annotated[
-        str | None, typer.Option("--learnt-to", help="Latest decision it was fitted on; later rows judge it.")
-    ] = None,
     to: Annotated[
         str | None,
         typer.Option("--to", help="From an overlay: prod trains the committed recipe and asks there."),
@@ -259,10 +269,6 @@ def release(
 
         promote(project, model=model, version=version, note=note, to=to, as_json=as_json)
         return
-    if logged is not None or learnt_to is not None:
-        from millstream.cli.promote import register
-
-        version = register(project, model, version, logged=logged, learnt_to=learnt_to, note=note, as_json=as_json)
     _do("release", project, as_json=as_json, model=model, version=version, dirty=dirty, note=note)
 
 

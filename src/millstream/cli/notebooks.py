@@ -47,7 +47,8 @@ def lab(root: Path, *, port: int | None, browser: bool, as_json: bool) -> None:
     chosen = free_port(port, what="JupyterLab", after=_LAB_PORT) if there else port or _LAB_PORT
     command = [
         sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}", f"--ServerApp.ip={HOST}",
-        f"--ServerApp.port={chosen}", "--ServerApp.port_retries=0", "--Application.log_level=WARN", "--KernelManager.transport=ipc",
+        f"--ServerApp.port={chosen}", "--ServerApp.port_retries=0", "--Application.log_level=WARN",
+        "--KernelManager.transport=ipc",
     ]  # fmt: skip
     command += [f"--LabApp.workspaces_dir={config / 'workspaces'}"]  # tabs of this project, not of another
     command += ["--allow-root"] if os.geteuid() == 0 else []  # who is root has said so, as in a container

@@ -30,30 +30,3 @@ def promote(folder: Path | None, *, model: str, version: int | None, note: str, 
         with render.working("release", quiet=as_json):
             released = calls.call(root, "release", {"model": model, "version": trained["version"], "note": said})
         calls.show({**released, "tried": tried, "trained": trained}, render.release, as_json=as_json)
-
-
-def register(
-    folder: Path | None,
-    model: str,
-    version: int | None,
-    *,
-    logged: str | None,
-    learnt_to: str | None,
-    note: str,
-    as_json: bool,
-) -> int:
-    """Make a model that stock MLflow logged the next version, and return its number for the release that follows."""
-    with calls.told(as_json=as_json):
-        if logged is None or version is not None:
-            raise UserError(
-                "--learnt-to is about a logged model" if logged is None else "both --version and --logged were given",
-                expected="--logged runs:/ID/NAME alone, or --version N",
-            )
-        arguments = {"model": model, "logged": logged, "note": note}
-        arguments |= {"learnt_to": learnt_to} if learnt_to is not None else {}
-        with render.working("register", quiet=as_json):
-            record = calls.call(calls.find_root(folder), "register", arguments)
-        if not as_json:
-            calls.show(record, render.register, as_json=False)
-        return int(record["version"])
-    raise AssertionError  # told ends the process where anything is wrong

@@ -212,9 +212,12 @@ def learnt(record: dict[str, Any]) -> None:
 
 
 def register(record: dict[str, Any]) -> None:
-    """Show what a logged model became."""
+    """Show what a logged model became, and what is known of it."""
     where = "a worker" if record["answers"] == "worker" else "the scoring server itself"
-    say(f"[bold]{record['model']}[/] version {record['version']} is {record['logged']}, answered by {where}", tone="good")
+    name = f"[bold]{record['model']}[/] version {record['version']}"
+    say(f"{name} is {record['logged']}, answered by {where}", tone="good")
+    say(escape(record["verdict"]["says"]), tone="good" if record["verdict"]["passed"] else "bad")
+    console.print(f"\nnext: millstream release {record['model']} --version {record['version']}")
 
 
 def backtest(record: dict[str, Any]) -> None:

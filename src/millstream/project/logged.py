@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -19,7 +20,8 @@ from millstream.types import parse_instant, to_micros
 if TYPE_CHECKING:
     from millstream.project.root import Project
     from millstream.tracking.logged import LoggedModel
-    from millstream.training import Backtest, TrainingSet
+    from millstream.training import TrainingSet
+    from millstream.training.fit import Made
     from millstream.training.folds import Given
 
 
@@ -35,6 +37,7 @@ def register(
 ) -> dict[str, Any]:
     """Bind a logged model to a definition's rows, features and label, judge it on the hold-out, register a version."""
     from millstream import registry, training
+    from millstream.training.fit import keep as training_keep
 
     begun, began = time.perf_counter(), datetime.now(UTC)
     project.manifest.model(model)
@@ -51,7 +54,10 @@ def register(
     verdict = msgspec.structs.replace(verdict, says=" ".join([verdict.says, *unsure]))
     with tempfile.TemporaryDirectory(dir=project.places.state) as scratch:
         folder = Path(scratch) / "artifact"
-        _keep(project, rows, given, tested, folder=folder, verdict=verdict, began=began, says=unsure, learnt_to=learnt_to)
+        changes = {"learnt_to": parse_instant(learnt_to).isoformat()} if learnt_to else {}
+        made = _made(project, rows, given, says=unsure, began=began, tested=int(tested.folds[-1].split.test.size))
+        made = dataclasses.replace(made, changes={**made.changes, **changes})
+        training_keep(project.manifest, rows, tested.folds[-1], made, folder=folder, tested=tested, verdict=verdict)
         tags = {"millstream.actor": actor, "millstream.logged": found.uri, "millstream.logged_run": found.run_id}
         tags |= {**described(project.root, project.manifest.digest), **project.origin}
         version = registry.register(
@@ -74,9 +80,7 @@ def register(
     }
 
 
-def _given(
-    project: Project, model: str, found: LoggedModel, rows: TrainingSet, *, learnt_to: datetime | None
-) -> Given:
+def _given(project: Project, model: str, found: LoggedModel, rows: TrainingSet, *, learnt_to: datetime | None) -> Given:
     from millstream.training.given import given
     from millstream.training.shapes import shape_of
 
@@ -87,11 +91,11 @@ def _given(
     )  # fmt: skip
 
 
-def _keep(
-    project: Project, rows: TrainingSet, given: Given, tested: Backtest, *, folder: Path, verdict: Any,
-    began: datetime, says: list[str], learnt_to: str | None,
-) -> None:  # fmt: skip
-    from millstream.training.fit import Made, keep
+def _made(
+    project: Project, rows: TrainingSet, given: Given, *, says: list[str], began: datetime, tested: int
+) -> Made:  # fmt: skip
+    """Say what ships, and what the record says of it other than of a model fitted here."""
+    from millstream.training.fit import Made
     from millstream.training.predictors import Predictor, model_files
     from millstream.training.shapes import shape_of
     from millstream.training.thresholds import THRESHOLD_JSON
@@ -102,18 +106,15 @@ def _keep(
         fitted, task=shape.task, features=names, known=given.categories, classes=shape.classes,
         decides=THRESHOLD_JSON if model.threshold is not None else "",
     )  # fmt: skip
-    counts = tested.folds[-1].split.counts
     changes: dict[str, Any] = {
         "logged": given.name,
         "estimator": given.fit.params["class"],
         "shipped_rows": 0,
-        "says": f"Fitted outside Millstream, judged on {counts.tested:,} rows as it is. {' '.join(says)}",
+        "says": f"Fitted outside Millstream, judged on {tested:,} rows as it is. {' '.join(says)}",
         "assumptions": (*fitted.notes, *says),
     }
-    if learnt_to:
-        changes["learnt_to"] = parse_instant(learnt_to).isoformat()
-    made = Made(Predictor(fitted, shape, names, given.categories, files), 0.0, dict(given.fit.params), 1, began, changes)
-    keep(project.manifest, rows, tested.folds[-1], made, folder=folder, tested=tested, verdict=verdict)
+    predictor = Predictor(fitted, shape, names, given.categories, files)
+    return Made(predictor, 0.0, dict(given.fit.params), 1, began, changes)
 
 
 def _provenance(found: LoggedModel, learnt_to: str | None) -> list[str]:

@@ -85,9 +85,7 @@ def find(tracking: Tracking, said: str) -> LoggedModel:
     run = tracking.run(logged.source_run_id)
     tables = tuple(each for each in run.datasets if re.fullmatch(r".+@\d+", each))
     flavors, inputs = _described(folder)
-    return LoggedModel(
-        f"models:/{logged.model_id}", run.run_id, str(folder), flavors, inputs, tables, run.started_at
-    )
+    return LoggedModel(f"models:/{logged.model_id}", run.run_id, str(folder), flavors, inputs, tables, run.started_at)
 
 
 def _of_run(tracking: Tracking, run_id: str, name: str | None) -> Any:

@@ -21,7 +21,7 @@ import numpy as np
 
 
 def read(content: bytes, form: str) -> Any:
-    """Read a model from the bytes of its file; ``form`` is ``skops``, ``ubj`` (XGBoost's own), ``mlflow`` or ``pickle``."""
+    """Read a model from its bytes; ``form`` is ``skops``, ``ubj`` (XGBoost's own), ``mlflow`` or ``pickle``."""
     if form == "skops":
         from skops import io as skops
 
@@ -117,7 +117,9 @@ class Logged:
         missing = np.isnan(values)
         if kind == "string":
             texts = self._said["texts"].get(name, [])
-            return np.array([None if gone else texts[int(each)] for each, gone in zip(values, missing, strict=True)], object)
+            return np.array(
+                [None if gone else texts[int(each)] for each, gone in zip(values, missing, strict=True)], object
+            )
         whole = {"long": np.int64, "integer": np.int32, "boolean": np.bool_, "float": np.float32}.get(kind)
         return values if whole is None or (missing.any() and kind != "float") else values.astype(whole)
 

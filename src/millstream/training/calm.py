@@ -103,7 +103,7 @@ def within(limit: str | None, *, name: str) -> Iterator[None]:
         late = True
     if late:
         raise DefinitionError(
-            f"estimator {name} was stopped after {time.monotonic() - began:,.0f} s: the model says fit_within={limit!r}",
+            f"estimator {name} was stopped after {time.monotonic() - began:,.0f} s: its model has fit_within={limit!r}",
             expected="a fit that takes less time",
             do="fewer rounds, a shorter span, or a longer fit_within",
         )

@@ -162,9 +162,7 @@ def refit(model: Model, training: TrainingSet, *, threads: int) -> Predictor:
     return _ship(model, training, shape=shape_of(model, training), threads=threads)[0]
 
 
-def _ship(
-    model: Model, training: TrainingSet, *, shape: Shape, threads: int
-) -> tuple[Predictor, Fit]:
+def _ship(model: Model, training: TrainingSet, *, shape: Shape, threads: int) -> tuple[Predictor, Fit]:
     rows = np.flatnonzero(training.known != NEVER)
     fitted, known = fit_rows(model, training, rows, shape=shape, threads=threads)
     names = training.plan.names

@@ -100,14 +100,16 @@ def given(
         )
     except DefinitionError:
         raise
-    except Exception as wrong:  # noqa: BLE001 - a border: a logged model may raise anything
+    except Exception as wrong:
         raise DefinitionError(
             f"the logged model {uri} does not answer these rows: {type(wrong).__name__}: {wrong}",
             expected=f"one {'number' if shape.width == 1 else 'probability a class'} a row"
             + (", a probability" if shape.task == "binary" else ""),
             do="try it in a notebook: mlflow.pyfunc.load_model(...) on p.training_set(...).to_pandas()",
         ) from wrong
-    return Given(uri, Fit(fitted, {"flavor": ", ".join(flavors) or "python_function", "class": name}, 0.0), known, learnt_to)
+    return Given(
+        uri, Fit(fitted, {"flavor": ", ".join(flavors) or "python_function", "class": name}, 0.0), known, learnt_to
+    )
 
 
 def refuse_other_columns(uri: str, inputs: Mapping[str, str] | None, columns: Sequence[FeatureColumn]) -> None:
@@ -143,7 +145,7 @@ def _loaded(uri: str, folder: Path, said: dict[str, Any], shape: Shape) -> tuple
     try:
         made = portable_python.read(_packed(folder, said), "mlflow")
         classes = getattr(made.raw, "classes_", None)
-    except Exception as wrong:  # noqa: BLE001 - a border: reading a model runs what it says
+    except Exception as wrong:
         raise DefinitionError(
             f"the logged model {uri} cannot be loaded here: {type(wrong).__name__}: {wrong}",
             expected="the packages it was logged with",
@@ -156,7 +158,7 @@ def _loaded(uri: str, folder: Path, said: dict[str, Any], shape: Shape) -> tuple
     missing = [each for each in wanted if each not in theirs]
     if missing and not shape.classes:
         theirs, missing = ["true" if each == "1" else each for each in theirs], []
-    if missing or "true" not in theirs and not shape.classes:
+    if missing or ("true" not in theirs and not shape.classes):
         raise DefinitionError(
             f"the logged model {uri} knows the classes {', '.join(theirs[:10])}",
             expected=", ".join(shape.classes) or "false and true, or 0 and 1",
@@ -238,4 +240,3 @@ def _whole(
         file=file, format="mlflow", estimator=name, code=[], packages=sorted(tops), **asked,
     )  # fmt: skip
     return PythonModel(described, {file: content}, width=probe.shape[1], made=made)
-

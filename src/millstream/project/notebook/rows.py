@@ -194,7 +194,7 @@ def summary(frame: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
 
 
 def spread(series: pl.Series) -> str:
-    """Draw how often a feature has which value: of numbers in ten equal steps from least to most, of texts the commonest."""
+    """Draw how often a feature has which value: of numbers in ten equal steps, of texts the commonest."""
     there = series.drop_nulls()
     if not len(there):
         return ""

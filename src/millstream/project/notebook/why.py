@@ -149,7 +149,8 @@ def _window(
     reading(project, pins, detail)
     return Why(
         column=column, value=at[column], row=shown, decided_at=decided,
-        says=_says(view, window, filtered, asked, decided, frames, static=table.event_time is None), pins=pins, **frames,
+        says=_says(view, window, filtered, asked, decided, frames, static=table.event_time is None),
+        pins=pins, **frames,
     )  # fmt: skip
 
 
@@ -194,8 +195,8 @@ def _known(table: TableFrame, columns: tuple[str, ...]) -> tuple[Any, Any]:
 
 
 def _says(
-    view: ViewPlan, window: WindowPlan, defined: Window, asked: dict[str, Any], decided: datetime, frames: dict[str, pl.DataFrame], *,
-    static: bool,
+    view: ViewPlan, window: WindowPlan, defined: Window, asked: dict[str, Any], decided: datetime,
+    frames: dict[str, pl.DataFrame], *, static: bool,
 ) -> str:  # fmt: skip
     of = defined.value or "facts"
     of += f" where {defined.where}" if defined.where is not None else ""
