@@ -100,7 +100,7 @@ def given(
         )
     except DefinitionError:
         raise
-    except Exception as wrong:
+    except Exception as wrong:  # a border: a logged model may raise anything
         raise DefinitionError(
             f"the logged model {uri} does not answer these rows: {type(wrong).__name__}: {wrong}",
             expected=f"one {'number' if shape.width == 1 else 'probability a class'} a row"
@@ -145,7 +145,7 @@ def _loaded(uri: str, folder: Path, said: dict[str, Any], shape: Shape) -> tuple
     try:
         made = portable_python.read(_packed(folder, said), "mlflow")
         classes = getattr(made.raw, "classes_", None)
-    except Exception as wrong:
+    except Exception as wrong:  # a border: a logged model may raise anything
         raise DefinitionError(
             f"the logged model {uri} cannot be loaded here: {type(wrong).__name__}: {wrong}",
             expected="the packages it was logged with",
