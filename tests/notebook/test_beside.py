@@ -1,6 +1,8 @@
 """Notebooks beside servers and beside each other, and stock MLflow beside both."""
 
 import json
+import subprocess
+import sys
 import threading
 
 import mlflow
@@ -8,6 +10,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import millstream
+from millstream.errors import UserError
 from tests.server import example
 
 
@@ -39,6 +42,51 @@ def test_two_notebooks_train_while_the_servers_run(made, tmp_path, monkeypatch):
             listed = {each["version"]: each for each in p.runs("late")}
             assert {listed[4]["note"], listed[5]["note"]} == {"seed 1", "seed 2"}
             assert p.ledger.verify().ok and p.ledger.rows(act="model.register", limit=2)[0].actor == "nora"
+
+
+NOTEBOOK = """
+import json, sys
+import millstream
+from millstream.errors import MillstreamError
+
+p = millstream.open(sys.argv[1])
+p.progress = lambda line: None
+seed = int(sys.argv[2])
+late = p.model("late").but(seed=seed)
+rows = len(p.training_set(late, until="2013-01-29"))
+run = p.train(late, until="2013-01-29", note=f"seed {seed}")
+try:
+    said = "adopted" if p.adopt(run).diff else "nothing to adopt"
+except MillstreamError as wrong:
+    said = str(wrong)
+print(json.dumps([rows, run.version, said]))
+"""
+
+
+def test_two_kernels_train_cache_and_adopt_at_the_same_time(made, tmp_path):
+    root = example.copy(made, tmp_path / "flights")
+    both = [
+        subprocess.Popen([sys.executable, "-c", NOTEBOOK, str(root), str(seed)], stdout=subprocess.PIPE, text=True)
+        for seed in (21, 22)
+    ]
+    said = [json.loads(each.communicate(timeout=120)[0]) for each in both]
+    assert [each.returncode for each in both] == [0, 0]
+    assert said[0][0] == said[1][0] and sorted(each[1] for each in said) == [4, 5]  # no run is lost
+    words = [each[2] for each in said]
+    assert "adopted" in words and all(each == "adopted" or "changed meanwhile" in each for each in words), words
+    with millstream.open(root) as p:
+        p.progress = lambda line: None
+        assert p.model("late").seed in (21, 22)  # the file is whole
+        assert {each["note"] for each in p.runs("late")} >= {"seed 21", "seed 22"} and p.ledger.verify().ok
+        p.training_set("late", until="2013-01-29")
+        assert p.cache.misses == 0  # what either kept, a third reads
+
+
+def test_a_dataset_says_how_its_table_is_opened(p):
+    source = p.table("weather").dataset().source
+    with pytest.raises(UserError, match=r"which MLflow does not know how to open") as wrong:
+        source.load()
+    assert "table('weather', version=" in wrong.value.do
 
 
 @pytest.fixture

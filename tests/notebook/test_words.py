@@ -34,7 +34,7 @@ def test_the_starter_notebook_runs_from_top_to_bottom(own, monkeypatch):
 
 def test_lab_writes_the_notebook_and_says_what_is_missing(place, monkeypatch):
     monkeypatch.setattr(notebooks, "installed", lambda package: False)
-    with pytest.raises(millstream.errors.Unavailable, match="pip install jupyterlab"):
+    with pytest.raises(millstream.errors.Unavailable, match=r"pip install .millstream\[lab\]"):
         notebooks.lab(place, port=None, browser=False, as_json=False)
     assert (place / starter.FILE).exists()
 
@@ -42,19 +42,23 @@ def test_lab_writes_the_notebook_and_says_what_is_missing(place, monkeypatch):
 def test_lab_opens_what_is_installed(place, monkeypatch):
     opened = []
     monkeypatch.setattr(notebooks, "installed", lambda package: True)
-    monkeypatch.setattr(notebooks.subprocess, "call", lambda command, **_: opened.append(command) or 0)
-    with pytest.raises(SystemExit):
-        notebooks.lab(place, port=9999, browser=False, as_json=False)
-    assert opened[0][1:3] == ["-m", "jupyterlab"] and "--port=9999" in opened[0] and "--no-browser" in opened[0]
-    with pytest.raises(SystemExit):
-        notebooks.mlflow(place, port=5001, as_json=False)
-    assert opened[1][1:4] == ["-m", "mlflow", "ui"] and f"sqlite:///{place}/.millstream/tracking.db" in opened[1]
+    monkeypatch.setattr(notebooks, "become", lambda command, folder, more: opened.append((command, folder, more)))
+    notebooks.lab(place, port=0, browser=False, as_json=False)
+    command, folder, more = opened[0]
+    assert command[1:3] == ["-m", "jupyterlab"] and "--no-browser" in command and folder == place
+    assert "--ServerApp.ip=127.0.0.1" in command and len(more["JUPYTER_TOKEN"]) >= 32
+    notebooks.mlflow(place, port=0, as_json=False)
+    command = opened[1][0]
+    assert command[1:4] == ["-m", "mlflow", "ui"] and f"sqlite:///{place}/.millstream/tracking.db" in command
+    assert command[command.index("--host") + 1] == "127.0.0.1"
 
 
 def test_mlflow_without_its_page_says_what_to_install_and_where_the_runs_are(place):
     done = run("mlflow", "-p", place)
     assert "tracking.db" in done.stdout
-    assert notebooks.installed("mlflow") or (done.returncode == 10 and "pip install mlflow==" in done.stderr)
+    assert notebooks.installed("mlflow") or (
+        done.returncode == 10 and "pip install 'millstream[mlflow]'" in done.stderr
+    )
 
 
 def test_sql_writes_every_row_to_a_file(p, place, tmp_path):

@@ -243,6 +243,23 @@ def retrain(
 
 
 @app.command()
+def register(
+    model: ModelArgument,
+    logged: Annotated[
+        str, typer.Argument(help="A model stock MLflow logged in the project's store: runs:/ID/NAME, or models:/m-...")
+    ],
+    learnt_to: Annotated[
+        str | None, typer.Option("--learnt-to", help="Latest decision it was fitted on; later rows judge it.")
+    ] = None,
+    note: Annotated[str, typer.Option("--note", help="Why; kept with the version.")] = "",
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a model that stock MLflow logged the next version, judged on the hold-out; then release it."""
+    _do("register", project, as_json=as_json, model=model, logged=logged, learnt_to=learnt_to, note=note)
+
+
+@app.command()
 def release(
     model: ModelArgument,
     version: Annotated[int | None, typer.Option("--version", help="Model version; the newest when left out.")] = None,
@@ -444,7 +461,7 @@ def sql(
 def lab(
     project: ProjectOption = None,
     port: Annotated[
-        int | None, typer.Option("--port", help="Port; a free one when left out.", min=0, max=65_535)
+        int | None, typer.Option("--port", help="Port; 0, or none said, takes a free one.", min=0, max=65_535)
     ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
     as_json: JsonOption = False,
@@ -459,7 +476,9 @@ def lab(
 @app.command()
 def mlflow(
     project: ProjectOption = None,
-    port: Annotated[int, typer.Option("--port", help="Port of the page.", min=0, max=65_535)] = 5000,
+    port: Annotated[
+        int, typer.Option("--port", help="Port of the page; 0 takes a free one.", min=0, max=65_535)
+    ] = 5000,
     as_json: JsonOption = False,
 ) -> None:
     """Open MLflow's own page on the project's runs, or say how to."""

@@ -217,6 +217,15 @@ def learnt(record: dict[str, Any]) -> None:
     console.print(f"rows: {counts}\ndata: {_pins(record['pins'])}\nrun:  {record['run_id']}  [dim]in MLflow[/]")
 
 
+def register(record: dict[str, Any]) -> None:
+    """Show what a logged model became, and what is known of it."""
+    where = "a worker" if record["answers"] == "worker" else "the scoring server itself"
+    name = f"[bold]{record['model']}[/] version {record['version']}"
+    say(f"{name} is {record['logged']}, answered by {where}", tone="good")
+    say(escape(record["verdict"]["says"]), tone="good" if record["verdict"]["passed"] else "bad")
+    console.print(f"\nnext: millstream release {record['model']} --version {record['version']}")
+
+
 def backtest(record: dict[str, Any]) -> None:
     """Show the verdict and the folds behind it."""
     say(escape(record["verdict"]["says"]), tone="good" if record["verdict"]["passed"] else "bad")
@@ -567,12 +576,18 @@ def lab(record: dict[str, Any]) -> None:
     """Show where the notebook is, and what opens it."""
     wrote = "wrote" if record["written"] else "kept"
     say(f"{wrote} [bold]{escape(record['notebook'])}[/]", tone="good")
+    if record["installed"]:
+        console.print(f"  [bold]{escape(record['url'])}[/]", soft_wrap=True)
+        console.print("[dim]answers in some seconds, to this machine alone; Ctrl-C twice stops it[/]")
 
 
 def mlflow(record: dict[str, Any]) -> None:
     """Show how any MLflow client reaches the runs."""
     console.print(f"runs and models are at  [bold]{escape(record['tracking_uri'])}[/]", soft_wrap=True)
     console.print(f"[dim]in Python: mlflow.set_tracking_uri({record['tracking_uri']!r})[/]", soft_wrap=True)
+    if record["url"]:
+        say(f"page  [bold]{record['url']}[/]", tone="good")
+        console.print("[dim]answers in some seconds, to this machine alone; Ctrl-C stops it[/]")
 
 
 def up(address: Any, scoring_url: str) -> None:

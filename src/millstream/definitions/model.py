@@ -17,6 +17,7 @@ from millstream.definitions.tasks import Clusters, Ranking, Task, read_threshold
 from millstream.definitions.traffic import Champion
 from millstream.definitions.view import FeatureView, Role
 from millstream.errors import DefinitionError
+from millstream.types import parse_duration
 
 ROBUST = "millstream.training.robust:RobustZ"
 """Estimator of a model without label that names none: the robust distance of each feature."""
@@ -58,6 +59,8 @@ class Model:
     threshold
         Of a ``Binary`` model: the probability from which on its ``decision`` is yes, or how to choose it on the
         hold-out: ``"f1"``, ``"cost(fp=1, fn=5)"``.
+    fit_within
+        How long one fit may take, such as ``"2h"``; it is stopped then and the run fails. Without bound when left out.
     """
 
     name: str
@@ -76,6 +79,7 @@ class Model:
     weight: str | None = None
     segments: tuple[str, ...] = ()
     threshold: float | str | None = None
+    fit_within: str | None = None
 
     def __init__(  # noqa: PLR0913 - a definition record: its words are its parameters
         self,
@@ -96,6 +100,7 @@ class Model:
         weight: str | None = None,
         segments: Iterable[str] = (),
         threshold: float | str | None = None,
+        fit_within: str | None = None,
     ) -> None:
         if label is None:
             groups = isinstance(task, Clusters)
@@ -126,7 +131,10 @@ class Model:
             "weight": weight,
             "segments": tuple(dict.fromkeys([segments] if isinstance(segments, str) else segments)),
             "threshold": threshold,
+            "fit_within": fit_within,
         }
+        if fit_within is not None:
+            refuse_no_time(name, fit_within)
         if threshold is not None:
             read_threshold(threshold)
         for field, value in fields.items():
@@ -146,3 +154,15 @@ class Model:
         if unknown:
             raise DefinitionError(f"a model has no {', '.join(unknown)}", expected=", ".join(sorted(said)))
         return Model(**(said | changes))
+
+
+def refuse_no_time(name: str, said: str) -> None:
+    """Refuse a limit that is no length of time, or none at all."""
+    try:
+        positive = parse_duration(said).total_seconds() > 0
+    except (ValueError, TypeError, AttributeError):
+        positive = False
+    if not positive:
+        raise DefinitionError(
+            f"model {name!r} has fit_within={said!r}", expected="a length of time, such as '90s', '2h' or '1d'"
+        )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from millstream.definitions.load import files_digest
 from millstream.definitions.manifest import Manifest, gather
 from millstream.definitions.model import Model
+from millstream.definitions.view import FeatureView, Role
 from millstream.errors import DefinitionError, UserError
 from millstream.settings import whoami
 
@@ -85,6 +86,28 @@ class Door:
         """Return a model as the definition files have it, to change with ``.but(...)``."""
         return fresh(self).manifest.model(name)
 
+    def features(
+        self,
+        features: Iterable[FeatureView | Role | str],
+        *,
+        rows: Any,
+        at: str | datetime | None = None,
+    ) -> Answer:
+        """Join features to rows of your own, as known at an instant each.
+
+        Parameters
+        ----------
+        features
+            Feature views, roles of them, or names of those in the definition files.
+        rows
+            A frame of Polars or pandas with the columns that name the entities.
+        at
+            An instant, or the column of ``rows`` that holds one a row; now when left out.
+        """
+        from millstream.project.notebook.asked import asked
+
+        return asked(fresh(self), features, rows, at=at)
+
     def training_set(
         self,
         model: str | Model,
@@ -124,6 +147,26 @@ class Door:
         from millstream.project.notebook.runs import trained
 
         return trained(*changed(fresh(self), model), note=note, until=until)
+
+    def register(
+        self, model: str | Model, logged: str, *, learnt_to: str | datetime | None = None, note: str = ""
+    ) -> Run:
+        """Make a model that stock MLflow logged the next version, judged on the hold-out beside baseline and champion.
+
+        Parameters
+        ----------
+        model
+            Whose rows, features and label it is for; the columns of its signature must be the features.
+        logged
+            ``runs:/ID/NAME``, the id of the run that logged it, or ``models:/m-...``.
+        learnt_to
+            Latest decision it was fitted on: only later rows judge it. Left out, the verdict says that nobody knows.
+        note
+            Why; kept with the version.
+        """
+        from millstream.project.notebook.runs import registered
+
+        return registered(*changed(fresh(self), model), logged, learnt_to=learnt_to, note=note)
 
     def runs(self, model: str, *, limit: int = 50) -> Answer:
         """List a model's runs, newest first."""

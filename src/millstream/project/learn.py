@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ import msgspec
 
 from millstream.definitions.features import Window
 from millstream.definitions.tasks import Ranking
-from millstream.errors import IntegrityError, UserError
+from millstream.errors import DefinitionError, IntegrityError, UserError
 from millstream.project.data import refuse_broken
 from millstream.project.git import described
 from millstream.project.plain import segments
@@ -56,14 +58,15 @@ def train(
     known = _of_job(project, model, job)
     if known is not None:
         return known
-    rows, tested, verdict = _judged(project, model, until)
+    code = {**described(project.root, project.manifest.digest), **project.origin}
+    tags = {"millstream.actor": actor, "millstream.job": job, **code}
     with tempfile.TemporaryDirectory(dir=project.places.state) as scratch:
         folder = Path(scratch) / "artifact"
-        record = training.train(
-            project.manifest, rows, folder=folder, tested=tested, verdict=verdict, tell=project.progress
-        )
-        code = {**described(project.root, project.manifest.digest), **project.origin}
-        tags = {"millstream.actor": actor, "millstream.job": job, **code}
+        with _noted(project, model, tags=tags, note=note):
+            rows, tested, verdict = _judged(project, model, until)
+            record = training.train(
+                project.manifest, rows, folder=folder, tested=tested, verdict=verdict, tell=project.progress
+            )
         version = registry.register(
             project.tracking, folder, places=project.places, ledger=project.ledger, actor=actor, tags=tags, note=note
         )
@@ -80,6 +83,21 @@ def train(
         "folds": _folds(tested),
         "actor": actor,
     }
+
+
+@contextlib.contextmanager
+def _noted(project: Project, model: str, *, tags: dict[str, str], note: str) -> Iterator[None]:
+    """Leave a run behind of a training that fails or is stopped; nothing of it is registered."""
+    began = time.time()
+    try:
+        yield
+    except (DefinitionError, KeyboardInterrupt) as wrong:
+        killed = isinstance(wrong, KeyboardInterrupt)
+        if killed or str(wrong).startswith("estimator "):  # a word in the definition that is wrong is no run
+            says = "stopped by Ctrl-C" if killed else str(wrong)
+            said = {**tags, **({"mlflow.note.content": note} if note else {})}
+            project.tracking.log_stopped(model, killed=killed, says=says, tags=said, started_at=began)
+        raise
 
 
 def backtest(project: Project, *, model: str, version: int | None = None, actor: str = "somebody") -> dict[str, Any]:
@@ -148,14 +166,21 @@ def _judged(project: Project, model: str, until: str | None) -> tuple[TrainingSe
         end: datetime = parse_instant(until) if until else project.clock.now()
     except ValueError as wrong:
         raise UserError(str(wrong)) from None
+    rows = rows_of(project, model, end)
+    tested = training.backtest(definition, rows, champion=champion(project, model), tell=project.progress)
+    return rows, tested, training.judge(tested)
+
+
+def rows_of(project: Project, model: str, end: datetime) -> TrainingSet:
+    """Build the training set of a model that ends at an instant."""
+    from millstream import training
+
     wanted = plan(project, model)
     at = min(static_instant(project, wanted.rows_table), end)
     if project.kept is not None:  # a notebook keeps what it computed
-        rows = project.kept(wanted, end, at)
-    else:
-        rows = training.build_set(wanted, project.lake.read, until=end, static_at=at, model=definition)
-    tested = training.backtest(definition, rows, champion=_champion(project, model), tell=project.progress)
-    return rows, tested, training.judge(tested)
+        return project.kept(wanted, end, at)
+    definition = project.manifest.model(model)
+    return training.build_set(wanted, project.lake.read, until=end, static_at=at, model=definition)
 
 
 def static_instant(project: Project, table: str) -> datetime:
@@ -163,7 +188,8 @@ def static_instant(project: Project, table: str) -> datetime:
     return parse_instant(project.lake.head(table).registered_at)
 
 
-def _champion(project: Project, model: str) -> Champion | None:
+def champion(project: Project, model: str) -> Champion | None:
+    """Return who answers now, to compare with; None where nothing is live."""
     from millstream.project.ship import live
     from millstream.training import read_champion
 

@@ -39,6 +39,7 @@ COMMANDS = {
     "profile": "profiles:profile",
     "views": "learn:views",
     "train": "learn:train",
+    "register": "logged:register",
     "backtest": "learn:backtest",
     "reproduce": "learn:reproduce",
     "release": "ship:release",
@@ -64,7 +65,7 @@ COMMANDS = {
 }
 """Command to the function that carries it out, ``file:function`` of this room."""
 
-IN_WORKER = frozenset({"train", "backtest", "reproduce", "mirror", "reconcile"})
+IN_WORKER = frozenset({"train", "register", "backtest", "reproduce", "mirror", "reconcile"})
 """Commands that import user code or MLflow, and so run in a worker wherever a control plane is up."""
 
 

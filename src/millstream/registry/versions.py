@@ -270,6 +270,7 @@ def _run(record: TrainingRecord, artifact: Path, *, tags: dict[str, str], note: 
         "millstream.manifest_digest": record.manifest_digest,
         "millstream.says": record.says,
     }
+    said |= {"millstream.printed": record.printed} if record.printed else {}
     return RunRecord(
         model=record.model,
         params={**params, **facts},

@@ -158,7 +158,7 @@ def _named_code(folder: Path) -> set[str]:
     if said.get("kind") != "python":
         return set()
     code = {each for each in said.get("code", ()) if each.startswith("code/") and each.endswith(".py")}
-    return code | {each for each in ("model.skops", "model.pickle") if each == said.get("file")}
+    return code | {each for each in ("model.skops", "model.pickle", "model.zip") if each == said.get("file")}
 
 
 def sweep(places_releases: Path, *, now_s: float) -> None:

@@ -98,6 +98,9 @@ def _code(model: Mapping[str, Any]) -> str:
         "pickle": f"This release holds a pickle, `{model.get('file')}`: opening it runs whatever its author wrote.",
         "skops": f"The model, `{model.get('file')}`, is in skops' format; the classes it names run when it is opened.",
     }
+    held["mlflow"] = (
+        f"The model, `{model.get('file')}`, is as MLflow logged it: opening it runs whatever its author wrote."
+    )
     lines = [
         held.get(str(model.get("format")), f"The model, `{model.get('file')}`, is in its library's own format."),
         "The signature covers it, and only a worker process opens it: never the scoring server or the control plane.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import sys
 import threading
@@ -80,7 +81,7 @@ class Worker:
                 code = process.wait()
                 self.start()
                 raise Unavailable(
-                    f"the worker ended with code {code} while it ran {command}",
+                    _ended(code, command),
                     expected="user code that does not end its process, and enough memory",
                     do=f"look at {self._log}, then try again",
                 )
@@ -107,3 +108,10 @@ class Worker:
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
+
+
+def _ended(code: int, command: str) -> str:
+    """Say how a worker came to its end: the kernel ends with signal 9 what takes more memory than there is."""
+    if code == -signal.SIGKILL:
+        return f"the worker was killed by the system while it ran {command}, most often because memory ran out"
+    return f"the worker ended with code {code} while it ran {command}"

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from millstream.errors import UserError
 from millstream.tracking import quiet
 from millstream.tracking.store import Tracking, digest
 
@@ -39,7 +40,11 @@ def dataset(table: str, version: int, *, schema: Mapping[str, str], rows: int | 
             return "millstream"
 
         def load(self) -> Any:
-            raise NotImplementedError(f"millstream.open(project).table({table!r}, version={version}).frame()")
+            raise UserError(
+                f"{digest(table, version)} is a table of a project, which MLflow does not know how to open",
+                expected="the project it is of",
+                do=f"millstream.open(project).table({table!r}, version={version}).frame()",
+            )
 
         @staticmethod
         def _can_resolve(raw_source: Any) -> bool:
@@ -47,7 +52,7 @@ def dataset(table: str, version: int, *, schema: Mapping[str, str], rows: int | 
 
         @classmethod
         def _resolve(cls, raw_source: Any) -> Any:
-            raise NotImplementedError("a project's table is named, not guessed from data")
+            return cls()  # never asked: see _can_resolve
 
         def to_dict(self) -> dict[str, Any]:
             return {"table": table, "version": version}

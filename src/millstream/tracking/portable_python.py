@@ -9,20 +9,27 @@ import io
 import json
 import pathlib
 import pickle
+import shutil
 import sys
+import tempfile
+import warnings
+import weakref
+import zipfile
 from typing import Any
 
 import numpy as np
 
 
 def read(content: bytes, form: str) -> Any:
-    """Read a model from the bytes of its file; ``form`` is ``skops``, ``ubj`` (XGBoost's own) or ``pickle``."""
+    """Read a model from its bytes; ``form`` is ``skops``, ``ubj`` (XGBoost's own), ``mlflow`` or ``pickle``."""
     if form == "skops":
         from skops import io as skops
 
         return skops.loads(content, trusted=skops.get_untrusted_types(data=content))
     if form == "ubj":
         return Boosted(content)
+    if form == "mlflow":
+        return Logged(content)
     return pickle.load(io.BytesIO(content))
 
 
@@ -40,6 +47,9 @@ def answer(model: Any, said: Any, matrix: Any) -> Any:
 
 
 def _answer(model: Any, said: Any, matrix: Any) -> Any:
+    if isinstance(model, list):  # one a quantile level
+        several = np.column_stack([_answer(each, {**said, "rising": False}, matrix) for each in model])
+        return np.sort(several, axis=1)
     method = said["method"]
     values = np.asarray(getattr(model, method.removeprefix("-"))(matrix), dtype=np.float64)
     if method.startswith("-"):  # such as scores of scikit-learn, of which the lowest are the strangest
@@ -50,6 +60,8 @@ def _answer(model: Any, said: Any, matrix: Any) -> Any:
         values = values[:, 0]
     if values.ndim not in (1, 2) or len(values) != len(matrix):
         raise ValueError(f"{said['method']} gave an array of shape {values.shape} for {len(matrix)} rows")
+    if said.get("rising"):  # quantiles never cross
+        values = np.sort(values, axis=1)
     return np.ascontiguousarray(values)
 
 
@@ -94,7 +106,53 @@ class Boosted:
 
     def predict(self, matrix: Any) -> Any:
         """Predict probabilities or means, NaN for missing."""
-        return self._booster.predict(self._xgboost.DMatrix(matrix, missing=np.nan, nthread=1))
+        types = self._booster.feature_types
+        known = {} if types is None else {"feature_types": types, "enable_categorical": "c" in types}
+        return self._booster.predict(self._xgboost.DMatrix(matrix, missing=np.nan, nthread=1, **known))
+
+
+class Logged:
+    """A model that somebody logged with MLflow: its folder in a zip, and ``asked.json``, which says how it is asked."""
+
+    def __init__(self, content: bytes) -> None:
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="logged-"))
+        self._gone = weakref.finalize(self, shutil.rmtree, str(folder), True)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            archive.extractall(folder)
+        self._said = json.loads((folder / "asked.json").read_text(encoding="utf-8"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from mlflow import pyfunc
+
+            loaded = pyfunc.load_model(str(folder / "model"))
+            self.raw = loaded.get_raw_model() if self._said["raw"] else loaded
+
+    def predict(self, matrix: Any) -> Any:
+        """Answer rows of float64, given to the model as a table with the columns of its signature."""
+        method = "predict_proba" if hasattr(self.raw, "predict_proba") and self._said["likely"] else "predict"
+        values = getattr(self.raw, method)(self._table(matrix))
+        values = np.asarray(getattr(values, "to_numpy", lambda: values)())
+        if values.ndim == 2 and values.shape[1] == 1:
+            values = values[:, 0]
+        if self._said["likely"] and values.ndim == 1 and values.dtype.kind not in "f":
+            raise ValueError(f"it answers {values[0]!r}, a class, where a probability is wanted")
+        order = self._said["order"]
+        return values if order is None else values[:, order]
+
+    def _table(self, matrix: Any) -> Any:
+        import pandas as pd
+
+        return pd.DataFrame({name: self._column(matrix[:, at], kind, name) for name, kind, at in self._said["columns"]})
+
+    def _column(self, values: Any, kind: str, name: str) -> Any:
+        missing = np.isnan(values)
+        if kind == "string":
+            texts = self._said["texts"].get(name, [])
+            return np.array(
+                [None if gone else texts[int(each)] for each, gone in zip(values, missing, strict=True)], object
+            )
+        whole = {"long": np.int64, "integer": np.int32, "boolean": np.bool_, "float": np.float32}.get(kind)
+        return values if whole is None or (missing.any() and kind != "float") else values.astype(whole)
 
 
 class PortablePython:

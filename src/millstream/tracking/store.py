@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from millstream.errors import Conflict, IntegrityError, NotFound, StorageFull, near
@@ -20,6 +20,9 @@ from millstream.settings import Places
 from millstream.tracking import flavor, quiet, schema
 from millstream.tracking.records import RunRecord, StoredModel, TrackedRun, TrackedVersion
 from millstream.types import from_micros
+
+if TYPE_CHECKING:
+    from millstream.tracking.logged import LoggedModel
 
 CHAMPION = "champion"
 """The alias of the version that answers: a projection of the state database's pointer, never the truth."""
@@ -99,6 +102,32 @@ class Tracking:
                 shutil.copytree(files, kept, copy_function=shutil.copyfile)
             self._client.set_terminated(run_id, status="FINISHED", end_time=_milliseconds(record.ended_at))
         return run_id
+
+    def log_stopped(self, name: str, *, killed: bool, says: str, tags: Mapping[str, str], started_at: float) -> str:
+        """Log a training that came to no model, so that it is not lost; return the run's id.
+
+        Parameters
+        ----------
+        name
+            Of the model.
+        killed
+            Whether somebody stopped it; else it failed.
+        says
+            What happened, kept as ``millstream.stopped``.
+        tags
+            As of any run.
+        started_at
+            Seconds since the epoch.
+        """
+        with self._translated():
+            said = {**tags, "millstream.stopped": says}
+            run = self._client.create_run(
+                self._experiment(name),
+                start_time=_milliseconds(started_at),
+                tags={each: value[:_LONGEST_TAG] for each, value in said.items()},
+            )
+            self._client.set_terminated(run.info.run_id, status="KILLED" if killed else "FAILED")
+            return str(run.info.run_id)
 
     def register(self, name: str, run_id: str, *, tags: Mapping[str, str] | None = None) -> int:
         """Register the model of a run as the next version of a name; return the version.
@@ -207,6 +236,24 @@ class Tracking:
                 ids = [each.info.run_id for each in known]
                 raise NotFound(f"there is no run {run_id!r}", expected=near(run_id, ids)) from None
             return _tracked(self._client.get_experiment(found.info.experiment_id).name, found)
+
+    def logged(self, said: str) -> LoggedModel:
+        """Find a model that somebody logged with stock MLflow: ``runs:/ID/NAME``, a run's id, or ``models:/m-...``.
+
+        Raises
+        ------
+        NotFound, UserError
+            When there is none, or the address is none of MLflow's.
+        """
+        from millstream.tracking.logged import find
+
+        with self._translated():
+            return find(self, said)
+
+    @property
+    def client(self) -> Any:
+        """MLflow's client on this store, whatever MLFLOW_* variables say; for this room."""
+        return self._client
 
     @cached_property
     def _client(self) -> Any:

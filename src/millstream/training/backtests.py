@@ -11,18 +11,19 @@ import numpy.typing as npt
 
 from millstream.definitions.model import Model
 from millstream.definitions.tasks import Shape
+from millstream.errors import BadData
 from millstream.metrics.binary import ranks
 from millstream.metrics.registry import Metric
 from millstream.training.champion import Champion, champion_predicts, refuse_other_answers
 from millstream.training.estimators import default_threads
-from millstream.training.folds import Fold, chosen_metrics, measure, origins, run_fold
+from millstream.training.folds import Fold, Given, chosen_metrics, measure, origins, run_fold
 from millstream.training.listed import champions_lists, says
 from millstream.training.matrix import Array
 from millstream.training.record import Scores
 from millstream.training.segments import Part, parts
 from millstream.training.sets import TrainingSet
 from millstream.training.shapes import rare, shape_of
-from millstream.training.splits import Rows, SplitCounts
+from millstream.training.splits import Rows, Split, SplitCounts
 from millstream.training.unlabelled import share_of
 from millstream.types import from_micros
 
@@ -138,6 +139,7 @@ def backtest(
     champion: Champion | None = None,
     threads: int | None = None,
     tell: Callable[[str], None] | None = None,
+    given: Given | None = None,
 ) -> Backtest:
     """Fit and judge a model at each rolling origin of its split.
 
@@ -153,6 +155,8 @@ def backtest(
         Of the estimator; half the cores when left out.
     tell
         Called with one line a fold.
+    given
+        A model fitted elsewhere, judged in place of the recipe on the same rows, those it has learnt from left out.
 
     Raises
     ------
@@ -171,8 +175,8 @@ def backtest(
     folds: list[Fold] = []
     reports: list[FoldReport] = []
     champions: list[Array] = []
-    for split in origins(model, training):
-        fold = run_fold(model, training, split, shape=shape, threads=used)
+    for split in _after(origins(model, training), training, given):
+        fold = run_fold(model, training, split, shape=shape, threads=used, given=given)
         folds.append(fold)
         champions.append(_champions(champion, training, fold, shape=shape))
         usable = compared(champions[-1])
@@ -201,6 +205,32 @@ def _champions(champion: Champion | None, training: TrainingSet, fold: Fold, *, 
         return np.full(fold.predicted.shape, np.nan)
     refuse_other_answers(champion, shape)
     return champions_lists(champion, training, fold.lists)
+
+
+def _after(splits: list[Split], training: TrainingSet, given: Given | None) -> list[Split]:
+    """Leave out of what is judged the rows a given model says it has learnt from.
+
+    Raises
+    ------
+    BadData
+        When none is left.
+    """
+    if given is None or given.learnt_to is None:
+        return splits
+    found = []
+    for each in splits:
+        rows = each.test[training.decided[each.test] > given.learnt_to]
+        if len(rows):
+            counts = msgspec.structs.replace(each.counts, tested=len(rows))
+            found.append(msgspec.structs.replace(each, test=rows, counts=counts))
+    if not found:
+        raise BadData(
+            f"{given.name} has learnt from rows decided until {from_micros(given.learnt_to):%Y-%m-%d %H:%M} UTC, "
+            "and every labelled row to judge it on is older",
+            expected="labelled rows decided after that",
+            do="fit it on an older span, or wait for newer labels",
+        )
+    return found
 
 
 def _pool(

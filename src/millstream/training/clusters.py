@@ -13,6 +13,7 @@ from millstream.definitions.tasks import Clusters
 from millstream.errors import BadData, DefinitionError
 from millstream.metrics.clusters import agreement, explained, silhouette, smallest_share
 from millstream.training.building import imported
+from millstream.training.calm import within
 from millstream.training.centres import Centres, Yardstick, distances
 from millstream.training.estimators import Fit, fit, form
 from millstream.training.matrix import Array, Categories, categories, matrix
@@ -57,10 +58,11 @@ def fit_groups(model: Model, training: TrainingSet, rows: Rows, *, threads: int)
         )
     said, why = _asked(model, points)
     nearest = _is_nearest(said)
-    made = fit(
-        said, points if nearest else features, np.zeros(len(points)),
-        task="clusters", columns=columns, seed=model.seed, threads=threads,
-    )  # fmt: skip
+    with within(model.fit_within, name=said.path):
+        made = fit(
+            said, points if nearest else features, np.zeros(len(points)),
+            task="clusters", columns=columns, seed=model.seed, threads=threads,
+        )  # fmt: skip
     if nearest:
         centres = made.fitted.centres
         codes = distances(points, centres).argmin(axis=1)

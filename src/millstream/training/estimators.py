@@ -33,6 +33,8 @@ _PARAMETERS = re.compile(r"\nparameters:.*?end of parameters\n", re.DOTALL)
 _LINEAR = ("LogisticRegression", "LinearRegression", "Ridge", "Lasso", "ElasticNet")
 _NEAREST = ("KMeans", "MiniBatchKMeans")
 _DUMMY = ("DummyClassifier", "DummyRegressor")
+_LAST_LINES = 10
+"""Of what an estimator that failed had printed."""
 _ONE_NUMBER = ("binary", "regression")
 _PROBABILITIES = ("binary", "multiclass")
 _WITHOUT_LABEL = ("anomaly", "clusters")
@@ -40,11 +42,12 @@ _LOWEST_IS_STRANGEST = ("score_samples", "decision_function")
 
 
 class Fit(msgspec.Struct, frozen=True):
-    """A fitted model, the parameters it was fitted with and the seconds it took."""
+    """A fitted model, the parameters it was fitted with, the seconds it took and the end of what was printed."""
 
     fitted: Any
     params: dict[str, Any]
     train_s: float
+    printed: str = ""
 
     def predict(self, matrix: Array) -> Array:
         """Predict one number a row."""
@@ -98,6 +101,7 @@ def fit(
         shipped = form(kind, task=task)
         if shipped == "python":
             made_by = recipe(said, names=[each.name for each in columns], seed=seed, threads=threads)
+            made_by = _told_of_texts(made_by, kind, columns)
             _refuse_misfit(said, _carefully(said, made_by.make), task=task)
             _refuse_one_class(label, task=task)
             began = time.perf_counter()
@@ -106,7 +110,8 @@ def fit(
                 with repeatable(seed, threads):
                     return _fit_python(own, made_by, matrix, label, task=task, weighted=weighted)
 
-            return Fit(_carefully(said, fit_it), made_by.params, time.perf_counter() - began)
+            fitted, printed = _heard(said, fit_it)
+            return Fit(fitted, made_by.params, time.perf_counter() - began, printed)
     _refuse_misfit(said, kind(), task=task)
     _refuse_one_class(label, task=task)
     began = time.perf_counter()
@@ -127,7 +132,8 @@ def fit(
             return Centres(Yardstick(np.zeros(matrix.shape[1]), np.ones(matrix.shape[1])), np.asarray(centres))
         return _from_scikit(made, matrix, label, task=task, weighted=weighted)
 
-    return Fit(_carefully(said, work), params, time.perf_counter() - began)
+    plain, printed = _heard(said, work)
+    return Fit(plain, params, time.perf_counter() - began, printed)
 
 
 def _refuse_one_class(label: Array, *, task: str) -> None:
@@ -205,6 +211,18 @@ def _fixed(said: Estimator, kind: Any, *, seed: int, threads: int) -> dict[str, 
     if "random_state" in kind().get_params():
         params.setdefault("random_state", seed)
     return params
+
+
+def _told_of_texts(made_by: Recipe, kind: Any, columns: Sequence[FeatureColumn]) -> Recipe:
+    """Tell XGBoost which features are codes of texts, as LightGBM is told; what the definition says stays."""
+    if kind.__module__.partition(".")[0] != "xgboost" or "feature_types" in made_by.params:
+        return made_by
+    types = ["c" if each.dtype == "varchar" else "q" for each in columns]
+    if "c" not in types:
+        return made_by
+    return msgspec.structs.replace(
+        made_by, params={**made_by.params, "enable_categorical": True, "feature_types": types}
+    )
 
 
 def _fit_python(
@@ -303,16 +321,31 @@ def _softmax(made: Any, fill: Array) -> Fitted:
 
 
 def _carefully(said: Estimator, work: Callable[[], _Made]) -> _Made:
-    """Run an estimator; what it prints goes to the log, and whatever it raises names it (its code is a plug-in)."""
+    """Run an estimator, whatever it prints."""
+    return _heard(said, work)[0]
+
+
+def _heard(said: Estimator, work: Callable[[], _Made]) -> tuple[_Made, str]:
+    """Run an estimator; what it prints is heard, and whatever it raises names it (its code is a plug-in)."""
+    heard = None
     try:
-        with printed_to_log(), warnings.catch_warnings():
+        with printed_to_log() as heard, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return work()
+            made = work()
+        return made, heard.text
     except DefinitionError:
         raise
-    except Exception as wrong:  # a border: an estimator may raise anything
+    except MemoryError as wrong:
         raise DefinitionError(
-            f"estimator {said.path} failed: {type(wrong).__name__}: {wrong}{own_line(wrong, said)}",
+            f"estimator {said.path} ran out of memory: {wrong or 'the system gave no more'}",
+            expected="an estimator whose work on these rows fits into memory",
+            do="a shorter span (since=), fewer features, or another estimator",
+        ) from wrong
+    except Exception as wrong:  # a border: an estimator may raise anything
+        last = "\n".join(f"  {each}" for each in (heard.text if heard else "").splitlines()[-_LAST_LINES:])
+        raise DefinitionError(
+            f"estimator {said.path} failed: {type(wrong).__name__}: {wrong}{own_line(wrong, said)}"
+            + (f"\nit printed:\n{last}" if last else ""),
             expected="an estimator that can be fitted on these features and labels",
             do="look at its parameters",
         ) from wrong

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -86,8 +88,40 @@ def train(
         else run_fold(model, training, origins(model, training)[-1], shape=shape, threads=used)
     )
     _tell_fold(tell, model, fold)
-    shipped, seconds, params = _ship(model, training, shape=shape, threads=used)
+    shipped, fitted = _ship(model, training, shape=shape, threads=used)
     shipped, numbers = _numbered(shipped, training, witness=tested.witness if tested else None)
+    made = Made(shipped, fitted.train_s, fitted.params, used, began, {"printed": fitted.printed}, numbers)
+    return keep(manifest, training, fold, made, folder=folder, tested=tested, verdict=verdict)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model that is to ship: the seconds, parameters and threads it was fitted with, when that began.
+
+    ``changes`` are words of the record that are other than usual; ``numbers`` those of its groups.
+    """
+
+    shipped: Predictor
+    train_s: float
+    params: dict[str, object]
+    threads: int
+    began: datetime
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    numbers: Numbered | None = None
+
+
+def keep(
+    manifest: Manifest,
+    training: TrainingSet,
+    fold: Fold,
+    made: Made,
+    *,
+    folder: Path,
+    tested: Backtest | None,
+    verdict: Verdict | None,
+) -> TrainingRecord:
+    """Write the artifact folder of a model that is to ship; the hold-out is a fold's."""
+    model, shipped = manifest.model(training.plan.model), made.shipped
     shape = shipped.shape
     rows = np.flatnonzero(training.known != NEVER)
     columns = training.plan.columns
@@ -96,8 +130,8 @@ def train(
         learnt_from = asked = fold.lists.shown
     learnt, held = (matrix(each, columns, shipped.categories) for each in (learnt_from, asked))
     values = shipped.predict(held)
-    refuse_absurd(values, shape=shape, name=model.estimator.path)
-    record = _record(manifest, training, fold, shipped=shipped, params=params, threads=used, began=began)
+    refuse_absurd(values, shape=shape, name=str(made.changes.get("estimator", model.estimator.path)))
+    record = _record(manifest, training, fold, made)
     said = fold.predicted if fold.lists is None else fold.lists.ours.scores[:, 0]
     cut = (
         score_threshold(model, shipped.predict(learnt))
@@ -106,16 +140,17 @@ def train(
     )
     groups: list[str] = []
     simple = fold.baseline
-    if numbers is not None:
-        record, groups, simple = _with_groups(record, numbers, shipped, training, learnt)
+    if made.numbers is not None:
+        record, groups, simple = _with_groups(record, made.numbers, shipped, training, learnt)
     record = msgspec.structs.replace(
         record,
-        train_s={**record.train_s, "shipped": seconds},
+        train_s={**record.train_s, "shipped": made.train_s},
         threshold=cut.says if cut else "",
         segments=()
-        if not shape.labelled or not model.segments
+        if not shape.labelled or shape.task == "topk"
         else segments_of(training, model, fold, metrics=chosen_metrics(model, shape)),
     )
+    record = msgspec.structs.replace(record, **made.changes)
     files = {
         **shipped.files,
         "plan.json": training.plan.encode(),
@@ -192,9 +227,7 @@ def _named(shipped: Predictor, names: tuple[str, ...]) -> Predictor:
     return msgspec.structs.replace(shipped, shape=Shape(shipped.task, classes=names), files=files)
 
 
-def _ship(
-    model: Model, training: TrainingSet, *, shape: Shape, threads: int
-) -> tuple[Predictor, float, dict[str, object]]:
+def _ship(model: Model, training: TrainingSet, *, shape: Shape, threads: int) -> tuple[Predictor, Fit]:
     rows = np.flatnonzero(training.known != NEVER)
     fitted, known = fit_rows(model, training, rows, shape=shape, threads=threads)
     names = training.plan.names
@@ -208,13 +241,11 @@ def _ship(
         k=shape.k,
         decides=THRESHOLD_JSON if model.threshold is not None or shape.task == "anomaly" else "",
     )
-    return Predictor(fitted.fitted, shape, names, known, files), fitted.train_s, fitted.params
+    return Predictor(fitted.fitted, shape, names, known, files), fitted
 
 
-def _record(
-    manifest: Manifest, training: TrainingSet, fold: Fold, *, shipped: Predictor, params: dict[str, object],
-    threads: int, began: datetime,
-) -> TrainingRecord:  # fmt: skip
+def _record(manifest: Manifest, training: TrainingSet, fold: Fold, made: Made) -> TrainingRecord:
+    shipped = made.shipped
     model = manifest.model(training.plan.model)
     metrics = chosen_metrics(model, shipped.shape)
     labelled = training.known != NEVER
@@ -231,7 +262,7 @@ def _record(
         season=training.plan.seasonal.season if training.plan.seasonal is not None else "",
         goal=model.goal,
         estimator=model.estimator.path,
-        params=params,
+        params=made.params,
         features=shipped.features,
         pins=dict(training.pins),
         since=training.since.isoformat() if training.since else None,
@@ -248,9 +279,9 @@ def _record(
         shipped_rows=rows,
         says=_says(model, training, fold, rows),
         seed=model.seed,
-        threads=threads,
+        threads=made.threads,
         content_hash=hash_files(shipped.files),
-        started_at=began.isoformat(),
+        started_at=made.began.isoformat(),
         ended_at=datetime.now(UTC).isoformat(),
         assumptions=tuple(shipped.fitted.notes),
     )
@@ -264,7 +295,7 @@ def _says(model: Model, training: TrainingSet, fold: Fold, rows: int) -> str:
             f"Judged by a model fitted on {counts.fitted:,} rows and tested on {counts.tested:,} others, parted by a "
             f"hash of their key because rows have no time of their own; {shipped}"
         )
-    cut, end = (from_micros(each).isoformat() for each in (fold.split.cut, fold.split.end))
+    cut, end = (f"{from_micros(each):%Y-%m-%d %H:%M} UTC" for each in (fold.split.cut, fold.split.end))
     if fold.lists is not None:
         beside = f"{counts.sampled:,} of all {counts.total:,} rows are sampled items that nobody chose"
         return f"Fitted on {counts.fitted:,} rows known at {cut} ({beside}). {says(model, [fold.lists])} S{shipped[1:]}"

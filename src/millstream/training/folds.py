@@ -12,6 +12,7 @@ from millstream.definitions.model import Model
 from millstream.definitions.tasks import Shape
 from millstream.errors import BadData, DefinitionError
 from millstream.metrics.registry import METRICS, Metric, metric
+from millstream.training.calm import within
 from millstream.training.clusters import fit_groups
 from millstream.training.clusters import measured as measured_groups
 from millstream.training.estimators import Fit, fit
@@ -71,6 +72,26 @@ class Fold:
         return {who: measure(metrics, self.label, each) for who, each in predicted.items()}
 
 
+@dataclass(frozen=True)
+class Given:
+    """A model that was fitted elsewhere, judged as it is.
+
+    Parameters
+    ----------
+    name
+        What messages call it.
+    fit, categories
+        The model, and the texts whose codes it is given.
+    learnt_to
+        Latest decision it may have learnt from, microseconds, as somebody says; None where nobody does.
+    """
+
+    name: str
+    fit: Fit
+    categories: Categories
+    learnt_to: int | None = None
+
+
 def chosen_metrics(model: Model, shape: Shape) -> list[Metric]:
     """Return the model's metrics.
 
@@ -127,6 +148,13 @@ def fit_rows(model: Model, training: TrainingSet, rows: Rows, *, shape: Shape, t
         return fit_scores(model, training, rows, threads=threads)
     if shape.task == "topk":
         return fit_pairs(model, training, rows, threads=threads)
+    with within(model.fit_within, name=model.estimator.path):
+        return _fit_labelled(model, training, rows, shape=shape, threads=threads)
+
+
+def _fit_labelled(
+    model: Model, training: TrainingSet, rows: Rows, *, shape: Shape, threads: int
+) -> tuple[Fit, Categories]:
     columns = training.plan.columns
     frame = training.frame[rows]
     known = categories(frame, columns)
@@ -151,8 +179,10 @@ def fit_rows(model: Model, training: TrainingSet, rows: Rows, *, shape: Shape, t
     return fitted, known
 
 
-def run_fold(model: Model, training: TrainingSet, split: Split, *, shape: Shape, threads: int) -> Fold:
-    """Fit model and baseline at one cut and predict the rows after it."""
+def run_fold(
+    model: Model, training: TrainingSet, split: Split, *, shape: Shape, threads: int, given: Given | None = None
+) -> Fold:
+    """Fit model and baseline at one cut and predict the rows after it; a model that is given is not fitted."""
     days = (split.test if training.static else training.judged_at[split.test] // _DAY).astype(np.intp)
     if shape.task == "clusters":
         made, codes, away, told = measured_groups(model, training, split.fit, split.test, threads=threads)
@@ -170,13 +200,16 @@ def run_fold(model: Model, training: TrainingSet, split: Split, *, shape: Shape,
         who = ranker_of(training).choices.people(judged.decisions.frame).astype(np.intp)
         listed = judged.decisions.relevant, judged.ours.listed, judged.simple.listed
         return Fold(split, pairs, most, *listed, days=who, lists=judged)
-    fitted, known = fit_rows(model, training, split.fit, shape=shape, threads=threads)
+    if given is not None:
+        fitted, known = given.fit, given.categories
+    else:
+        fitted, known = fit_rows(model, training, split.fit, shape=shape, threads=threads)
     label = labels_of(training, shape)
     rule = training.simple
     simple = baseline(label[split.fit], shape=shape, rule=None if rule is None else rule[split.fit])
     features = matrix(training.frame[split.test], training.plan.columns, known)
     predicted = fitted.predict(features)
-    refuse_absurd(predicted, shape=shape, name=model.estimator.path)
+    refuse_absurd(predicted, shape=shape, name=model.estimator.path if given is None else given.name)
     return Fold(
         split=split,
         model=fitted,

@@ -13,9 +13,11 @@ from millstream.features.plan import FeatureColumn
 from millstream.training.estimators import Fit, fit
 from millstream.training.matrix import Array
 from millstream.training.predictors import Ladder, LightGbm
+from millstream.training.python_models import PythonModel, joined
 
 _ASKED: dict[str, tuple[dict[str, object], str]] = {
     "LGBMRegressor": ({"objective": "quantile"}, "alpha"),
+    "XGBRegressor": ({"objective": "reg:quantileerror"}, "quantile_alpha"),
     "QuantileRegressor": ({}, "quantile"),
     "GradientBoostingRegressor": ({"loss": "quantile"}, "alpha"),
     "HistGradientBoostingRegressor": ({"loss": "quantile"}, "quantile"),
@@ -40,12 +42,19 @@ def fit_levels(
             f"estimator {said.path} gives no quantiles, the task is Quantiles", expected=f"one of {', '.join(_ASKED)}"
         )
     fixed, level_word = _ASKED[name]
+    words: dict[str, Any] = {"columns": columns, "seed": seed, "threads": threads, "weight": weight}
+    if name == "XGBRegressor":  # fits all levels at once
+        asked = msgspec.structs.replace(said, params=said.params | fixed | {level_word: list(levels)})
+        made = fit(asked, matrix, label, task="regression", **words)
+        return msgspec.structs.replace(made, fitted=made.fitted.quantiles())
     rungs: list[Any] = []
     seconds, params = 0.0, {}
     for place, level in enumerate(levels):
         asked = msgspec.structs.replace(said, params=said.params | fixed | {level_word: level})
-        made = fit(asked, matrix, label, task="regression", columns=columns, seed=seed, threads=threads, weight=weight)
+        made = fit(asked, matrix, label, task="regression", **words)
         rung = made.fitted
         rungs.append(LightGbm(rung.text, file=f"model-{place}.txt") if isinstance(rung, LightGbm) else rung)
         seconds, params = seconds + made.train_s, {**made.params, level_word: list(levels)}
+    if all(isinstance(each, PythonModel) for each in rungs):
+        return Fit(joined(rungs, matrix[:200]), params, seconds)
     return Fit(Ladder(tuple(rungs)), params, seconds)

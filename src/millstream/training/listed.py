@@ -12,6 +12,7 @@ from millstream.definitions.model import Model
 from millstream.definitions.tasks import Ranking
 from millstream.errors import BadData
 from millstream.features.listed import SAMPLED
+from millstream.training.calm import within
 from millstream.training.champion import Champion
 from millstream.training.estimators import Fit, fit
 from millstream.training.lists import Decisions, Lists, Ranker
@@ -102,10 +103,11 @@ def fit_pairs(model: Model, training: TrainingSet, rows: Rows, *, threads: int) 
     columns, frame = training.plan.columns, training.frame[rows]
     known = categories(frame, columns)
     label = training.label[rows]
-    made = fit(
-        model.estimator, matrix(frame, columns, known), label, task="binary", columns=columns, seed=model.seed,
-        threads=threads,
-    )  # fmt: skip
+    with within(model.fit_within, name=model.estimator.path):
+        made = fit(
+            model.estimator, matrix(frame, columns, known), label, task="binary", columns=columns, seed=model.seed,
+            threads=threads,
+        )  # fmt: skip
     return made, known
 
 

@@ -259,7 +259,9 @@ def _ladder(said: Mapping[str, Any], read: ReadFile) -> Fitted:
 
 
 def _python(said: Mapping[str, Any], read: ReadFile) -> Fitted:
-    python = msgspec.convert({name: said.get(name) for name in Python.__struct_fields__}, Python)
+    python = msgspec.convert(
+        {name: said.get(name) for name in Python.__struct_fields__ if name in said or name != "rising"}, Python
+    )
     beside = {name: read(name) for name in (python.file, *python.code)}
     return PythonModel(python, beside, width=len(said["features"]))
 

@@ -11,7 +11,7 @@ import json
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -25,7 +25,7 @@ from millstream.training.remote import Remote
 from millstream.training.worker import Opening
 
 PICKLE_PROTOCOL = 5
-FILE_OF = {"skops": "model.skops", "pickle": "model.pickle", "ubj": "model.ubj"}
+FILE_OF = {"skops": "model.skops", "pickle": "model.pickle", "ubj": "model.ubj", "mlflow": "model.zip"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _SLICE = 4096
 _PROBED = 24
@@ -51,6 +51,8 @@ class Python(msgspec.Struct, frozen=True):
         The project's own files that travel with it, and the packages it needs.
     groups
         Of a model of clusters: how rows are measured, the middle of each group, and what the estimator calls it.
+    rising
+        Whether the numbers of a row are sorted: quantiles that never cross.
     """
 
     file: str
@@ -63,6 +65,7 @@ class Python(msgspec.Struct, frozen=True):
     code: list[str]
     packages: list[str]
     groups: dict[str, list[Any]] | None = None
+    rising: bool = False
 
 
 class PythonModel:
@@ -111,8 +114,9 @@ class PythonModel:
 
     def described(self) -> dict[str, Any]:
         """Say how it is read and asked."""
-        said = msgspec.structs.asdict(self.said)
-        return said if self.said.groups else {name: each for name, each in said.items() if name != "groups"}
+        described = msgspec.structs.asdict(self.said)
+        left_out = [name for name in ("groups", "rising") if not described[name]]
+        return {name: each for name, each in described.items() if name not in left_out}
 
     def grouped(self, groups: dict[str, list[Any]]) -> PythonModel:
         """Return the model with the middles of its groups: it then answers a group and the distance to each."""
@@ -122,6 +126,11 @@ class PythonModel:
     def files(self) -> dict[str, bytes]:
         """Return the model and the code it needs."""
         return dict(self._kept)
+
+    def quantiles(self) -> PythonModel:
+        """Return the model as one whose numbers are quantiles, sorted so that they never cross."""
+        said = msgspec.structs.replace(self.said, rising=True)
+        return PythonModel(said, self._kept, width=self._width, made=self._made, own=self._own)
 
     def close(self) -> None:
         """End the worker, if there is one."""
@@ -144,6 +153,20 @@ class PythonModel:
         part = self._remote.predict_bytes(np.ascontiguousarray(matrix, dtype=np.float64).tobytes(), len(matrix))
         values = np.frombuffer(part.values, dtype=np.float64)
         return values.reshape(-1, part.width) if part.width else values
+
+
+def joined(models: Sequence[PythonModel], probe: Array) -> PythonModel:
+    """Put models of one number each, one a quantile level, into one file."""
+    first = models[0]
+    if any(each.said.format == "ubj" for each in models):
+        raise DefinitionError("quantiles of XGBoost in parts", expected="XGBRegressor, which fits all levels at once")
+    said = msgspec.structs.replace(first.said, rising=True, alone=any(each.said.alone for each in models))
+    made = [each._made for each in models]
+    form, content = written(made, probe, msgspec.structs.asdict(said))
+    packages = {*said.packages, *(("skops",) if form == "skops" else ())}
+    said = msgspec.structs.replace(said, format=form, file=FILE_OF[form], packages=sorted(packages))
+    code = {name: each for name, each in first.files().items() if name.startswith("code/")}
+    return PythonModel(said, {said.file: content, **code}, width=first._width, made=made, own=first._own)
 
 
 def written(made: Any, probe: Array, said: dict[str, Any]) -> tuple[str, bytes]:

@@ -93,6 +93,10 @@ class TrainingRecord(msgspec.Struct, frozen=True):
         What ``mase`` is measured by; None without a seasonal naive rule.
     season
         Season of that rule, empty without.
+    logged
+        Address of the model that somebody logged with stock MLflow; empty for one fitted here.
+    printed
+        The end of what the estimator printed while the shipped model was fitted.
     """
 
     model: str
@@ -131,6 +135,8 @@ class TrainingRecord(msgspec.Struct, frozen=True):
     k: int = 0
     scale: float | None = None
     season: str = ""
+    logged: str = ""
+    printed: str = ""
 
     @property
     def goal_value(self) -> float | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 import numpy as np
 
-from millstream.errors import IntegrityError
+from millstream.errors import IntegrityError, Refused
 from millstream.training.artifact import read_manifest, read_plan
 from millstream.training.fit import refit
 from millstream.training.matrix import matrix
@@ -69,11 +69,19 @@ def reproduce(folder: Path, read: ReadVersion) -> Reproduction:
     ------
     IntegrityError
         When the folder's files do not fit together: a changed model is found before training.
+    Refused
+        For a model that was fitted outside: nobody knows how to make it again.
     NotFound
         When a pinned version is gone.
     """
     record, plan, manifest = read_record(folder), read_plan(folder), read_manifest(folder)
     then = read_predictor(folder)
+    if record.logged:
+        raise Refused(
+            f"{record.model} was fitted outside Millstream and logged as {record.logged}: its recipe is not known here",
+            expected="a model that millstream train made",
+            do=f"millstream train {record.model}",
+        )
     if then.content_hash != record.content_hash:
         raise IntegrityError(
             f"the model in {folder} has hash {then.content_hash[:12]}, its record says {record.content_hash[:12]}",

@@ -10,6 +10,7 @@ from millstream.definitions.model import Model
 from millstream.definitions.tasks import Anomaly, Clusters
 from millstream.errors import BadData
 from millstream.metrics.unlabelled import same_most, share_flagged, stability
+from millstream.training.calm import within
 from millstream.training.estimators import Fit, fit
 from millstream.training.matrix import Array, Categories, categories, matrix
 from millstream.training.robust import RobustZ
@@ -38,15 +39,16 @@ def fit_scores(
     if robust or model.estimator.path == ROBUST:
         began = time.perf_counter()
         return Fit(RobustZ().fit(features, columns=columns), {}, time.perf_counter() - began), known
-    made = fit(
-        model.estimator,
-        features,
-        np.zeros(len(rows)),
-        task="anomaly",
-        columns=columns,
-        seed=model.seed,
-        threads=threads,
-    )
+    with within(model.fit_within, name=model.estimator.path):
+        made = fit(
+            model.estimator,
+            features,
+            np.zeros(len(rows)),
+            task="anomaly",
+            columns=columns,
+            seed=model.seed,
+            threads=threads,
+        )
     return made, known
 
 

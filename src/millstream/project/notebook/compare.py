@@ -92,6 +92,12 @@ def compared(project: Project, run: Run | int | str, other: Run | int | str) -> 
 
     ours = find(project, run)
     theirs = find(project, other, model=ours.model)
+    for each in (ours, theirs):
+        if each.record.logged:
+            raise UserError(
+                f"{each.name} was fitted outside Millstream, so its recipe cannot be replayed",
+                expected="two recipes; run.verdict has how it did beside the simple rule and the champion",
+            )
     first, second = (_rows(project, each, like=ours) for each in (ours, theirs))
     _refuse_other_rows(ours, theirs, first, second)
     rival = theirs.definition.but(

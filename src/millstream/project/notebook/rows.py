@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from millstream.errors import BadData, NotFound, UserError
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from millstream.project.notebook.why import Why
     from millstream.project.root import Project
     from millstream.training import TrainingSet
+
+
+_BARS, _LISTED = 10, 200
 
 
 class TrainingRows:
@@ -123,7 +127,8 @@ class TrainingRows:
 
     @property
     def _title(self) -> str:
-        span = " to ".join(f"{each:%Y-%m-%d %H:%M}" if each else "the beginning" for each in (self.since, self.until))
+        since, until = (f"{each:%Y-%m-%d %H:%M}" if each else "" for each in (self.since, self.until))
+        span = f"from {since or 'the beginning'} to {until or 'the end'}"
         return f"training set of {self.model}: {len(self.features)} features, decided {span}"
 
     @property
@@ -135,7 +140,8 @@ class TrainingRows:
         return f"{self._title}\n{show.as_text(self.frame.head(5))}\n{self._tail}"
 
     def _repr_html_(self) -> str:
-        seen = show.table(summary(self.frame, self.features), rows=200)
+        drawn = [spread(self.frame[name]) for name in self.features]
+        seen = show.table(summary(self.frame, self.features), rows=_LISTED, pictures=("values", drawn))
         return show.block(self._title, show.table(self.frame.head(5)), seen, self._tail)
 
 
@@ -185,6 +191,22 @@ def summary(frame: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
         spread = (None,) * 3 if number is None else (number.min(), number.mean(), number.max())
         rows.append((name, str(series.dtype), f"{missing:.1%}", *spread))
     return show.records(("feature", "type", "missing", "least", "mean", "most"), rows)
+
+
+def spread(series: pl.Series) -> str:
+    """Draw how often a feature has which value: of numbers in ten equal steps, of texts the commonest."""
+    there = series.drop_nulls()
+    if not len(there):
+        return ""
+    if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
+        found = there.value_counts(sort=True).head(_BARS)
+        return show.bars(found["count"].to_list(), says=f"{there.n_unique():,} values, the {found.height} commonest")
+    numbers = there.cast(pl.Float64).to_numpy()
+    numbers = numbers[np.isfinite(numbers)]
+    if not len(numbers):
+        return ""
+    counts, edges = np.histogram(numbers, bins=_BARS)
+    return show.bars(counts.tolist(), says=f"how often, from {show.plain(edges[0])} to {show.plain(edges[-1])}")
 
 
 def _columns(plan: FeaturePlan) -> dict[str, list[str]]:

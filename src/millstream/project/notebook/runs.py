@@ -11,7 +11,7 @@ from millstream import registry
 from millstream.definitions.manifest import Manifest
 from millstream.definitions.model import Model
 from millstream.errors import NotFound, UserError, near
-from millstream.project import learn, ship
+from millstream.project import learn, logged, ship
 from millstream.project.notebook import show
 from millstream.project.notebook.tables import instant
 from millstream.training.artifact import read_manifest, read_report
@@ -21,6 +21,7 @@ from millstream.training.record import TrainingRecord, read_record
 if TYPE_CHECKING:
     from millstream.project.root import Project
     from millstream.registry import ModelVersion
+    from millstream.tracking import TrackedRun
 
 _SHORTEST = 6
 
@@ -98,6 +99,17 @@ def trained(project: Project, model: str, *, note: str, until: str | datetime | 
     return Run(registry.version(project.places, model, record["version"]), note=note)
 
 
+def registered(project: Project, model: str, said: str, *, learnt_to: str | datetime | None, note: str) -> Run:
+    """Make a model that stock MLflow logged the next version."""
+    learnt, end = instant(learnt_to), _now(project, model)
+    record = logged.register(
+        project, model=model, logged=said, learnt_to=learnt.isoformat() if learnt else None, note=note,
+        until=end.isoformat(), actor=project.actor,
+    )  # fmt: skip
+    project.progress(f"{model}@{record['version']} registered after {record['seconds']:.1f} s")
+    return Run(registry.version(project.places, model, record["version"]), note=note)
+
+
 def _now(project: Project, model: str) -> datetime:
     heads = {name: project.lake.head(name).version for name in learn.tables_of(project, model)}
     return project.cache.first_asked(heads, project.clock.now())
@@ -162,6 +174,12 @@ def _by_id(project: Project, text: str) -> Run:
     return Run(found[0])
 
 
+def _stopped(run: TrackedRun) -> str:
+    """Say what a run without a version is: one of ours that came to nothing, or one that stock MLflow logged."""
+    ended = run.status.lower()
+    return ended if "millstream.stopped" in run.tags else f"stock, {ended}"
+
+
 def listed(project: Project, model: str, *, limit: int) -> show.Answer:
     """List runs as MLflow has them, newest first, with what this project knows of each."""
     goal = project.manifest.model(model).goal
@@ -181,7 +199,7 @@ def listed(project: Project, model: str, *, limit: int) -> show.Answer:
                 each.tags.get("mlflow.note.content", ""),
                 each.metrics.get(goal),
                 simple,
-                state or ("" if version else f"stock, {each.status.lower()}"),
+                state or ("" if version else _stopped(each)),
                 "notebook" if each.tags.get("millstream.origin") == "notebook" else code + dirty,
                 each.run_id,
             )

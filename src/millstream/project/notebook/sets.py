@@ -64,7 +64,7 @@ def build(
     span = [None if each is None else each.isoformat() for each in (since, until, static_at)]
     said = {name: value for name, value in msgspec.to_builtins(plan).items() if name not in _OF_FEATURES}
     model = project.manifest.model(plan.model)
-    rows_key = [said, _state(project, base_tables, pins), span, model.weight, model.segments]
+    rows_key = [said, state_of(project, base_tables, pins), span, model.weight, model.segments]
     bare = _bare(plan)
     key = key_of("rows", rows_key, plan.request_columns)
     base = _kept(cache.get(key), bare)
@@ -117,7 +117,7 @@ def _features(
 
     names = {feature: f"{view.name}.{feature}" for feature in view.features}
     about = {name: value for name, value in msgspec.to_builtins(view).items() if name not in ("name", "features")}
-    state = _state(project, _upstream(project, view.table), pins)
+    state = state_of(project, _upstream(project, view.table), pins)
     keys = {
         feature: key_of("feature", rows_key, about, state, msgspec.to_builtins(said))
         for feature, said in view.features.items()
@@ -166,7 +166,7 @@ def _upstream(project: Project, table: str) -> list[str]:
     return found
 
 
-def _state(project: Project, tables: Iterable[str], pins: Pins) -> list[Any]:
+def state_of(project: Project, tables: Iterable[str], pins: Pins) -> list[Any]:
     """Say what a trusted read of tables at these pins depends on: versions, definitions, and what is masked."""
     return [
         [name, pins[name], project.lake.version(name, pins[name]).files_hash, quarantine.latest(project.state, name),

@@ -92,16 +92,42 @@ def block(title: str, *parts: str) -> str:
     return f"<div class='millstream'>{head}{''.join(lines)}</div>"
 
 
-def table(frame: pl.DataFrame, *, rows: int = SHOWN) -> str:
-    """Write the first rows as an HTML table: numbers to the right, NULL a dot."""
+def table(frame: pl.DataFrame, *, rows: int = SHOWN, pictures: tuple[str, Sequence[str]] | None = None) -> str:
+    """Write the first rows as an HTML table: numbers to the right, NULL a dot.
+
+    Parameters
+    ----------
+    frame, rows
+        What is shown, and how much of it.
+    pictures
+        A last column of small pictures: its name, and one SVG a row.
+    """
     sides = [_side(dtype.is_numeric()) for dtype in frame.schema.values()]
+    drawn = [] if pictures is None else list(pictures[1])
 
     def row(tag: str, cells: Sequence[str]) -> str:
         return "".join(f"<{tag} {side}>{escape(each)}</{tag}>" for each, side in zip(cells, sides, strict=True))
 
     head = row("th scope='col'", frame.columns).replace("</th scope='col'>", "</th>")
-    body = "".join(f"<tr>{row('td', [plain(each) for each in cells])}</tr>" for cells in frame.head(rows).rows())
+    head += "" if pictures is None else f"<th scope='col' {_side(False)}>{escape(pictures[0])}</th>"
+    body = ""
+    for place, cells in enumerate(frame.head(rows).rows()):
+        last = f"<td {_side(False)}>{drawn[place]}</td>" if drawn else ""
+        body += f"<tr>{row('td', [plain(each) for each in cells])}{last}</tr>"
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def bars(counts: Sequence[float], *, says: str) -> str:
+    """Draw counts as small bars, the largest as high as a line of text; ``says`` is read aloud for them."""
+    most = max(counts, default=0) or 1
+    drawn = "".join(
+        f"<rect x='{6 * place}' y='{16 - tall:.1f}' width='5' height='{tall:.1f}'/>"
+        for place, tall in enumerate(max(16 * each / most, 0.7 if each else 0.0) for each in counts)
+    )
+    return (
+        f"<svg role='img' aria-label='{escape(says, quote=True)}' width='{6 * len(counts)}' height='16' "
+        f"fill='#4a7fb5' style='vertical-align:middle'>{drawn}</svg>"
+    )
 
 
 def as_text(frame: pl.DataFrame) -> str:
@@ -127,7 +153,7 @@ def plain(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         ordinary = not value or 1e-3 <= abs(value) < 1e9
-        return f"{value:,.4f}".rstrip("0").rstrip(".") if ordinary else f"{value:.4g}"
+        return f"{value + 0.0:,.4f}".rstrip("0").rstrip(".") if ordinary else f"{value:.4g}"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}".removesuffix(":00")
     said = str(value)
@@ -135,4 +161,4 @@ def plain(value: Any) -> str:
 
 
 def _side(right: bool) -> str:
-    return f"style='text-align:{'right' if right else 'left'}'"
+    return f"style='text-align:{'right' if right else 'left'};white-space:nowrap'"

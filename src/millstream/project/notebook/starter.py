@@ -9,6 +9,7 @@ from typing import Any
 
 from millstream.definitions.features import Request
 from millstream.definitions.manifest import Manifest
+from millstream.definitions.model import Model
 from millstream.errors import StorageFull
 
 FILE = Path("notebooks") / "start.ipynb"
@@ -99,7 +100,7 @@ def _learning(manifest: Manifest, name: str) -> list[Cell]:
         ),
         (
             "code",
-            f'{name} = p.model("{name}")\nrun = p.train({name}.but(seed={model.seed + 1}), note="a first try")\nrun',
+            f'{name} = p.model("{name}")\nrun = p.train({_change(model)})\nrun',
         ),
         ("code", f'before = p.train("{name}", note="as the files have it")\np.compare(run, before)'),
         ("code", f'p.runs("{name}")'),
@@ -111,6 +112,14 @@ def _learning(manifest: Manifest, name: str) -> list[Cell]:
         ("code", "# p.adopt(run)"),
     ]
     return found
+
+
+def _change(model: Model) -> str:
+    """Return the change to try first: without the last feature view, where there are several."""
+    *others, last = model.features
+    if others:
+        return f'{model.name}.but(features={model.name}.features[:-1]), note="without {last.name}"'
+    return f'{model.name}.but(seed={model.seed + 1}), note="another seed"'
 
 
 def notebook(said: list[Cell]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from millstream.definitions.features import Window
 from millstream.errors import NotFound, near
 from millstream.project.notebook import show
 from millstream.project.notebook.tables import reading
@@ -108,6 +109,7 @@ def explained(project: Project, found: TrainingSet, column: str, row: int) -> Wh
 def _window(
     project: Project, found: TrainingSet, view: ViewPlan, feature: str, at: dict[str, Any], shown: dict[str, Any]
 ) -> Why:
+    from millstream.expressions import parse
     from millstream.expressions.polars import compute
     from millstream.features.facts import FOREVER, encode_entities, find_entities, knowledge, read_facts
 
@@ -128,6 +130,10 @@ def _window(
     within = mine & (happened <= ends)
     if window.over_us is not None:
         within &= happened > ends - window.over_us
+    filtered = _definition(project, found, view, feature)
+    if filtered.where is not None:  # as the window has it: a fact for which it does not hold is none
+        asked_of = {"where": parse(filtered.where, table.schema, where=f"feature {column}")}
+        within &= compute(table.frame, asked_of, where="why")["where"].fill_null(False).to_numpy()
     in_time = knowable & (known <= now)
     current = facts.superseded > now
     frames = {}
@@ -143,8 +149,17 @@ def _window(
     reading(project, pins, detail)
     return Why(
         column=column, value=at[column], row=shown, decided_at=decided,
-        says=_says(view, window, asked, decided, frames, static=table.event_time is None), pins=pins, **frames,
+        says=_says(view, window, filtered, asked, decided, frames, static=table.event_time is None),
+        pins=pins, **frames,
     )  # fmt: skip
+
+
+def _definition(project: Project, found: TrainingSet, view: ViewPlan, feature: str) -> Window:
+    """Return the words a feature was defined with."""
+    role = next(each for each in project.manifest.model(found.plan.model).features if each.name == view.name)
+    said = project.manifest.view(role.view).features[feature]
+    assert isinstance(said, Window)
+    return said
 
 
 def _frame(table: TableFrame, window: WindowPlan, compute: Any, *, known: Any, knowable: Any) -> pl.DataFrame:
@@ -180,10 +195,11 @@ def _known(table: TableFrame, columns: tuple[str, ...]) -> tuple[Any, Any]:
 
 
 def _says(
-    view: ViewPlan, window: WindowPlan, asked: dict[str, Any], decided: datetime, frames: dict[str, pl.DataFrame], *,
-    static: bool,
+    view: ViewPlan, window: WindowPlan, defined: Window, asked: dict[str, Any], decided: datetime,
+    frames: dict[str, pl.DataFrame], *, static: bool,
 ) -> str:  # fmt: skip
-    of = "facts" if window.value is None else window.value.text
+    of = defined.value or "facts"
+    of += f" where {defined.where}" if defined.where is not None else ""
     over = "all that was known" if window.over_us is None else f"over {_length(window.over_us)}"
     counted, late = frames["facts"].height, frames["too_late"].height
     span = (

@@ -1,0 +1,136 @@
+"""Features of any rows somebody has at hand, as known at an instant each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import polars as pl
+
+from millstream.definitions.features import Request
+from millstream.definitions.manifest import gather
+from millstream.definitions.model import Model
+from millstream.definitions.rows import Each
+from millstream.definitions.sources import Csv
+from millstream.definitions.table import Table
+from millstream.definitions.view import FeatureView, Role
+from millstream.errors import NotFound, UserError, near
+from millstream.project.notebook import show
+from millstream.project.notebook.cache import key_of
+from millstream.project.notebook.sets import state_of
+from millstream.project.notebook.tables import instant, reading
+from millstream.types import content_hash
+
+if TYPE_CHECKING:
+    from millstream.features.plan import FeaturePlan
+    from millstream.project.root import Project
+
+_ROWS, _NUMBER, _DECIDED = "rows_at_hand", "__row", "decided_at"
+
+
+def asked(
+    project: Project, features: Iterable[FeatureView | Role | str], rows: Any, *, at: str | datetime | None
+) -> show.Answer:
+    """Join features to rows as known at a column of instants, at one instant, or now.
+
+    Raises
+    ------
+    UserError
+        When the rows are no frame, hold no row, or ``at`` is neither an instant nor a column of instants.
+    NotFound
+        For a feature view that is not there; near matches are named.
+    """
+    from millstream.expressions import door
+    from millstream.features import point_in_time
+
+    given = door.frame(_frame(rows), timezone=project.settings.timezone, where="rows")
+    roles = _roles(project, features)
+    spine = _decided(project, given, at).with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_NUMBER))
+    plan = _plan(project, roles, door.schema(spine))
+    pins = {name: project.lake.head(name).version for name in plan.tables}
+    bytes_of = content_hash([each.hash().to_list() for each in spine.select(sorted(spine.columns))])
+    parts = [msgspec.to_builtins(plan), state_of(project, plan.tables, pins), bytes_of]
+    key = key_of("asked", parts)
+    found = project.cache.get(key)
+    if found is None or found.height != spine.height:
+        project.progress(f"computing {', '.join(role.name for role in roles)} of {spine.height:,} rows")
+        tables = {name: project.lake.read(name, version=pins[name]) for name in plan.tables}
+        found = point_in_time(plan, spine, tables).select(plan.names)
+        project.cache.put(key, found)
+    reading(project, pins, {"features": list(plan.names), "rows": spine.height})
+    kept = spine.select([each for each in spine.columns if each != _NUMBER])
+    return show.Answer(kept.hstack(found.get_columns()), pins=pins, title=f"{len(plan.names)} features, as known then")
+
+
+def _frame(rows: Any) -> pl.DataFrame:
+    """Take rows in Polars, or in pandas by way of numpy."""
+    if isinstance(rows, show.Answer):
+        rows = rows.frame
+    if not isinstance(rows, pl.DataFrame):
+        columns = getattr(rows, "columns", None)
+        if columns is None or not hasattr(rows, "to_dict"):
+            raise UserError(f"rows is a {type(rows).__name__}", expected="a frame of Polars or pandas, a row an entity")
+        made = {str(name): [_plain(each) for each in rows[name].tolist()] for name in columns}
+        rows = pl.DataFrame(made, strict=False)
+    taken: pl.DataFrame = rows
+    if not taken.height:
+        raise UserError("rows is empty", expected="a frame with a row an entity")
+    return taken
+
+
+def _plain(value: Any) -> Any:
+    """Turn pandas' words for nothing into None."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value):
+        return None
+    return value.to_pydatetime() if hasattr(value, "to_pydatetime") else value
+
+
+def _roles(project: Project, features: Iterable[FeatureView | Role | str]) -> list[Role]:
+    listed = [features] if isinstance(features, str | FeatureView | Role) else list(features)
+    found = []
+    for each in listed:
+        if isinstance(each, str):
+            if each not in project.manifest.views:
+                raise NotFound(f"there is no feature view {each!r}", do=near(each, project.manifest.views))
+            each = project.manifest.view(each)
+        if not isinstance(each, FeatureView | Role):
+            raise UserError(f"{each!r} is no feature view", expected="a FeatureView, a role of one, or its name")
+        found.append(each if isinstance(each, Role) else each.on({}, name=each.name))
+    if not found:
+        raise UserError("no feature view was named", expected=f"for instance {[*project.manifest.views][:1]}")
+    return found
+
+
+def _decided(project: Project, given: pl.DataFrame, at: str | datetime | None) -> pl.DataFrame:
+    """Add when each row is decided."""
+    if isinstance(at, str) and at in given.columns:
+        if not isinstance(given[at].dtype, pl.Datetime):
+            raise UserError(f"the column {at!r} of rows is {given[at].dtype}", expected="a column of instants")
+        return given.with_columns(pl.col(at).alias(_DECIDED))
+    try:
+        moment = instant(at) or project.clock.now()
+    except UserError:
+        if not isinstance(at, str):
+            raise
+        raise UserError(
+            f"at={at!r} is neither an instant nor a column of rows", expected="'2013-01-20 06:00', or a column",
+            do=near(at, given.columns),
+        ) from None  # fmt: skip
+    return given.with_columns(pl.lit(moment).cast(pl.Datetime("us", "UTC")).alias(_DECIDED))
+
+
+def _plan(project: Project, roles: list[Role], schema: dict[str, Any]) -> FeaturePlan:
+    """Resolve the views against the rows, as if the rows were a table."""
+    from millstream.features import compile_plan
+
+    brought = {role.view: role.defined for role in roles if role.defined is not None}
+    views = {**project.manifest.views, **brought}
+    table = Table(_ROWS, source=Csv("none.csv"), key=_NUMBER)
+    model = Model(_ROWS, rows=Each(table), label=None, features=roles)
+    manifest = gather([*project.manifest.tables.values(), table, *views.values(), model])
+    wanted = [str(view.of) for role in roles if not isinstance((view := views[role.view]).of, Request)]
+    schemas = {name: project.lake.schema(name) for name in wanted}
+    rows = {name: dtype for name, dtype in schema.items() if name not in (_DECIDED, _NUMBER)}
+    return compile_plan(manifest, _ROWS, {**schemas, _ROWS: rows}, {}, timezone=project.settings.timezone)

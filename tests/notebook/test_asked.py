@@ -1,0 +1,66 @@
+"""Features of rows somebody has at hand, and why a filtered window is what it is."""
+
+import polars as pl
+import pytest
+
+from millstream import FeatureView
+from millstream import features as f
+from millstream.errors import MillstreamError, NotFound, UserError
+
+
+def test_they_are_those_of_a_training_set_at_the_same_instants(p):
+    ts = p.training_set("late", since="2013-01-20", until="2013-01-22")
+    names = [each for each in ts.features if each.startswith(("carrier_form.", "at_request."))]
+    rows = ts.frame.select("carrier", "scheduled_departure", "distance", "decided_at").rename({"decided_at": "when"})
+    said = []
+    p.progress = said.append
+    found = p.features(["carrier_form", p.manifest.view("at_request")], rows=rows, at="when")
+    assert found.frame.select(names).equals(ts.frame.select(names))
+    assert found.frame.columns[:4] == rows.columns and found.pins == {"flights": 0}
+    again = p.features(["carrier_form", "at_request"], rows=found.to_pandas()[rows.columns], at="when")
+    assert again.frame.select(names).equals(found.frame.select(names))
+    assert len([each for each in said if each.startswith("computing")]) == 1  # pandas' rows were computed before
+
+
+def test_at_one_instant_and_now_and_by_a_role(p):
+    rows = pl.DataFrame({"airline": ["UA", "B6", "nobody", None]})
+    role = p.manifest.view("carrier_form").on({"carrier": "airline"}, name="theirs")
+    early, now = (p.features([role], rows=rows, at=at)["theirs.late_share_7d"] for at in ("2013-01-05", None))
+    assert early[0] is not None and early.to_list() != now.to_list() and early[2] is None and early[3] is None
+
+
+@pytest.mark.parametrize(
+    ("features", "rows", "at", "error", "says"),
+    [
+        (["carier_form"], {"carrier": ["UA"]}, None, NotFound, "did you mean 'carrier_form'"),
+        (["carrier_form"], {"carier": ["UA"]}, None, MillstreamError, "carrier"),
+        (["carrier_form"], {"carrier": [7]}, None, MillstreamError, "carrier"),
+        (["at_request"], {"carrier": ["UA"]}, None, MillstreamError, "scheduled_departure"),
+        (["carrier_form"], {"carrier": ["UA"]}, "wen", UserError, "neither an instant nor a column"),
+        (["carrier_form"], {"carrier": ["UA"]}, "carrier", UserError, "a column of instants"),
+        (["carrier_form"], {"carrier": []}, None, UserError, "rows is empty"),
+        ([], {"carrier": ["UA"]}, None, UserError, "no feature view was named"),
+        ([3], {"carrier": ["UA"]}, None, UserError, "3 is no feature view"),
+    ],
+)  # fmt: skip
+def test_a_wrong_question_is_answered_in_words(p, features, rows, at, error, says):
+    with pytest.raises(error) as wrong:
+        p.features(features, rows=pl.DataFrame(rows), at=at)
+    assert says in str(wrong.value) and "__row" not in str(wrong.value)
+    with pytest.raises(UserError, match="a frame of Polars or pandas"):
+        p.features(["carrier_form"], rows=[1])
+
+
+def test_why_shows_the_facts_of_a_filtered_window_alone(p):
+    view = FeatureView(
+        "far_form", of="flights", entity="carrier",
+        features={"late_far_7d": f.mean("arr_delay > 15", over="7d", where="distance > 1500")},
+    )  # fmt: skip
+    late = p.model("late")
+    ts = p.training_set(late.but(features=[*late.features, view]), since="2013-01-20", until="2013-01-22")
+    why = ts.why("far_form.late_far_7d", row=100)
+    far = p.table("flights").frame(columns=["flight_id", "distance"]).filter(pl.col("distance") > 1500)["flight_id"]
+    assert why.facts.height and set(why.facts["flight_id"]) | set(why.too_late["flight_id"]) <= set(far)
+    values = why.facts["value"].drop_nulls()
+    assert values.cast(pl.Float64).mean() == pytest.approx(why.value)
+    assert "mean(arr_delay > 15 where distance > 1500) over 7 d" in why.says
