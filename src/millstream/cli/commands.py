@@ -42,12 +42,12 @@ def run() -> None:
 
 
 def _do(command: str, project: Path | None, *, as_json: bool, **arguments: Any) -> None:
-    from millstream.cli import render
+    from millstream.cli import drawing, render
 
     with calls.told(as_json=as_json):
         root = calls.find_root(project)
         given = {name: value for name, value in arguments.items() if value is not None}
-        with render.working(command, quiet=as_json):
+        with drawing.working(command, quiet=as_json):
             record = calls.call(root, command, given)
         calls.show(record, getattr(render, command), as_json=as_json)
         sys.exit(int(record.get("exit_code", 0)) if isinstance(record, dict) else 0)
@@ -105,7 +105,7 @@ def init(  # noqa: PLR0913 - its options are what a person may say
     as_json: JsonOption = False,
 ) -> None:
     """Write a project that runs: from your data, from an example, or a small commented one; with a git repository."""
-    from millstream.cli import render
+    from millstream.cli import drawing, render
 
     with calls.told(as_json=as_json):
         if from_ and not label:
@@ -118,7 +118,7 @@ def init(  # noqa: PLR0913 - its options are what a person may say
             from millstream.cli.starting import Wishes, asked, begin
 
             wishes = Wishes(folder, asked(from_, table or ()), label, timezone, tuple(key or ()), time)
-            with render.working("init", quiet=as_json):
+            with drawing.working("init", quiet=as_json):
                 record = begin(wishes)
             calls.show(record, render.started, as_json=as_json)
         elif example:
@@ -195,11 +195,11 @@ def profile(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a table holds at its newest version: each column, keys, times, gaps, and what could mislead a model."""
-    from millstream.cli import render
+    from millstream.cli import drawing, render
 
     with calls.told(as_json=as_json):
         root = calls.find_root(project)
-        with render.working("profile", quiet=as_json):
+        with drawing.working("profile", quiet=as_json):
             record = calls.call(root, "profile", {"table": table, "label": label})
         if html is not None:
             from millstream.console.profiled import write

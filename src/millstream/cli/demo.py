@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from millstream.cli import render
+from millstream.cli import drawing
 from millstream.cli.examples import load_standin, write
 from millstream.cli.story import Story
 from millstream.errors import Conflict, UserError
@@ -50,14 +50,14 @@ class Wishes:
 
 def tell(wishes: Wishes) -> None:
     """Run the demo from an empty folder to a summary."""
-    render.console.stderr = wishes.json  # with --json the story goes to standard error
+    drawing.console.stderr = wishes.json  # with --json the story goes to standard error
     until = _until(wishes.until)
     begun = time.perf_counter()
     _make_room(wishes.folder)
-    render.say("writing the stand-in for the airline's own systems (not part of the story's time) ...")
+    drawing.say("writing the stand-in for the airline's own systems (not part of the story's time) ...")
     with redirect_stdout(sys.stderr) if wishes.json else nullcontext():
         write("flights", wishes.folder)
-    render.say(
+    drawing.say(
         f"336,776 flights, 26,115 hours of weather, one commit a day: {time.perf_counter() - begun:.1f} s", tone="good"
     )
     root = wishes.folder.resolve()
@@ -93,7 +93,7 @@ def _until(text: str) -> date:
 def _make_room(folder: Path) -> None:
     """Start anew where a demo ran before; touch nothing else."""
     if not folder.exists() or not any(folder.iterdir()):
-        render.say(f"a new project in [bold]{folder}[/]", tone="good")
+        drawing.say(f"a new project in [bold]{folder}[/]", tone="good")
         return
     if not (folder / FILE).exists():
         raise Conflict(
@@ -108,7 +108,7 @@ def _make_room(folder: Path) -> None:
     if not (where.state / MARK).exists() and where.state.exists():
         raise Conflict(f"{folder} is a project, but not one a demo made", do="choose another folder with --dir")
     shutil.rmtree(folder)
-    render.say(f"the demo in [bold]{folder}[/] starts anew (the one before is removed)", tone="warn")
+    drawing.say(f"the demo in [bold]{folder}[/] starts anew (the one before is removed)", tone="warn")
 
 
 def _supervise(root: Path) -> Supervisor:

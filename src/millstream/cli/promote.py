@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from millstream.cli import call as calls
-from millstream.cli import render
+from millstream.cli import drawing, render
 from millstream.errors import UserError
 from millstream.settings import PRODUCTION, VARIABLE
 
@@ -25,8 +25,8 @@ def promote(folder: Path | None, *, model: str, version: int | None, note: str, 
         os.environ[VARIABLE] = PRODUCTION
         came = f"tried in {tried['environment']} as version {tried['version']} (run {tried['run_id']})"
         said = f"{note}; {came}" if note else came
-        with render.working("train", quiet=as_json):
+        with drawing.working("train", quiet=as_json):
             trained = calls.call(root, "train", {"model": model, "note": said})
-        with render.working("release", quiet=as_json):
+        with drawing.working("release", quiet=as_json):
             released = calls.call(root, "release", {"model": model, "version": trained["version"], "note": said})
         calls.show({**released, "tried": tried, "trained": trained}, render.release, as_json=as_json)

@@ -2,81 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from millstream.cli import proofs
+from millstream.cli.drawing import age, console, number, say, spark, table
 
-console = Console(highlight=False, soft_wrap=False)
-_BARS = "▁▂▃▄▅▆▇█"
 _MOST_LEFT_OUT = 12
 _MOST_COLUMNS, _BARS_SHOWN = 100, 12
-_SLOW = {
-    "init": "reading, profiling, writing definitions, taking the data in",
-    "train": "training beside the baseline",
-    "backtest": "replaying the recipe",
-    "retrain": "training a candidate and judging it",
-    "reproduce": "training again from the pins",
-    "release": "bundling, signing, rehearsing the rollback",
-    "verify": "reading ledger, tables and releases",
-    "check": "checking what arrived",
-    "profile": "looking at every column",
-    "score": "scoring",
-    "monitor": "judging",
-}
-
-
-@contextlib.contextmanager
-def working(command: str, *, quiet: bool) -> Iterator[None]:
-    """Show that long work goes on."""
-    if quiet or command not in _SLOW or not console.is_terminal:
-        yield
-        return
-    with console.status(f"[dim]{_SLOW[command]} ...[/]", spinner="dots"):
-        yield
-
-
-def spark(values: Sequence[float | None], *, width: int = 40) -> str:
-    """Draw a line of numbers as one line of text, scaled to its own range; gaps stay gaps.
-
-    >>> spark([0.0, 0.5, 1.0])
-    '▁▅█'
-    """
-    if len(values) > width:
-        step = len(values) / width
-        values = [values[int(each * step)] for each in range(width)]
-    present = [each for each in values if each is not None]
-    if not present:
-        return ""
-    low, spread = min(present), (max(present) - min(present)) or 1.0
-    return "".join(" " if each is None else _BARS[min(7, int((each - low) / spread * 7.999))] for each in values)
-
-
-def table(*columns: str, rows: Sequence[Sequence[Any]], right: frozenset[int] | set[int] = frozenset()) -> None:
-    """Print a small table; NULL is a dot."""
-    grid = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
-    for number, name in enumerate(columns):
-        grid.add_column(name, justify="right" if number in right else "left", overflow="fold")
-    for row in rows:
-        grid.add_row(*("[dim]·[/]" if each is None else str(each) for each in row))
-    console.print(grid)
-
-
-def say(text: str, *, tone: str = "") -> None:
-    """Print one line; ``tone`` is good, bad, warn or empty."""
-    mark = {"good": "[green]✓[/] ", "bad": "[red]✗[/] ", "warn": "[yellow]![/] "}.get(tone, "")
-    console.print(f"{mark}{text}")
-
-
-def number(value: float | None, *, digits: int = 4) -> str:
-    """Write a figure; NULL is a dot."""
-    return "·" if value is None else f"{value:,.{digits}f}" if isinstance(value, float) else f"{value:,}"
 
 
 def init(record: dict[str, Any]) -> None:
@@ -244,6 +179,7 @@ def backtest(record: dict[str, Any]) -> None:
             right=set(range(1, 2 + len(sides))),
         )
     segments(record.get("segments", []))
+    by_horizon(record.get("by_horizon", []))
 
 
 def retrain(record: dict[str, Any]) -> None:
@@ -286,6 +222,7 @@ def decision(record: dict[str, Any]) -> None:
     if record["moved_on"]:
         say(escape(record["moved_on"]), tone="warn")
     segments(record["segments"])
+    by_horizon(record["by_horizon"])
     console.print("\n[bold]Notes[/]")
     for each in record["notes"]:
         console.print(f"  {escape(each['text'])}  [dim]{escape(each['by'])}, {each['at'][:16]}[/]")
@@ -304,6 +241,21 @@ def segments(rows: list[dict[str, str]]) -> None:
     if rows:
         console.print("\n[bold]By segment[/]")
         table(*rows[0], rows=[tuple(escape(each) for each in row.values()) for row in rows], right={2, 3, 4, 5, 6})
+
+
+def by_horizon(rows: list[dict[str, Any]]) -> None:
+    """Show a candidate beside others by how far ahead the target lies; nothing without a horizon."""
+    sides = [side for side in ("champion", "baseline") if any(side in each for each in rows)]
+    if rows:
+        console.print("\n[bold]By how far ahead[/]")
+        shown = [(each["ahead"], *(number(each.get(side)) for side in ("challenger", *sides))) for each in rows]
+        table(
+            "ahead",
+            "this",
+            *(side.replace("baseline", "the simple rule") for side in sides),
+            rows=shown,
+            right={1, 2, 3},
+        )
 
 
 def decisions(record: dict[str, Any]) -> None:
@@ -595,20 +547,6 @@ def up(address: Any, scoring_url: str) -> None:
     say(f"page     [bold]{address.url}/?token={address.token}[/]", tone="good")
     say(f"scoring  [bold]{scoring_url}[/]", tone="good")
     console.print("[dim]Ctrl-C stops all of it[/]")
-
-
-def age(seconds: float | None) -> str:
-    """Write a length of time as people say it.
-
-    >>> age(90), age(86400 * 3), age(None)
-    ('2 min', '3 d', '·')
-    """
-    if seconds is None:
-        return "·"
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _pins(pins: dict[str, int]) -> str:

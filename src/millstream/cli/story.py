@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from millstream.cli import render
+from millstream.cli import drawing, render
 from millstream.cli.replay import Tally, ask, by_day, ready, requests
 from millstream.errors import Refused
 from millstream.serving.client import Client
@@ -73,7 +73,7 @@ class Story:
         decisions = asyncio.get_running_loop().run_in_executor(None, self._decisions)
         control = await asyncio.to_thread(self.supervisor.ready)
         self.control = control
-        render.say(
+        drawing.say(
             f"the page fills as this runs: [bold]{control.address.url}/?token={control.address.token}[/]", tone="good"
         )
         await self._trust()
@@ -96,23 +96,23 @@ class Story:
                 each["table"],
                 each["kind"],
                 f"{each['version']}",
-                render.number(each["rows"]),
-                render.number(each["bytes_copied"]),
+                drawing.number(each["rows"]),
+                drawing.number(each["bytes_copied"]),
                 _contract(reports.get(each["table"])),
             )
             for each in moved["versions"]
         ]
-        render.table("table", "how", "version", "rows", "bytes copied", "contract", rows=rows, right={2, 3, 4})
+        drawing.table("table", "how", "version", "rows", "bytes copied", "contract", rows=rows, right={2, 3, 4})
 
         for report in checked["reports"]:
             for each in report["results"]:
                 if not each["ok"]:
-                    render.say(f"[bold]{report['table']}[/] {each['severity']}: {each['says']}", tone="warn")
+                    drawing.say(f"[bold]{report['table']}[/] {each['severity']}: {each['says']}", tone="warn")
 
     async def _learn(self) -> None:
         _stage(2, "Describe", "features joined to every row as known two hours before departure")
         for name, features in (await self._ask("views", model=MODEL))["views"].items():
-            render.console.print(f"  [bold]{name}[/]  [dim]{', '.join(features)}[/]")
+            drawing.console.print(f"  [bold]{name}[/]  [dim]{', '.join(features)}[/]")
         _stage(3, "Learn", "LightGBM beside the simple rule, on splits that purge what was not known yet")
         trained = await self._ask("train", model=MODEL, note="first model", actor=TRAINER)
         render.learnt(trained)
@@ -122,7 +122,7 @@ class Story:
     async def _ship(self) -> None:
         _stage(4, "Ship", "signed, its rollback rehearsed, approved by somebody who did not train it")
         released = await self._ask("release", model=MODEL, actor=TRAINER)
-        render.say(f"release [bold]{MODEL}@{released['version']}[/] signed; {released['rehearsal']}", tone="good")
+        drawing.say(f"release [bold]{MODEL}@{released['version']}[/] signed; {released['rehearsal']}", tone="good")
         if not await self._approve(released["decision"], released["version"], "better than the simple rule"):
             raise Refused(
                 f"{MODEL}@{released['version']} was not approved, so nobody answers and the story ends here",
@@ -146,7 +146,7 @@ class Story:
             MofNCompleteColumn(),
             TextColumn("{task.fields[says]}"),
             TimeElapsedColumn(),
-            console=render.console,
+            console=drawing.console,
             transient=True,
         )
         with progress:
@@ -236,10 +236,10 @@ class Story:
         turned = await asyncio.to_thread(self.control.send, "POST", "/api/tick", {"part": "look"})
         self._tell_alarms(turned["opened"], day)
         for said in turned["says"]:
-            render.say(f"{day}  {said}", tone="good")
+            drawing.say(f"{day}  {said}", tone="good")
         for decision in turned["decisions"]:
             if decision["asked_by"] == LOOP:
-                render.say(f"{day}  candidate {MODEL}@{decision['version']}: {decision['says']}", tone="good")
+                drawing.say(f"{day}  candidate {MODEL}@{decision['version']}: {decision['says']}", tone="good")
                 await self._approve(decision["id"], decision["version"], "the gate says it is no worse")
 
     def _tell_alarms(self, opened: list[dict[str, Any]], day: date) -> None:
@@ -256,9 +256,9 @@ class Story:
             }
             if alarm["kind"] != "drift":
                 mark = " [dim](planted)[/]" if planted else ""
-                render.say(f"{day}  [bold]{alarm['kind']}[/] {alarm['subject']}{mark}: {alarm['says']}", tone="warn")
+                drawing.say(f"{day}  [bold]{alarm['kind']}[/] {alarm['subject']}{mark}: {alarm['says']}", tone="warn")
         if drifted:
-            render.say(f"{day}  [bold]drift[/] of {', '.join(drifted)}; no harm by itself", tone="warn")
+            drawing.say(f"{day}  [bold]drift[/] of {', '.join(drifted)}; no harm by itself", tone="warn")
 
     def _is_planted(self, alarm: dict[str, Any]) -> date | None:
         """Return the first day of the planted incident an alarm is about, if it is about one."""
@@ -274,9 +274,9 @@ class Story:
         """Have a release approved, by the simulated approver or by a person; say whether it is live."""
         if not self.wishes.ask:
             said = await self._ask("approve", decision=decision, reason=reason, actor=APPROVER, simulated=True)
-            render.say(f"{said['says']} [dim](simulated approver)[/]", tone="good")
+            drawing.say(f"{said['says']} [dim](simulated approver)[/]", tone="good")
             return True
-        render.say(
+        drawing.say(
             f"decision [bold]{decision}[/] waits for you: on the page, or in another terminal:"
             f" millstream approve {decision} -m REASON -p {self.root} (or reject)",
             tone="warn",
@@ -288,11 +288,11 @@ class Story:
         deadline = time.monotonic() + _SWAP_PATIENCE_S  # a decision is made a moment before its release is live
         while (live := status["models"][0]["live"]) is None or live["version"] != version:
             if time.monotonic() > deadline:
-                render.say(f"{MODEL}@{version} did not go live; what was live stays live", tone="warn")
+                drawing.say(f"{MODEL}@{version} did not go live; what was live stays live", tone="warn")
                 return False
             await asyncio.sleep(0.05)
             status = await self._ask("status")
-        render.say(f"{MODEL}@{version} is live, as you decided", tone="good")
+        drawing.say(f"{MODEL}@{version} is live, as you decided", tone="good")
         return True
 
     async def _settled(self, day: date) -> None:
@@ -310,13 +310,13 @@ class Story:
         ):
             return
         self._bad = released["version"]
-        render.say(f"{day}  a bad release is live: {MODEL}@{self._bad}, trained on two weeks of January", tone="bad")
+        drawing.say(f"{day}  a bad release is live: {MODEL}@{self._bad}, trained on two weeks of January", tone="bad")
 
     async def _roll_back(self) -> None:
         rolled = await self._ask("rollback", model=MODEL, reason="worse than the one before", actor="on call")
         self.rollback_ms = rolled["ms"]
         self._bad = None
-        render.say(f"{rolled['says']} in {rolled['ms']:.0f} ms, under traffic", tone="good")
+        drawing.say(f"{rolled['says']} in {rolled['ms']:.0f} ms, under traffic", tone="good")
 
     async def _ask(self, command: str, **arguments: Any) -> Any:
         arguments.setdefault("actor", "demo")
@@ -338,7 +338,7 @@ class Story:
         """Say what to try while everything is up."""
         address = self.control.address
         live = f"{MODEL}@champion"
-        render.console.print(
+        drawing.console.print(
             f"\n[bold]Everything is still up.[/] Try, in another terminal:\n"
             f"  open      {address.url}/?token={address.token}\n"
             f"  cd {self.root}\n"
@@ -350,7 +350,7 @@ class Story:
 
 
 def _stage(number: int, title: str, says: str) -> None:
-    render.console.print(f"\n[bold cyan]{number}[/] [bold]{title}[/]  [dim]{says}[/]")
+    drawing.console.print(f"\n[bold cyan]{number}[/] [bold]{title}[/]  [dim]{says}[/]")
 
 
 def _contract(report: dict[str, Any] | None) -> str:
@@ -366,14 +366,14 @@ def _ms(value: float | None) -> str:
 
 
 def _close(summary: dict[str, Any], *, failed: int, answered_by: dict[str, int]) -> None:
-    render.console.print(f"\n[bold]The wheel turned in {summary['seconds']:.0f} s.[/]")
+    drawing.console.print(f"\n[bold]The wheel turned in {summary['seconds']:.0f} s.[/]")
     latency = summary["latency_ms"]
     planted = sum(each["planted"] for each in summary["alarms"])
-    render.table(
+    drawing.table(
         "what",
         "figure",
         rows=[
-            ("bytes copied of attached tables", render.number(summary["copied_bytes"])),
+            ("bytes copied of attached tables", drawing.number(summary["copied_bytes"])),
             ("predictions / outcomes joined", f"{summary['predictions']:,} / {summary['outcomes']:,}"),
             ("requests failed / answers lost", f"{failed} / {summary['lost']}"),
             ("answered by", ", ".join(f"{name} {count:,}" for name, count in answered_by.items())),

@@ -192,6 +192,9 @@ def TopK(  # noqa: N802 - an option object
 
 Task: TypeAlias = Binary | Regression | Multiclass | Quantiles | Forecast | Anomaly | Clusters | Ranking
 
+HORIZON = "horizon"
+"""Segment of rows whose target lies so many ticks ahead."""
+
 WITHOUT_LABEL: tuple[TaskName, ...] = ("anomaly", "clusters")
 """Tasks of models that are told no truth."""
 

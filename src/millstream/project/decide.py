@@ -44,6 +44,7 @@ def decision(project: Project, *, decision: int | str | None = None, actor: str 
         "comparisons": list(asked.verdict.get("comparisons", ())),
         "effect": asked.verdict.get("effect"),
         "segments": plain.segments(asked.verdict),
+        "by_horizon": plain.by_horizon(asked.verdict),
         "segments_say": plain.segments_say(asked.verdict),
         "segments_judged": list(asked.verdict.get("segments", ())),
         "answers": _answers(project, asked, row),

@@ -16,7 +16,7 @@ from millstream.definitions.tasks import Ranking
 from millstream.errors import DefinitionError, IntegrityError, UserError
 from millstream.project.data import refuse_broken
 from millstream.project.git import described
-from millstream.project.plain import segments
+from millstream.project.plain import by_horizon, segments
 from millstream.state import releases as release_rows
 from millstream.types import parse_instant
 
@@ -114,6 +114,7 @@ def backtest(project: Project, *, model: str, version: int | None = None, actor:
             "verdict": msgspec.to_builtins(report.verdict),
             "folds": _folded(report.backtest),
             "segments": segments(msgspec.to_builtins(report.verdict)),
+            "by_horizon": by_horizon(msgspec.to_builtins(report.verdict)),
         }
     _, tested, verdict = _judged(project, model, None)
     project.ledger.record(actor=actor, act="model.backtest", subject=model, detail={"passed": verdict.passed})
@@ -124,6 +125,7 @@ def backtest(project: Project, *, model: str, version: int | None = None, actor:
         "verdict": msgspec.to_builtins(verdict),
         "folds": _folds(tested),
         "segments": segments(msgspec.to_builtins(verdict)),
+        "by_horizon": by_horizon(msgspec.to_builtins(verdict)),
     }
 
 

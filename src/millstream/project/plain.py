@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from millstream.definitions.tasks import HORIZON
+
 Said = dict[str, str]
 _FEW_DAYS = 10
 _MONTH_DAYS = 28
@@ -98,6 +100,8 @@ def segments(verdict: Mapping[str, Any]) -> list[dict[str, str]]:
     """Lay the verdict's segments out for people: whom, beside whom, both values, how much better, how sure."""
     found = []
     for each in verdict.get("segments", ()):
+        if each["column"] == HORIZON:
+            continue
         gain = "·" if each["gain"] is None else f"{each['gain']:+.4f} ({each['low']:+.4f} to {each['high']:+.4f})"
         found.append(
             {
@@ -112,6 +116,17 @@ def segments(verdict: Mapping[str, Any]) -> list[dict[str, str]]:
             }
         )
     return found
+
+
+def by_horizon(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Lay out how a forecast does by how many ticks ahead its target lies: its own value, and those of the others."""
+    found: dict[int, dict[str, Any]] = {}
+    for each in verdict.get("segments", ()):
+        if each["column"] == HORIZON:
+            row = found.setdefault(int(each["value"]), {"ahead": each["value"], "challenger": each["candidate"]})
+            row["baseline" if each["against"] == "baseline" else "champion"] = each["other"]
+            row["worse"] = row.get("worse", False) or each["standing"] == "worse"
+    return [found[step] for step in sorted(found)]
 
 
 def segments_say(verdict: Mapping[str, Any]) -> str:

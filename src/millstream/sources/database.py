@@ -17,7 +17,7 @@ try:
     from psycopg.conninfo import conninfo_to_dict
 except ImportError as _missing:
     raise UserError(
-        f"PostgreSQL cannot be read here: {_missing}", do="python -m pip install 'millstream[postgres]'"
+        f"PostgreSQL cannot be read here: {_missing}", do="python -m pip install 'psycopg[binary]'"
     ) from None
 
 CONNECT_S = 10

@@ -6,13 +6,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from millstream.definitions.tasks import WITHOUT_LABEL
+from millstream.definitions.tasks import HORIZON, WITHOUT_LABEL
 from millstream.metrics.registry import Metric, metric
 from millstream.metrics.uncertainty import Difference, difference
 from millstream.training.backtests import Backtest, comparable, compared
 from millstream.training.cluster_words import group_words
 from millstream.training.matrix import Array
-from millstream.training.segments import HORIZON, Beside, beside
+from millstream.training.segments import Beside, beside
 from millstream.training.unlabelled import beside_words, verdict_words
 
 FEW_DAYS = 10

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millstream.definitions.model import Model
+from millstream.definitions.tasks import HORIZON
 from millstream.metrics.registry import Metric
 from millstream.metrics.uncertainty import difference
 from millstream.training.folds import Fold
@@ -22,8 +23,8 @@ from millstream.training.splits import Rows
 MOST_VALUES = 20
 """Of a column with more values than this, the most frequent are judged."""
 
-HORIZON, MOST_STEPS = "horizon", 62
-"""Segment of rows whose target lies so many ticks ahead, and of how many such segments at most."""
+MOST_STEPS = 62
+"""Most distances of a horizon that are judged each on its own."""
 
 FEWEST_ROWS = 100
 """Of a segment with fewer rows than this nothing is said in a verdict."""

@@ -12,7 +12,7 @@ import msgspec
 import polars as pl
 
 from millstream.definitions.manifest import Manifest, gather
-from millstream.definitions.tasks import WITHOUT_LABEL
+from millstream.definitions.tasks import HORIZON, WITHOUT_LABEL
 from millstream.errors import UserError
 from millstream.metrics.registry import METRICS, metric
 from millstream.project.notebook import show, source
@@ -140,8 +140,6 @@ def compared(project: Project, run: Run | int | str, other: Run | int | str) -> 
 
 def _segments(found: Sequence[Beside], run: str, other: str) -> pl.DataFrame:
     """Lay the segments out, those the run is surely worse for first; distances of a horizon have their own."""
-    from millstream.training.segments import HORIZON
-
     columns = ("segment", run, other, "gain", "low", "high", "rows", "days", "in short")
     rows = [
         (each.named, each.candidate, each.other, each.gain, each.low, each.high, each.rows, each.days, each.standing)
@@ -153,8 +151,6 @@ def _segments(found: Sequence[Beside], run: str, other: str) -> pl.DataFrame:
 
 def _by_horizon(tested: Backtest, ours: str, theirs: str) -> pl.DataFrame | None:
     """Return the goal metric of both on the targets so many ticks ahead; None without a horizon."""
-    from millstream.training.segments import HORIZON
-
     parts = [each for each in tested.segments if each.column == HORIZON]
     if not parts or tested.champion is None:
         return None
