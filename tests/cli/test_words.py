@@ -149,7 +149,7 @@ def test_every_command_speaks_json(served):
     assert said["sql"]["columns"] == ["carrier", "arrived_at"]
     assert said["score"]["rows"] > 800
     assert said["profile"]["profile"]["keys"] == [["flight_id"]]
-    assert set(COMMANDS) - set(said) == {"demo", "init", "retrain", "serve", "up", "why"}
+    assert set(COMMANDS) - set(said) == {"demo", "init", "register", "retrain", "serve", "up", "why"}
 
 
 def test_every_command_speaks_to_people_too(served):

@@ -118,6 +118,7 @@ def test_a_frame_that_is_so_already_passes_through() -> None:
         ("1970-01-01T00:00:01", "timestamp", 1_000_000), ("36h", "interval", 36 * 3_600_000_000),
         (datetime(1970, 1, 1, tzinfo=UTC), "timestamptz", 0), (date(1970, 1, 2), "date", 1),
         (timedelta(seconds=1), "interval", 1_000_000),
+        (78.0, "bigint", 78),
     ],
 )  # fmt: skip
 def test_scalars(raw: object, dtype: str, made: object) -> None:
@@ -129,7 +130,8 @@ def test_scalars(raw: object, dtype: str, made: object) -> None:
 @pytest.mark.parametrize(
     ("raw", "dtype"),
     [
-        ("1", "bigint"), (True, "bigint"), (1.0, "bigint"), (2**63, "bigint"), ("1", "double"), (True, "double"),
+        ("1", "bigint"), (True, "bigint"), (1.5, "bigint"), (1e17, "bigint"), (2**63, "bigint"), ("1", "double"),
+        (True, "double"),
         (float("nan"), "double"), (float("inf"), "double"), (10**400, "double"), (1, "boolean"), ("true", "boolean"),
         (1, "varchar"), ("\ud800", "varchar"), ("2013-01-01T00:00:00", "timestamptz"), ("2013-01-01", "timestamptz"),
         (1_000_000, "timestamptz"), ("soon", "timestamptz"), (datetime(2013, 1, 1), "timestamptz"),

@@ -113,4 +113,4 @@ def test_lab_json_names_what_would_run_and_no_token(place):
     said = json.loads(run("lab", "--json", "-p", place).stdout)
     assert said["installed"] and said["command"][0] == sys.executable and "token" not in said["url"]
     done = run("lab", "--port", "99999", "-p", place)
-    assert done.returncode == 2 and "there is no port 99999" in done.stderr
+    assert done.returncode == 2 and "less than or equal to 65535" in done.stderr

@@ -19,11 +19,10 @@ from typing import Any
 from urllib.parse import quote
 
 from millstream.cli import call as calls
-from millstream.errors import Conflict, Unavailable, UserError
+from millstream.errors import Conflict, Unavailable
 
 HOST = "127.0.0.1"
 _LAB_PORT, _TRIED = 8888, 50
-_LAST_PORT = 65_535
 
 
 def lab(root: Path, *, port: int | None, browser: bool, as_json: bool) -> None:
@@ -136,16 +135,12 @@ def free_port(wanted: int | None, *, what: str, after: int = 0) -> int:
 
     Raises
     ------
-    UserError
-        For a number that is no port.
     Conflict
         When it is in use.
     """
     if wanted is None:
         found = next((each for each in range(after, after + _TRIED) if _bound(each) is not None), None)
         return found if found is not None else free_port(0, what=what)
-    if not 0 <= wanted <= _LAST_PORT:
-        raise UserError(f"there is no port {wanted}", expected=f"1 to {_LAST_PORT}, or 0 for a free one")
     port = _bound(wanted)
     if port is None:
         raise Conflict(

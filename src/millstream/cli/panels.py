@@ -19,6 +19,7 @@ PANELS: dict[str, dict[str, str]] = {
     "Models": {
         "train": "Train a model beside its baseline",
         "backtest": "Replay the recipe over the past; the gate's verdict",
+        "register": "Take a model that stock MLflow logged as a version",
         "release": "Sign, rehearse the rollback, ask for approval",
         "retrain": "Train, judge, sign, ask and swap, in one go",
         "score": "Answer for many rows at once with the live release",

@@ -14,6 +14,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
 _FIRST_DAY = date(1970, 1, 1).toordinal()
 _MICROSECOND = timedelta(microseconds=1)
+_EXACT = 2**53
+"""Up to here every whole number is a double."""
 _EXPECTED = {
     "boolean": "true or false",
     "bigint": "a whole number of at most 64 bits, without quotes or fraction",
@@ -68,6 +70,8 @@ def _boolean(raw: Any) -> bool | None:
 
 
 def _bigint(raw: Any) -> int | None:
+    if type(raw) is float and raw.is_integer() and abs(raw) <= _EXACT:  # JSON has one kind of number: 78.0 is 78
+        return int(raw)
     if type(raw) is not int or not BIGINT[0] <= raw <= BIGINT[1]:
         return None
     return raw

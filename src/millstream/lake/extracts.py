@@ -100,11 +100,14 @@ def _new(
     return Extract(Batches(copied.schema, [rows]), content, overwrite=False) if rows.height else None
 
 
-def moved(catalog: Catalog, table: Table, *, since: int, version: int) -> str:
-    """Say how many keys of a table came, changed and went between two versions of it.
+def moved(catalog: Catalog, name: str, *, since: int, version: int) -> str:
+    """Say how many keys of a database's table came, changed and went between two versions of it; empty for files.
 
     Keys and a hash of each row are held, not the rows.
     """
+    table = catalog.table(name)
+    if not isinstance(table.source, Postgres) or not table.key:
+        return ""
     key = list(table.key)
     had, has = catalog.files(table, since), catalog.files(table, version)
     kept = {each.path for each in had} & {each.path for each in has}

@@ -9,11 +9,9 @@ from typing import Literal
 import polars as pl
 
 from millstream.definitions.manifest import Manifest
-from millstream.definitions.sources import Postgres
 from millstream.errors import BadData, MillstreamError, UserError
 from millstream.lake.cache import FileCache
 from millstream.lake.catalog import Catalog, known
-from millstream.lake.extracts import moved
 from millstream.lake.files import Between
 from millstream.lake.finding import Finding
 from millstream.lake.frame import TableFrame
@@ -21,7 +19,7 @@ from millstream.lake.maker import Maker
 from millstream.lake.reader import Reader, encode_keys, pinned
 from millstream.lake.sql import query
 from millstream.lake.steps import Meanwhile
-from millstream.lake.verify import unreadable, verify
+from millstream.lake.verify import verify
 from millstream.lake.writer import Writer
 from millstream.ledger import Ledger
 from millstream.settings import Places
@@ -108,6 +106,11 @@ class Lake:
         if stopped is None and failed:
             raise next(iter(failed.values()))
         return made
+
+    @property
+    def catalog(self) -> Catalog:
+        """What is registered of each table, for the other parts of this room."""
+        return self._catalog
 
     def head(self, table: str) -> TableVersion:
         """Return the newest version of a table."""
@@ -196,13 +199,6 @@ class Lake:
         had = {each.path for each in self._catalog.files(found, since)}
         brought = [each for each in self._catalog.files(found, version) if each.path not in had]
         return self._reader.read(new, columns=columns, trusted=False, without=brought)
-
-    def moved(self, table: str, *, since: int, version: int) -> str:
-        """Say how many rows of a database's table came, changed and went between two versions; empty for files."""
-        found = self._catalog.table(table)
-        if not isinstance(found.source, Postgres) or not found.key:
-            return ""
-        return moved(self._catalog, found, since=since, version=version)
 
     def _compared(self, new: TableVersion, since: int, *, how: Literal["anti", "semi"]) -> TableFrame:
         """Read the rows of a derived version that an earlier one has not, or has."""
@@ -318,10 +314,6 @@ class Lake:
     def recover(self) -> list[Finding]:
         """Finish or forget the writes a crash interrupted; report commits nobody here intended."""
         return [*self._writer.recover(), *self._writer.strangers()]
-
-    def unreadable(self, table: str, version: int) -> str:
-        """Say what keeps a version from being read as it was registered; empty when nothing does. Reads no bytes."""
-        return unreadable(self._catalog, table, version)
 
     def verify(self, *, deep: bool = False, actor: str = "somebody") -> list[Finding]:
         """Check that every registered version is still what was registered; name the first bad one of each table.

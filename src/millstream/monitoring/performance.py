@@ -111,9 +111,7 @@ def _goal(day: date, model: str, monitors: Classic, reference: Reference, settle
     if value is None or loss is None or not math.isfinite(loss):
         says = f"{goal.name} cannot be held against its value when released ({len(settled.label)} outcomes)"
         return [_unknown(day, model, kind, goal.name, says, reference) for kind in ("performance", "harm")]
-    simple = None  # what the simple rule would have listed is not kept with an answer
-    if not reference.k:
-        simple = goal.measure(settled.label, _simple(reference, settled))
+    simple = None if reference.k else goal.measure(settled.label, _simple(reference, settled))  # no list is kept
     beaten = simple is not None and goal.loss(value) >= goal.loss(simple)
     worse = loss > monitors.goal_worse
     harm = worse and _is_harm(goal, monitors, reference, settled)

@@ -120,7 +120,9 @@ def _why(project: Project, made: TableVersion) -> str:
             said += _why_step(before.making, made.making)
         return " and ".join([*said, f"{', '.join(moved)} came"] if moved else said)
     if made.kind == "ingested":
-        counted = project.lake.moved(made.table, since=before.version, version=made.version)
+        from millstream.lake import extracts
+
+        counted = extracts.moved(project.lake.catalog, made.table, since=before.version, version=made.version)
         return counted or "what is in its files changed"
     count = made.version - before.version
     return f"its log grew by {count} commit{'s' * (count != 1)}"

@@ -300,7 +300,9 @@ def _source(project: Project, source: Mapping[str, str]) -> str:
 
 def _again(project: Project, pins: Mapping[str, int]) -> str:
     """Say whether the data it was trained on is still there; definitions and seed are in the bundle."""
-    gone = [said for name, version in pins.items() if (said := project.lake.unreadable(name, version))]
+    from millstream.lake.verify import unreadable
+
+    gone = [said for name, version in pins.items() if (said := unreadable(project.lake.catalog, name, version))]
     if gone:
         return f"NO, not from its own data: {'; '.join(gone)}; it answers as before, and nobody can prove it again"
     return "yes, its data is there: millstream reproduce compares the bytes"

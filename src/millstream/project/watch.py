@@ -130,7 +130,8 @@ class Watch:
         if last is None or not judged:
             return
         since = self._span(min([judged[0], *kept.asked]))[0]
-        self._settle(kept, kept.plan, date.fromisoformat(last), self.project.clock.now(), since=since)
+        ended = date.fromisoformat(last)
+        self._settle(kept, kept.plan, ended, self._span(ended)[1], since=since)
         for day in judged:
             self._features(kept, kept.plan, day)
         totals = observations.series(self.project.state, model, "totals", "outcomes")
