@@ -86,7 +86,9 @@ def test_the_commands_of_a_page(
 
 def made(line: str) -> None:
     """Ask make what it would do: the last step of each is a command that other tests run."""
-    done = subprocess.run([*shlex.split(line), "-n"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*shlex.split(line), "-n", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     last = {"demo": ".venv/bin/millstream demo", "test": ".venv/bin/python -m pytest"}
     assert done.stdout.strip().splitlines()[-1].startswith(last[line.split()[1]])
 

@@ -113,6 +113,8 @@ class Model:
                 f"model {name!r} has no {'goal' if estimator is not None else 'estimator'}",
                 expected="estimator= and goal=; only a model without label (label=None) has its own",
             )
+        if isinstance(metrics, str):
+            raise DefinitionError(f"model {name!r} has metrics={metrics!r}", expected=f"a list: metrics=[{metrics!r}]")
         named = tuple(dict.fromkeys((*metrics, goal)))
         fields: dict[str, object] = {
             "name": name,

@@ -130,8 +130,10 @@ class Watch:
         if last is None or not judged:
             return
         since = self._span(min([judged[0], *kept.asked]))[0]
-        ended = date.fromisoformat(last)
-        self._settle(kept, kept.plan, ended, self._span(ended)[1], since=since)
+        told = observations.series(self.project.state, model, "totals", "judged_at")
+        end = self._span(date.fromisoformat(last))[1]
+        judged_at = datetime.fromtimestamp(told[-1].value, UTC) if told and told[-1].value else end
+        self._settle(kept, kept.plan, date.fromisoformat(last), judged_at, since=since)
         for day in judged:
             self._features(kept, kept.plan, day)
         totals = observations.series(self.project.state, model, "totals", "outcomes")
@@ -191,7 +193,7 @@ class Watch:
         )
         with self.project.state.transact() as tx:
             apply(tx, judgement, ledger=self.project.ledger)
-            observations.put(tx, _totals(model, day, kept))
+            observations.put(tx, _totals(model, day, kept, now))
         if day.toordinal() % _FORGET_EVERY == 0:
             last = day - _REMEMBERED - _looks_ahead(kept.plan)
             kept.book.forget(last)
@@ -317,7 +319,7 @@ class Watch:
         return found
 
 
-def _totals(model: str, day: date, kept: _Model) -> list[observations.Observation]:
+def _totals(model: str, day: date, kept: _Model, now: datetime) -> list[observations.Observation]:
     reported = kept.book.reported
     counted = {
         "predictions": (kept.predictions, "predictions so far"),
@@ -326,18 +328,20 @@ def _totals(model: str, day: date, kept: _Model) -> list[observations.Observatio
         "contradicted": (reported.contradicted, "reported outcomes say otherwise than the tables, which count"),
         "waiting": (reported.waiting, "reported outcomes wait for a prediction that nobody has seen"),
     }
+    said = [(subject, float(value), f"{value:,} {says}") for subject, (value, says) in counted.items()]
+    said.append(("judged_at", now.timestamp(), f"judged at {now.isoformat()}; what became known later counts next day"))
     return [
         observations.Observation(
             day=day.isoformat(),
             model=model,
             kind="totals",
             subject=subject,
-            value=float(value),
+            value=value,
             threshold=None,
             verdict="ok",
-            says=f"{value:,} {says}",
+            says=says,
         )
-        for subject, (value, says) in counted.items()
+        for subject, value, says in said
     ]
 
 

@@ -202,6 +202,8 @@ def _design(
             do="give more columns",
         )
     guess = with_checks(guess, [each for each in choice.fields if each != guess.event_time])
+    if goal.holds:
+        guess = dataclasses.replace(guess, checks=(*guess.checks, f"checks.holds({goal.holds!r})"))
     guess = with_references(guess, others)
     taken = [guess.name, *(each.name for each in others), *(each.view for each in choice.windows), *names.TAKEN]
     name = names.of_table(goal.column, taken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ class Target:
         The metric that decides, and the others.
     says
         What was seen and how to change it, one sentence each.
+    holds
+        What a label that is read as true or false must be, as a check says it: a new word would count as false.
     """
 
     column: str
@@ -41,6 +44,7 @@ class Target:
     goal: str
     metrics: tuple[str, ...]
     says: tuple[str, ...]
+    holds: str = ""
 
 
 def target(guess: TableGuess, column: str) -> Target:
@@ -129,9 +133,10 @@ def _spelt(column: str, written: str, values: pl.Series, says: list[str]) -> Tar
     truth = plain.is_in(yes)
     said = ", ".join(map(repr, sorted(values.unique().to_list())[:12]))
     expression = f"lower(trim({written})) in ({', '.join(map(names.text, yes))})"
-    return _binary(
+    made = _binary(
         column, expression, truth, [*says, f"yes and no in several spellings: {said} ({_mean(truth):.1%} are true)"]
     )
+    return dataclasses.replace(made, holds=f"lower(trim({written})) in ({', '.join(map(names.text, words))})")
 
 
 def _two_values(column: str, written: str, values: pl.Series, says: list[str]) -> Target:
@@ -147,7 +152,9 @@ def _two_values(column: str, written: str, values: pl.Series, says: list[str]) -
         why = f"two values: the rarer, {rare!r}, is taken as true; write {common!r} to ask the opposite"
     value = names.text(true) if isinstance(true, str) else _figure(true)
     share = _mean(values == true)
-    return _binary(column, f"{written} = {value}", values == true, [*says, f"{why} ({share:.1%} of rows)"])
+    made = _binary(column, f"{written} = {value}", values == true, [*says, f"{why} ({share:.1%} of rows)"])
+    both = sorted(names.text(each) if isinstance(each, str) else _figure(each) for each in (rare, common))
+    return dataclasses.replace(made, holds=f"{written} in ({', '.join(both)})")
 
 
 def _word(value: object) -> str:
