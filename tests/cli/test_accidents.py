@@ -133,3 +133,13 @@ def test_it_works_without_git(project, tmp_path):
     audited = example.run("audit", "late@3", "-p", project, env=environment)
     assert "Which code?" in audited.stdout
     assert "unknown" not in audited.stdout.split("Which code?")[1].splitlines()[0]
+
+
+def test_results_lying_about_block_no_release_and_what_does_is_named(project):
+    (project / "scores.parquet").write_bytes(b"what somebody has scored")
+    (project / "helper.py").write_text("WIDTH = 3\n", encoding="utf-8")
+    said = fails(project, "release", "late", code=4)
+    assert "(helper.py)" in said
+    (project / "helper.py").unlink()
+    done = example.run("release", "late", "--json", "-p", project, user="tina")
+    assert done.returncode == 0, done.stderr

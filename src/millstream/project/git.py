@@ -18,14 +18,20 @@ def commit(root: Path) -> str | None:
 
 _WORK = (".", ":(exclude)*.ipynb")
 """What a release is made of: notebooks are not, so one that is open never stands in its way."""
+_LYING = ("csv", "gz", "html", "jpg", "log", "parquet", "pdf", "png", "svg", "tsv", "xlsx", "zip")
+"""Endings of files that are results: one that git does not know is no code, and is not missed by a release."""
 
 
 def changes(root: Path) -> str:
-    """Return what differs from the commit, untracked files named; notebooks are no definitions and left out."""
+    """Return what differs from the commit, untracked files named; notebooks and results are no definitions."""
     if commit(root) is None:
         return ""
-    untracked = _git(root, "ls-files", "--others", "--exclude-standard", "--", *_WORK)
-    return "\n".join(each for each in (_git(root, "diff", "HEAD", "--", *_WORK), untracked) if each)
+    return "\n".join(each for each in (_git(root, "diff", "HEAD", "--", *_WORK), _untracked(root)) if each)
+
+
+def _untracked(root: Path) -> str:
+    results = [f":(exclude,icase)*.{ending}" for ending in _LYING]
+    return _git(root, "ls-files", "--others", "--exclude-standard", "--", *_WORK, *results)
 
 
 def described(root: Path, definitions: str) -> dict[str, str]:
@@ -59,10 +65,12 @@ def refuse_dirty(root: Path) -> None:
         Naming what to do.
     """
     if changes(root):
+        named = [*_git(root, "diff", "HEAD", "--name-only", "--", *_WORK).splitlines(), *_untracked(root).splitlines()]
+        more = f" and {len(named) - 3} more" if len(named) > 3 else ""
         raise Refused(
-            "the definitions have uncommitted changes, so nobody could say later what was released",
+            f"there are uncommitted changes ({', '.join(named[:3])}{more}), so nobody could say what was released",
             expected="a clean commit",
-            do="git commit -am '...', or release with --dirty to keep the patch in the release",
+            do="git add and git commit them, or release with --dirty to keep the patch in the release",
         )
 
 
