@@ -54,9 +54,9 @@ def main() -> int:
         conductor.start()
         try:
             server.run(sockets=[listening])
-        finally:
-            conductor.stop()
+        finally:  # nobody answers there any more: take the address away before waiting for the workers
             (project.places.run / "control.json").unlink(missing_ok=True)
+            conductor.stop()
     return 0
 
 

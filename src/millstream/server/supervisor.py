@@ -155,6 +155,7 @@ class Supervisor:
             self._watching.join(timeout=30)
         for each in (self.scoring, self.control):
             each.stop()
+        (self._run / "control.json").unlink(missing_ok=True)  # a control plane that had to be killed left it
         for listening in (self._scoring, self._control):
             listening.close()
 
