@@ -84,6 +84,7 @@ def test_a_control_plane_killed_after_each_effect_does_it_once(house: House) -> 
     doomed_retrain_with(house, AFTER_EFFECTS)
 
 
+@pytest.mark.nightly
 def test_a_control_plane_killed_at_every_step_ends_where_it_would_have(house: House) -> None:
     doomed_retrain_with(house, POINTS)
 

@@ -43,6 +43,7 @@ def summary(said: Said) -> dict[str, Any]:
     return told
 
 
+@pytest.mark.nightly
 def test_the_demo_tells_its_story_and_prints_one_object(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     told = summary(demo(folder, "2013-02-12"))

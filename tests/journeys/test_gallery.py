@@ -33,7 +33,13 @@ def ask(url: str, model: str, row: dict[str, Any], at: str | None = None) -> dic
     return answer
 
 
-@pytest.mark.parametrize("name", sorted(GALLERY))
+LONG = {"recommendations"}
+"""What takes half a minute is left to the nightly run."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=pytest.mark.nightly) if each in LONG else each for each in sorted(GALLERY)]
+)
 def test_a_project_of_the_gallery_turns(name: str, tmp_path: Path) -> None:
     root, model = tmp_path / name, GALLERY[name]
     write(name, root)

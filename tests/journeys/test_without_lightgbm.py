@@ -69,6 +69,7 @@ def test_a_linear_model_from_a_file_to_an_answer(shell: Shell) -> None:
     assert said["answered_by"] == "champion" and 0 < said["value"] < 1
 
 
+@pytest.mark.nightly
 def test_a_linear_model_of_a_number(shell: Shell) -> None:
     begun(shell, "worn.csv", "wear", "Ridge()")
 

@@ -63,6 +63,7 @@ print(json.dumps([rows, run.version, said]))
 """
 
 
+@pytest.mark.nightly
 def test_two_kernels_train_cache_and_adopt_at_the_same_time(made, tmp_path):
     root = example.copy(made, tmp_path / "flights")
     both = [

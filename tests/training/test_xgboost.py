@@ -40,7 +40,13 @@ def rows(label):
     return training_set(made, label=label)
 
 
-@pytest.mark.parametrize("case", CASES)
+LONG = pytest.mark.nightly
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(each, marks=pytest.mark.nightly) if each == "quantiles of histograms" else each for each in CASES],
+)
 def test_what_was_trained_is_what_is_served(case, tmp_path):
     estimator, label, more = CASES[case]
     said = manifest(estimator=Estimator.of(estimator), **more)
