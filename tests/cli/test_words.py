@@ -149,7 +149,9 @@ def test_every_command_speaks_json(served):
     assert said["sql"]["columns"] == ["carrier", "arrived_at"]
     assert said["score"]["rows"] > 800
     assert said["profile"]["profile"]["keys"] == [["flight_id"]]
-    assert set(COMMANDS) - set(said) == {"demo", "init", "register", "retrain", "serve", "up", "why"}
+    assert set(COMMANDS) - set(said) == {
+        "backup", "demo", "init", "register", "restore", "retrain", "serve", "up", "why"
+    }  # fmt: skip
 
 
 def test_every_command_speaks_to_people_too(served):

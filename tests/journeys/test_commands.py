@@ -47,6 +47,7 @@ SESSIONS = {
     "README.md": (nothing, ()),
     "docs/environments.md": (flights, LONG),
     "docs/page.md": (flights, ()),
+    "docs/keep.md": (flights, LONG),
     **{f"examples/{each.parent.name}/README.md": (written(each.parent.name), LONG)
        for each in ROOT.glob("examples/*/README.md")},
 }  # fmt: skip

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from millstream.cli import call as calls
+from millstream.cli import keeping
 from millstream.cli.panels import arrange
+from millstream.cli.words import JsonOption, ModelArgument, ProjectOption, ReasonOption
+from millstream.cli.words import do as _do
 from millstream.errors import UserError
 
 app = typer.Typer(
@@ -25,32 +28,10 @@ app = typer.Typer(
     "8 integrity, 9 disk full, 10 not running.",
 )
 
-ProjectOption = Annotated[
-    Path | None,
-    typer.Option("--project", "-p", help="Folder of the project; else the nearest one upward.", show_default=False),
-]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print the record as JSON, and nothing else, on standard output.")
-]
-ModelArgument = Annotated[str, typer.Argument(help="Name of a model.")]
-ReasonOption = Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the ledger.")]
-
 
 def run() -> None:
     """Run the command line."""
     app()
-
-
-def _do(command: str, project: Path | None, *, as_json: bool, **arguments: Any) -> None:
-    from millstream.cli import drawing, render
-
-    with calls.told(as_json=as_json):
-        root = calls.find_root(project)
-        given = {name: value for name, value in arguments.items() if value is not None}
-        with drawing.working(command, quiet=as_json):
-            record = calls.call(root, command, given)
-        calls.show(record, getattr(render, command), as_json=as_json)
-        sys.exit(int(record.get("exit_code", 0)) if isinstance(record, dict) else 0)
 
 
 @app.callback(invoke_without_command=True)
@@ -539,4 +520,5 @@ def up(
             supervisor.stop()
 
 
+app.registered_commands += keeping.app.registered_commands
 arrange(app)

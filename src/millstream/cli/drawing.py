@@ -19,6 +19,8 @@ _SLOW = {
     "retrain": "training a candidate and judging it",
     "reproduce": "training again from the pins",
     "release": "bundling, signing, rehearsing the rollback",
+    "backup": "copying what is new",
+    "restore": "writing and comparing every file",
     "verify": "reading ledger, tables and releases",
     "check": "checking what arrived",
     "profile": "looking at every column",

@@ -45,6 +45,10 @@ PANELS: dict[str, dict[str, str]] = {
         "reproduce": "Train a version again, compare the bytes",
         "verify": "Ledger, tables and releases hold, or what does not",
     },
+    "Keep": {
+        "backup": "Copy all that the project knows; only what is new, each time",
+        "restore": "Make the project from a backup, every byte compared",
+    },
     "Notebooks": {
         "lab": "Open JupyterLab on the project",
         "mlflow": "Open MLflow's own page on the runs",

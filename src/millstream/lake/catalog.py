@@ -274,14 +274,21 @@ class Catalog:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the lake's lock: one writer at a time among threads and processes."""
-        self.places.lake.mkdir(parents=True, exist_ok=True)
-        with (self.places.lake / ".lock").open("a") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
+        with lock(self.places.lake):
             yield
 
     def _counted(self, found: TableVersion) -> TableVersion:
         masked = quarantine.count(self.state, found.table, found.version)
         return msgspec.structs.replace(found, quarantined=masked) if masked else found
+
+
+@contextmanager
+def lock(lake: Path) -> Iterator[None]:
+    """Hold the lock of a lake's folder, which is made when missing."""
+    lake.mkdir(parents=True, exist_ok=True)
+    with (lake / ".lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def known(catalog: Catalog, table: Table) -> dict[str, str]:

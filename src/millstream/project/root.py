@@ -59,6 +59,7 @@ COMMANDS = {
     "ready": "ready:ready",
     "audit": "prove:audit",
     "verify": "prove:verify",
+    "backup": "backups:backup",
     "lost": "prove:lost",
     "mirror": "mirror:mirror",
     "reconcile": "mirror:reconcile",
