@@ -16,7 +16,8 @@ import msgspec
 from millstream.definitions.manifest import Manifest
 from millstream.definitions.sources import Delta
 from millstream.definitions.table import Table
-from millstream.errors import DefinitionError, IntegrityError, NotFound, near
+from millstream.errors import BadData, DefinitionError, IntegrityError, NotFound, near
+from millstream.lake import agreed
 from millstream.lake.delta import DeltaLog, Snapshot
 from millstream.lake.derive import Derivation, derivation
 from millstream.lake.files import empty
@@ -74,7 +75,7 @@ class Catalog:
         if name not in self._digests:
             table = self.table(name)
             said = msgspec.to_builtins(table)
-            for word in ("checks", "owner", "description", "timeout", *(() if table.made else ("step",))):
+            for word in ("checks", "owner", "description", "timeout", "grows", *(() if table.made else ("step",))):
                 said.pop(word)
             self._digests[name] = content_hash([said, [self.digest(each) for each in table.of]])
         return self._digests[name]
@@ -112,12 +113,33 @@ class Catalog:
             self._shapes[key] = compile_shape(table, empty(columns, where=f"table {table.name!r}"))
         return self._shapes[key]
 
-    def derivation(self, table: Table) -> Derivation:
-        """Compile a derived table against the present columns of its inputs."""
+    def raw(self, version: TableVersion) -> dict[str, str]:
+        """Return the columns a version is read with: its own, then those the table got since, which are NULL in it."""
+        if version.making is not None:
+            return version.making.columns
+        table = self.table(version.table)
+        now = self.columns(table)
+        if version.columns in ({}, now):
+            return now
+        for name in (*table.key, *([table.event_time] if table.event_time else [])):
+            if name in now and name not in version.columns:
+                raise BadData(
+                    f"{version.table}@{version.version} has no column {name!r}, by which the table is defined now",
+                    expected=f"one of its columns: {', '.join(version.columns)}",
+                    do="read a later version, or define the table as it was then in an environment of its own",
+                )
+        return {**version.columns, **{name: kind for name, kind in now.items() if name not in version.columns}}
+
+    def derivation(self, table: Table, pins: Pins | None = None) -> Derivation:
+        """Compile a derived table against the columns of its inputs, at their present or at the versions pinned."""
         inputs = {}
         for name in table.of:
             said = self.table(name)
-            shape = self.derivation(said).shape if said.derived else self.shape(said, self.columns(said))
+            at = None if pins is None else versions.get(self.state, name, pins[name])
+            if said.derived:
+                shape = self.derivation(said, None if at is None else at.inputs).shape
+            else:
+                shape = self.shape(said, self.columns(said) if at is None else self.raw(at))
             inputs[name] = Input(schema=shape.schema, known=shape.known, key=said.key, event_time=said.event_time)
         key = (table.name, content_hash([[dict(each.schema), dict(each.known)] for each in inputs.values()]))
         if key not in self._derivations:
@@ -215,6 +237,7 @@ class Catalog:
             if None not in high
             else None,
             content=content,
+            columns=dict(snapshot.columns),
         )
 
     def describe_made(self, table: Table, snapshot: Snapshot, note: Mapping[str, Any], *, copied: int) -> TableVersion:
@@ -254,6 +277,7 @@ class Catalog:
         listed: bool = True,
     ) -> None:
         """Make a version true: its row, its files and its ledger row, in one transaction."""
+        agreed.note(self.state, self.ledger, tx, made, actor=actor)
         versions.insert(tx, made, listed=listed)
         versions.change_files(tx, made.table, made.version, added=added, removed=removed)
         detail: dict[str, Any] = {

@@ -121,10 +121,17 @@ class FileReader:
                 columns.append(pl.lit(None, dtype=kind).alias(name))
             elif isinstance(kind, pl.Datetime) and isinstance(read.schema[name], pl.Datetime):
                 made = pl.col(name).dt.cast_time_unit("us")
-                columns.append(made.dt.replace_time_zone(kind.time_zone) if kind.time_zone else made)
+                columns.append(_zoned(made, read.schema[name], kind))
             else:
                 columns.append(pl.col(name).cast(kind))
         return read.select(*columns, _PATH)
+
+
+def _zoned(column: pl.Expr, found: pl.DataType, wanted: pl.Datetime) -> pl.Expr:
+    """Make times those of a table: instants stay the instants they are, times without a zone are UTC's or stay so."""
+    if not isinstance(found, pl.Datetime) or not found.time_zone:
+        return column.dt.replace_time_zone(wanted.time_zone) if wanted.time_zone else column
+    return column.dt.convert_time_zone(wanted.time_zone) if wanted.time_zone else column.dt.replace_time_zone(None)
 
 
 def ordered(files: Sequence[DataFile]) -> list[DataFile]:

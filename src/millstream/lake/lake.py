@@ -10,6 +10,7 @@ import polars as pl
 
 from millstream.definitions.manifest import Manifest
 from millstream.errors import BadData, MillstreamError, UserError
+from millstream.lake import agreed
 from millstream.lake.cache import FileCache
 from millstream.lake.catalog import Catalog, known
 from millstream.lake.files import Between
@@ -305,11 +306,9 @@ class Lake:
         return query(sql, known=set(self.heads()), read=lambda name: self.read(name, pins=pins))
 
     def accept_schema(self, table: str, *, actor: str) -> None:
-        """Let the next refresh bring other columns; they become what must arrive from then on."""
+        """Agree to the columns a table waits for; where it waits for none, to any that the next refresh brings."""
         self._catalog.table(table)
-        with self._catalog.state.transact() as tx:
-            versions.forget_schema(tx, table)
-            self._catalog.ledger.append(tx, actor=actor, act="table.accept_schema", subject=table)
+        agreed.accept(self._catalog.state, self._catalog.ledger, table, actor=actor)
 
     def recover(self) -> list[Finding]:
         """Finish or forget the writes a crash interrupted; report commits nobody here intended."""

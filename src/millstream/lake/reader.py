@@ -134,7 +134,7 @@ class Reader:
         without: Iterable[DataFile],
     ) -> tuple[Shape, pl.DataFrame]:
         catalog = self._catalog
-        raw = catalog.columns(table) if version.making is None else version.making.columns
+        raw = catalog.raw(version)
         shape = catalog.shape(table, raw)
         gone = {each.path for each in without}
         files = [each for each in ordered(catalog.files(table, version.version)) if each.path not in gone]
@@ -165,7 +165,7 @@ class Reader:
         self, table: Table, version: TableVersion, *, between: Between | None, trusted: bool
     ) -> tuple[Shape, pl.DataFrame]:
         catalog = self._catalog
-        made = catalog.derivation(table)
+        made = catalog.derivation(table, version.inputs)
 
         def read(
             name: str, asked: Between | None, zone: Mapping[str, Range], columns: tuple[str, ...] | None

@@ -133,6 +133,9 @@ class TableVersion(msgspec.Struct, frozen=True):
         empty otherwise.
     making
         For a table that is made: how.
+    columns
+        Raw columns of its files, as Delta names their types; empty for derived tables, and in records of before this
+        was kept.
     """
 
     table: str
@@ -151,6 +154,7 @@ class TableVersion(msgspec.Struct, frozen=True):
     quarantined: int = 0
     content: str = ""
     making: Making | None = None
+    columns: dict[str, str] = {}
 
 
 class DataFile(msgspec.Struct, frozen=True):
@@ -411,15 +415,15 @@ def forget_intent(tx: Transaction, intent: Intent) -> None:
 
 
 def expected_schema(state: State, table: str) -> dict[str, str] | None:
-    """Return the raw columns a table must arrive with: those of its first version."""
+    """Return the raw columns a table must arrive with: those of its newest version, or accepted since."""
     found = state.query("SELECT body FROM table_schemas WHERE name = ?", (table,))
     return msgspec.json.decode(found[0]["body"], type=dict[str, str]) if found else None
 
 
 def expect_schema(tx: Transaction, table: str, schema: dict[str, str]) -> None:
-    """Keep the raw columns of a table's first version as what must arrive from then on."""
+    """Keep the raw columns of a table's newest version as what must arrive from then on."""
     tx.execute(
-        "INSERT INTO table_schemas (name, body) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
+        "INSERT INTO table_schemas (name, body) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body",
         (table, msgspec.json.encode(schema)),
     )
 
