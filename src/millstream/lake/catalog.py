@@ -23,6 +23,7 @@ from millstream.lake.derive import Derivation, derivation
 from millstream.lake.files import empty
 from millstream.lake.lineage import Input
 from millstream.lake.shape import Shape, compile_shape
+from millstream.lake.spare import Folders
 from millstream.ledger import Ledger
 from millstream.settings import Places
 from millstream.state import State, Transaction, quarantine, versions
@@ -86,6 +87,10 @@ class Catalog:
             assert isinstance(table.source, Delta)
             return self.places.root / table.source.path
         return self._home(table.name) / table.name
+
+    def folders(self, table: Table) -> Folders:
+        """Return where a table's files are, and where copies of those of its pinned versions."""
+        return Folders(self.folder(table), self._home(table.name) / ".pins" / table.name)
 
     def shared(self) -> frozenset[str]:
         """Name the tables that an overlay reads from production; none in production itself."""

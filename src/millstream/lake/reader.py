@@ -143,7 +143,7 @@ class Reader:
         digest = f"{table.name}:{id(shape)}"
         if (table.name, digest) not in self._readers:
             where = f"table {table.name!r}"
-            self._readers[(table.name, digest)] = FileReader(self._cache, catalog.folder(table), raw, where=where)
+            self._readers[(table.name, digest)] = FileReader(self._cache, catalog.folders(table), raw, where=where)
         rows = self._readers[(table.name, digest)].rows(files, shape, digest=digest)
         masks = self._mask(table, version) if trusted else None
         held = [

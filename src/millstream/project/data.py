@@ -12,6 +12,8 @@ import msgspec
 
 from millstream.definitions.steps import code_of
 from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError
+from millstream.project.columns import accept
+from millstream.project.pins import look, tell_lost
 from millstream.project.stopped import tell_stopped
 from millstream.state import contracts, quarantine, versions
 from millstream.types import content_hash, parse_instant
@@ -49,17 +51,30 @@ class _Move:
         return next((each.exit_code for each in self.stopped.values()), 0)
 
 
-def refresh(project: Project, *, tables: Iterable[str] | None = None, actor: str = "somebody") -> dict[str, Any]:
-    """Notice new versions, take in changed files, run the steps that have to, and keep served features current."""
+def refresh(
+    project: Project,
+    *,
+    tables: Iterable[str] | None = None,
+    accept_schema: list[str] | None = None,
+    actor: str = "somebody",
+) -> dict[str, Any]:
+    """Notice new versions, take in changed files, run the steps that have to, and keep served features current.
+
+    The columns that the tables in ``accept_schema`` wait for are agreed to first.
+    """
+    accept(project, accept_schema or (), actor=actor)
     move = _move(project, tables, actor=actor)
     if move.made:
         keep_served(project)
+    standing = look(project)
+    tell_lost(project, standing)
     assumed = [said for name in project.manifest.tables for said in _assumed(project, name)]
     return {
         "versions": [{**msgspec.to_builtins(each), "why": _why(project, each)} for each in move.made],
         "reports": move.reports,
         "stopped": move.said(),
         "assumptions": assumed,
+        "pins": standing,
         "exit_code": move.exit_code(),
     }
 

@@ -17,6 +17,7 @@ _OWNERS = (
     "ledger",
     "versions",
     "schemas",
+    "pins",
     "contracts",
     "quarantine",
     "releases",
