@@ -284,7 +284,9 @@ class Catalog:
         """Make a version true: its row, its files and its ledger row, in one transaction."""
         agreed.note(self.state, self.ledger, tx, made, actor=actor)
         versions.insert(tx, made, listed=listed)
-        versions.change_files(tx, made.table, made.version, added=added, removed=removed)
+        brought = list(added)
+        versions.change_files(tx, made.table, made.version, added=brought, removed=removed)
+        versions.keep_brought(tx, made.table, made.version, brought)
         detail: dict[str, Any] = {
             "kind": made.kind,
             "rows": made.rows,
@@ -296,6 +298,8 @@ class Catalog:
         }
         if listed and made.kind != "derived":
             detail["files"] = versions.change_hash(tx, made.table, made.version)
+        if any(each.brought is not None for each in brought):
+            detail["brought"] = versions.brought_hash(tx, made.table, made.version)
         if made.making is not None:
             detail |= {"step": made.making.step, "code": made.making.code, "seconds": made.making.seconds}
         self.ledger.append(tx, actor=actor, act="table.version", subject=f"{made.table}@{made.version}", detail=detail)

@@ -177,6 +177,7 @@ class Lake:
     def added(self, table: str, *, since: int | None, version: int) -> TableFrame:
         """Read the batch that a version brought: rows of files it has and ``since`` has not (None: all its rows).
 
+        Rows that the owner of an attached table only wrote anew, as a compaction does, are not among them.
         For a derived table these are its rows that differ from every row of ``since``. Nothing is masked: a batch is
         read to be checked.
         """
@@ -185,20 +186,26 @@ class Lake:
             return self._reader.read(new, trusted=False)
         if new.kind == "derived":
             return self._compared(new, since, how="anti")
-        had = self._catalog.files(self._catalog.table(table), since)
-        return self._reader.read(new, trusted=False, without=had)
+        found = self._catalog.table(table)
+        had = self._catalog.files(found, since)
+        again = [
+            each for each in self._catalog.files(found, version) if each.brought is not None and each.brought <= since
+        ]
+        return self._reader.read(new, trusted=False, without=[*had, *again])
 
     def kept(self, table: str, *, since: int, version: int, columns: Iterable[str] | None = None) -> TableFrame:
         """Read the rows of a version that ``since`` had already: all but those that ``added`` gives; nothing is masked.
 
-        Rows that were delivered or written anew are not kept, even when they say the same.
+        Rows that were delivered again are not kept, even when they say the same.
         """
         new = self._catalog.version(table, version)
         if new.kind == "derived":
             return self._compared(new, since, how="semi")
         found = self._catalog.table(table)
         had = {each.path for each in self._catalog.files(found, since)}
-        brought = [each for each in self._catalog.files(found, version) if each.path not in had]
+        brought = [
+            each for each in self._catalog.files(found, version) if each.path not in had and each.rows_since > since
+        ]
         return self._reader.read(new, columns=columns, trusted=False, without=brought)
 
     def _compared(self, new: TableVersion, since: int, *, how: Literal["anti", "semi"]) -> TableFrame:

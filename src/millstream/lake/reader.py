@@ -147,7 +147,7 @@ class Reader:
         rows = self._readers[(table.name, digest)].rows(files, shape, digest=digest)
         masks = self._mask(table, version) if trusted else None
         held = [
-            (file.since, each.frame)
+            (file.rows_since, each.frame)
             for file, each in zip(files, rows, strict=True)
             if each.frame.height and (not zone or matching(each, zone))
         ]

@@ -27,11 +27,12 @@ from millstream.lake.extracts import extracted
 from millstream.lake.faults import reach
 from millstream.lake.files import empty
 from millstream.lake.finding import Finding
+from millstream.lake.foreign import Stage, leaving, stages
 from millstream.lake.maker import Maker
 from millstream.lake.shape import compile_shape
 from millstream.lake.steps import Meanwhile
 from millstream.sources import SchemaChanged, Watch, read, refuse_change
-from millstream.state import schemas, versions
+from millstream.state import Transaction, pins, schemas, versions
 from millstream.state.versions import DataFile, Intent, TableVersion
 
 _HASHED_BYTES = 64 << 20
@@ -111,14 +112,14 @@ class Writer:
         waiting = schemas.all_waiting(self._state)
         for table in tables:
             head = versions.head(self._state, table.name)
-            change: _Change | None = None
+            found: list[_Change] = []
             try:
                 if table.name in shared:
                     pass
                 elif table.derived:
-                    change = self._derived(table, head, heads)
+                    found = self._derived(table, head, heads)
                 elif isinstance(table.source, Delta):
-                    change = self._attached(table, head)
+                    found = self._attached(table, head)
                 else:
                     assert table.source is not None
                     ingested = self._ingested(table, table.source, head, actor=actor)
@@ -130,7 +131,7 @@ class Writer:
             else:
                 if table.name in waiting:
                     self._waits_no_more(table.name)
-            if change is not None:
+            for change in found:
                 changes.append(change)
                 made.append(change[0])
                 head = change[0]
@@ -140,9 +141,18 @@ class Writer:
             with self._state.transact() as tx:
                 for version, added, removed in changes:
                     if version.kind == "attached":
+                        self._leave(tx, version, removed)
                         versions.expect_schema(tx, version.table, version.columns)
                     catalog.register(tx, version, added=added, removed=removed, actor=actor)
         return made
+
+    def _leave(self, tx: Transaction, version: TableVersion, removed: list[str]) -> None:
+        """Note from when the owner of a table may delete the files that a version has no more."""
+        table = self._catalog.table(version.table)
+        since = versions.before(self._state, version.table, version.version)
+        if removed and since is not None:
+            log, now = self._catalog.log(table), self._catalog.clock.now().isoformat()
+            pins.leave(tx, table.name, leaving(log, since.version, log.at(version.version), removed, now=now))
 
     def _waits(self, table: Table, wrong: SchemaChanged, *, actor: str) -> MillstreamError:
         """Note that a table waits for its columns to be accepted, or say why accepting them would not do."""
@@ -252,23 +262,28 @@ class Writer:
                 waiting.extend(tables[name].of)
         return wanted
 
-    def _attached(self, table: Table, head: TableVersion | None) -> _Change | None:
+    def _attached(self, table: Table, head: TableVersion | None) -> list[_Change]:
         catalog = self._catalog
         log = catalog.log(table)
         snapshot = log.head()
         refuse_rewritten(head, snapshot, catalog.folder(table))
         if head is not None and head.version == snapshot.version:
-            return None
+            return []
         expected = versions.expected_schema(self._state, table.name)
         if expected is not None:
             refuse_change(expected, snapshot.columns, where=f"table {table.name!r}", table=table)
         before = {} if head is None else {each.path: each for each in catalog.files(table, head.version)}
-        made = catalog.describe(table, snapshot, content="", copied=0)
-        return self._changed(made, before, snapshot)
+        changes: list[_Change] = []
+        for stage in stages(log, before, None if head is None else head.version, snapshot):
+            made = catalog.describe(table, stage.snapshot, content="", copied=0)
+            changes.append(self._changed(made, before, stage))
+            before = {each.path: each for each in catalog.files(table, made.version)}
+        return changes
 
-    def _changed(self, made: TableVersion, before: dict[str, DataFile], snapshot: Snapshot) -> _Change:
+    def _changed(self, made: TableVersion, before: dict[str, DataFile], stage: Stage) -> _Change:
+        snapshot = stage.snapshot
         added = [
-            msgspec.structs.replace(each, since=made.version)
+            msgspec.structs.replace(each, since=made.version, brought=stage.brought.get(path))
             for path, each in snapshot.files.items()
             if path not in before
         ]
@@ -280,13 +295,13 @@ class Writer:
         self._catalog.remember(made.table, made.version, [*kept, *added])
         return made, added, removed
 
-    def _derived(self, table: Table, head: TableVersion | None, heads: dict[str, int]) -> _Change | None:
+    def _derived(self, table: Table, head: TableVersion | None, heads: dict[str, int]) -> list[_Change]:
         refuse_other_kind(table, head, "derived")
         inputs = {each: heads[each] for each in table.of}
         if head is not None and head.files_hash == derived_hash(inputs, self._catalog.digest(table.name)):
-            return None
+            return []
         number = 0 if head is None else head.version + 1
-        return self._catalog.describe_derived(table, inputs, number=number), [], []
+        return [(self._catalog.describe_derived(table, inputs, number=number), [], [])]
 
     def _ingested(
         self, table: Table, source: Csv | Parquet | Postgres, head: TableVersion | None, *, actor: str

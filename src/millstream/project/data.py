@@ -139,8 +139,19 @@ def _why(project: Project, made: TableVersion) -> str:
 
         counted = extracts.moved(project.lake.catalog, made.table, since=before.version, version=made.version)
         return counted or "what is in its files changed"
+    from millstream.lake import foreign
+
     count = made.version - before.version
-    return f"its log grew by {count} commit{'s' * (count != 1)}"
+    rows = foreign.moved(project.lake.catalog, made.table, since=before.version, version=made.version)
+    return f"its log grew by {count} commit{'s' * (count != 1)}: {rows}{_new_columns(before, made)}"
+
+
+def _new_columns(before: TableVersion, made: TableVersion) -> str:
+    """Say which columns a version brought that the one before had not."""
+    from millstream.sources.drift import differences
+
+    says = differences(before.columns, made.columns) if before.columns else []
+    return f"; columns: {', '.join(says)}" if says else ""
 
 
 def _why_step(before: Making, now: Making) -> list[str]:
