@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from millstream.definitions.manifest import Manifest
-from millstream.definitions.sources import Delta
+from millstream.definitions.sources import Delta, Parquet
 from millstream.definitions.table import Table
 from millstream.errors import BadData, DefinitionError, IntegrityError, NotFound, near
 from millstream.lake import agreed
@@ -69,7 +69,11 @@ class Catalog:
             return "derived"
         if table.made:
             return "made"
-        return "attached" if isinstance(table.source, Delta) else "ingested"
+        return "attached" if isinstance(table.source, Delta) or not self.logged(table) else "ingested"
+
+    def logged(self, table: Table) -> bool:
+        """Say whether a table with files has a Delta log; attached Parquet files have none."""
+        return not (isinstance(table.source, Parquet) and table.source.attach)
 
     def digest(self, name: str) -> str:
         """Hash what a definition says about rows, inputs included."""
@@ -84,8 +88,7 @@ class Catalog:
     def folder(self, table: Table) -> Path:
         """Return the folder of a table's files."""
         if self.kind(table) == "attached":
-            assert isinstance(table.source, Delta)
-            return self.places.root / table.source.path
+            return self.places.root / table.source.path if isinstance(table.source, Delta) else self.places.root
         return self._home(table.name) / table.name
 
     def folders(self, table: Table) -> Folders:
@@ -156,8 +159,12 @@ class Catalog:
         kept = versions.expected_schema(self.state, table.name)
         if kept is not None:
             return kept
-        if self.kind(table) != "attached" and versions.head(self.state, table.name) is None:
-            raise NotFound(f"table {table.name!r} has no version yet", do=f"millstream ingest {table.name}")
+        if self.kind(table) != "attached" or not self.logged(table):
+            head = versions.head(self.state, table.name)
+            if head is None:
+                raise NotFound(f"table {table.name!r} has no version yet", do=f"millstream ingest {table.name}")
+            if not self.logged(table):
+                return head.columns
         return self.log(table).head().columns
 
     def head(self, name: str) -> TableVersion:
@@ -174,7 +181,7 @@ class Catalog:
         if found is not None:
             return self._counted(found)
         table, head = self.table(name), self.head(name)
-        if self.kind(table) != "attached" or number > head.version or number < 0:
+        if self.kind(table) != "attached" or not self.logged(table) or number > head.version or number < 0:
             numbers = [each.version for each in versions.history(self.state, name)]
             shown = ", ".join(map(str, numbers[-12:]))
             raise NotFound(f"table {name!r} has no version {number}", expected=f"one of (newest last): {shown}")
@@ -230,7 +237,7 @@ class Catalog:
             version=snapshot.version,
             rows=sum(each for each in counts if each is not None) if None not in counts else None,
             kind=self.kind(table),
-            delta_version=snapshot.version,
+            delta_version=snapshot.version if self.logged(table) else None,
             files_hash=files_hash(files),
             schema=dict(schema),
             inputs={},

@@ -1,4 +1,4 @@
-"""What the owner of an attached table did since we last looked: rows that came, rows only written anew, rows that went."""
+"""What the owner of an attached table did since we last looked: rows that came, went, or were only written anew."""
 
 from __future__ import annotations
 
@@ -136,6 +136,16 @@ def moved(catalog: Catalog, name: str, *, since: int, version: int) -> str:
             return f"{_rows(fresh)} written, {_rows(gone)} taken away"
         return _compared(new, old)
     return f"{_rows(fresh)} written, {_rows(gone)} taken away, rows written anew counted in both"
+
+
+def files_moved(catalog: Catalog, name: str, since: int, version: int) -> str:
+    """Say how many files came, and name those that are gone."""
+    table = catalog.table(name)
+    had, has = ({each.path for each in catalog.files(table, at)} for at in (since, version))
+    gone = sorted(had - has)
+    named = f", {len(gone):,} gone ({', '.join(gone[:3])}{' ...' if len(gone) > 3 else ''})" if gone else ""
+    fresh = len(has - had)
+    return f"{fresh:,} file{'s' * (fresh != 1)} came{named}"
 
 
 def _compared(new: TableFrame, old: TableFrame) -> str:

@@ -147,9 +147,9 @@ def _first_altered(catalog: Catalog, told: dict[str, LedgerRow] | None, history:
             return Finding(False, subject, "what was taken over from production is not as the ledger tells")
         if "record" in said and records[each.version] != said["record"]:
             return Finding(False, subject, f"its record is not as row {row.sequence if row else 0} of the ledger tells")
-        if said.get("brought", "") != versions.brought_hash(catalog.state, name, each.version) and row is not None:
-            if each.version != pulled:
-                return Finding(False, subject, "what is kept of its rewritten files is not as the ledger tells")
+        anew = versions.brought_hash(catalog.state, name, each.version)
+        if row is not None and each.version != pulled and said.get("brought", "") != anew:
+            return Finding(False, subject, "what is kept of its rewritten files is not as the ledger tells")
         if "files" in said and versions.change_hash(catalog.state, name, each.version) != said["files"]:
             return Finding(False, subject, "what is kept of its files is not as the ledger tells")
     stray = next((file for file, _ in versions.all_files(catalog.state, name) if file.since not in records), None)

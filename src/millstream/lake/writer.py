@@ -19,7 +19,7 @@ from millstream.definitions.sources import Csv, Delta, Parquet, Postgres
 from millstream.definitions.table import Table
 from millstream.errors import BadData, Conflict, IntegrityError, MillstreamError, NotFound, StorageFull, UserError, near
 from millstream.expressions import door
-from millstream.lake import agreed
+from millstream.lake import agreed, parquets
 from millstream.lake.batches import Batches
 from millstream.lake.catalog import Catalog, derived_hash, refuse_other_kind, refuse_rewritten
 from millstream.lake.delta import DeltaLog, Snapshot, file_sha256
@@ -120,6 +120,8 @@ class Writer:
                     found = self._derived(table, head, heads)
                 elif isinstance(table.source, Delta):
                     found = self._attached(table, head)
+                elif isinstance(table.source, Parquet) and table.source.attach:
+                    found = self._attached_files(table, table.source, head)
                 else:
                     assert table.source is not None
                     ingested = self._ingested(table, table.source, head, actor=actor)
@@ -128,6 +130,10 @@ class Writer:
                     head = ingested or head
             except SchemaChanged as wrong:
                 stopped[table.name] = self._waits(table, wrong, actor=actor)
+            except (BadData, IntegrityError) as wrong:
+                if catalog.logged(table):
+                    raise
+                stopped[table.name] = wrong
             else:
                 if table.name in waiting:
                     self._waits_no_more(table.name)
@@ -150,7 +156,7 @@ class Writer:
         """Note from when the owner of a table may delete the files that a version has no more."""
         table = self._catalog.table(version.table)
         since = versions.before(self._state, version.table, version.version)
-        if removed and since is not None:
+        if removed and since is not None and self._catalog.logged(table):
             log, now = self._catalog.log(table), self._catalog.clock.now().isoformat()
             pins.leave(tx, table.name, leaving(log, since.version, log.at(version.version), removed, now=now))
 
@@ -280,6 +286,15 @@ class Writer:
             before = {each.path: each for each in catalog.files(table, made.version)}
         return changes
 
+    def _attached_files(self, table: Table, source: Parquet, head: TableVersion | None) -> list[_Change]:
+        refuse_other_kind(table, head, "attached")
+        found = parquets.snapshot(self._catalog, table, source, head)
+        if found is None:
+            return []
+        before = {} if head is None else {each.path: each for each in self._catalog.files(table, head.version)}
+        made = self._catalog.describe(table, found, content="", copied=0)
+        return [self._changed(made, before, Stage(found, {}))]
+
     def _changed(self, made: TableVersion, before: dict[str, DataFile], stage: Stage) -> _Change:
         snapshot = stage.snapshot
         added = [
@@ -287,7 +302,10 @@ class Writer:
             for path, each in snapshot.files.items()
             if path not in before
         ]
-        if sum(each.size for each in added) <= _HASHED_BYTES:  # more is for verify --deep: attaching takes no time
+        unhashed = any(each.sha256 is None for each in added)
+        if (
+            unhashed and sum(each.size for each in added) <= _HASHED_BYTES
+        ):  # more is for verify --deep: attaching takes no time
             folder = self._catalog.folder(self._catalog.table(made.table))
             added = [msgspec.structs.replace(each, sha256=_sha256(folder / each.path)) for each in added]
         removed = [path for path in before if path not in snapshot.files]
@@ -443,6 +461,7 @@ class Writer:
                 head is None
                 or head.kind == "derived"
                 or (head.kind != "own" and name not in self._catalog.manifest.tables)
+                or not self._catalog.logged(self._bare(name))
             ):
                 continue
             log = self._log(name)

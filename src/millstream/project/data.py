@@ -143,6 +143,8 @@ def _why(project: Project, made: TableVersion) -> str:
 
     count = made.version - before.version
     rows = foreign.moved(project.lake.catalog, made.table, since=before.version, version=made.version)
+    if made.delta_version is None:
+        return f"{foreign.files_moved(project.lake.catalog, made.table, before.version, made.version)}: {rows}"
     return f"its log grew by {count} commit{'s' * (count != 1)}: {rows}{_new_columns(before, made)}"
 
 

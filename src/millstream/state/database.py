@@ -18,6 +18,7 @@ _OWNERS = (
     "versions",
     "schemas",
     "pins",
+    "stamps",
     "contracts",
     "quarantine",
     "releases",
