@@ -148,11 +148,36 @@ def ingest(
 @app.command()
 def refresh(
     tables: Annotated[list[str] | None, typer.Argument(help="Tables; all when left out.")] = None,
+    accept_schema: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--accept-schema",
+            metavar="TABLE",
+            help="Agree to the columns this table waits for, and to no others; may be said again.",
+        ),
+    ] = None,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Bring every table to its newest version, remake what a step makes where something changed; says why."""
-    _do("refresh", project, as_json=as_json, tables=tables)
+    _do("refresh", project, as_json=as_json, tables=tables, accept_schema=accept_schema or None)
+
+
+@app.command()
+def pin(
+    version: Annotated[
+        str, typer.Argument(help="TABLE@VERSION, or TABLE for its newest; all pins when left out.", show_default=False)
+    ] = "",
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Copy its files into the lake; reads use the copies when the owner deletes.")
+    ] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Let the pin go; copies stay.")] = False,
+    note: Annotated[str, typer.Option("--note", help="Why; kept with the pin.")] = "",
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep a version readable: what rests on which, what its owner deleted or may soon, and copies of its files."""
+    _do("pin", project, as_json=as_json, version=version, copy=copy, drop=drop, note=note)
 
 
 @app.command()

@@ -84,6 +84,7 @@ def ingest(record: dict[str, Any]) -> None:
     for each in record["reports"]:
         contract(each)
     stopped(record)
+    standing(record["pins"])
     for each in record["assumptions"]:
         say(f"[dim]assumed: {escape(each)}[/]")
 
@@ -94,6 +95,29 @@ refresh = ingest
 def took(version: dict[str, Any]) -> str:
     """Say how long a step took; nothing of a table without one."""
     return f" (its step took {version['making']['seconds']:.1f} s)" if version["making"] else ""
+
+
+def standing(pins: list[dict[str, Any]]) -> None:
+    """Show the pinned versions of which the owner deleted files, or may soon."""
+    for each in pins:
+        says = each["says"] if each["leaving"] and not each["missing"] else f"unreadable: {each['says']}"
+        say(escape(says), tone="bad" if each["missing"] else "warn")
+        console.print(f"    next: {escape(each['next'])}")
+
+
+def pin(record: dict[str, Any]) -> None:
+    """Show what was pinned, and all pins."""
+    if record["copied"]:
+        say(f"copied {number(record['copied'])} files, {number(record['bytes_copied'])} bytes", tone="good")
+    if record["pins"]:
+        made = [
+            (f"{each['table']}@{each['version']}", each["at"][:16], each["actor"], each["note"])
+            for each in record["pins"]
+        ]
+        table("pinned", "since", "by", "why", rows=[tuple(map(escape, each)) for each in made])
+    else:
+        say("nothing is pinned by anybody; versions that models were trained on are watched without it")
+    standing(record["standing"])
 
 
 def stopped(record: dict[str, Any]) -> None:
@@ -367,9 +391,13 @@ def status(record: dict[str, Any]) -> None:
     for each in record["tables"]:
         if each["stopped"]:
             say(f"[bold]{each['name']}[/] was not made: {escape(each['stopped'])}", tone="bad")
+        if each["schema_waits"]:
+            say(f"[bold]{each['name']}[/] waits: {escape(each['schema_waits'])}", tone="bad")
+            console.print(f"    next: millstream refresh --accept-schema {each['name']}")
         if each["running"]:
             since, last = each["running"]["since"], each["running"]["last"]
             say(f"[bold]{each['name']}[/] is being made since {since[:16]}{escape(f': {last}' if last else '')}")
+    standing(record["pins"])
     for each in record["models"]:
         live = each["live"]
         if live is None:

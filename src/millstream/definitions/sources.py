@@ -74,7 +74,7 @@ class Csv(msgspec.Struct, frozen=True, tag="csv"):
 
 
 class Parquet(msgspec.Struct, frozen=True, tag="parquet"):
-    """A Parquet file or glob, ingested.
+    """A Parquet file or glob, ingested, or attached where its files never change.
 
     Parameters
     ----------
@@ -91,6 +91,9 @@ class Parquet(msgspec.Struct, frozen=True, tag="parquet"):
         Columns to keep as text, such as whole numbers beyond 64 bits.
     without
         Columns that are not taken in, such as lists, which the row language does not have.
+    attach
+        Read the files where they lie, as they are; a version is the list of them with their hashes, and nothing is
+        copied. For files that are written once: new ones make a new version, one that changed is refused by name.
     """
 
     path: str
@@ -99,6 +102,16 @@ class Parquet(msgspec.Struct, frozen=True, tag="parquet"):
     row_number: str = ""
     texts: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    attach: bool = False
+
+    def __post_init__(self) -> None:
+        said = [each for each in ("times", "rename", "row_number", "texts") if getattr(self, each)]
+        if self.attach and said:
+            raise DefinitionError(
+                f"sources.Parquet({self.path!r}) is attached, and has {', '.join(said)}",
+                expected="files that are read as they are; without=(...) leaves columns out",
+                do="columns={...} of the table computes what they should say, or leave out attach=True",
+            )
 
 
 class Postgres(msgspec.Struct, frozen=True, tag="postgres"):

@@ -51,6 +51,9 @@ class Table:
         worker, and what it gives is stored.
     timeout
         How long a step may take.
+    grows
+        Take columns that the source did not have before as they come, and say so; else a new column waits until
+        somebody accepts it, because it may hold what not everybody is to see.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Table:
     description: str
     step: Step | None = None
     timeout: str = "10m"
+    grows: bool = False
 
     def __init__(  # noqa: PLR0913 - a definition record: its words are its parameters
         self,
@@ -87,6 +91,7 @@ class Table:
         description: str = "",
         step: str | Callable[..., object] | Iterable[str] | None = None,
         timeout: str = "10m",
+        grows: bool = False,
     ) -> None:
         inputs = (of,) if isinstance(of, Table | str) else tuple(of)
         known = {"*": known_at} if isinstance(known_at, str) else dict(known_at or {})
@@ -106,6 +111,7 @@ class Table:
             "description": description,
             "step": None if step is None else step_of(step, table=name),
             "timeout": timeout,
+            "grows": grows,
         }
         for field, value in fields.items():
             object.__setattr__(self, field, value)
@@ -136,6 +142,8 @@ class Table:
                 f"derived table {self.name!r} has no sql",
                 expected="sql='select ... from ...', or step='module:function' where SQL will not do",
             )
+        if self.of and self.grows:
+            raise DefinitionError(f"table {self.name!r} is computed, and grows", expected="grows with a source")
         if self.sql and self.step:
             raise DefinitionError(f"table {self.name!r} has both sql and a step", expected="one of them")
         for word, text in (("lag", self.lag), ("timeout", self.timeout)):

@@ -14,14 +14,16 @@ from typing import Any
 import msgspec
 
 from millstream.definitions.manifest import Manifest
-from millstream.definitions.sources import Delta
+from millstream.definitions.sources import Delta, Parquet
 from millstream.definitions.table import Table
-from millstream.errors import DefinitionError, IntegrityError, NotFound, near
+from millstream.errors import BadData, DefinitionError, IntegrityError, NotFound, near
+from millstream.lake import agreed
 from millstream.lake.delta import DeltaLog, Snapshot
 from millstream.lake.derive import Derivation, derivation
 from millstream.lake.files import empty
 from millstream.lake.lineage import Input
 from millstream.lake.shape import Shape, compile_shape
+from millstream.lake.spare import Folders
 from millstream.ledger import Ledger
 from millstream.settings import Places
 from millstream.state import State, Transaction, quarantine, versions
@@ -67,14 +69,18 @@ class Catalog:
             return "derived"
         if table.made:
             return "made"
-        return "attached" if isinstance(table.source, Delta) else "ingested"
+        return "attached" if isinstance(table.source, Delta) or not self.logged(table) else "ingested"
+
+    def logged(self, table: Table) -> bool:
+        """Say whether a table with files has a Delta log; attached Parquet files have none."""
+        return not (isinstance(table.source, Parquet) and table.source.attach)
 
     def digest(self, name: str) -> str:
         """Hash what a definition says about rows, inputs included."""
         if name not in self._digests:
             table = self.table(name)
             said = msgspec.to_builtins(table)
-            for word in ("checks", "owner", "description", "timeout", *(() if table.made else ("step",))):
+            for word in ("checks", "owner", "description", "timeout", "grows", *(() if table.made else ("step",))):
                 said.pop(word)
             self._digests[name] = content_hash([said, [self.digest(each) for each in table.of]])
         return self._digests[name]
@@ -82,9 +88,12 @@ class Catalog:
     def folder(self, table: Table) -> Path:
         """Return the folder of a table's files."""
         if self.kind(table) == "attached":
-            assert isinstance(table.source, Delta)
-            return self.places.root / table.source.path
+            return self.places.root / table.source.path if isinstance(table.source, Delta) else self.places.root
         return self._home(table.name) / table.name
+
+    def folders(self, table: Table) -> Folders:
+        """Return where a table's files are, and where copies of those of its pinned versions."""
+        return Folders(self.folder(table), self._home(table.name) / ".pins" / table.name)
 
     def shared(self) -> frozenset[str]:
         """Name the tables that an overlay reads from production; none in production itself."""
@@ -112,12 +121,33 @@ class Catalog:
             self._shapes[key] = compile_shape(table, empty(columns, where=f"table {table.name!r}"))
         return self._shapes[key]
 
-    def derivation(self, table: Table) -> Derivation:
-        """Compile a derived table against the present columns of its inputs."""
+    def raw(self, version: TableVersion) -> dict[str, str]:
+        """Return the columns a version is read with: its own, then those the table got since, which are NULL in it."""
+        if version.making is not None:
+            return version.making.columns
+        table = self.table(version.table)
+        now = self.columns(table)
+        if version.columns in ({}, now):
+            return now
+        for name in (*table.key, *([table.event_time] if table.event_time else [])):
+            if name in now and name not in version.columns:
+                raise BadData(
+                    f"{version.table}@{version.version} has no column {name!r}, by which the table is defined now",
+                    expected=f"one of its columns: {', '.join(version.columns)}",
+                    do="read a later version, or define the table as it was then in an environment of its own",
+                )
+        return {**version.columns, **{name: kind for name, kind in now.items() if name not in version.columns}}
+
+    def derivation(self, table: Table, pins: Pins | None = None) -> Derivation:
+        """Compile a derived table against the columns of its inputs, at their present or at the versions pinned."""
         inputs = {}
         for name in table.of:
             said = self.table(name)
-            shape = self.derivation(said).shape if said.derived else self.shape(said, self.columns(said))
+            at = None if pins is None else versions.get(self.state, name, pins[name])
+            if said.derived:
+                shape = self.derivation(said, None if at is None else at.inputs).shape
+            else:
+                shape = self.shape(said, self.columns(said) if at is None else self.raw(at))
             inputs[name] = Input(schema=shape.schema, known=shape.known, key=said.key, event_time=said.event_time)
         key = (table.name, content_hash([[dict(each.schema), dict(each.known)] for each in inputs.values()]))
         if key not in self._derivations:
@@ -129,8 +159,12 @@ class Catalog:
         kept = versions.expected_schema(self.state, table.name)
         if kept is not None:
             return kept
-        if self.kind(table) != "attached" and versions.head(self.state, table.name) is None:
-            raise NotFound(f"table {table.name!r} has no version yet", do=f"millstream ingest {table.name}")
+        if self.kind(table) != "attached" or not self.logged(table):
+            head = versions.head(self.state, table.name)
+            if head is None:
+                raise NotFound(f"table {table.name!r} has no version yet", do=f"millstream ingest {table.name}")
+            if not self.logged(table):
+                return head.columns
         return self.log(table).head().columns
 
     def head(self, name: str) -> TableVersion:
@@ -147,7 +181,7 @@ class Catalog:
         if found is not None:
             return self._counted(found)
         table, head = self.table(name), self.head(name)
-        if self.kind(table) != "attached" or number > head.version or number < 0:
+        if self.kind(table) != "attached" or not self.logged(table) or number > head.version or number < 0:
             numbers = [each.version for each in versions.history(self.state, name)]
             shown = ", ".join(map(str, numbers[-12:]))
             raise NotFound(f"table {name!r} has no version {number}", expected=f"one of (newest last): {shown}")
@@ -203,7 +237,7 @@ class Catalog:
             version=snapshot.version,
             rows=sum(each for each in counts if each is not None) if None not in counts else None,
             kind=self.kind(table),
-            delta_version=snapshot.version,
+            delta_version=snapshot.version if self.logged(table) else None,
             files_hash=files_hash(files),
             schema=dict(schema),
             inputs={},
@@ -215,6 +249,7 @@ class Catalog:
             if None not in high
             else None,
             content=content,
+            columns=dict(snapshot.columns),
         )
 
     def describe_made(self, table: Table, snapshot: Snapshot, note: Mapping[str, Any], *, copied: int) -> TableVersion:
@@ -254,8 +289,11 @@ class Catalog:
         listed: bool = True,
     ) -> None:
         """Make a version true: its row, its files and its ledger row, in one transaction."""
+        agreed.note(self.state, self.ledger, tx, made, actor=actor)
         versions.insert(tx, made, listed=listed)
-        versions.change_files(tx, made.table, made.version, added=added, removed=removed)
+        brought = list(added)
+        versions.change_files(tx, made.table, made.version, added=brought, removed=removed)
+        versions.keep_brought(tx, made.table, made.version, brought)
         detail: dict[str, Any] = {
             "kind": made.kind,
             "rows": made.rows,
@@ -267,6 +305,8 @@ class Catalog:
         }
         if listed and made.kind != "derived":
             detail["files"] = versions.change_hash(tx, made.table, made.version)
+        if any(each.brought is not None for each in brought):
+            detail["brought"] = versions.brought_hash(tx, made.table, made.version)
         if made.making is not None:
             detail |= {"step": made.making.step, "code": made.making.code, "seconds": made.making.seconds}
         self.ledger.append(tx, actor=actor, act="table.version", subject=f"{made.table}@{made.version}", detail=detail)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ _READABLE = {"timestampNtz", "columnMapping", "deletionVectors", "v2Checkpoint",
 """Reader features of which reading by file list is right, or which are refused where they are in use."""
 
 _ANCHOR = "millstream.ledger"
+_RETENTION = "delta.deletedFileRetentionDuration"
 _KEEP_LOG = "interval 36500 days"
 
 
@@ -50,12 +51,37 @@ class Snapshot:
         Column to Delta type (``long``, ``timestamp_ntz`` ...).
     partitions
         Columns that are not inside the files.
+    retention
+        How long the owner keeps files of earlier versions, as the table says it (``interval 1 week``).
     """
 
     version: int
     files: dict[str, DataFile]
     columns: dict[str, str]
     partitions: tuple[str, ...]
+    retention: str = ""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What one commit did.
+
+    Parameters
+    ----------
+    version
+        Its number.
+    added
+        Files it added, to their rows, where the log says.
+    removed
+        Files it removed, to the instant (ms since the epoch) from which the owner's retention counts.
+    anew
+        Whether it only wrote rows anew (``dataChange`` is false): compaction, clustering.
+    """
+
+    version: int
+    added: dict[str, int | None]
+    removed: dict[str, int]
+    anew: bool
 
 
 class DeltaLog:
@@ -137,6 +163,21 @@ class DeltaLog:
         actions = self._actions(version) or []
         added = [self._file(each["add"]) for each in actions if each.get("add")]
         return added, [unquote(each["remove"]["path"]) for each in actions if each.get("remove")]
+
+    def commits(self, first: int, last: int) -> list[Commit] | None:
+        """Return what each commit of a range did; None when its owner cleaned the log of one."""
+        found = []
+        for version in range(first, last + 1):
+            actions = self._actions(version)
+            if actions is None:
+                return None
+            adds = [each["add"] for each in actions if each.get("add")]
+            removes = [each["remove"] for each in actions if each.get("remove")]
+            added = {each.path: each.rows for each in map(self._file, adds)}
+            removed = {unquote(each["path"]): int(each.get("deletionTimestamp") or 0) for each in removes}
+            anew = bool(adds) and not any(each.get("dataChange", True) for each in (*adds, *removes))
+            found.append(Commit(version, added, removed, anew))
+        return found
 
     def append(
         self, rows: pl.DataFrame | Batches, *, app_id: str, app_version: int, overwrite: bool = False, anchor: str = ""
@@ -270,10 +311,11 @@ class DeltaLog:
                 high=self._instant(row.get(f"max.{self._event_time}")),
             )
             files[made.path] = made
-        return Snapshot(version=int(table.version()), files=files, columns=columns, partitions=partitions)
+        retention = str(table.metadata().configuration.get(_RETENTION, ""))
+        return Snapshot(int(table.version()), files, columns, partitions, retention)
 
     def _advance(self, kept: Snapshot, actions: Iterable[dict[str, Any]]) -> Snapshot:
-        files, columns, partitions = dict(kept.files), kept.columns, kept.partitions
+        files, columns, partitions, retention = dict(kept.files), kept.columns, kept.partitions, kept.retention
         for each in actions:
             if gone := each.get("remove"):
                 files.pop(unquote(gone["path"]), None)
@@ -284,10 +326,11 @@ class DeltaLog:
                 files[made.path] = made
             elif meta := each.get("metaData"):
                 self._refuse(set(), meta.get("configuration") or {})
+                retention = str((meta.get("configuration") or {}).get(_RETENTION, ""))
                 columns, partitions = _columns(meta["schemaString"]), tuple(meta["partitionColumns"])
             elif protocol := each.get("protocol"):
                 self._refuse(set(protocol.get("readerFeatures") or []), {})
-        return replace(kept, version=kept.version + 1, files=files, columns=columns, partitions=partitions)
+        return Snapshot(kept.version + 1, files, columns, partitions, retention)
 
     def _file(self, added: dict[str, Any]) -> DataFile:
         stats = msgspec.json.decode(added["stats"]) if added.get("stats") else {}

@@ -18,6 +18,7 @@ from millstream.lake.batches import Batches
 from millstream.lake.catalog import Catalog
 from millstream.lake.files import ordered
 from millstream.sources import refuse_change
+from millstream.sources.drift import word
 from millstream.state.versions import DataFile, TableVersion
 from millstream.types import content_hash, parse_duration
 
@@ -71,18 +72,23 @@ def extracted(
     how = content_hash(asked(source))
     with reading(source, catalog.places.databases, where=where) as found:
         if expected is not None:
-            refuse_change(expected, {name: str(kind) for name, kind in found.schema.items()}, where=where)
+            refuse_change(expected, {name: str(kind) for name, kind in found.schema.items()}, where=where, table=table)
         had: pl.LazyFrame | None = None
         since = None
         if source.cursor:
             found.refuse_empty_cursor()
-            if head is not None and expected is not None and head.content.startswith(f"{how}:"):
+            if head is not None and _alike(head, found) and head.content.startswith(f"{how}:"):
                 had = _had(catalog, table, head)
                 had, since = _recent(had, source, found)
         cursor = (source.rename.get(source.cursor, source.cursor),) if source.cursor else ()
         copied = found.copy(order=(*cursor, *table.key), since=since, folder=_folder(catalog))
     with closing(copied):
         yield _new(copied, had, head, content=f"{how}:{copied.content}", where=where)
+
+
+def _alike(head: TableVersion, found: Reading) -> bool:
+    """Say whether rows can be added to a version: it has the columns that are read now."""
+    return not head.columns or head.columns == {name: word(str(kind)) for name, kind in found.schema.items()}
 
 
 def _new(

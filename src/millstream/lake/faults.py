@@ -13,6 +13,8 @@ from collections import Counter
 VARIABLE = "MILLSTREAM_FAULT"
 POINTS = ("lake.begun", "lake.intended", "lake.committed", "lake.synced", "lake.registering", "lake.registered")
 """Points of a lake write, in order."""
+PIN_POINTS = ("pin.begun", "pin.copied", "pin.synced", "pin.registering", "pin.registered")
+"""Points of copying the files of a pinned version, in order."""
 
 _reached: Counter[str] = Counter()
 

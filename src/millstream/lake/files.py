@@ -11,6 +11,7 @@ import polars as pl
 from millstream.errors import BadData, IntegrityError
 from millstream.lake.cache import FileCache, Range, Rows
 from millstream.lake.shape import Shape
+from millstream.lake.spare import Folders
 from millstream.state.versions import DataFile
 from millstream.types import to_micros
 
@@ -59,9 +60,9 @@ def _type(name: str, kind: str, *, where: str) -> pl.DataType:
 class FileReader:
     """Reads files of one table into shaped rows, through the cache."""
 
-    def __init__(self, cache: FileCache, root: Path, columns: Mapping[str, str], *, where: str) -> None:
+    def __init__(self, cache: FileCache, folders: Folders, columns: Mapping[str, str], *, where: str) -> None:
         self._cache = cache
-        self._root = root
+        self._folders = folders
         self._raw = empty(columns, where=where)
         self._where = where
 
@@ -77,15 +78,16 @@ class FileReader:
     def _decode(self, files: Sequence[DataFile], shape: Shape) -> list[pl.DataFrame]:
         together = len(files) > 1 and all(each.rows is not None and not each.parts for each in files)
         if together:
-            made = self._read([self._root / each.path for each in files], {})
+            places = [self._folders.place(each.path) for each in files]
+            made = self._read(places, {})
             if made is not None:
-                cut = _cut(made, [(str(self._root / each.path), each.rows or 0) for each in files])
+                cut = _cut(made, [(str(place), each.rows or 0) for place, each in zip(places, files, strict=True)])
                 if cut is not None:
                     shaped = shape.apply(made.drop(_PATH))
                     return [shaped.slice(start, count) for start, count in cut]
         frames = []
         for each in files:
-            one = self._read([self._root / each.path], each.parts)
+            one = self._read([self._folders.place(each.path)], each.parts)
             assert one is not None
             frames.append(shape.apply(one.drop(_PATH)))
         return frames
@@ -101,7 +103,7 @@ class FileReader:
             raise IntegrityError(
                 f"a data file of {self._where} is missing: {wrong}",
                 expected="files of a version are never deleted while the version is used",
-                do="millstream verify; keep pinned versions when vacuuming",
+                do="millstream verify names what rests on it; millstream pin TABLE@VERSION --copy keeps one for good",
             ) from None
         except (pl.exceptions.ComputeError, OSError) as wrong:
             raise IntegrityError(
@@ -121,10 +123,17 @@ class FileReader:
                 columns.append(pl.lit(None, dtype=kind).alias(name))
             elif isinstance(kind, pl.Datetime) and isinstance(read.schema[name], pl.Datetime):
                 made = pl.col(name).dt.cast_time_unit("us")
-                columns.append(made.dt.replace_time_zone(kind.time_zone) if kind.time_zone else made)
+                columns.append(_zoned(made, read.schema[name], kind))
             else:
                 columns.append(pl.col(name).cast(kind))
         return read.select(*columns, _PATH)
+
+
+def _zoned(column: pl.Expr, found: pl.DataType, wanted: pl.Datetime) -> pl.Expr:
+    """Make times those of a table: instants stay the instants they are, times without a zone are UTC's or stay so."""
+    if not isinstance(found, pl.Datetime) or not found.time_zone:
+        return column.dt.replace_time_zone(wanted.time_zone) if wanted.time_zone else column
+    return column.dt.convert_time_zone(wanted.time_zone) if wanted.time_zone else column.dt.replace_time_zone(None)
 
 
 def ordered(files: Sequence[DataFile]) -> list[DataFile]:

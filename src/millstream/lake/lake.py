@@ -10,6 +10,7 @@ import polars as pl
 
 from millstream.definitions.manifest import Manifest
 from millstream.errors import BadData, MillstreamError, UserError
+from millstream.lake import agreed
 from millstream.lake.cache import FileCache
 from millstream.lake.catalog import Catalog, known
 from millstream.lake.files import Between
@@ -176,6 +177,7 @@ class Lake:
     def added(self, table: str, *, since: int | None, version: int) -> TableFrame:
         """Read the batch that a version brought: rows of files it has and ``since`` has not (None: all its rows).
 
+        Rows that the owner of an attached table only wrote anew, as a compaction does, are not among them.
         For a derived table these are its rows that differ from every row of ``since``. Nothing is masked: a batch is
         read to be checked.
         """
@@ -184,20 +186,26 @@ class Lake:
             return self._reader.read(new, trusted=False)
         if new.kind == "derived":
             return self._compared(new, since, how="anti")
-        had = self._catalog.files(self._catalog.table(table), since)
-        return self._reader.read(new, trusted=False, without=had)
+        found = self._catalog.table(table)
+        had = self._catalog.files(found, since)
+        again = [
+            each for each in self._catalog.files(found, version) if each.brought is not None and each.brought <= since
+        ]
+        return self._reader.read(new, trusted=False, without=[*had, *again])
 
     def kept(self, table: str, *, since: int, version: int, columns: Iterable[str] | None = None) -> TableFrame:
         """Read the rows of a version that ``since`` had already: all but those that ``added`` gives; nothing is masked.
 
-        Rows that were delivered or written anew are not kept, even when they say the same.
+        Rows that were delivered again are not kept, even when they say the same.
         """
         new = self._catalog.version(table, version)
         if new.kind == "derived":
             return self._compared(new, since, how="semi")
         found = self._catalog.table(table)
         had = {each.path for each in self._catalog.files(found, since)}
-        brought = [each for each in self._catalog.files(found, version) if each.path not in had]
+        brought = [
+            each for each in self._catalog.files(found, version) if each.path not in had and each.rows_since > since
+        ]
         return self._reader.read(new, columns=columns, trusted=False, without=brought)
 
     def _compared(self, new: TableVersion, since: int, *, how: Literal["anti", "semi"]) -> TableFrame:
@@ -305,11 +313,9 @@ class Lake:
         return query(sql, known=set(self.heads()), read=lambda name: self.read(name, pins=pins))
 
     def accept_schema(self, table: str, *, actor: str) -> None:
-        """Let the next refresh bring other columns; they become what must arrive from then on."""
+        """Agree to the columns a table waits for; where it waits for none, to any that the next refresh brings."""
         self._catalog.table(table)
-        with self._catalog.state.transact() as tx:
-            versions.forget_schema(tx, table)
-            self._catalog.ledger.append(tx, actor=actor, act="table.accept_schema", subject=table)
+        agreed.accept(self._catalog.state, self._catalog.ledger, table, actor=actor)
 
     def recover(self) -> list[Finding]:
         """Finish or forget the writes a crash interrupted; report commits nobody here intended."""

@@ -239,5 +239,5 @@ def _refuse_change(table: Table, expected: Mapping[str, str], rows: pl.DataFrame
     try:
         refuse_change(expected, found, where=f"table {table.name!r}")
     except BadData as wrong:
-        do = f"give what it gave, or take it: millstream.open('.').lake.accept_schema({table.name!r}, actor='you')"
+        do = f"give what it gave, or take it: millstream refresh --accept-schema {table.name}"
         raise StepFailed(BadData(wrong.happened, expected=wrong.expected, do=do)) from None

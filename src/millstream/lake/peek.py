@@ -12,6 +12,7 @@ from millstream.lake.cache import FileCache
 from millstream.lake.delta import DeltaLog
 from millstream.lake.files import FileReader, empty, ordered
 from millstream.lake.shape import compile_shape
+from millstream.lake.spare import Folders
 
 
 def peek(folder: Path, *, timezone: str, at_least: int) -> pl.DataFrame:
@@ -34,7 +35,7 @@ def peek(folder: Path, *, timezone: str, at_least: int) -> pl.DataFrame:
     where = f"the Delta table {folder.name}"
     head = DeltaLog(folder).head()
     shape = compile_shape(Table("peek", source=Delta(str(folder)), timezone=timezone), empty(head.columns, where=where))
-    reader = FileReader(FileCache(), folder, head.columns, where=where)
+    reader = FileReader(FileCache(), Folders(folder, folder), head.columns, where=where)
     frames: list[pl.DataFrame] = []
     for each in ordered(list(head.files.values())):
         frames += [rows.frame for rows in reader.rows([each], shape, digest="peek")]

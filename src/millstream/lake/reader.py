@@ -134,7 +134,7 @@ class Reader:
         without: Iterable[DataFile],
     ) -> tuple[Shape, pl.DataFrame]:
         catalog = self._catalog
-        raw = catalog.columns(table) if version.making is None else version.making.columns
+        raw = catalog.raw(version)
         shape = catalog.shape(table, raw)
         gone = {each.path for each in without}
         files = [each for each in ordered(catalog.files(table, version.version)) if each.path not in gone]
@@ -143,11 +143,11 @@ class Reader:
         digest = f"{table.name}:{id(shape)}"
         if (table.name, digest) not in self._readers:
             where = f"table {table.name!r}"
-            self._readers[(table.name, digest)] = FileReader(self._cache, catalog.folder(table), raw, where=where)
+            self._readers[(table.name, digest)] = FileReader(self._cache, catalog.folders(table), raw, where=where)
         rows = self._readers[(table.name, digest)].rows(files, shape, digest=digest)
         masks = self._mask(table, version) if trusted else None
         held = [
-            (file.since, each.frame)
+            (file.rows_since, each.frame)
             for file, each in zip(files, rows, strict=True)
             if each.frame.height and (not zone or matching(each, zone))
         ]
@@ -165,7 +165,7 @@ class Reader:
         self, table: Table, version: TableVersion, *, between: Between | None, trusted: bool
     ) -> tuple[Shape, pl.DataFrame]:
         catalog = self._catalog
-        made = catalog.derivation(table)
+        made = catalog.derivation(table, version.inputs)
 
         def read(
             name: str, asked: Between | None, zone: Mapping[str, Range], columns: tuple[str, ...] | None

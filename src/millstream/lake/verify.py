@@ -10,7 +10,7 @@ from millstream.lake.catalog import Catalog, derived_hash, files_hash, made_hash
 from millstream.lake.delta import file_sha256
 from millstream.lake.finding import Finding
 from millstream.ledger import LedgerRow
-from millstream.state import versions
+from millstream.state import pins, versions
 from millstream.state.versions import DataFile, TableVersion
 from millstream.types import content_hash
 
@@ -61,14 +61,14 @@ def _attached(
         return Finding(False, name, "the hashes kept of its files are not as the ledger tells"), ""
     if not deep:
         return None, "; files there with their registered sizes (verify --deep reads their bytes)"
-    folder, fresh = catalog.folder(catalog.table(name)), {}
+    where, fresh = catalog.folders(catalog.table(name)), {}
     files = {each.path: each for each, _ in versions.all_files(catalog.state, name)}
     for path, each in files.items():
-        now, kept = file_sha256(folder / path), each.sha256 or late.get(path)
+        now, kept = file_sha256(where.place(path)), each.sha256 or late.get(path)
         if kept is None:
             fresh[path] = now
         elif kept != now:
-            return Finding(False, name, f"file {folder / path} does not have the bytes it had"), ""
+            return Finding(False, name, f"file {where.place(path)} does not have the bytes it had"), ""
     if fresh and told is not None:
         with catalog.state.transact() as tx:
             versions.keep_hashes(tx, name, fresh)
@@ -98,8 +98,8 @@ def unreadable(catalog: Catalog, name: str, number: int) -> str:
         return wrong.happened
     if files_hash(files) != found.files_hash:
         return f"the list of files of {name}@{number} is not the one registered"
-    folder = catalog.folder(table)
-    found_wrong = (_wrong(folder, each, hashed=False) for each in files)
+    where = catalog.folders(table)
+    found_wrong = (_wrong(where.place(each.path), each, hashed=False) for each in files)
     return next((each for each in found_wrong if each is not None), "")
 
 
@@ -147,6 +147,9 @@ def _first_altered(catalog: Catalog, told: dict[str, LedgerRow] | None, history:
             return Finding(False, subject, "what was taken over from production is not as the ledger tells")
         if "record" in said and records[each.version] != said["record"]:
             return Finding(False, subject, f"its record is not as row {row.sequence if row else 0} of the ledger tells")
+        anew = versions.brought_hash(catalog.state, name, each.version)
+        if row is not None and each.version != pulled and said.get("brought", "") != anew:
+            return Finding(False, subject, "what is kept of its rewritten files is not as the ledger tells")
         if "files" in said and versions.change_hash(catalog.state, name, each.version) != said["files"]:
             return Finding(False, subject, "what is kept of its files is not as the ledger tells")
     stray = next((file for file, _ in versions.all_files(catalog.state, name) if file.since not in records), None)
@@ -164,7 +167,10 @@ def _first_bad(catalog: Catalog, name: str, history: list[TableVersion]) -> Find
     table = catalog.table(name)
     kept = versions.all_files(catalog.state, name)
     seen: set[str] = set()
-    folder = catalog.folder(table)
+    where, copied = catalog.folders(table), pins.copies(catalog.state, name)
+    lost = next((each for each in copied if not _same(where.copy(each), copied[each].sha256)), None)
+    if lost is not None:
+        return Finding(False, name, f"the copy {where.copy(lost)} of {lost} has not the bytes that were copied")
     for each in history:
         if each.making is not None and each.content != made_hash(
             each.inputs, each.definition, each.making.code, each.making.masked
@@ -176,7 +182,7 @@ def _first_bad(catalog: Catalog, name: str, history: list[TableVersion]) -> Find
         for file in files:
             if file.path not in seen:
                 seen.add(file.path)
-                wrong = _wrong(folder, file, hashed=each.kind != "attached")
+                wrong = _wrong(where.place(file.path), file, hashed=each.kind != "attached")
                 if wrong:
                     return Finding(False, f"{name}@{each.version}", wrong)
     return None
@@ -191,8 +197,11 @@ def _files(
     return [file for file, until in kept if file.since <= number and (until is None or number < until)]
 
 
-def _wrong(folder: Path, file: DataFile, *, hashed: bool) -> str | None:
-    path = folder / file.path
+def _same(path: Path, sha256: str) -> bool:
+    return path.is_file() and file_sha256(path) == sha256
+
+
+def _wrong(path: Path, file: DataFile, *, hashed: bool) -> str | None:
     try:
         size = path.stat().st_size
     except FileNotFoundError:

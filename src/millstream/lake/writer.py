@@ -17,8 +17,9 @@ import polars as pl
 
 from millstream.definitions.sources import Csv, Delta, Parquet, Postgres
 from millstream.definitions.table import Table
-from millstream.errors import Conflict, IntegrityError, MillstreamError, NotFound, StorageFull, UserError, near
+from millstream.errors import BadData, Conflict, IntegrityError, MillstreamError, NotFound, StorageFull, UserError, near
 from millstream.expressions import door
+from millstream.lake import agreed, parquets
 from millstream.lake.batches import Batches
 from millstream.lake.catalog import Catalog, derived_hash, refuse_other_kind, refuse_rewritten
 from millstream.lake.delta import DeltaLog, Snapshot, file_sha256
@@ -26,10 +27,12 @@ from millstream.lake.extracts import extracted
 from millstream.lake.faults import reach
 from millstream.lake.files import empty
 from millstream.lake.finding import Finding
+from millstream.lake.foreign import Stage, leaving, stages
 from millstream.lake.maker import Maker
+from millstream.lake.shape import compile_shape
 from millstream.lake.steps import Meanwhile
-from millstream.sources import Watch, read, refuse_change
-from millstream.state import versions
+from millstream.sources import SchemaChanged, Watch, read, refuse_change
+from millstream.state import Transaction, pins, schemas, versions
 from millstream.state.versions import DataFile, Intent, TableVersion
 
 _HASHED_BYTES = 64 << 20
@@ -65,14 +68,15 @@ class Writer:
         with catalog.locked():
             self._recover()
             made = self._pulled(wanted & catalog.shared(), actor=actor)
-            made += self._moved([each for each in tables if each.name not in behind], heads, actor=actor)
+            now = [each for each in tables if each.name not in behind]
+            made += self._moved(now, heads, stopped=stopped, actor=actor)
         for table in (each for each in tables if each.name in behind):
             halted = next((each for each in table.of if each in stopped), None)
             if halted is not None:
                 stopped[table.name] = _halted(table, halted, stopped[halted])
             elif not table.made:
                 with catalog.locked():
-                    made += self._moved([table], heads, actor=actor)
+                    made += self._moved([table], heads, stopped=stopped, actor=actor)
             else:
                 try:
                     new = self._made(table, heads, actor=actor, ready=ready, meanwhile=meanwhile)
@@ -92,27 +96,48 @@ class Writer:
                 found.add(name)
         return found
 
-    def _moved(self, tables: Iterable[Table], heads: dict[str, int], *, actor: str) -> list[TableVersion]:
+    def _moved(
+        self,
+        tables: Iterable[Table],
+        heads: dict[str, int],
+        *,
+        stopped: dict[str, MillstreamError],
+        actor: str,
+    ) -> list[TableVersion]:
         """Register what moved of tables without a step; the lake's lock is held."""
         catalog = self._catalog
         shared = catalog.shared()
         changes: list[_Change] = []
         made: list[TableVersion] = []
+        waiting = schemas.all_waiting(self._state)
         for table in tables:
             head = versions.head(self._state, table.name)
-            if table.name in shared:
-                change = None
-            elif table.derived:
-                change = self._derived(table, head, heads)
-            elif isinstance(table.source, Delta):
-                change = self._attached(table, head)
+            found: list[_Change] = []
+            try:
+                if table.name in shared:
+                    pass
+                elif table.derived:
+                    found = self._derived(table, head, heads)
+                elif isinstance(table.source, Delta):
+                    found = self._attached(table, head)
+                elif isinstance(table.source, Parquet) and table.source.attach:
+                    found = self._attached_files(table, table.source, head)
+                else:
+                    assert table.source is not None
+                    ingested = self._ingested(table, table.source, head, actor=actor)
+                    if ingested is not None:
+                        made.append(ingested)
+                    head = ingested or head
+            except SchemaChanged as wrong:
+                stopped[table.name] = self._waits(table, wrong, actor=actor)
+            except (BadData, IntegrityError) as wrong:
+                if catalog.logged(table):
+                    raise
+                stopped[table.name] = wrong
             else:
-                assert table.source is not None
-                ingested = self._ingested(table, table.source, head, actor=actor)
-                if ingested is not None:
-                    made.append(ingested)
-                head, change = ingested or head, None
-            if change is not None:
+                if table.name in waiting:
+                    self._waits_no_more(table.name)
+            for change in found:
                 changes.append(change)
                 made.append(change[0])
                 head = change[0]
@@ -122,10 +147,36 @@ class Writer:
             with self._state.transact() as tx:
                 for version, added, removed in changes:
                     if version.kind == "attached":
-                        columns = catalog.log(catalog.table(version.table)).at(version.version).columns
-                        versions.expect_schema(tx, version.table, columns)
+                        self._leave(tx, version, removed)
+                        versions.expect_schema(tx, version.table, version.columns)
                     catalog.register(tx, version, added=added, removed=removed, actor=actor)
         return made
+
+    def _leave(self, tx: Transaction, version: TableVersion, removed: list[str]) -> None:
+        """Note from when the owner of a table may delete the files that a version has no more."""
+        table = self._catalog.table(version.table)
+        since = versions.before(self._state, version.table, version.version)
+        if removed and since is not None and self._catalog.logged(table):
+            log, now = self._catalog.log(table), self._catalog.clock.now().isoformat()
+            pins.leave(tx, table.name, leaving(log, since.version, log.at(version.version), removed, now=now))
+
+    def _waits(self, table: Table, wrong: SchemaChanged, *, actor: str) -> MillstreamError:
+        """Note that a table waits for its columns to be accepted, or say why accepting them would not do."""
+        try:
+            compile_shape(table, empty(wrong.after, where=f"table {table.name!r}"))
+        except MillstreamError as unfit:
+            return BadData(
+                f"{wrong.happened}; accepting them will not do: {unfit.happened}",
+                expected=wrong.expected,
+                do=f"change the definition of {table.name}, or have the columns back",
+            )
+        agreed.wait(self._state, self._catalog.ledger, self._catalog.clock, table.name, wrong, actor=actor)
+        return wrong
+
+    def _waits_no_more(self, name: str) -> None:
+        """Forget what nobody accepted: the columns are as agreed again."""
+        with self._state.transact() as tx:
+            schemas.forget(tx, name)
 
     def _made(
         self,
@@ -217,27 +268,44 @@ class Writer:
                 waiting.extend(tables[name].of)
         return wanted
 
-    def _attached(self, table: Table, head: TableVersion | None) -> _Change | None:
+    def _attached(self, table: Table, head: TableVersion | None) -> list[_Change]:
         catalog = self._catalog
         log = catalog.log(table)
         snapshot = log.head()
         refuse_rewritten(head, snapshot, catalog.folder(table))
         if head is not None and head.version == snapshot.version:
-            return None
+            return []
         expected = versions.expected_schema(self._state, table.name)
         if expected is not None:
-            refuse_change(expected, snapshot.columns, where=f"table {table.name!r}")
+            refuse_change(expected, snapshot.columns, where=f"table {table.name!r}", table=table)
         before = {} if head is None else {each.path: each for each in catalog.files(table, head.version)}
-        made = catalog.describe(table, snapshot, content="", copied=0)
-        return self._changed(made, before, snapshot)
+        changes: list[_Change] = []
+        for stage in stages(log, before, None if head is None else head.version, snapshot):
+            made = catalog.describe(table, stage.snapshot, content="", copied=0)
+            changes.append(self._changed(made, before, stage))
+            before = {each.path: each for each in catalog.files(table, made.version)}
+        return changes
 
-    def _changed(self, made: TableVersion, before: dict[str, DataFile], snapshot: Snapshot) -> _Change:
+    def _attached_files(self, table: Table, source: Parquet, head: TableVersion | None) -> list[_Change]:
+        refuse_other_kind(table, head, "attached")
+        found = parquets.snapshot(self._catalog, table, source, head)
+        if found is None:
+            return []
+        before = {} if head is None else {each.path: each for each in self._catalog.files(table, head.version)}
+        made = self._catalog.describe(table, found, content="", copied=0)
+        return [self._changed(made, before, Stage(found, {}))]
+
+    def _changed(self, made: TableVersion, before: dict[str, DataFile], stage: Stage) -> _Change:
+        snapshot = stage.snapshot
         added = [
-            msgspec.structs.replace(each, since=made.version)
+            msgspec.structs.replace(each, since=made.version, brought=stage.brought.get(path))
             for path, each in snapshot.files.items()
             if path not in before
         ]
-        if sum(each.size for each in added) <= _HASHED_BYTES:  # more is for verify --deep: attaching takes no time
+        unhashed = any(each.sha256 is None for each in added)
+        if (
+            unhashed and sum(each.size for each in added) <= _HASHED_BYTES
+        ):  # more is for verify --deep: attaching takes no time
             folder = self._catalog.folder(self._catalog.table(made.table))
             added = [msgspec.structs.replace(each, sha256=_sha256(folder / each.path)) for each in added]
         removed = [path for path in before if path not in snapshot.files]
@@ -245,13 +313,13 @@ class Writer:
         self._catalog.remember(made.table, made.version, [*kept, *added])
         return made, added, removed
 
-    def _derived(self, table: Table, head: TableVersion | None, heads: dict[str, int]) -> _Change | None:
+    def _derived(self, table: Table, head: TableVersion | None, heads: dict[str, int]) -> list[_Change]:
         refuse_other_kind(table, head, "derived")
         inputs = {each: heads[each] for each in table.of}
         if head is not None and head.files_hash == derived_hash(inputs, self._catalog.digest(table.name)):
-            return None
+            return []
         number = 0 if head is None else head.version + 1
-        return self._catalog.describe_derived(table, inputs, number=number), [], []
+        return [(self._catalog.describe_derived(table, inputs, number=number), [], [])]
 
     def _ingested(
         self, table: Table, source: Csv | Parquet | Postgres, head: TableVersion | None, *, actor: str
@@ -265,7 +333,8 @@ class Writer:
         expected = self._expected_frame(table.name)
         frame = read(arrival, source, expected=expected, where=where)
         if expected is not None:
-            refuse_change(expected, {name: str(kind) for name, kind in frame.schema.items()}, where=where)
+            found = {name: str(kind) for name, kind in frame.schema.items()}
+            refuse_change(expected, found, where=where, table=table)
         number = 0 if head is None else head.version + 1
         note = {"kind": "ingested", "content": arrival.content}
         intent = self._intent(table.name, f"millstream:ingest:{table.name}", number, actor=actor, note=note)
@@ -311,7 +380,8 @@ class Writer:
         expected = self._expected_frame(intent.table)
         if expected is not None and not msgspec.json.decode(intent.note).get("anew"):
             found = {name: str(kind) for name, kind in frame.schema.items()}
-            refuse_change(expected, found, where=f"table {intent.table!r}")
+            table = self._catalog.manifest.tables.get(intent.table)
+            refuse_change(expected, found, where=f"table {intent.table!r}", table=table)
         reach("lake.begun")
         with self._state.transact() as tx:
             versions.intend(tx, intent)
@@ -391,6 +461,7 @@ class Writer:
                 head is None
                 or head.kind == "derived"
                 or (head.kind != "own" and name not in self._catalog.manifest.tables)
+                or not self._catalog.logged(self._bare(name))
             ):
                 continue
             log = self._log(name)

@@ -12,6 +12,8 @@ import msgspec
 
 from millstream.definitions.steps import code_of
 from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError
+from millstream.project.columns import accept
+from millstream.project.pins import look, tell_lost
 from millstream.project.stopped import tell_stopped
 from millstream.state import contracts, quarantine, versions
 from millstream.types import content_hash, parse_instant
@@ -49,17 +51,30 @@ class _Move:
         return next((each.exit_code for each in self.stopped.values()), 0)
 
 
-def refresh(project: Project, *, tables: Iterable[str] | None = None, actor: str = "somebody") -> dict[str, Any]:
-    """Notice new versions, take in changed files, run the steps that have to, and keep served features current."""
+def refresh(
+    project: Project,
+    *,
+    tables: Iterable[str] | None = None,
+    accept_schema: list[str] | None = None,
+    actor: str = "somebody",
+) -> dict[str, Any]:
+    """Notice new versions, take in changed files, run the steps that have to, and keep served features current.
+
+    The columns that the tables in ``accept_schema`` wait for are agreed to first.
+    """
+    accept(project, accept_schema or (), actor=actor)
     move = _move(project, tables, actor=actor)
     if move.made:
         keep_served(project)
+    standing = look(project)
+    tell_lost(project, standing)
     assumed = [said for name in project.manifest.tables for said in _assumed(project, name)]
     return {
         "versions": [{**msgspec.to_builtins(each), "why": _why(project, each)} for each in move.made],
         "reports": move.reports,
         "stopped": move.said(),
         "assumptions": assumed,
+        "pins": standing,
         "exit_code": move.exit_code(),
     }
 
@@ -124,8 +139,21 @@ def _why(project: Project, made: TableVersion) -> str:
 
         counted = extracts.moved(project.lake.catalog, made.table, since=before.version, version=made.version)
         return counted or "what is in its files changed"
+    from millstream.lake import foreign
+
     count = made.version - before.version
-    return f"its log grew by {count} commit{'s' * (count != 1)}"
+    rows = foreign.moved(project.lake.catalog, made.table, since=before.version, version=made.version)
+    if made.delta_version is None:
+        return f"{foreign.files_moved(project.lake.catalog, made.table, before.version, made.version)}: {rows}"
+    return f"its log grew by {count} commit{'s' * (count != 1)}: {rows}{_new_columns(before, made)}"
+
+
+def _new_columns(before: TableVersion, made: TableVersion) -> str:
+    """Say which columns a version brought that the one before had not."""
+    from millstream.sources.drift import differences
+
+    says = differences(before.columns, made.columns) if before.columns else []
+    return f"; columns: {', '.join(says)}" if says else ""
 
 
 def _why_step(before: Making, now: Making) -> list[str]:

@@ -16,6 +16,7 @@ from millstream.definitions.tasks import Ranking
 from millstream.errors import DefinitionError, IntegrityError, UserError
 from millstream.project.data import refuse_broken
 from millstream.project.git import described
+from millstream.project.pins import refuse_lost
 from millstream.project.plain import by_horizon, segments
 from millstream.state import releases as release_rows
 from millstream.types import parse_instant
@@ -152,6 +153,8 @@ def reproduce(project: Project, *, subject: str, actor: str = "somebody") -> dic
 
     release = release_of(project, subject)
     project.releases.open(release)  # pins and definitions as signed, or nothing is proved by them
+    pinned = training.read_record(Path(release.path)).pins
+    refuse_lost(project, pinned, of=f"training {release.name} again")
     made = training.reproduce(Path(release.path), lambda table, version: project.lake.read(table, version=version))
     record = {"subject": release.name, **msgspec.to_builtins(made)}
     record["exit_code"] = 0 if made.equal else IntegrityError.exit_code
@@ -163,7 +166,10 @@ def _judged(project: Project, model: str, until: str | None) -> tuple[TrainingSe
     from millstream import training
 
     definition = project.manifest.model(model)
-    refuse_broken(project, tables_of(project, model))
+    wanted = tables_of(project, model)
+    refuse_broken(project, wanted)
+    heads = project.lake.heads()
+    refuse_lost(project, {each: heads[each] for each in wanted if each in heads}, of=f"training {model}")
     try:
         end: datetime = parse_instant(until) if until else project.clock.now()
     except ValueError as wrong:

@@ -11,8 +11,10 @@ import msgspec
 from millstream.errors import IntegrityError
 from millstream.ledger.chain import Anchor
 from millstream.project import anchors, answers, git
+from millstream.project.columns import waits
 from millstream.project.data import step_failure, verify_checks
 from millstream.project.decide import brief
+from millstream.project.pins import look
 from millstream.project.stopped import running
 from millstream.project.timeline import frame, timeline, told
 from millstream.state import (
@@ -51,6 +53,7 @@ def status(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
         **frame(project),
         "root": str(project.root),
         "tables": [_table(project, each) for each in project.manifest.tables.values()],
+        "pins": look(project),
         "models": [model_stands(project, name) for name in project.manifest.models],
         "alarms": [msgspec.to_builtins(each) for each in alarms.worst(project.state, limit=ALARMS)],
         "alarms_open": alarms.count(project.state),
@@ -80,7 +83,7 @@ def _table(project: Project, table: Table) -> dict[str, Any]:
     if head is not None and head.event_max:
         behind = max(0.0, (project.clock.now() - parse_instant(head.event_max)).total_seconds())
     seen = (project.clock.now() - parse_instant(head.registered_at)).total_seconds() if head is not None else None
-    stopped = step_failure(project, table)
+    stopped, waiting = step_failure(project, table), waits(project, table.name)
     return {
         "name": table.name,
         "kind": head.kind if head is not None else "not read yet",
@@ -92,7 +95,12 @@ def _table(project: Project, table: Table) -> dict[str, Any]:
         "seconds_behind": behind,
         "seen_seconds_ago": seen,
         "contract": worst if table.checks else "none",
-        "failed": [*([stopped] if stopped else []), *(each["says"] for each in failed)],
+        "failed": [
+            *([stopped] if stopped else []),
+            *([waiting] if waiting else []),
+            *(each["says"] for each in failed),
+        ],
+        "schema_waits": waiting,
         "stopped": stopped,
         "running": running(project, table.name) if table.made else None,
         "inputs": dict(head.inputs) if head is not None else {},
@@ -386,6 +394,11 @@ def verify(
     beside = f"; {len(kept)} heads kept in releases and the lake hold" if chain.ok and kept else ""
     findings = [{"ok": chain.ok, "subject": "ledger", "says": f"{chain.says}{beside}"}]
     findings += [msgspec.to_builtins(each) for each in project.lake.verify(deep=deep, actor=actor)]
+    findings += [
+        {"ok": False, "subject": f"pin {each['version']}", "says": each["says"]}
+        for each in look(project)
+        if each["missing"]
+    ]
     findings += verify_checks(project)
     told = registry.verify(project.places, project.ledger)
     findings += [{"ok": holds, "subject": subject, "says": says} for holds, subject, says in told]

@@ -37,6 +37,7 @@ COMMANDS = {
     "check": "data:check",
     "sql": "data:sql",
     "profile": "profiles:profile",
+    "pin": "pins:pin",
     "views": "learn:views",
     "train": "learn:train",
     "register": "logged:register",

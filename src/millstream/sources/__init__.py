@@ -12,12 +12,25 @@ from typing import TYPE_CHECKING, Any
 from millstream.definitions.sources import Csv, Delta, Parquet, Postgres, Source
 
 if TYPE_CHECKING:
-    from millstream.sources.arrival import Arrival, Watch, read, refuse_change
+    from millstream.sources.arrival import Arrival, Watch, read
+    from millstream.sources.drift import SchemaChanged, refuse_change
 
-__all__ = ["Arrival", "Csv", "Delta", "Parquet", "Postgres", "Source", "Watch", "read", "refuse_change"]
+__all__ = [
+    "Arrival",
+    "Csv",
+    "Delta",
+    "Parquet",
+    "Postgres",
+    "SchemaChanged",
+    "Source",
+    "Watch",
+    "read",
+    "refuse_change",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(importlib.import_module("millstream.sources.arrival"), name)
+        file = "drift" if name in ("SchemaChanged", "refuse_change") else "arrival"
+        return getattr(importlib.import_module(f"millstream.sources.{file}"), name)
     raise AttributeError(f"module 'millstream.sources' has no attribute {name!r}")

@@ -16,6 +16,7 @@ from millstream.definitions.sources import Csv, Parquet
 from millstream.errors import BadData, NotFound, near
 from millstream.sources import texts
 from millstream.sources.csvs import read_csv
+from millstream.sources.drift import refuse_change
 
 _SETTLED_S = 2.0
 """A file changed less than this ago may change again within one tick of its clock: hash it anew."""
@@ -113,7 +114,7 @@ def read(arrival: Arrival, source: Csv | Parquet, *, expected: Mapping[str, str]
     """
     frames = [_read_one(each, source, expected=expected, where=where) for each in arrival.files]
     for file, frame in zip(arrival.files[1:], frames[1:], strict=True):
-        refuse_change(schema(frames[0]), schema(frame), where=f"{where}, file {file.name}")
+        _refuse_unlike(schema(frames[0]), schema(frame), where=where, first=arrival.files[0], file=file)
     made = pl.concat(frames)
     if source.row_number:
         made = made.select(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(source.row_number), pl.all())
@@ -131,27 +132,13 @@ def schema(frame: pl.DataFrame) -> dict[str, str]:
     return {name: str(kind) for name, kind in frame.schema.items()}
 
 
-def refuse_change(expected: Mapping[str, str], found: Mapping[str, str], *, where: str) -> None:
-    """Refuse columns that are missing, new or of another type than agreed.
-
-    Raises
-    ------
-    BadData
-        Naming every difference.
-    """
-    said = [f"{name!r} is missing ({near(name, set(found) - set(expected))})" for name in expected if name not in found]
-    said += [f"{name!r} is new ({kind})" for name, kind in found.items() if name not in expected]
-    said += [
-        f"{name!r} was {kind}, is {found[name]}"
-        for name, kind in expected.items()
-        if name in found and found[name] != kind
-    ]
-    if said:
-        raise BadData(
-            f"the columns of {where} changed: {'; '.join(said)}",
-            expected=", ".join(f"{name} {kind}" for name, kind in expected.items()),
-            do="ask its owner, or take them: millstream.open('.').lake.accept_schema(TABLE, actor=YOU)",
-        )
+def _refuse_unlike(wanted: dict[str, str], found: dict[str, str], *, where: str, first: Path, file: Path) -> None:
+    """Refuse files of one arrival that differ: which of them is right cannot be said."""
+    try:
+        refuse_change(wanted, found, where=f"{where}, file {file.name}")
+    except BadData as wrong:
+        do = f"ask their owner, or make {file.name} like {first.name}"
+        raise BadData(wrong.happened, expected=wrong.expected, do=do) from None
 
 
 def _read_one(file: Path, source: Csv | Parquet, *, expected: Mapping[str, str] | None, where: str) -> pl.DataFrame:

@@ -16,6 +16,9 @@ from millstream.errors import Conflict, IntegrityError, Refused, StorageFull, Us
 _OWNERS = (
     "ledger",
     "versions",
+    "schemas",
+    "pins",
+    "stamps",
     "contracts",
     "quarantine",
     "releases",

@@ -47,6 +47,13 @@ CREATE TABLE IF NOT EXISTS table_files (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS table_files_since ON table_files (name, since);
 CREATE INDEX IF NOT EXISTS table_files_until ON table_files (name, until);
+CREATE TABLE IF NOT EXISTS rewritten_files (
+    name TEXT NOT NULL,
+    path TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    brought INTEGER NOT NULL,
+    PRIMARY KEY (name, path, since)
+) STRICT;
 CREATE TABLE IF NOT EXISTS file_hashes (
     name TEXT NOT NULL,
     path TEXT NOT NULL,
@@ -68,6 +75,9 @@ CREATE TABLE IF NOT EXISTS table_schemas (
     body BLOB NOT NULL
 ) STRICT;
 """
+
+
+_FILES = "SELECT * FROM table_files LEFT JOIN rewritten_files USING (name, path, since)"
 
 
 class Making(msgspec.Struct, frozen=True):
@@ -133,6 +143,9 @@ class TableVersion(msgspec.Struct, frozen=True):
         empty otherwise.
     making
         For a table that is made: how.
+    columns
+        Raw columns of its files, as Delta names their types; empty for derived tables, and in records of before this
+        was kept.
     """
 
     table: str
@@ -151,6 +164,7 @@ class TableVersion(msgspec.Struct, frozen=True):
     quarantined: int = 0
     content: str = ""
     making: Making | None = None
+    columns: dict[str, str] = {}
 
 
 class DataFile(msgspec.Struct, frozen=True):
@@ -174,6 +188,9 @@ class DataFile(msgspec.Struct, frozen=True):
         Hash of the bytes, for files written here.
     since
         First registered version that has the file.
+    brought
+        First version that had its rows, where the owner of an attached table only wrote rows anew (compaction); of
+        rows of several versions the oldest. None where the file came with its rows.
     """
 
     path: str
@@ -185,6 +202,12 @@ class DataFile(msgspec.Struct, frozen=True):
     high: int | None = None
     sha256: str | None = None
     since: int = 0
+    brought: int | None = None
+
+    @property
+    def rows_since(self) -> int:
+        """Return the first version that had its rows."""
+        return self.since if self.brought is None else self.brought
 
 
 class Intent(msgspec.Struct, frozen=True):
@@ -246,6 +269,21 @@ def change_files(
             for each in added
         ],
     )
+
+
+def keep_brought(tx: Transaction, table: str, version: int, added: Iterable[DataFile]) -> None:
+    """Note which files of a version hold rows that earlier versions had already."""
+    tx.execute_many(
+        "INSERT INTO rewritten_files (name, path, since, brought) VALUES (?, ?, ?, ?)",
+        [(table, each.path, version, each.brought) for each in added if each.brought is not None],
+    )
+
+
+def brought_hash(source: State | Transaction, table: str, version: int) -> str:
+    """Hash what is kept of the files of a version that hold rows of earlier ones; empty when there are none."""
+    query = "SELECT path, brought FROM rewritten_files WHERE name = ? AND since = ? ORDER BY path"
+    found = [list(each) for each in source.query(query, (table, version))]
+    return content_hash(found) if found else ""
 
 
 def change_hash(source: State | Transaction, table: str, version: int) -> str:
@@ -328,7 +366,7 @@ def files(state: State, table: str, version: int) -> list[DataFile]:
 
 def all_files(state: State, table: str) -> list[tuple[DataFile, int | None]]:
     """Return every file any listed version of a table has, with the version that dropped it (None: still there)."""
-    found = state.query("SELECT * FROM table_files WHERE name = ? ORDER BY since, rowid", (table,))
+    found = state.query(f"{_FILES} WHERE name = ? ORDER BY since, table_files.rowid", (table,))
     return [(_file(each), each["until"]) for each in found]
 
 
@@ -347,7 +385,7 @@ def late_hashes(source: State | Transaction, table: str) -> dict[str, str]:
 
 
 def _files(state: State, where: str, parameters: Sequence[object]) -> list[DataFile]:
-    found = state.query(f"SELECT * FROM table_files WHERE {where} ORDER BY since, rowid", parameters)
+    found = state.query(f"{_FILES} WHERE {where} ORDER BY since, table_files.rowid", parameters)
     return [_file(each) for each in found]
 
 
@@ -362,6 +400,7 @@ def _file(row: sqlite3.Row) -> DataFile:
         high=row["high"],
         sha256=row["sha256"],
         since=row["since"],
+        brought=row["brought"],
     )
 
 
@@ -411,15 +450,15 @@ def forget_intent(tx: Transaction, intent: Intent) -> None:
 
 
 def expected_schema(state: State, table: str) -> dict[str, str] | None:
-    """Return the raw columns a table must arrive with: those of its first version."""
+    """Return the raw columns a table must arrive with: those of its newest version, or accepted since."""
     found = state.query("SELECT body FROM table_schemas WHERE name = ?", (table,))
     return msgspec.json.decode(found[0]["body"], type=dict[str, str]) if found else None
 
 
 def expect_schema(tx: Transaction, table: str, schema: dict[str, str]) -> None:
-    """Keep the raw columns of a table's first version as what must arrive from then on."""
+    """Keep the raw columns of a table's newest version as what must arrive from then on."""
     tx.execute(
-        "INSERT INTO table_schemas (name, body) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
+        "INSERT INTO table_schemas (name, body) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body",
         (table, msgspec.json.encode(schema)),
     )
 
@@ -461,7 +500,7 @@ def pull(tx: Transaction, other: Path, tables: Iterable[str]) -> list[TableVersi
             known = tx.query("SELECT 1 FROM table_versions WHERE name = ? AND version = ?", (name, newest.version))
             if known:
                 continue
-            for table in ("table_versions", "table_files", "table_schemas"):
+            for table in ("table_versions", "table_files", "rewritten_files", "table_schemas"):
                 rows = there.execute(f"SELECT * FROM {table} WHERE name = ?", (name,)).fetchall()
                 tx.execute(f"DELETE FROM {table} WHERE name = ?", (name,))
                 if rows:
