@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import re
-import zlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,10 +13,12 @@ import polars as pl
 
 from millstream.definitions.sources import Csv
 from millstream.errors import BadData
-from millstream.sources.broken import refuse_cut_off, rewritten
+from millstream.sources.broken import line_of, refuse_cut_off, refuse_other_encoding, rewritten
+from millstream.sources.unpacking import CUT_SHORT, is_packed, unpacked
 
 INFER_ROWS, DATE_ROWS = 100_000, 1_000
 _NOT_READ = (pl.exceptions.ComputeError, pl.exceptions.ShapeError)
+NO_VALUE = re.compile(r"could not parse `(?P<value>.*)` as dtype `(?P<kind>.*?)` at column .* \(column number (?P<number>\d+)\)", re.S)
 _ISO = r"^\s*\d{4}[-/]\d{1,2}[-/]\d"
 
 
@@ -65,19 +65,12 @@ def read_csv(
             frame = _frame(plainly, source, wanted, as_text=as_text, rows=rows)
     except pl.exceptions.NoDataError:
         raise BadData(f"{_named(file, where)} is empty", expected="a header line and rows") from None
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as wrong:
-        raise BadData(
-            f"{_named(file, where)} is not CSV: {wrong}",
-            expected=f"{source.encoding} text",
-            do="look whether the file is whole, and of this encoding",
-        ) from None
+    except (UnicodeDecodeError, *CUT_SHORT) as wrong:
+        raise not_text(file, source, wrong, where=where) from None
     except _NOT_READ as wrong:
-        said = str(wrong).splitlines()[0]
-        raise BadData(
-            f"{_named(file, where)} cannot be read: {said}",
-            expected=", ".join(f"{name} {kind}" for name, kind in kinds.items()) or "a value of its type in every row",
-            do="correct the file",
-        ) from None
+        if "utf" in str(wrong).lower():
+            refuse_other_encoding(file, source, where=_named(file, where))
+        raise not_read(wrong, file, file, source, names, kinds=kinds, where=where) from None
     if frame.width != len(names):
         raise BadData(
             f"the header of {_named(file, where)} names {len(names)} columns, its rows have {frame.width}",
@@ -100,10 +93,9 @@ def header(file: Path, source: Csv, *, where: str) -> list[str]:
     """
     encoding = "utf-8-sig" if _plain(source) else source.encoding
     try:
-        raw = gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")  # noqa: SIM115 - closed by the text
-        with io.TextIOWrapper(raw, encoding=encoding, newline="") as opened:
+        with io.TextIOWrapper(unpacked(file), encoding=encoding, newline="") as opened:
             names = next(csv.reader(opened, delimiter=source.separator), [])
-    except (UnicodeError, csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as wrong:
+    except (UnicodeError, csv.Error, *CUT_SHORT) as wrong:
         expected = "UTF-8 text" if _plain(source) else f"{source.encoding} text"
         raise BadData(
             f"{_named(file, where)} is not CSV: {wrong}",
@@ -128,6 +120,46 @@ def header(file: Path, source: Csv, *, where: str) -> list[str]:
             do="give them names there, or take them out",
         )
     return names
+
+
+def not_text(file: Path, source: Csv, wrong: Exception, *, where: str) -> BadData:
+    """Say of a file that is cut short, or no text of its encoding, what is wrong with it."""
+    if isinstance(wrong, UnicodeDecodeError):
+        try:
+            refuse_other_encoding(file, source, where=_named(file, where))
+        except BadData as found:
+            return found
+    cut = is_packed(file.name) and not isinstance(wrong, UnicodeDecodeError)
+    return BadData(
+        f"{_named(file, where)} is not CSV: {f'it is cut short, or not packed as its name says ({wrong})' if cut else wrong}",
+        expected="a whole file" if cut else f"{source.encoding} text",
+        do="copy or export it again" if cut else "look whether the file is whole, and of this encoding",
+    )
+
+
+def not_read(
+    wrong: Exception,
+    file: Path,
+    text: Path | bytes,
+    source: Csv,
+    names: list[str],
+    *,
+    kinds: Mapping[str, pl.DataType],
+    where: str,
+    before: int = 0,
+) -> BadData:
+    """Say of a value that is not of its column's type in which line it stands; ``before`` counts lines before the text."""
+    said = str(wrong).splitlines()[0]
+    place = ""
+    if found := NO_VALUE.search(said):
+        column = int(found["number"]) - 1
+        line = line_of(text, source, column=column, value=found["value"].strip('"')) if column < len(names) else 0
+        place = f"line {line + before:,} of " if line else ""
+    return BadData(
+        f"{place}{_named(file, where)} cannot be read: {said}",
+        expected=", ".join(f"{name} {kind}" for name, kind in kinds.items()) or "a value of its type in every row",
+        do="correct the file: a field that is missing or split moves all that follow it" if place else "correct the file",
+    )
 
 
 def _named(file: Path, where: str) -> str:
@@ -168,11 +200,10 @@ def _iso(content: Path | io.BytesIO, source: Csv, name: str, kind: pl.DataType) 
 
 def _content(file: Path, source: Csv) -> Path | io.BytesIO:
     """Return the file itself where Polars reads it as it is, else its text as UTF-8."""
-    if _plain(source) and file.suffix != ".gz":
+    if _plain(source) and not is_packed(file.name):
         return file
-    raw = file.read_bytes()
-    if file.suffix == ".gz":
-        raw = gzip.decompress(raw)
+    with unpacked(file) as opened:
+        raw = opened.read()
     return io.BytesIO(raw if _plain(source) else raw.decode(source.encoding).encode())
 
 
