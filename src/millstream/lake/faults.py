@@ -13,6 +13,8 @@ from collections import Counter
 VARIABLE = "MILLSTREAM_FAULT"
 POINTS = ("lake.begun", "lake.intended", "lake.committed", "lake.synced", "lake.registering", "lake.registered")
 """Points of a lake write, in order."""
+LANDED = "lake.landed"
+"""A data file of a taking is written, synced and noted; its version is still to come."""
 
 _reached: Counter[str] = Counter()
 

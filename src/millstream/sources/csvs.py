@@ -17,7 +17,7 @@ from millstream.sources.broken import line_of, refuse_cut_off, refuse_other_enco
 from millstream.sources.unpacking import CUT_SHORT, is_packed, unpacked
 
 INFER_ROWS, DATE_ROWS = 100_000, 1_000
-_NOT_READ = (pl.exceptions.ComputeError, pl.exceptions.ShapeError)
+NOT_READ = (pl.exceptions.ComputeError, pl.exceptions.ShapeError)
 NO_VALUE = re.compile(r"could not parse `(?P<value>.*)` as dtype `(?P<kind>.*?)` at column .* \(column number (?P<number>\d+)\)", re.S)
 _ISO = r"^\s*\d{4}[-/]\d{1,2}[-/]\d"
 
@@ -59,15 +59,15 @@ def read_csv(
         refuse_cut_off(file, source, width=len(names), where=where)
         content = _content(file, source)
         try:
-            frame = _frame(content, source, wanted, as_text=as_text, rows=rows)
-        except _NOT_READ:
+            frame = frame_of(content, source, wanted, as_text=as_text, rows=rows)
+        except NOT_READ:
             plainly = rewritten(file, source, width=len(names), where=where)
-            frame = _frame(plainly, source, wanted, as_text=as_text, rows=rows)
+            frame = frame_of(plainly, source, wanted, as_text=as_text, rows=rows)
     except pl.exceptions.NoDataError:
         raise BadData(f"{_named(file, where)} is empty", expected="a header line and rows") from None
     except (UnicodeDecodeError, *CUT_SHORT) as wrong:
         raise not_text(file, source, wrong, where=where) from None
-    except _NOT_READ as wrong:
+    except NOT_READ as wrong:
         if "utf" in str(wrong).lower():
             refuse_other_encoding(file, source, where=_named(file, where))
         raise not_read(wrong, file, file, source, names, kinds=kinds, where=where) from None
@@ -166,25 +166,25 @@ def _named(file: Path, where: str) -> str:
     return where if where == file.name else f"{file} of {where}"
 
 
-def _frame(
+def frame_of(
     content: Path | io.BytesIO, source: Csv, kinds: Mapping[str, pl.DataType], *, as_text: bool, rows: int | None
 ) -> pl.DataFrame:
-    """Parse; times are left as text where they are not written as ISO 8601 says, for the order would be a guess."""
+    """Parse a content; times are left as text where they are not written as ISO 8601 says, for the order would be a guess."""
     try:
-        frame = _parse(content, source, kinds, INFER_ROWS, as_text=as_text, rows=rows)
+        frame = parse(content, source, kinds, INFER_ROWS, as_text=as_text, rows=rows)
     except pl.exceptions.ComputeError as wrong:
         if as_text:
             raise
         no_time = re.search(r"as dtype `(?:date|time).*?` at column '(.*)' \(column number", str(wrong))
         if no_time and no_time[1] not in kinds:
-            return _frame(content, source, {**kinds, no_time[1]: pl.String()}, as_text=False, rows=rows)
-        frame = _parse(content, source, kinds, None, as_text=False, rows=rows)
+            return frame_of(content, source, {**kinds, no_time[1]: pl.String()}, as_text=False, rows=rows)
+        frame = parse(content, source, kinds, None, as_text=False, rows=rows)
     guessed = {
         name: pl.String()
         for name, kind in frame.schema.items()
         if name not in kinds and kind.is_temporal() and not _iso(content, source, name, kind)
     }
-    return _frame(content, source, {**kinds, **guessed}, as_text=as_text, rows=rows) if guessed else frame
+    return frame_of(content, source, {**kinds, **guessed}, as_text=as_text, rows=rows) if guessed else frame
 
 
 def _iso(content: Path | io.BytesIO, source: Csv, name: str, kind: pl.DataType) -> bool:
@@ -192,7 +192,7 @@ def _iso(content: Path | io.BytesIO, source: Csv, name: str, kind: pl.DataType) 
     if kind == pl.Time:
         return False
     for rows in (1_000, None):
-        texts = _parse(content, source, {}, INFER_ROWS, as_text=True, rows=rows, only=name)
+        texts = parse(content, source, {}, INFER_ROWS, as_text=True, rows=rows, only=name)
         if (first := texts.to_series().drop_nulls().head(1)).len():
             return bool(first.str.contains(_ISO).all())
     return True
@@ -207,7 +207,7 @@ def _content(file: Path, source: Csv) -> Path | io.BytesIO:
     return io.BytesIO(raw if _plain(source) else raw.decode(source.encoding).encode())
 
 
-def _parse(
+def parse(
     content: Path | io.BytesIO,
     source: Csv,
     kinds: Mapping[str, pl.DataType],
@@ -218,6 +218,7 @@ def _parse(
     only: str | None = None,
     dates: bool = True,
 ) -> pl.DataFrame:
+    """Parse a content once: ``kinds`` hold, all other columns are inferred from ``infer`` rows (None: from all)."""
     if infer == INFER_ROWS and dates and not as_text:
         kinds, infer = _inferred(content, source, kinds, rows=rows)
     if isinstance(content, io.BytesIO):
@@ -247,8 +248,8 @@ def _inferred(
         Column to type, without those that may be times; and from how many rows these are to be inferred.
     """
     most = INFER_ROWS if rows is None else min(rows, INFER_ROWS)
-    plain = _parse(content, source, kinds, INFER_ROWS, as_text=False, rows=most, dates=False)
-    start = _parse(content, source, kinds, DATE_ROWS, as_text=False, rows=min(most, DATE_ROWS))
+    plain = parse(content, source, kinds, INFER_ROWS, as_text=False, rows=most, dates=False)
+    start = parse(content, source, kinds, DATE_ROWS, as_text=False, rows=min(most, DATE_ROWS))
     texts = [name for name, kind in plain.schema.items() if kind == pl.String and name not in kinds]
     unsaid = [name for name in texts if start[name].null_count() == start.height and plain[name].null_count() < most]
     if unsaid and plain.height > start.height:

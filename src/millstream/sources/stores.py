@@ -132,6 +132,11 @@ def store(path: str, root: Path) -> Store:
                   and not (root / path).is_file() else str(root / path))  # fmt: skip
 
 
+def files(path: str, root: Path, *, where: str) -> list[Path]:
+    """List the files of this machine that a source means."""
+    return [Path(each.path) for each in Folder(str(root / path)).entries(where=where)]
+
+
 def pattern_of(glob: str) -> re.Pattern[str]:
     """Compile a glob over ``/``-separated paths: ``*`` stays inside a part, ``**/`` is any folders, dots are named."""
     made = ""

@@ -78,6 +78,25 @@ class Content(msgspec.Struct, frozen=True):
     pieces: tuple[Piece, ...] = ()
 
 
+class Stamp(msgspec.Struct, frozen=True):
+    """What a name brought last, and by what it is recognised without reading it.
+
+    Parameters
+    ----------
+    path, size
+        The file.
+    stamp
+        What its store says changes with it; empty while it may change again within one tick of its clock.
+    sha256
+        Hash of its bytes, or of an object's etag.
+    """
+
+    path: str
+    size: int
+    stamp: str
+    sha256: str
+
+
 class Taking(msgspec.Struct, frozen=True):
     """What a version took and let go of.
 
@@ -93,6 +112,8 @@ class Taking(msgspec.Struct, frozen=True):
         Whether all that was there before was left behind.
     says
         What there is to say of it, in words.
+    stamps, forgotten
+        Names that bring something else than before, and names that no longer count.
     """
 
     reading: str
@@ -101,15 +122,8 @@ class Taking(msgspec.Struct, frozen=True):
     moved: tuple[Content, ...] = ()
     anew: bool = False
     says: tuple[str, ...] = ()
-
-
-class Stamp(msgspec.Struct, frozen=True):
-    """By what an unchanged file is recognised without reading it."""
-
-    path: str
-    size: int
-    stamp: str
-    sha256: str
+    stamps: tuple[Stamp, ...] = ()
+    forgotten: tuple[str, ...] = ()
 
 
 class Landed(msgspec.Struct, frozen=True):
@@ -180,7 +194,11 @@ def record(tx: Transaction, table: str, version: int, made: Taking) -> None:
         "INSERT INTO taken_contents (name, what, since, until, body) VALUES (?, ?, ?, NULL, ?)",
         [(table, each.what, version, msgspec.json.encode(each)) for each in (*made.moved, *made.came)],
     )
-    tx.execute("INSERT INTO takings VALUES (?, ?, ?)", (table, version, msgspec.json.encode(made)))
+    kept = msgspec.structs.replace(made, stamps=(), forgotten=())
+    tx.execute("INSERT INTO takings VALUES (?, ?, ?)", (table, version, msgspec.json.encode(kept)))
+    if made.anew:
+        tx.execute("DELETE FROM file_stamps WHERE name = ?", (table,))
+    keep_stamps(tx, table, made.stamps, made.forgotten)
     tx.execute("DELETE FROM landed_files WHERE name = ?", (table,))
 
 
@@ -191,7 +209,7 @@ def stamps(state: State, table: str) -> dict[str, Stamp]:
 
 
 def keep_stamps(tx: Transaction, table: str, kept: Iterable[Stamp], gone: Iterable[str]) -> None:
-    """Keep by what files are recognised; nothing is known by it that their bytes do not say."""
+    """Keep what names brought last; no row changes by it."""
     tx.execute_many(
         "INSERT INTO file_stamps VALUES (?, ?, ?, ?, ?) ON CONFLICT (name, path) "
         "DO UPDATE SET size = excluded.size, stamp = excluded.stamp, sha256 = excluded.sha256",
