@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from millstream.definitions.sources import Files, Postgres
+from millstream.definitions.sources import Csv, Files, Json, Parquet
 from millstream.definitions.table import Table
 from millstream.errors import BadData, Conflict, MillstreamError, Refused
 from millstream.lake.catalog import Catalog
@@ -51,7 +51,7 @@ class FilesTable:
     def of(cls, catalog: Catalog, table: Table) -> FilesTable:
         """Make it of a definition."""
         source = table.source
-        assert source is not None and not isinstance(source, Postgres) and hasattr(source, "mirror")
+        assert isinstance(source, Csv | Json | Parquet)
         said = {key: each for key, each in msgspec.to_builtins(source).items() if key != "mirror" and each}
         return cls(table, source, store(source.path, catalog.places.root), content_hash(said))
 
@@ -157,6 +157,7 @@ def _one(
     with _said_of(entry, files.where), _local(files.store, entry) as file:
         delivery = Delivery(file, files.parts(entry.path), entry.at.isoformat())
         kinds: dict[str, str] = dict(agreed or {})
+        before = agreed
         while True:
             told: list[str] = []
             held: pl.DataFrame | None = None
@@ -170,7 +171,7 @@ def _one(
                     if agreed is None:
                         agreed = schema(frame)
                     refuse_change(agreed, schema(frame), where=f"{files.where}, file {entry.name}")
-                    frame = frame.select(agreed)
+                    frame = frame.select(list(agreed))
                     if held is not None:
                         landing.add(held, content, whole=False, alone=True)
                         parts += 1
@@ -181,7 +182,7 @@ def _one(
                 landing.drop(known.what)
                 back = source.rename.get(found.name, found.name)
                 kinds = {**kinds, back: str(found.kind)}
-                agreed = None if agreed is None or parts == 0 else {**agreed, back: str(found.kind)}
+                agreed = before
         look = files.store.look(entry)
         if look is None or look.stamp != entry.stamp:
             landing.drop(known.what)
