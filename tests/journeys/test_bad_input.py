@@ -25,7 +25,8 @@ from millstream.definitions.load import load
 from millstream.definitions.sources import Csv, Parquet
 from millstream.errors import BadData, Conflict, DefinitionError, MillstreamError, StorageFull, UserError
 from millstream.project import Project
-from millstream.sources import Watch, read
+from millstream.sources import read
+from millstream.sources.stores import files
 
 ROWS = 120
 
@@ -149,7 +150,7 @@ def test_days_and_months_that_cannot_be_told_apart_are_asked_for(tmp_path: Path)
 def test_no_table_takes_a_date_by_a_guess_of_its_order(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("k,t,clock,iso\n1,01/02/2024,10:05,2024-01-02\n2,03/04/2024,11:05,2024-03-04\n")
     source = Csv("in.csv")
-    frame = read(Watch().look(source, tmp_path, where="t"), source, expected=None, where="t")
+    frame = read(files(source.path, tmp_path, where="t"), source, expected=None, where="t")
     assert frame.schema["t"] == frame.schema["clock"] == pl.String
     assert frame.schema["iso"] == pl.Date
 
@@ -259,7 +260,7 @@ def test_columns_of_parquet_that_no_row_can_hold(tmp_path: Path) -> None:
     assert any("'tags': a list is no value of one row; not taken in" in each for each in given.says)
     source = given.source
     assert isinstance(source, Parquet) and source.without == ("tags", "raw")
-    kept = read(Watch().look(source, tmp_path, where="t"), source, expected=None, where="t")
+    kept = read(files(source.path, tmp_path, where="t"), source, expected=None, where="t")
     assert kept.columns == ["id", "hash", "y", "x"]
     assert kept["hash"][0] == str(2**63)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import polars as pl
@@ -10,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream.definitions.sources import Csv, Parquet
+from millstream.definitions.sources import Csv
 from millstream.errors import BadData, NotFound
-from millstream.sources import Watch, read, refuse_change
-from millstream.sources.arrival import find, schema
+from millstream.sources import read, refuse_change
+from millstream.sources.arrival import schema
+from millstream.sources.stores import store
 
 KINDS = st.sampled_from(["Int64", "Float64", "String"])
 COLUMNS = st.dictionaries(st.sampled_from(["alpha", "beta", "gamma", "delta"]), KINDS)
@@ -22,8 +22,7 @@ COLUMNS = st.dictionaries(st.sampled_from(["alpha", "beta", "gamma", "delta"]), 
 def arrive(folder: Path, text: str | bytes, source: Csv | None = None, **words: object) -> pl.DataFrame:
     source = source or Csv("in.csv")
     (folder / "in.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
-    arrival = Watch().look(source, folder, where="table 't'")
-    return read(arrival, source, expected=None, where="table 't'", **words)
+    return read([folder / "in.csv"], source, expected=None, where="table 't'", **words)
 
 
 @given(COLUMNS, COLUMNS)
@@ -72,37 +71,16 @@ def test_files_that_are_no_tables_are_refused(tmp_path: Path, text: bytes, says:
         arrive(tmp_path, text)
 
 
-def test_content_is_bytes_and_the_way_they_are_read_not_names_or_times(tmp_path: Path) -> None:
-    watch = Watch()
-    (tmp_path / "a.csv").write_text("x\n1\n")
-    (tmp_path / "b.csv").write_text("x\n1\n")
-    first = watch.look(Csv("a.csv"), tmp_path, where="t").content
-    os.utime(tmp_path / "a.csv", (1, 1))
-    assert watch.look(Csv("a.csv"), tmp_path, where="t").content == first
-    assert watch.look(Csv("a.csv", null_values=("1",)), tmp_path, where="t").content != first
-    assert watch.look(Csv("*.csv"), tmp_path, where="t").content != first
-
-
-def test_a_change_within_one_tick_of_the_clock_is_noticed(tmp_path: Path) -> None:
-    watch, file = Watch(), tmp_path / "a.csv"
-    seen = set()
-    for number in range(10):
-        file.write_text(f"x\n{number}\n")
-        os.utime(file, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns // 10**9 * 10**9))
-        seen.add(watch.look(Csv("a.csv"), tmp_path, where="t").content)
-    assert len(seen) == 10
-
-
 def test_files_are_found_by_glob_in_order_and_absolute_paths_work(tmp_path: Path) -> None:
     for name in ("b", "a", "c"):
         (tmp_path / f"{name}.parquet").write_bytes(b"")
     (tmp_path / "d.parquet").mkdir()
-    assert [each.name for each in find(Parquet("*.parquet"), tmp_path, where="t")] == [
+    assert [each.name for each in store("*.parquet", tmp_path).entries(where="t")] == [
         "a.parquet", "b.parquet", "c.parquet",
     ]  # fmt: skip
-    assert len(find(Parquet(str(tmp_path / "[ab].parquet")), Path("/"), where="t")) == 2
+    assert len(store(str(tmp_path / "[ab].parquet"), Path("/")).entries(where="t")) == 2
     with pytest.raises(NotFound, match=r"did you mean 'a.parquet'|there is"):
-        find(Parquet("aa.parquet"), tmp_path, where="t")
+        store("aa.parquet", tmp_path).entries(where="t")
 
 
 def test_the_words_of_definitions_are_here_too() -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from millstream.definitions.sources import Csv, Parquet
 from millstream.errors import BadData, NotFound
-from millstream.sources import Watch, read
+from millstream.sources import read
 from millstream.sources.sniff import sniff
+from millstream.sources.stores import files
 
 
 def taken(folder: Path, body: str | bytes, *, name: str = "in.csv") -> tuple[Csv, pl.DataFrame, tuple[str, ...]]:
@@ -24,7 +25,7 @@ def taken(folder: Path, body: str | bytes, *, name: str = "in.csv") -> tuple[Csv
 
 
 def back(folder: Path, source: Csv | Parquet) -> pl.DataFrame:
-    return read(Watch().look(source, folder, where="t"), source, expected=None, where="t")
+    return read(files(source.path, folder, where="t"), source, expected=None, where="t")
 
 
 def test_a_european_file_of_an_old_system(tmp_path):

@@ -1,7 +1,7 @@
 """Where production data comes from.
 
-``Delta`` is attached: a version only names files, nothing is copied. ``Csv`` and ``Parquet`` files and tables of a
-``Postgres`` database are ingested into the lake, because they can change under one's feet and cannot be pinned.
+``Delta`` is attached: a version only names files, nothing is copied. ``Csv``, ``Json`` and ``Parquet`` files and tables
+of a ``Postgres`` database are ingested into the lake, because they can change under one's feet and cannot be pinned.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Delta(msgspec.Struct, frozen=True, tag="delta"):
 
 
 class Csv(msgspec.Struct, frozen=True, tag="csv"):
-    """A CSV file or glob, plain or ``.gz``, ingested; lines without any value are no rows.
+    """A CSV file or glob, plain, ``.gz``, ``.bz2``, ``.xz`` or ``.zst``, ingested; blank lines are no rows.
 
     Numbers, truth values and times as ISO 8601 writes them (``2024-01-31T10:00:00Z``) are found without being named;
     other times are text until ``times`` says how they are written, because days and months are never guessed.
@@ -34,7 +34,8 @@ class Csv(msgspec.Struct, frozen=True, tag="csv"):
     Parameters
     ----------
     path
-        File or glob, relative to the project or absolute.
+        File or glob, relative to the project or absolute (``**/`` is any folders), or in an object store:
+        ``"s3://bucket/day=*/part-*.csv.gz"``.
     null_values
         Texts that mean NULL.
     separator
@@ -57,6 +58,16 @@ class Csv(msgspec.Struct, frozen=True, tag="csv"):
         Columns that are text although they look like numbers: ``02139``, or whole numbers beyond 64 bits.
     nulls
         Column to the texts that mean NULL in it alone: ``{"amount": ("-", "unknown")}``.
+    columns
+        Columns to take; all when left out. Others are not kept (and of Parquet not read).
+    folders
+        Parts of the path that become text columns: ``("day",)`` for files in ``day=2024-01-01/``. All other words hold
+        for them too.
+    arrived
+        A column to add with the instant at which the file was last written: a known-at for files that come late.
+    mirror
+        Let the rows of a file go when the file is gone. Otherwise they stay, because a delivery that was tidied away
+        was made all the same.
     """
 
     path: str
@@ -71,6 +82,54 @@ class Csv(msgspec.Struct, frozen=True, tag="csv"):
     row_number: str = ""
     texts: tuple[str, ...] = ()
     nulls: dict[str, tuple[str, ...]] = {}
+    columns: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    arrived: str = ""
+    mirror: bool = False
+
+
+class Json(msgspec.Struct, frozen=True, tag="json"):
+    """A file or glob of JSON lines, plain or packed as of ``Csv``, ingested: one object a line, one row.
+
+    Objects inside are laid flat: ``{"at": {"lat": 1}}`` is column ``at_lat``. Lists are kept as JSON text. A field that
+    a line lacks is NULL; a field that no line had before is refused by name.
+
+    Parameters
+    ----------
+    path
+        File or glob, as of ``Csv``.
+    times
+        Text or number column to the formats its times are written in, as of ``Csv``. Others are text.
+    rename
+        Name in the file, laid flat, to name in the table; all other words here use the file's names.
+    row_number
+        A column to add that numbers the rows from 1, for a file without a key. Rows may only be added at its end.
+    texts
+        Columns to keep as text.
+    without
+        Columns that are not taken in.
+    columns
+        Columns to take; all when left out. Others are not kept (and of Parquet not read).
+    folders
+        Parts of the path that become text columns: ``("day",)`` for files in ``day=2024-01-01/``. All other words hold
+        for them too.
+    arrived
+        A column to add with the instant at which the file was last written: a known-at for files that come late.
+    mirror
+        Let the rows of a file go when the file is gone. Otherwise they stay, because a delivery that was tidied away
+        was made all the same.
+    """
+
+    path: str
+    times: dict[str, tuple[str, ...]] = {}
+    rename: dict[str, str] = {}
+    row_number: str = ""
+    texts: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    arrived: str = ""
+    mirror: bool = False
 
 
 class Parquet(msgspec.Struct, frozen=True, tag="parquet"):
@@ -79,7 +138,7 @@ class Parquet(msgspec.Struct, frozen=True, tag="parquet"):
     Parameters
     ----------
     path
-        File or glob, relative to the project or absolute.
+        File or glob, as of ``Csv``.
     times
         Text, date or number column to the formats its times are written in, as of ``Csv``; ``"date"`` makes a date
         the instant its day begins.
@@ -94,6 +153,16 @@ class Parquet(msgspec.Struct, frozen=True, tag="parquet"):
     attach
         Read the files where they lie, as they are; a version is the list of them with their hashes, and nothing is
         copied. For files that are written once: new ones make a new version, one that changed is refused by name.
+    columns
+        Columns to take; all when left out. Others are not kept (and of Parquet not read).
+    folders
+        Parts of the path that become text columns: ``("day",)`` for files in ``day=2024-01-01/``. All other words hold
+        for them too.
+    arrived
+        A column to add with the instant at which the file was last written: a known-at for files that come late.
+    mirror
+        Let the rows of a file go when the file is gone. Otherwise they stay, because a delivery that was tidied away
+        was made all the same.
     """
 
     path: str
@@ -102,10 +171,15 @@ class Parquet(msgspec.Struct, frozen=True, tag="parquet"):
     row_number: str = ""
     texts: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    arrived: str = ""
+    mirror: bool = False
     attach: bool = False
 
     def __post_init__(self) -> None:
-        said = [each for each in ("times", "rename", "row_number", "texts") if getattr(self, each)]
+        words = ("times", "rename", "row_number", "texts", "columns", "folders", "arrived", "mirror")
+        said = [each for each in words if getattr(self, each)]
         if self.attach and said:
             raise DefinitionError(
                 f"sources.Parquet({self.path!r}) is attached, and has {', '.join(said)}",
@@ -173,4 +247,5 @@ class Postgres(msgspec.Struct, frozen=True, tag="postgres"):
             raise DefinitionError(f"{what}: cursor {self.cursor!r} is not in columns", expected="it among them")
 
 
-Source: TypeAlias = Delta | Csv | Parquet | Postgres
+Files: TypeAlias = Csv | Json | Parquet
+Source: TypeAlias = Delta | Csv | Json | Parquet | Postgres

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
+
+from millstream.state.taken import Landed
+from millstream.state.versions import DataFile
 
 
 @dataclass(frozen=True)
@@ -19,3 +22,12 @@ class Batches:
     def schema(self) -> pl.Schema:
         """Column to type."""
         return pl.Schema(dict(self.columns))
+
+
+@dataclass(frozen=True)
+class Shelved:
+    """Rows that are in data files of the table's folder already, and files whose rows go when they come."""
+
+    schema: pl.Schema
+    files: Sequence[Landed]
+    removed: Sequence[DataFile]

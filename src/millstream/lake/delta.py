@@ -21,11 +21,12 @@ import msgspec
 import polars as pl
 from arro3.core import RecordBatchReader
 from arro3.core import Table as Arrow
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from millstream.errors import BadData, IntegrityError, NotFound, StorageFull
-from millstream.lake.batches import Batches
+from millstream.lake.batches import Batches, Shelved
 from millstream.state.versions import DataFile
 from millstream.types import to_micros
 
@@ -180,7 +181,13 @@ class DeltaLog:
         return found
 
     def append(
-        self, rows: pl.DataFrame | Batches, *, app_id: str, app_version: int, overwrite: bool = False, anchor: str = ""
+        self,
+        rows: pl.DataFrame | Batches | Shelved,
+        *,
+        app_id: str,
+        app_version: int,
+        overwrite: bool = False,
+        anchor: str = "",
     ) -> int:
         """Commit rows under an application's id; return the version. Nothing is synced yet.
 
@@ -198,6 +205,9 @@ class DeltaLog:
         properties = CommitProperties(app_transactions=[Transaction(app_id, app_version)], custom_metadata=said)
         hooks = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
         try:
+            if isinstance(rows, Shelved):
+                self._place(rows, properties, hooks, overwrite=overwrite)
+                return self.head().version
             write_deltalake(
                 self.path,
                 _stream(rows) if isinstance(rows, Batches) else rows,
@@ -214,6 +224,32 @@ class DeltaLog:
                 ) from None
             raise IntegrityError(f"{self.path} could not be written: {wrong}", do="millstream verify") from None
         return self.head().version
+
+    def _place(
+        self, rows: Shelved, properties: CommitProperties, hooks: PostCommitHookProperties, *, overwrite: bool
+    ) -> None:
+        """Commit data files that are there already, and let others go, in one commit."""
+        schema = Schema.from_arrow(Arrow.from_arrow(pl.DataFrame(schema=rows.schema)).schema)
+        now = int(datetime.now(UTC).timestamp() * 1000)
+        adds = [AddAction(each.data, each.size, {}, now, True, each.stats) for each in rows.files]
+        if not self._log.is_dir():
+            create_table_with_add_actions(
+                str(self.path),
+                schema,
+                adds,
+                configuration={"delta.logRetentionDuration": _KEEP_LOG},
+                commit_properties=properties,
+                post_commithook_properties=hooks,
+            )
+            return
+        gone = [] if overwrite else [RemoveAction(each.path, True, now, each.size, {}) for each in rows.removed]
+        DeltaTable(self.path).create_write_transaction(
+            [*adds, *gone],
+            "overwrite" if overwrite else "append",
+            schema,
+            commit_properties=properties,
+            post_commithook_properties=hooks,
+        )
 
     def sync(self, version: int) -> list[DataFile]:
         """Force a commit to the disk: its files, its log entry, both folders; return the files with their hashes.

@@ -15,6 +15,8 @@ POINTS = ("lake.begun", "lake.intended", "lake.committed", "lake.synced", "lake.
 """Points of a lake write, in order."""
 PIN_POINTS = ("pin.begun", "pin.copied", "pin.synced", "pin.registering", "pin.registered")
 """Points of copying the files of a pinned version, in order."""
+LANDED = "lake.landed"
+"""A data file of a taking is written, synced and noted; its version is still to come."""
 
 _reached: Counter[str] = Counter()
 

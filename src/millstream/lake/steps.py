@@ -28,7 +28,7 @@ from millstream.expressions import door
 from millstream.lake.faults import VARIABLE
 from millstream.lake.shape import compile_shape
 from millstream.lake.stepping import Answer, Task
-from millstream.sources import Arrival, read
+from millstream.sources import read
 from millstream.types import parse_duration
 
 _LOG_BYTES = 64 * 1024 * 1024
@@ -340,7 +340,7 @@ def _collected(table: Table, out: Path, *, at: Bench, expected: Mapping[str, str
     with out.open("rb") as opened:
         parquet = opened.read(4) == b"PAR1"
     if not parquet:
-        return read(Arrival(files=(out,), content=""), Csv(str(out)), expected=expected, where=where)
+        return read([out], Csv(str(out)), expected=expected, where=where)
     try:
         lazy = pl.scan_parquet(out, glob=False, hive_partitioning=False)
         cells = lazy.select(pl.len()).collect().item() * len(lazy.collect_schema())

@@ -15,12 +15,12 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from millstream.definitions.sources import Csv, Delta, Parquet, Postgres
+from millstream.definitions.sources import Delta, Files, Parquet, Postgres
 from millstream.definitions.table import Table
 from millstream.errors import BadData, Conflict, IntegrityError, MillstreamError, NotFound, StorageFull, UserError, near
 from millstream.expressions import door
 from millstream.lake import agreed, parquets
-from millstream.lake.batches import Batches
+from millstream.lake.batches import Batches, Shelved
 from millstream.lake.catalog import Catalog, derived_hash, refuse_other_kind, refuse_rewritten
 from millstream.lake.delta import DeltaLog, Snapshot, file_sha256
 from millstream.lake.extracts import extracted
@@ -31,8 +31,9 @@ from millstream.lake.foreign import Stage, leaving, stages
 from millstream.lake.maker import Maker
 from millstream.lake.shape import compile_shape
 from millstream.lake.steps import Meanwhile
-from millstream.sources import SchemaChanged, Watch, read, refuse_change
-from millstream.state import Transaction, pins, schemas, versions
+from millstream.lake.taking import take
+from millstream.sources import SchemaChanged, refuse_change
+from millstream.state import Transaction, pins, schemas, taken, versions
 from millstream.state.versions import DataFile, Intent, TableVersion
 
 _HASHED_BYTES = 64 << 20
@@ -48,7 +49,6 @@ class Writer:
         self._catalog = catalog
         self._maker = maker
         self._state = catalog.state
-        self._watch = Watch()
 
     def refresh(
         self,
@@ -69,14 +69,14 @@ class Writer:
             self._recover()
             made = self._pulled(wanted & catalog.shared(), actor=actor)
             now = [each for each in tables if each.name not in behind]
-            made += self._moved(now, heads, stopped=stopped, actor=actor)
+            made += self._moved(now, heads, stopped=stopped, actor=actor, tell=meanwhile.tell)
         for table in (each for each in tables if each.name in behind):
             halted = next((each for each in table.of if each in stopped), None)
             if halted is not None:
                 stopped[table.name] = _halted(table, halted, stopped[halted])
             elif not table.made:
                 with catalog.locked():
-                    made += self._moved([table], heads, stopped=stopped, actor=actor)
+                    made += self._moved([table], heads, stopped=stopped, actor=actor, tell=meanwhile.tell)
             else:
                 try:
                     new = self._made(table, heads, actor=actor, ready=ready, meanwhile=meanwhile)
@@ -103,6 +103,7 @@ class Writer:
         *,
         stopped: dict[str, MillstreamError],
         actor: str,
+        tell: Callable[[str], object],
     ) -> list[TableVersion]:
         """Register what moved of tables without a step; the lake's lock is held."""
         catalog = self._catalog
@@ -124,7 +125,7 @@ class Writer:
                     found = self._attached_files(table, table.source, head)
                 else:
                     assert table.source is not None
-                    ingested = self._ingested(table, table.source, head, actor=actor)
+                    ingested = self._ingested(table, table.source, head, actor=actor, tell=tell)
                     if ingested is not None:
                         made.append(ingested)
                     head = ingested or head
@@ -322,23 +323,23 @@ class Writer:
         return [(self._catalog.describe_derived(table, inputs, number=number), [], [])]
 
     def _ingested(
-        self, table: Table, source: Csv | Parquet | Postgres, head: TableVersion | None, *, actor: str
+        self,
+        table: Table,
+        source: Files | Postgres,
+        head: TableVersion | None,
+        *,
+        actor: str,
+        tell: Callable[[str], object],
     ) -> TableVersion | None:
-        where = f"table {table.name!r}"
         if isinstance(source, Postgres):
             return self._extracted(table, source, head, actor=actor)
-        arrival = self._watch.look(source, self._catalog.places.root, where=where)
-        if head is not None and head.content == arrival.content:
+        found = take(self._catalog, table, head=head, expected=self._expected_frame(table.name), tell=tell)
+        if found is None:
             return None
-        expected = self._expected_frame(table.name)
-        frame = read(arrival, source, expected=expected, where=where)
-        if expected is not None:
-            found = {name: str(kind) for name, kind in frame.schema.items()}
-            refuse_change(expected, found, where=where, table=table)
         number = 0 if head is None else head.version + 1
-        note = {"kind": "ingested", "content": arrival.content}
+        note = {"kind": "ingested", "content": found.content, "taking": msgspec.to_builtins(found.taking)}
         intent = self._intent(table.name, f"millstream:ingest:{table.name}", number, actor=actor, note=note)
-        return self._commit(intent, frame, overwrite=True)
+        return self._commit(intent, found.rows, overwrite=found.taking.anew)
 
     def _extracted(
         self, table: Table, source: Postgres, head: TableVersion | None, *, actor: str
@@ -368,7 +369,7 @@ class Writer:
             note=msgspec.json.encode(note).decode(),
         )
 
-    def _commit(self, intent: Intent, frame: pl.DataFrame | Batches, *, overwrite: bool) -> TableVersion:
+    def _commit(self, intent: Intent, frame: pl.DataFrame | Batches | Shelved, *, overwrite: bool) -> TableVersion:
         """Carry out an intended write, once however often it is tried. The lake's lock is held."""
         catalog = self._catalog
         before = versions.intent(self._state, intent.table, intent.app_id, intent.app_version)
@@ -426,6 +427,8 @@ class Writer:
                 versions.forget_schema(tx, intent.table)
             versions.expect_schema(tx, intent.table, snapshot.columns)
             catalog.register(tx, made, added=added, removed=removed, actor=intent.actor)
+            if "taking" in note:
+                taken.record(tx, intent.table, number, msgspec.convert(note["taking"], taken.Taking))
             versions.fulfil(tx, intent, number)
             reach("lake.registering")
         reach("lake.registered")

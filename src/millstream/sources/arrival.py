@@ -2,105 +2,47 @@
 
 from __future__ import annotations
 
-import glob
-import hashlib
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 import polars as pl
 
-from millstream.definitions.sources import Csv, Parquet
-from millstream.errors import BadData, NotFound, near
+from millstream.definitions.sources import Csv, Files, Parquet
+from millstream.errors import BadData, near
 from millstream.sources import texts
-from millstream.sources.csvs import read_csv
+from millstream.sources.csv_parts import csv_frames
 from millstream.sources.drift import refuse_change
-
-_SETTLED_S = 2.0
-"""A file changed less than this ago may change again within one tick of its clock: hash it anew."""
+from millstream.sources.jsons import json_frames, survey
+from millstream.sources.parquets import parquet_frames
 
 
 @dataclass(frozen=True)
-class Arrival:
-    """What lies at a source now.
+class Delivery:
+    """One file that is to be read.
 
     Parameters
     ----------
-    files
-        Files, by name.
-    content
-        Hash of their bytes and of how they are read.
+    file
+        Where it is on this machine.
+    parts
+        Folder name to value, for the columns that come from its path.
+    arrived
+        When it was last written, ISO 8601 with its zone.
     """
 
-    files: tuple[Path, ...]
-    content: str
+    file: Path
+    parts: Mapping[str, str] = field(default_factory=dict)
+    arrived: str = ""
 
 
-class Watch:
-    """Recognises files that did not change since they were last hashed by this process."""
-
-    def __init__(self) -> None:
-        self._seen: dict[Path, tuple[tuple[int, int, int], str]] = {}
-
-    def look(self, source: Csv | Parquet, root: Path, *, where: str) -> Arrival:
-        """Find the files of a source and hash what is in them.
-
-        Raises
-        ------
-        NotFound
-            When there is no such file.
-        """
-        files = find(source, root, where=where)
-        digest = hashlib.sha256(msgspec.json.encode(source, order="deterministic"))
-        for each in files:
-            digest.update(bytes.fromhex(self._hash(each)))
-        return Arrival(files=files, content=digest.hexdigest())
-
-    def _hash(self, file: Path) -> str:
-        stat = file.stat()
-        signature = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        kept = self._seen.get(file)
-        if kept and kept[0] == signature:
-            return kept[1]
-        with file.open("rb") as opened:
-            found = hashlib.file_digest(opened, "sha256").hexdigest()
-        if time.time() - stat.st_mtime > _SETTLED_S:
-            self._seen[file] = (signature, found)
-        return found
-
-
-def find(source: Csv | Parquet, root: Path, *, where: str) -> tuple[Path, ...]:
-    """List the files of a source, by name.
-
-    Raises
-    ------
-    NotFound
-        When there is none, naming what lies near.
-    """
-    wanted = root / source.path
-    if wanted.is_file():  # a name that holds a * or [ of its own
-        return (wanted,)
-    pattern = source.path if Path(source.path).is_absolute() else f"{glob.escape(str(root))}/{source.path}"
-    matches = glob.glob(pattern, recursive=True)  # noqa: PTH207 - the pattern may be absolute
-    found = tuple(sorted(Path(each) for each in matches if Path(each).is_file()))
-    if not found:
-        beside = [each.name for each in wanted.parent.iterdir()] if wanted.parent.is_dir() else []
-        raise NotFound(
-            f"{where} has no file: nothing matches {wanted}",
-            expected="a file or glob relative to the project, or absolute",
-            do=near(wanted.name, beside),
-        )
-    return found
-
-
-def read(arrival: Arrival, source: Csv | Parquet, *, expected: Mapping[str, str] | None, where: str) -> pl.DataFrame:
-    """Read the files of an arrival into one frame.
+def read(files: Sequence[Path], source: Files, *, expected: Mapping[str, str] | None, where: str) -> pl.DataFrame:
+    """Read files into one frame.
 
     Parameters
     ----------
-    arrival, source
+    files, source
         What to read, and how.
     expected
         Column to type that the table had before, by which texts are read; None the first time.
@@ -112,19 +54,106 @@ def read(arrival: Arrival, source: Csv | Parquet, *, expected: Mapping[str, str]
     BadData
         For an empty table, duplicate names, text that is not of its column's type, or files that differ.
     """
-    frames = [_read_one(each, source, expected=expected, where=where) for each in arrival.files]
-    for file, frame in zip(arrival.files[1:], frames[1:], strict=True):
-        _refuse_unlike(schema(frames[0]), schema(frame), where=where, first=arrival.files[0], file=file)
-    made = pl.concat(frames)
+    found: list[pl.DataFrame] = []
+    for each in files:
+        found.extend(frames(Delivery(each), source, expected=expected, where=where))
+        _refuse_unlike(schema(found[0]), schema(found[-1]), where=where, first=files[0], file=each)
+    made = pl.concat(found)
     if source.row_number:
         made = made.select(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(source.row_number), pl.all())
     if made.width == 0 or made.height == 0:
-        raise BadData(
-            f"{where} is empty: {', '.join(each.name for each in arrival.files)} holds no rows",
-            expected="at least one row",
-            do="look at the export that wrote it",
-        )
+        raise no_rows([each.name for each in files], where)
     return made
+
+
+def no_rows(names: Sequence[str], where: str) -> BadData:
+    """Say that there are no rows."""
+    return BadData(
+        f"{where} is empty: {', '.join(names[:5])}{', ...' * (len(names) > 5)} holds no rows",
+        expected="at least one row",
+        do="look at the export that wrote it",
+    )
+
+
+def frames(
+    delivery: Delivery,
+    source: Files,
+    *,
+    expected: Mapping[str, str] | None,
+    where: str,
+    tell: Callable[[str], object] = lambda said: None,
+) -> Iterator[pl.DataFrame]:
+    """Read one file in frames, as the table will have its rows; memory holds one at a time.
+
+    Parameters
+    ----------
+    delivery, source
+        What to read, and how.
+    expected
+        Column to type that the table had before, by which texts are read; None the first time.
+    where
+        What is read, for messages.
+    tell
+        Called with what there is to say of it that is no error.
+
+    Raises
+    ------
+    BadData
+        For a file that is empty, cut short, or not as its source says, naming the line where there is one.
+    Misled
+        When a later row shows that the types of the first ones were not those of the file: read it again by what it
+        says.
+    """
+    file = delivery.file
+    if not file.stat().st_size:
+        raise BadData(
+            f"{file} of {where} is empty: it has no bytes",
+            expected="a header line and rows" if isinstance(source, Csv) else "rows",
+            do="look at the export that wrote it; an upload may not have ended",
+        )
+    for frame in _raw(file, source, expected=expected, where=where, tell=tell):
+        made = frame.with_columns(pl.lit(value, dtype=pl.String).alias(name) for name, value in delivery.parts.items())
+        if source.columns:
+            made = made.select(_wanted(source, made.columns, where=f"{file} of {where}"))
+        plain = msgspec.structs.replace(source, without=()) if isinstance(source, Parquet) else source
+        made = storable(texts.settle(made, plain, where=where))
+        if source.arrived:
+            stamp = pl.lit(delivery.arrived).str.to_datetime(time_unit="us", time_zone="UTC")
+            made = made.with_columns(stamp.alias(source.arrived))
+        yield made
+
+
+def _raw(
+    file: Path,
+    source: Files,
+    *,
+    expected: Mapping[str, str] | None,
+    where: str,
+    tell: Callable[[str], object],
+) -> Iterator[pl.DataFrame]:
+    if isinstance(source, Parquet):
+        return parquet_frames(file, source, where=where)
+    back = {new: own for own, new in source.rename.items()}
+    if isinstance(source, Csv):
+        known = {back.get(name, name): kind for name, kind in _kinds(expected).items()}
+        return csv_frames(file, source, kinds={**_kinds(expected), **known}, where=where, tell=tell)
+    found = survey(file, source, where=where)
+    kinds = {name: pl.String() if kind == pl.Null else kind for name, kind in found.items()}
+    if expected is not None:
+        made = {source.row_number, source.arrived, *source.folders}
+        had = {back.get(name, name): _kinds(expected).get(name, pl.String()) for name in expected if name not in made}
+        own = (*source.texts, *source.times)
+        left = {name: kind for name, kind in kinds.items() if name in source.without or (
+            source.columns and name not in source.columns)}  # fmt: skip
+        kinds = {**{name: kinds.get(name, kind) if name in own else kind for name, kind in had.items()}, **left}
+    return json_frames(file, source, kinds=kinds, where=where)
+
+
+def _wanted(source: Files, there: Sequence[str], *, where: str) -> list[str]:
+    for each in source.columns:
+        if each not in there:
+            raise BadData(f"{where} has no column {each!r}, which its source names", do=near(each, there))
+    return [each for each in there if each in source.columns or each in source.folders]
 
 
 def schema(frame: pl.DataFrame) -> dict[str, str]:
@@ -139,18 +168,6 @@ def _refuse_unlike(wanted: dict[str, str], found: dict[str, str], *, where: str,
     except BadData as wrong:
         do = f"ask their owner, or make {file.name} like {first.name}"
         raise BadData(wrong.happened, expected=wrong.expected, do=do) from None
-
-
-def _read_one(file: Path, source: Csv | Parquet, *, expected: Mapping[str, str] | None, where: str) -> pl.DataFrame:
-    if isinstance(source, Csv):
-        kinds = {**_kinds(expected), **{own: _kinds(expected)[new] for own, new in source.rename.items()
-                                        if new in _kinds(expected)}}  # fmt: skip
-        return storable(texts.settle(read_csv(file, source, kinds=kinds, where=where), source, where=where))
-    try:
-        frame = pl.read_parquet(file, glob=False, hive_partitioning=False)
-    except (pl.exceptions.ComputeError, OSError) as wrong:
-        raise BadData(f"{file} of {where} is not Parquet: {wrong}") from None
-    return storable(texts.settle(frame, source, where=where))
 
 
 def storable(frame: pl.DataFrame) -> pl.DataFrame:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import re
-import zlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,10 +13,14 @@ import polars as pl
 
 from millstream.definitions.sources import Csv
 from millstream.errors import BadData
-from millstream.sources.broken import refuse_cut_off, rewritten
+from millstream.sources.broken import line_of, refuse_cut_off, refuse_other_encoding, rewritten
+from millstream.sources.unpacking import CUT_SHORT, is_packed, unpacked
 
 INFER_ROWS, DATE_ROWS = 100_000, 1_000
-_NOT_READ = (pl.exceptions.ComputeError, pl.exceptions.ShapeError)
+NOT_READ = (pl.exceptions.ComputeError, pl.exceptions.ShapeError)
+NO_VALUE = re.compile(
+    r"could not parse `(?P<value>.*)` as dtype `(?P<kind>.*?)` at column .* \(column number (?P<number>\d+)\)", re.S
+)
 _ISO = r"^\s*\d{4}[-/]\d{1,2}[-/]\d"
 
 
@@ -59,25 +61,18 @@ def read_csv(
         refuse_cut_off(file, source, width=len(names), where=where)
         content = _content(file, source)
         try:
-            frame = _frame(content, source, wanted, as_text=as_text, rows=rows)
-        except _NOT_READ:
+            frame = frame_of(content, source, wanted, as_text=as_text, rows=rows)
+        except NOT_READ:
             plainly = rewritten(file, source, width=len(names), where=where)
-            frame = _frame(plainly, source, wanted, as_text=as_text, rows=rows)
+            frame = frame_of(plainly, source, wanted, as_text=as_text, rows=rows)
     except pl.exceptions.NoDataError:
         raise BadData(f"{_named(file, where)} is empty", expected="a header line and rows") from None
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as wrong:
-        raise BadData(
-            f"{_named(file, where)} is not CSV: {wrong}",
-            expected=f"{source.encoding} text",
-            do="look whether the file is whole, and of this encoding",
-        ) from None
-    except _NOT_READ as wrong:
-        said = str(wrong).splitlines()[0]
-        raise BadData(
-            f"{_named(file, where)} cannot be read: {said}",
-            expected=", ".join(f"{name} {kind}" for name, kind in kinds.items()) or "a value of its type in every row",
-            do="correct the file",
-        ) from None
+    except (UnicodeDecodeError, *CUT_SHORT) as wrong:
+        raise not_text(file, source, wrong, where=where) from None
+    except NOT_READ as wrong:
+        if "utf" in str(wrong).lower():
+            refuse_other_encoding(file, source, where=_named(file, where))
+        raise not_read(wrong, file, file, source, names, kinds=kinds, where=where) from None
     if frame.width != len(names):
         raise BadData(
             f"the header of {_named(file, where)} names {len(names)} columns, its rows have {frame.width}",
@@ -100,10 +95,9 @@ def header(file: Path, source: Csv, *, where: str) -> list[str]:
     """
     encoding = "utf-8-sig" if _plain(source) else source.encoding
     try:
-        raw = gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")  # noqa: SIM115 - closed by the text
-        with io.TextIOWrapper(raw, encoding=encoding, newline="") as opened:
+        with io.TextIOWrapper(unpacked(file), encoding=encoding, newline="") as opened:
             names = next(csv.reader(opened, delimiter=source.separator), [])
-    except (UnicodeError, csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as wrong:
+    except (UnicodeError, csv.Error, *CUT_SHORT) as wrong:
         expected = "UTF-8 text" if _plain(source) else f"{source.encoding} text"
         raise BadData(
             f"{_named(file, where)} is not CSV: {wrong}",
@@ -130,29 +124,70 @@ def header(file: Path, source: Csv, *, where: str) -> list[str]:
     return names
 
 
+def not_text(file: Path, source: Csv, wrong: Exception, *, where: str) -> BadData:
+    """Say of a file that is cut short, or no text of its encoding, what is wrong with it."""
+    if isinstance(wrong, UnicodeDecodeError):
+        try:
+            refuse_other_encoding(file, source, where=_named(file, where))
+        except BadData as found:
+            return found
+    cut = is_packed(file.name) and not isinstance(wrong, UnicodeDecodeError)
+    said = f"it is cut short, or not packed as its name says ({wrong})" if cut else str(wrong)
+    return BadData(
+        f"{_named(file, where)} is not CSV: {said}",
+        expected="a whole file" if cut else f"{source.encoding} text",
+        do="copy or export it again" if cut else "look whether the file is whole, and of this encoding",
+    )
+
+
+def not_read(
+    wrong: Exception,
+    file: Path,
+    text: Path | bytes,
+    source: Csv,
+    names: list[str],
+    *,
+    kinds: Mapping[str, pl.DataType],
+    where: str,
+    before: int = 0,
+) -> BadData:
+    """Say in which line a value stands that is not of its column's type; ``before`` counts lines before the text."""
+    said = str(wrong).splitlines()[0]
+    place = ""
+    if found := NO_VALUE.search(said):
+        column = int(found["number"]) - 1
+        line = line_of(text, source, column=column, value=found["value"].strip('"')) if column < len(names) else 0
+        place = f"line {line + before:,} of " if line else ""
+    return BadData(
+        f"{place}{_named(file, where)} cannot be read: {said}",
+        expected=", ".join(f"{name} {kind}" for name, kind in kinds.items()) or "a value of its type in every row",
+        do="correct the file" + (": a field that is missing or split moves all that follow it" if place else ""),
+    )
+
+
 def _named(file: Path, where: str) -> str:
     return where if where == file.name else f"{file} of {where}"
 
 
-def _frame(
+def frame_of(
     content: Path | io.BytesIO, source: Csv, kinds: Mapping[str, pl.DataType], *, as_text: bool, rows: int | None
 ) -> pl.DataFrame:
-    """Parse; times are left as text where they are not written as ISO 8601 says, for the order would be a guess."""
+    """Parse a content; times that are not written as ISO 8601 says stay text, for their order would be a guess."""
     try:
-        frame = _parse(content, source, kinds, INFER_ROWS, as_text=as_text, rows=rows)
+        frame = parse(content, source, kinds, INFER_ROWS, as_text=as_text, rows=rows)
     except pl.exceptions.ComputeError as wrong:
         if as_text:
             raise
         no_time = re.search(r"as dtype `(?:date|time).*?` at column '(.*)' \(column number", str(wrong))
         if no_time and no_time[1] not in kinds:
-            return _frame(content, source, {**kinds, no_time[1]: pl.String()}, as_text=False, rows=rows)
-        frame = _parse(content, source, kinds, None, as_text=False, rows=rows)
+            return frame_of(content, source, {**kinds, no_time[1]: pl.String()}, as_text=False, rows=rows)
+        frame = parse(content, source, kinds, None, as_text=False, rows=rows)
     guessed = {
         name: pl.String()
         for name, kind in frame.schema.items()
         if name not in kinds and kind.is_temporal() and not _iso(content, source, name, kind)
     }
-    return _frame(content, source, {**kinds, **guessed}, as_text=as_text, rows=rows) if guessed else frame
+    return frame_of(content, source, {**kinds, **guessed}, as_text=as_text, rows=rows) if guessed else frame
 
 
 def _iso(content: Path | io.BytesIO, source: Csv, name: str, kind: pl.DataType) -> bool:
@@ -160,7 +195,7 @@ def _iso(content: Path | io.BytesIO, source: Csv, name: str, kind: pl.DataType) 
     if kind == pl.Time:
         return False
     for rows in (1_000, None):
-        texts = _parse(content, source, {}, INFER_ROWS, as_text=True, rows=rows, only=name)
+        texts = parse(content, source, {}, INFER_ROWS, as_text=True, rows=rows, only=name)
         if (first := texts.to_series().drop_nulls().head(1)).len():
             return bool(first.str.contains(_ISO).all())
     return True
@@ -168,15 +203,14 @@ def _iso(content: Path | io.BytesIO, source: Csv, name: str, kind: pl.DataType) 
 
 def _content(file: Path, source: Csv) -> Path | io.BytesIO:
     """Return the file itself where Polars reads it as it is, else its text as UTF-8."""
-    if _plain(source) and file.suffix != ".gz":
+    if _plain(source) and not is_packed(file.name):
         return file
-    raw = file.read_bytes()
-    if file.suffix == ".gz":
-        raw = gzip.decompress(raw)
+    with unpacked(file) as opened:
+        raw = opened.read()
     return io.BytesIO(raw if _plain(source) else raw.decode(source.encoding).encode())
 
 
-def _parse(
+def parse(
     content: Path | io.BytesIO,
     source: Csv,
     kinds: Mapping[str, pl.DataType],
@@ -187,6 +221,7 @@ def _parse(
     only: str | None = None,
     dates: bool = True,
 ) -> pl.DataFrame:
+    """Parse a content once: ``kinds`` hold, all other columns are inferred from ``infer`` rows (None: from all)."""
     if infer == INFER_ROWS and dates and not as_text:
         kinds, infer = _inferred(content, source, kinds, rows=rows)
     if isinstance(content, io.BytesIO):
@@ -216,8 +251,8 @@ def _inferred(
         Column to type, without those that may be times; and from how many rows these are to be inferred.
     """
     most = INFER_ROWS if rows is None else min(rows, INFER_ROWS)
-    plain = _parse(content, source, kinds, INFER_ROWS, as_text=False, rows=most, dates=False)
-    start = _parse(content, source, kinds, DATE_ROWS, as_text=False, rows=min(most, DATE_ROWS))
+    plain = parse(content, source, kinds, INFER_ROWS, as_text=False, rows=most, dates=False)
+    start = parse(content, source, kinds, DATE_ROWS, as_text=False, rows=min(most, DATE_ROWS))
     texts = [name for name, kind in plain.schema.items() if kind == pl.String and name not in kinds]
     unsaid = [name for name in texts if start[name].null_count() == start.height and plain[name].null_count() < most]
     if unsaid and plain.height > start.height:

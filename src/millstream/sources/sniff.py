@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
+import io
 import itertools
 import re
-import zlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ from millstream.sources.broken import short_lines
 from millstream.sources.csvs import header, read_csv
 from millstream.sources.figures import figures
 from millstream.sources.instants import instants
+from millstream.sources.unpacking import CUT_SHORT, unpacked
 
 MOST_ROWS = 1_000_000
 """Rows of which the texts are looked at; later ones that differ are refused by name when they are taken in."""
@@ -133,7 +133,7 @@ def _encoding(file: Path) -> str:
     decoder = codecs.getincrementaldecoder("utf-8")()
     first, ends = True, False
     try:
-        with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as raw:
+        with unpacked(file) as raw:
             while chunk := raw.read(_CHUNK):
                 if first:
                     _refuse_other_kinds(chunk, file.name)
@@ -157,11 +157,12 @@ def _encoding(file: Path) -> str:
             decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return "cp1252" if _decodes(file, "cp1252") else "latin-1"
-    except (gzip.BadGzipFile, EOFError, zlib.error) as wrong:
+    except CUT_SHORT as wrong:
+        kind = {".gz": "gzip"}.get(file.suffix, file.suffix)
         raise BadData(
-            f"{file.name} is not a gzip file: {wrong}",
-            expected="a gzip file that is whole",
-            do="copy or export it again; a file that is not packed should not be called .gz",
+            f"{file.name} is not a {kind} file: {wrong}",
+            expected=f"a {kind} file that is whole",
+            do=f"copy or export it again; a file that is not packed should not be called {file.suffix}",
         ) from None
     if first:
         raise BadData(f"{file.name} is empty", expected="a header line and rows")
@@ -175,7 +176,7 @@ def _refuse_other_kinds(start: bytes, where: str) -> None:
 
 
 def _decodes(file: Path, encoding: str) -> bool:
-    with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as raw:
+    with unpacked(file) as raw:
         try:
             while chunk := raw.read(_CHUNK):
                 chunk.decode(encoding)
@@ -185,11 +186,7 @@ def _decodes(file: Path, encoding: str) -> bool:
 
 
 def _first_rows(file: Path, encoding: str, separator: str) -> list[list[str]]:
-    with (
-        gzip.open(file, "rt", encoding=encoding, newline="")
-        if file.suffix == ".gz"
-        else file.open(encoding=encoding, newline="") as text
-    ):
+    with io.TextIOWrapper(unpacked(file), encoding=encoding, newline="") as text:
         try:
             return [row for row in itertools.islice(csv.reader(text, delimiter=separator), _LINES) if row]
         except csv.Error:

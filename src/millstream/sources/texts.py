@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from millstream.definitions.sources import Csv, Parquet, Postgres
+from millstream.definitions.sources import Csv, Files, Json, Parquet, Postgres
 from millstream.errors import BadData, near
 
 EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000}
@@ -18,7 +18,7 @@ FIRST_YEAR = 100
 """A year before it was written with two digits."""
 
 
-def settle(frame: pl.DataFrame, source: Csv | Parquet | Postgres, *, where: str) -> pl.DataFrame:
+def settle(frame: pl.DataFrame, source: Files | Postgres, *, where: str) -> pl.DataFrame:
     """Read the texts of a frame as its source says, then give columns the names of the table.
 
     Raises
@@ -28,7 +28,7 @@ def settle(frame: pl.DataFrame, source: Csv | Parquet | Postgres, *, where: str)
     """
     numbers = source.numbers if isinstance(source, Csv) else ()
     nulls = source.nulls if isinstance(source, Csv) else {}
-    without = source.without if isinstance(source, Parquet) else ()
+    without = source.without if isinstance(source, Parquet | Json) else ()
     texts = () if isinstance(source, Postgres) else source.texts
     for name in (*numbers, *nulls, *without, *texts, *source.times, *source.rename):
         if name not in frame.columns:

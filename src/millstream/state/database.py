@@ -31,6 +31,7 @@ _OWNERS = (
     "alarms",
     "observations",
     "jobs",
+    "taken",
 )
 """Files of this room that own tables; each has a ``SCHEMA``."""
 

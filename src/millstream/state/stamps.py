@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from millstream.state.database import State, Transaction
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS file_stamps (
+CREATE TABLE IF NOT EXISTS attached_stamps (
     name TEXT NOT NULL,
     path TEXT NOT NULL,
     stamp TEXT NOT NULL,
@@ -22,13 +22,13 @@ Stamped = tuple[str, str]
 
 def kept(state: State, table: str) -> dict[str, Stamped]:
     """Return what is kept of a table's files, by path."""
-    found = state.query("SELECT path, stamp, sha256 FROM file_stamps WHERE name = ?", (table,))
+    found = state.query("SELECT path, stamp, sha256 FROM attached_stamps WHERE name = ?", (table,))
     return {each["path"]: (each["stamp"], each["sha256"]) for each in found}
 
 
 def keep(tx: Transaction, table: str, files: Mapping[str, Stamped]) -> None:
     """Keep the hashes of a table's files."""
     tx.execute_many(
-        "INSERT OR REPLACE INTO file_stamps (name, path, stamp, sha256) VALUES (?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO attached_stamps (name, path, stamp, sha256) VALUES (?, ?, ?, ?)",
         [(table, path, stamp, sha256) for path, (stamp, sha256) in files.items()],
     )

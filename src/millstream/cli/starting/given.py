@@ -13,9 +13,10 @@ from millstream.cli.starting import names
 from millstream.definitions.sources import Csv, Delta, Parquet, Postgres
 from millstream.errors import BadData, NotFound, near
 from millstream.expressions import door
-from millstream.sources import Watch, read
+from millstream.sources import read
 from millstream.sources.instants import instants
 from millstream.sources.sniff import sniff
+from millstream.sources.stores import files
 from millstream.sources.told import Told
 from millstream.types import Schema
 
@@ -156,7 +157,7 @@ def _take(file: Path, *, name: str, folder: Path, timezone: str, ways: Mapping[s
             do=_INSTEAD.get(absolute.suffix.lower(), "if it is one of these, give it such a name"),
         )
     plain_path = msgspec.structs.replace(source, path=str(absolute))
-    raw = read(Watch().look(plain_path, Path("/"), where=where), plain_path, expected=None, where=where)
+    raw = read(files(plain_path.path, Path("/"), where=where), plain_path, expected=None, where=where)
     rename = names.renamed(raw.columns)
     source = msgspec.structs.replace(source, rename=rename)
     says = (*says, *_said_of_lost(raw))
