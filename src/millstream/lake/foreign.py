@@ -156,7 +156,7 @@ def _compared(new: TableFrame, old: TableFrame) -> str:
         now, before = (each.frame.select(hashed).group_by(_HASH).len() for each in (new, old))
         both = now.join(before, on=_HASH, how="full", coalesce=True).fill_null(0)
         more = both.select((pl.col("len").cast(pl.Int64) - pl.col("len_right").cast(pl.Int64)).alias("more"))["more"]
-        return f"{_number(int(more.clip(0).sum()))} came, {_number(-int(more.clip(upper_bound=0).sum()))} vanished"
+        return f"{_number(int(more.clip(0).sum()))} came, {-int(more.clip(upper_bound=0).sum()):,} vanished"
     now, before = new.frame.select(*key, hashed), old.frame.select(*key, hashed)
     came = now.join(before, on=key, how="anti", nulls_equal=True).height
     gone = before.join(now, on=key, how="anti", nulls_equal=True).height

@@ -229,14 +229,22 @@ def _decode(table: Table, schema: Mapping[str, Any], masked: list[quarantine.Mas
     rows = [msgspec.json.decode(each.key) for each in masked]
     columns = {}
     for position, name in enumerate(table.key):
-        kind: DType = schema[name]
-        values = [row[position] for row in rows]
-        if kind == "timestamptz":
-            values = [None if each is None else from_micros(each) for each in values]
-        elif kind == "date":
-            values = [None if each is None else date.fromisoformat(each) for each in values]
-        columns[name] = pl.Series(name, values, dtype=POLARS[kind])
+        columns[name] = _values(name, schema[name], [row[position] for row in rows])
     return pl.DataFrame(columns)
+
+
+def _values(name: str, kind: DType, values: list[Any]) -> pl.Series:
+    """Make a column of keys; those masked when the key was of another type are compared by how they are written."""
+    made = values
+    try:
+        if kind == "timestamptz":
+            made = [None if each is None else from_micros(each) for each in values]
+        elif kind == "date":
+            made = [None if each is None else date.fromisoformat(each) for each in values]
+        return pl.Series(name, made, dtype=POLARS[kind])
+    except (TypeError, ValueError):
+        written = [None if each is None else str(each) for each in values]
+        return pl.Series(name, written, dtype=pl.String).cast(POLARS[kind], strict=False)
 
 
 def _unmasked(frame: pl.DataFrame, masks: pl.DataFrame, key: tuple[str, ...]) -> pl.DataFrame:
