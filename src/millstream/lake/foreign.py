@@ -11,7 +11,7 @@ import polars as pl
 
 from millstream.errors import MillstreamError
 from millstream.lake.cache import FileCache
-from millstream.lake.catalog import Catalog
+from millstream.lake.catalog import Catalog, folders
 from millstream.lake.delta import Commit, DeltaLog, Snapshot
 from millstream.lake.frame import TableFrame
 from millstream.lake.reader import Reader
@@ -124,7 +124,7 @@ def moved(catalog: Catalog, name: str, *, since: int, version: int) -> str:
         return f"its owner wrote {_count(gone, 'file')} anew as {len(fresh):,}: no row came or went"
     if not gone:
         return f"{_rows(came)} new" if came else "no row came or went"
-    where = catalog.folders(table)
+    where = folders(catalog, table)
     small = sum(each.size for each in (*gone, *fresh)) <= _COMPARED_BYTES
     if small and all(where.place(each.path).exists() for each in gone):
         kept = [each for path, each in has.items() if path in had]
