@@ -12,8 +12,8 @@ PANELS: dict[str, dict[str, str]] = {
     "Data": {
         "refresh": "Bring every table to its newest version; say why",
         "ingest": "Notice new versions and files; the same twice changes nothing",
-        "pin": "Keep a version readable, by copies if you like",
         "check": "Run the contracts on what arrived",
+        "pin": "Keep a version readable, by copies if you like",
         "profile": "Look at a table, and at what could mislead a model",
         "sql": "Ask pinned versions of the tables in DuckDB's dialect",
     },

@@ -358,6 +358,18 @@ def alarms(found: Sequence[dict[str, Any]]) -> None:
         console.print(f"    next: {escape(each['next'])}")
 
 
+def _table_stands(each: dict[str, Any]) -> None:
+    """Show what keeps a table from its newest version."""
+    if each["stopped"]:
+        say(f"[bold]{each['name']}[/] was not made: {escape(each['stopped'])}", tone="bad")
+    if each["schema_waits"]:
+        say(f"[bold]{each['name']}[/] waits: {escape(each['schema_waits'])}", tone="bad")
+        console.print(f"    next: millstream refresh --accept-schema {each['name']}")
+    if each["running"]:
+        since, last = each["running"]["since"], each["running"]["last"]
+        say(f"[bold]{each['name']}[/] is being made since {since[:16]}{escape(f': {last}' if last else '')}")
+
+
 def status(record: dict[str, Any]) -> None:
     """Show where everything stands."""
     where = "" if record["environment"] == "prod" else f"  [bold yellow]{escape(record['environment'])}[/]"
@@ -389,14 +401,7 @@ def status(record: dict[str, Any]) -> None:
         right={1, 2, 3, 4, 5, 6},
     )
     for each in record["tables"]:
-        if each["stopped"]:
-            say(f"[bold]{each['name']}[/] was not made: {escape(each['stopped'])}", tone="bad")
-        if each["schema_waits"]:
-            say(f"[bold]{each['name']}[/] waits: {escape(each['schema_waits'])}", tone="bad")
-            console.print(f"    next: millstream refresh --accept-schema {each['name']}")
-        if each["running"]:
-            since, last = each["running"]["since"], each["running"]["last"]
-            say(f"[bold]{each['name']}[/] is being made since {since[:16]}{escape(f': {last}' if last else '')}")
+        _table_stands(each)
     standing(record["pins"])
     for each in record["models"]:
         live = each["live"]

@@ -69,11 +69,7 @@ class Catalog:
             return "derived"
         if table.made:
             return "made"
-        return "attached" if isinstance(table.source, Delta) or not self.logged(table) else "ingested"
-
-    def logged(self, table: Table) -> bool:
-        """Say whether a table with files has a Delta log; attached Parquet files have none."""
-        return not (isinstance(table.source, Parquet) and table.source.attach)
+        return "attached" if isinstance(table.source, Delta) or not logged(table) else "ingested"
 
     def digest(self, name: str) -> str:
         """Hash what a definition says about rows, inputs included."""
@@ -90,10 +86,6 @@ class Catalog:
         if self.kind(table) == "attached":
             return self.places.root / table.source.path if isinstance(table.source, Delta) else self.places.root
         return self._home(table.name) / table.name
-
-    def folders(self, table: Table) -> Folders:
-        """Return where a table's files are, and where copies of those of its pinned versions."""
-        return Folders(self.folder(table), self._home(table.name) / ".pins" / table.name)
 
     def shared(self) -> frozenset[str]:
         """Name the tables that an overlay reads from production; none in production itself."""
@@ -121,23 +113,6 @@ class Catalog:
             self._shapes[key] = compile_shape(table, empty(columns, where=f"table {table.name!r}"))
         return self._shapes[key]
 
-    def raw(self, version: TableVersion) -> dict[str, str]:
-        """Return the columns a version is read with: its own, then those the table got since, which are NULL in it."""
-        if version.making is not None:
-            return version.making.columns
-        table = self.table(version.table)
-        now = self.columns(table)
-        if version.columns in ({}, now):
-            return now
-        for name in (*table.key, *([table.event_time] if table.event_time else [])):
-            if name in now and name not in version.columns:
-                raise BadData(
-                    f"{version.table}@{version.version} has no column {name!r}, by which the table is defined now",
-                    expected=f"one of its columns: {', '.join(version.columns)}",
-                    do="read a later version, or define the table as it was then in an environment of its own",
-                )
-        return {**version.columns, **{name: kind for name, kind in now.items() if name not in version.columns}}
-
     def derivation(self, table: Table, pins: Pins | None = None) -> Derivation:
         """Compile a derived table against the columns of its inputs, at their present or at the versions pinned."""
         inputs = {}
@@ -147,7 +122,7 @@ class Catalog:
             if said.derived:
                 shape = self.derivation(said, None if at is None else at.inputs).shape
             else:
-                shape = self.shape(said, self.columns(said) if at is None else self.raw(at))
+                shape = self.shape(said, self.columns(said) if at is None else columns_of(self, at))
             inputs[name] = Input(schema=shape.schema, known=shape.known, key=said.key, event_time=said.event_time)
         key = (table.name, content_hash([[dict(each.schema), dict(each.known)] for each in inputs.values()]))
         if key not in self._derivations:
@@ -159,11 +134,11 @@ class Catalog:
         kept = versions.expected_schema(self.state, table.name)
         if kept is not None:
             return kept
-        if self.kind(table) != "attached" or not self.logged(table):
+        if self.kind(table) != "attached" or not logged(table):
             head = versions.head(self.state, table.name)
             if head is None:
                 raise NotFound(f"table {table.name!r} has no version yet", do=f"millstream ingest {table.name}")
-            if not self.logged(table):
+            if not logged(table):
                 return head.columns
         return self.log(table).head().columns
 
@@ -181,7 +156,7 @@ class Catalog:
         if found is not None:
             return self._counted(found)
         table, head = self.table(name), self.head(name)
-        if self.kind(table) != "attached" or not self.logged(table) or number > head.version or number < 0:
+        if self.kind(table) != "attached" or not logged(table) or number > head.version or number < 0:
             numbers = [each.version for each in versions.history(self.state, name)]
             shown = ", ".join(map(str, numbers[-12:]))
             raise NotFound(f"table {name!r} has no version {number}", expected=f"one of (newest last): {shown}")
@@ -237,7 +212,7 @@ class Catalog:
             version=snapshot.version,
             rows=sum(each for each in counts if each is not None) if None not in counts else None,
             kind=self.kind(table),
-            delta_version=snapshot.version if self.logged(table) else None,
+            delta_version=snapshot.version if logged(table) else None,
             files_hash=files_hash(files),
             schema=dict(schema),
             inputs={},
@@ -329,6 +304,34 @@ def lock(lake: Path) -> Iterator[None]:
     with (lake / ".lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
+
+
+def logged(table: Table) -> bool:
+    """Say whether a table with files has a Delta log; attached Parquet files have none."""
+    return not (isinstance(table.source, Parquet) and table.source.attach)
+
+
+def folders(catalog: Catalog, table: Table) -> Folders:
+    """Return where a table's files are, and where copies of those of its pinned versions."""
+    return Folders(catalog.folder(table), catalog._home(table.name) / ".pins" / table.name)
+
+
+def columns_of(catalog: Catalog, version: TableVersion) -> dict[str, str]:
+    """Return the columns a version is read with: its own, then those the table got since, which are NULL in it."""
+    if version.making is not None:
+        return version.making.columns
+    table = catalog.table(version.table)
+    now = catalog.columns(table)
+    if version.columns in ({}, now):
+        return now
+    for name in (*table.key, *([table.event_time] if table.event_time else [])):
+        if name in now and name not in version.columns:
+            raise BadData(
+                f"{version.table}@{version.version} has no column {name!r}, by which the table is defined now",
+                expected=f"one of its columns: {', '.join(version.columns)}",
+                do="read a later version, or define the table as it was then in an environment of its own",
+            )
+    return {**version.columns, **{name: kind for name, kind in now.items() if name not in version.columns}}
 
 
 def known(catalog: Catalog, table: Table) -> dict[str, str]:

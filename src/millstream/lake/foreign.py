@@ -11,7 +11,7 @@ import polars as pl
 
 from millstream.errors import MillstreamError
 from millstream.lake.cache import FileCache
-from millstream.lake.catalog import Catalog
+from millstream.lake.catalog import Catalog, folders
 from millstream.lake.delta import Commit, DeltaLog, Snapshot
 from millstream.lake.frame import TableFrame
 from millstream.lake.reader import Reader
@@ -124,7 +124,7 @@ def moved(catalog: Catalog, name: str, *, since: int, version: int) -> str:
         return f"its owner wrote {_count(gone, 'file')} anew as {len(fresh):,}: no row came or went"
     if not gone:
         return f"{_rows(came)} new" if came else "no row came or went"
-    where = catalog.folders(table)
+    where = folders(catalog, table)
     small = sum(each.size for each in (*gone, *fresh)) <= _COMPARED_BYTES
     if small and all(where.place(each.path).exists() for each in gone):
         kept = [each for path, each in has.items() if path in had]
@@ -156,7 +156,7 @@ def _compared(new: TableFrame, old: TableFrame) -> str:
         now, before = (each.frame.select(hashed).group_by(_HASH).len() for each in (new, old))
         both = now.join(before, on=_HASH, how="full", coalesce=True).fill_null(0)
         more = both.select((pl.col("len").cast(pl.Int64) - pl.col("len_right").cast(pl.Int64)).alias("more"))["more"]
-        return f"{_number(int(more.clip(0).sum()))} came, {_number(-int(more.clip(upper_bound=0).sum()))} vanished"
+        return f"{_number(int(more.clip(0).sum()))} came, {-int(more.clip(upper_bound=0).sum()):,} vanished"
     now, before = new.frame.select(*key, hashed), old.frame.select(*key, hashed)
     came = now.join(before, on=key, how="anti", nulls_equal=True).height
     gone = before.join(now, on=key, how="anti", nulls_equal=True).height

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from millstream.errors import IntegrityError, StorageFull, UserError
-from millstream.lake.catalog import Catalog
+from millstream.lake.catalog import Catalog, folders
 from millstream.lake.faults import reach
 from millstream.lake.spare import Folders
 from millstream.state import pins, versions
@@ -80,7 +80,7 @@ def stand(catalog: Catalog, wanted: Iterable[tuple[str, int]]) -> list[Standing]
     there: dict[tuple[str, str], bool] = {}
     for name, number in attached(catalog, wanted):
         table = catalog.table(name)
-        where, leaves = catalog.folders(table), pins.leaving(catalog.state, name)
+        where, leaves = folders(catalog, table), pins.leaving(catalog.state, name)
         copied = pins.copies(catalog.state, name)
         missing, leaving = [], []
         for each in catalog.files(table, number):
@@ -158,7 +158,7 @@ def copy(
             do=f"millstream pin {name}@{number}" if version.kind != "derived" else "",
         )
     table = catalog.table(name)
-    where = catalog.folders(table)
+    where = folders(catalog, table)
     with _turn(where.spare):
         had = pins.copies(catalog.state, name)
         wanted = [each for each in catalog.files(table, number) if each.path not in had]

@@ -14,7 +14,7 @@ import polars as pl
 from millstream.definitions.table import Table
 from millstream.errors import NotFound, UserError, near
 from millstream.lake.cache import FileCache, Range
-from millstream.lake.catalog import Catalog
+from millstream.lake.catalog import Catalog, columns_of, folders
 from millstream.lake.files import Between, FileReader, empty, inside, matching, ordered, overlapping
 from millstream.lake.frame import TableFrame
 from millstream.lake.shape import POLARS, Shape
@@ -134,7 +134,7 @@ class Reader:
         without: Iterable[DataFile],
     ) -> tuple[Shape, pl.DataFrame]:
         catalog = self._catalog
-        raw = catalog.raw(version)
+        raw = columns_of(catalog, version)
         shape = catalog.shape(table, raw)
         gone = {each.path for each in without}
         files = [each for each in ordered(catalog.files(table, version.version)) if each.path not in gone]
@@ -143,7 +143,7 @@ class Reader:
         digest = f"{table.name}:{id(shape)}"
         if (table.name, digest) not in self._readers:
             where = f"table {table.name!r}"
-            self._readers[(table.name, digest)] = FileReader(self._cache, catalog.folders(table), raw, where=where)
+            self._readers[(table.name, digest)] = FileReader(self._cache, folders(catalog, table), raw, where=where)
         rows = self._readers[(table.name, digest)].rows(files, shape, digest=digest)
         masks = self._mask(table, version) if trusted else None
         held = [
@@ -229,14 +229,22 @@ def _decode(table: Table, schema: Mapping[str, Any], masked: list[quarantine.Mas
     rows = [msgspec.json.decode(each.key) for each in masked]
     columns = {}
     for position, name in enumerate(table.key):
-        kind: DType = schema[name]
-        values = [row[position] for row in rows]
-        if kind == "timestamptz":
-            values = [None if each is None else from_micros(each) for each in values]
-        elif kind == "date":
-            values = [None if each is None else date.fromisoformat(each) for each in values]
-        columns[name] = pl.Series(name, values, dtype=POLARS[kind])
+        columns[name] = _values(name, schema[name], [row[position] for row in rows])
     return pl.DataFrame(columns)
+
+
+def _values(name: str, kind: DType, values: list[Any]) -> pl.Series:
+    """Make a column of keys; those masked when the key was of another type are compared by how they are written."""
+    made = values
+    try:
+        if kind == "timestamptz":
+            made = [None if each is None else from_micros(each) for each in values]
+        elif kind == "date":
+            made = [None if each is None else date.fromisoformat(each) for each in values]
+        return pl.Series(name, made, dtype=POLARS[kind])
+    except (TypeError, ValueError):
+        written = [None if each is None else str(each) for each in values]
+        return pl.Series(name, written, dtype=pl.String).cast(POLARS[kind], strict=False)
 
 
 def _unmasked(frame: pl.DataFrame, masks: pl.DataFrame, key: tuple[str, ...]) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from millstream.definitions.table import Table
 from millstream.errors import MillstreamError
-from millstream.lake.catalog import Catalog, derived_hash, files_hash, made_hash
+from millstream.lake.catalog import Catalog, derived_hash, files_hash, folders, made_hash
 from millstream.lake.delta import file_sha256
 from millstream.lake.finding import Finding
 from millstream.ledger import LedgerRow
@@ -61,7 +61,7 @@ def _attached(
         return Finding(False, name, "the hashes kept of its files are not as the ledger tells"), ""
     if not deep:
         return None, "; files there with their registered sizes (verify --deep reads their bytes)"
-    where, fresh = catalog.folders(catalog.table(name)), {}
+    where, fresh = folders(catalog, catalog.table(name)), {}
     files = {each.path: each for each, _ in versions.all_files(catalog.state, name)}
     for path, each in files.items():
         now, kept = file_sha256(where.place(path)), each.sha256 or late.get(path)
@@ -98,7 +98,7 @@ def unreadable(catalog: Catalog, name: str, number: int) -> str:
         return wrong.happened
     if files_hash(files) != found.files_hash:
         return f"the list of files of {name}@{number} is not the one registered"
-    where = catalog.folders(table)
+    where = folders(catalog, table)
     found_wrong = (_wrong(where.place(each.path), each, hashed=False) for each in files)
     return next((each for each in found_wrong if each is not None), "")
 
@@ -167,7 +167,7 @@ def _first_bad(catalog: Catalog, name: str, history: list[TableVersion]) -> Find
     table = catalog.table(name)
     kept = versions.all_files(catalog.state, name)
     seen: set[str] = set()
-    where, copied = catalog.folders(table), pins.copies(catalog.state, name)
+    where, copied = folders(catalog, table), pins.copies(catalog.state, name)
     lost = next((each for each in copied if not _same(where.copy(each), copied[each].sha256)), None)
     if lost is not None:
         return Finding(False, name, f"the copy {where.copy(lost)} of {lost} has not the bytes that were copied")

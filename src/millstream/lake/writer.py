@@ -21,7 +21,7 @@ from millstream.errors import BadData, Conflict, IntegrityError, MillstreamError
 from millstream.expressions import door
 from millstream.lake import agreed, parquets
 from millstream.lake.batches import Batches, Shelved
-from millstream.lake.catalog import Catalog, derived_hash, refuse_other_kind, refuse_rewritten
+from millstream.lake.catalog import Catalog, derived_hash, logged, refuse_other_kind, refuse_rewritten
 from millstream.lake.delta import DeltaLog, Snapshot, file_sha256
 from millstream.lake.extracts import extracted
 from millstream.lake.faults import reach
@@ -132,7 +132,7 @@ class Writer:
             except SchemaChanged as wrong:
                 stopped[table.name] = self._waits(table, wrong, actor=actor)
             except (BadData, IntegrityError) as wrong:
-                if catalog.logged(table):
+                if logged(table):
                     raise
                 stopped[table.name] = wrong
             else:
@@ -157,7 +157,7 @@ class Writer:
         """Note from when the owner of a table may delete the files that a version has no more."""
         table = self._catalog.table(version.table)
         since = versions.before(self._state, version.table, version.version)
-        if removed and since is not None and self._catalog.logged(table):
+        if removed and since is not None and logged(table):
             log, now = self._catalog.log(table), self._catalog.clock.now().isoformat()
             pins.leave(tx, table.name, leaving(log, since.version, log.at(version.version), removed, now=now))
 
@@ -464,7 +464,7 @@ class Writer:
                 head is None
                 or head.kind == "derived"
                 or (head.kind != "own" and name not in self._catalog.manifest.tables)
-                or not self._catalog.logged(self._bare(name))
+                or not logged(self._bare(name))
             ):
                 continue
             log = self._log(name)
