@@ -56,12 +56,12 @@ def read_csv(
     # Polars keeps a quote inside a name doubled, as it stands in the file
     wanted = {name.replace('"', '""'): kind for name, kind in {**kinds, **texts}.items() if name in names}
     try:
-        refuse_cut_off(file, source, width=len(names), where=where)
+        refuse_cut_off(file, source, width=len(names), where=_named(file, where))
         content = _content(file, source)
         try:
             frame = frame_of(content, source, wanted, as_text=as_text, rows=rows)
         except NOT_READ:
-            plainly = rewritten(file, source, width=len(names), where=where)
+            plainly = rewritten(file, source, width=len(names), where=_named(file, where))
             frame = frame_of(plainly, source, wanted, as_text=as_text, rows=rows)
     except pl.exceptions.NoDataError:
         raise BadData(f"{_named(file, where)} is empty", expected="a header line and rows") from None
@@ -96,6 +96,8 @@ def header(file: Path, source: Csv, *, where: str) -> list[str]:
         with io.TextIOWrapper(unpacked(file), encoding=encoding, newline="") as opened:
             names = next(csv.reader(opened, delimiter=source.separator), [])
     except (UnicodeError, csv.Error, *CUT_SHORT) as wrong:
+        if isinstance(wrong, UnicodeDecodeError) and _plain(source) and not is_packed(file.name):
+            refuse_other_encoding(file, source, where=_named(file, where))
         expected = "UTF-8 text" if _plain(source) else f"{source.encoding} text"
         raise BadData(
             f"{_named(file, where)} is not CSV: {wrong}",
