@@ -127,7 +127,9 @@ def test_globs_of_parquet_and_naive_times(house: House) -> None:
     for number in range(3):
         rows = pl.DataFrame({"n": [number], "at": ["2013-07-01T12:00:00"]}).with_columns(pl.col("at").str.to_datetime())
         rows.cast({"n": pl.Int16}).write_parquet(house.root / f"files/part-{number}.parquet")
-    table = Table("parts", source=Parquet("files/part-*.parquet", mirror=True), timezone="America/New_York", event_time="at")
+    table = Table(
+        "parts", source=Parquet("files/part-*.parquet", mirror=True), timezone="America/New_York", event_time="at"
+    )
     lake = house.lake([table])
     lake.refresh(actor="ann")
     found = lake.read("parts")

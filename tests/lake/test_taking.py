@@ -246,7 +246,7 @@ def test_packed_files(house: House, packed: str) -> None:
     assert lake.read("parts").frame.rows() == [(1, "ä")]
 
 
-@given(st.lists(st.tuples(st.integers(0, 99), st.text("a\n\",\r ", max_size=6)), min_size=1, max_size=40))
+@given(st.lists(st.tuples(st.integers(0, 99), st.text('a\n",\r ', max_size=6)), min_size=1, max_size=40))
 @settings(max_examples=20, deadline=None)
 def test_a_file_in_parts_is_the_file(rows: list[tuple[int, str]]) -> None:
     import csv
@@ -255,7 +255,9 @@ def test_a_file_in_parts_is_the_file(rows: list[tuple[int, str]]) -> None:
         file = Path(folder) / "a.csv"
         with file.open("w", newline="") as opened:
             csv.writer(opened, lineterminator="\n").writerows([("n", "t"), *rows])
-        whole = pl.concat(list(csv_parts.csv_frames(file, Csv("a.csv", null_values=()), kinds={"t": pl.String()}, where="t")))
+        whole = pl.concat(
+            list(csv_parts.csv_frames(file, Csv("a.csv", null_values=()), kinds={"t": pl.String()}, where="t"))
+        )
         patch.setattr(chunks.chunks, "__kwdefaults__", {"size": 16})
         small = list(csv_parts.csv_frames(file, Csv("a.csv", null_values=()), kinds={"t": pl.String()}, where="t"))
         assert pl.concat(small).rows() == whole.rows()

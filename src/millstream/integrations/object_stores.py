@@ -100,7 +100,9 @@ class Objects:
     def _said(self, wrong: Exception, where: str) -> Refused | Unavailable:
         said = str(wrong).splitlines()[0]
         if isinstance(wrong, self._wrong.PermissionDeniedError | self._wrong.UnauthenticatedError):
-            return Refused(f"{where}: {self._root} refuses to be read: {said}", do="look at the keys in the environment")
+            return Refused(
+                f"{where}: {self._root} refuses to be read: {said}", do="look at the keys in the environment"
+            )
         return Unavailable(
             f"{where}: {self._root} does not answer: {said}",
             expected="an object store; AWS_ENDPOINT_URL says where, if it is not Amazon's",

@@ -62,11 +62,7 @@ class Landing:
         """Take up the data files that an earlier try left whole and that are still wanted; return their contents."""
         state = self._catalog.state
         left = taken.landed(state, self._table, self._reading)
-        ended = {
-            each.what
-            for file in left
-            for each in (file.contents if file.whole else file.contents[:-1])
-        }
+        ended = {each.what for file in left for each in (file.contents if file.whole else file.contents[:-1])}
         keep = [
             each
             for each in left

@@ -190,9 +190,7 @@ def _let_go(
     if head is None or not plan.went:
         return [], []
     touched = {piece.data for each in plan.went for piece in each.pieces}
-    stay = {
-        what: each for what, each in plan.kept.items() if any(piece.data in touched for piece in each.pieces)
-    }
+    stay = {what: each for what, each in plan.kept.items() if any(piece.data in touched for piece in each.pieces)}
     folder = catalog.folder(files.table)
     moved: dict[str, Content] = {}
     for data in sorted(touched):
@@ -309,4 +307,3 @@ def _files(count: int) -> str:
 def _names(paths: Mapping[str, str]) -> str:
     names = sorted(each.rpartition("/")[2] for each in paths)
     return ", ".join(names[:3]) + ", ..." * (len(names) > 3)
-

@@ -13,7 +13,7 @@ import msgspec
 from millstream.definitions.steps import code_of
 from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError
 from millstream.project.stopped import tell_stopped
-from millstream.state import contracts, quarantine, versions
+from millstream.state import contracts, quarantine, taken, versions
 from millstream.types import content_hash, parse_instant
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ def _why(project: Project, made: TableVersion) -> str:
     if made.kind == "ingested":
         from millstream.lake import extracts
 
+        if (taking := taken.taking(project.state, made.table, made.version)) is not None:
+            return "; ".join(taking.says)
         counted = extracts.moved(project.lake.catalog, made.table, since=before.version, version=made.version)
         return counted or "what is in its files changed"
     count = made.version - before.version

@@ -36,9 +36,7 @@ class Delivery:
     arrived: str = ""
 
 
-def read(
-    files: Sequence[Path], source: Files, *, expected: Mapping[str, str] | None, where: str
-) -> pl.DataFrame:
+def read(files: Sequence[Path], source: Files, *, expected: Mapping[str, str] | None, where: str) -> pl.DataFrame:
     """Read files into one frame.
 
     Parameters

@@ -115,7 +115,9 @@ class _Parts:
             name.replace('"', '""'): kind for name, kind in {**self._said, **own}.items() if name in self._names
         }
         frame = self._one(first, b"")
-        unsure = [name for name in frame.columns if name not in self._kinds and frame[name].null_count() == frame.height]
+        unsure = [
+            name for name in frame.columns if name not in self._kinds and frame[name].null_count() == frame.height
+        ]
         shown = self._ahead(unsure) if unsure else {}
         frame = frame.with_columns(pl.lit(None, dtype=kind).alias(name) for name, kind in shown.items())
         self._kinds = dict(frame.schema)
@@ -200,9 +202,7 @@ def _header_end(text: bytes) -> int:
             return end
 
 
-def _tell_short(
-    part: Chunk, frame: pl.DataFrame, source: Csv, shown: str, tell: Callable[[str], object]
-) -> None:
+def _tell_short(part: Chunk, frame: pl.DataFrame, source: Csv, shown: str, tell: Callable[[str], object]) -> None:
     """Say which lines have fewer fields than the header; counting separators finds most files that have none."""
     text, width = part.text, frame.width
     if width < 2 or not frame.height or not frame.to_series(width - 1).null_count():

@@ -18,7 +18,9 @@ from millstream.sources.unpacking import CUT_SHORT, is_packed, unpacked
 
 INFER_ROWS, DATE_ROWS = 100_000, 1_000
 NOT_READ = (pl.exceptions.ComputeError, pl.exceptions.ShapeError)
-NO_VALUE = re.compile(r"could not parse `(?P<value>.*)` as dtype `(?P<kind>.*?)` at column .* \(column number (?P<number>\d+)\)", re.S)
+NO_VALUE = re.compile(
+    r"could not parse `(?P<value>.*)` as dtype `(?P<kind>.*?)` at column .* \(column number (?P<number>\d+)\)", re.S
+)
 _ISO = r"^\s*\d{4}[-/]\d{1,2}[-/]\d"
 
 
@@ -160,7 +162,9 @@ def not_read(
     return BadData(
         f"{place}{_named(file, where)} cannot be read: {said}",
         expected=", ".join(f"{name} {kind}" for name, kind in kinds.items()) or "a value of its type in every row",
-        do="correct the file: a field that is missing or split moves all that follow it" if place else "correct the file",
+        do="correct the file: a field that is missing or split moves all that follow it"
+        if place
+        else "correct the file",
     )
 
 

@@ -56,9 +56,7 @@ def survey(file: Path, source: Json, *, where: str) -> dict[str, pl.DataType]:
     return found
 
 
-def joined(
-    one: Mapping[str, pl.DataType], other: Mapping[str, pl.DataType], *, where: str
-) -> dict[str, pl.DataType]:
+def joined(one: Mapping[str, pl.DataType], other: Mapping[str, pl.DataType], *, where: str) -> dict[str, pl.DataType]:
     """Return columns and types that hold both; whole numbers and others are numbers.
 
     Raises
