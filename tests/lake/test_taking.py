@@ -286,5 +286,5 @@ def test_columns_of_parquet_are_pushed_down_and_nested_ones_are_refused(house: H
     lake = house.lake([parts(Parquet("files/*.parquet", columns=("n",)))])
     lake.refresh(actor="ann")
     assert lake.read("parts").frame.columns == ["n"]
-    with pytest.raises(BadData, match="column 'l' of .* is a List"):
+    with pytest.raises(BadData, match=r"column 'l' of .* is a List"):
         house.lake([Table("other", source=Parquet("files/*.parquet"))]).refresh(actor="ann")

@@ -15,6 +15,7 @@ from millstream.definitions.sources import Csv, Parquet
 from millstream.errors import BadData, NotFound
 from millstream.sources import read
 from millstream.sources.sniff import sniff
+from millstream.sources.stores import files
 
 
 def taken(folder: Path, body: str | bytes, *, name: str = "in.csv") -> tuple[Csv, pl.DataFrame, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Object stores (``s3://``, ``gs://``, ``az://``), through obstore; its keys come from the environment, as everywhere."""
+"""Object stores (``s3://``, ``gs://``, ``az://``), through obstore; keys come from the environment."""
 
 from __future__ import annotations
 

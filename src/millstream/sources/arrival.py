@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from millstream.definitions.sources import Csv, Files, Json, Parquet
+from millstream.definitions.sources import Csv, Files, Parquet
 from millstream.errors import BadData, near
 from millstream.sources import texts
 from millstream.sources.csv_parts import csv_frames

@@ -134,8 +134,9 @@ def not_text(file: Path, source: Csv, wrong: Exception, *, where: str) -> BadDat
         except BadData as found:
             return found
     cut = is_packed(file.name) and not isinstance(wrong, UnicodeDecodeError)
+    said = f"it is cut short, or not packed as its name says ({wrong})" if cut else str(wrong)
     return BadData(
-        f"{_named(file, where)} is not CSV: {f'it is cut short, or not packed as its name says ({wrong})' if cut else wrong}",
+        f"{_named(file, where)} is not CSV: {said}",
         expected="a whole file" if cut else f"{source.encoding} text",
         do="copy or export it again" if cut else "look whether the file is whole, and of this encoding",
     )
@@ -152,7 +153,7 @@ def not_read(
     where: str,
     before: int = 0,
 ) -> BadData:
-    """Say of a value that is not of its column's type in which line it stands; ``before`` counts lines before the text."""
+    """Say of a value that is not of its column's type in which line it stands; ``before`` are lines above."""
     said = str(wrong).splitlines()[0]
     place = ""
     if found := NO_VALUE.search(said):
@@ -175,7 +176,7 @@ def _named(file: Path, where: str) -> str:
 def frame_of(
     content: Path | io.BytesIO, source: Csv, kinds: Mapping[str, pl.DataType], *, as_text: bool, rows: int | None
 ) -> pl.DataFrame:
-    """Parse a content; times are left as text where they are not written as ISO 8601 says, for the order would be a guess."""
+    """Parse a content; times are left as text where they are not written as ISO 8601 says: a guess otherwise."""
     try:
         frame = parse(content, source, kinds, INFER_ROWS, as_text=as_text, rows=rows)
     except pl.exceptions.ComputeError as wrong:

@@ -14,9 +14,9 @@ from millstream.definitions.sources import Csv, Delta, Parquet, Postgres
 from millstream.errors import BadData, NotFound, near
 from millstream.expressions import door
 from millstream.sources import read
-from millstream.sources.stores import files
 from millstream.sources.instants import instants
 from millstream.sources.sniff import sniff
+from millstream.sources.stores import files
 from millstream.sources.told import Told
 from millstream.types import Schema
 
