@@ -41,7 +41,7 @@ def text(body: str | bytes) -> Callable[[Path], object]:
         (Parquet("in/*"), lambda file: pl.DataFrame({"n": [1]}).write_parquet(file), text(""), "b.* is empty: it has no bytes"),
         (Csv("in/*"), text(GOOD), text(GOOD + "51,x,y,z\n"), "line 52 of .*b of table 't' has 4 fields, its header names 3"),
         (Csv("in/*"), text(GOOD), text(GOOD + "x,51,x\n"), "line 52 of .*b .*could not parse"),
-        (Csv("in/*"), text(GOOD), text(GOOD.encode() + b"51,caf\xe9,1\n"), r"line 52 of .*b is not utf-8: it looks like cp1252, '51,café,1..?n' \(1 lines are not, 50 are: two encodings"),
+        (Csv("in/*"), text(GOOD), text(GOOD.encode() + b"51,caf\xe9,1\n"), r"line 52 of .*b of table 't' is not utf-8: it looks like cp1252, '51,café,1..?n' \(1 lines are not, 50 are: two encodings"),
         (Csv("in/*"), text("n,m\n1,2\n"), text("n,M\n1,2\n"), r"file b changed: 'm' is missing .*; 'M' is new"),
         (Csv("in/*"), text("n\n1\n"), text("n\nx\n"), "line 2 of .*b .*could not parse"),
         (Json("in/*"), text('{"n": 1}\n'), text('{"n": 1}\n{"n": \n'), "line 2 of .*b .* is not JSON"),
