@@ -37,7 +37,7 @@ def put(house: House, name: str, *rows: int) -> Path:
 
 
 def parts(source: Files | None = None, **words: object) -> Table:
-    return Table("parts", source=source or Csv("files/p[!l]*csv"), **words)  # type: ignore[arg-type]
+    return Table("parts", source=source or Csv("files/p?.csv"), **words)  # type: ignore[arg-type]
 
 
 def held(lake: Lake) -> list[int]:
@@ -97,12 +97,13 @@ def test_a_file_that_is_gone_leaves_its_rows_unless_it_is_mirrored(house: House)
     gone = put(house, "p2.csv", 2)
     lake.refresh(actor="ann")
     gone.unlink()
+    assert lake.refresh(actor="ann") == []
     put(house, "p3.csv", 3)
     assert "parts: 1 file gone, what they brought stays: p2.csv" in refreshed(lake)
     assert held(lake) == [1, 2, 3]
     with pytest.raises(Refused, match=r"1 of them are gone: .*p2\.csv"):
-        house.lake([parts(Csv("files/p[!l]*csv", null_values=("x",)))]).refresh(actor="ann")
-    mirror = house.lake([parts(Csv("files/p[!l]*csv", mirror=True))])
+        house.lake([parts(Csv("files/p?.csv", null_values=("x",)))]).refresh(actor="ann")
+    mirror = house.lake([parts(Csv("files/p?.csv", mirror=True))])
     mirror.refresh(actor="ann")
     assert held(mirror) == [1, 3]
 
@@ -125,17 +126,17 @@ def test_a_delivery_that_comes_twice_or_is_renamed_is_taken_once(house: House) -
 
 
 MOVES = st.lists(
-    st.tuples(st.sampled_from("abc"), st.sampled_from([None, 1, 2, 3, 4])), min_size=1, max_size=7
+    st.tuples(st.sampled_from("abc"), st.sampled_from([None, 1, 2, 3, 4])), min_size=1, max_size=5
 )  # fmt: skip
 
 
 @given(MOVES)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_law_4_a_mirror_holds_each_content_of_its_files_once(moves: list[tuple[str, int | None]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         house = House(Path(folder) / "project")
-        put(house, "p.csv", 0)
-        lake = house.lake([parts(Csv("files/p[!l]*csv", mirror=True))])
+        put(house, "pz.csv", 0)
+        lake = house.lake([parts(Csv("files/p?.csv", mirror=True))])
         there = {"": 0}
         for name, row in moves:
             if row is None:
@@ -164,7 +165,7 @@ def test_folders_become_columns_and_the_same_bytes_on_two_days_are_two_deliverie
 
 
 def test_a_late_file_is_known_from_when_it_came(house: House) -> None:
-    source = Csv("files/p[!l]*csv", arrived="arrived_at")
+    source = Csv("files/p?.csv", arrived="arrived_at")
     words = {"event_time": "at", "timezone": "UTC", "known_at": "arrived_at"}
     lake = house.lake([parts(source, **words)])
     for name, day, came in (("p1", "2013-03-20", 1363824000), ("p0", "2013-02-01", 1363910400)):
@@ -266,15 +267,15 @@ def test_types_that_only_later_parts_show(tmp_path: Path, monkeypatch: pytest.Mo
     house = House(tmp_path / "project")
     monkeypatch.setattr(chunks.chunks, "__kwdefaults__", {"size": 64})
     rows = "".join(f"{each},,{each}\n" for each in range(60)) + "1.5,2013-01-01,x\n"
-    (house.root / "files/p.csv").write_text("n,d,t\n" + rows)
+    (house.root / "files/p1.csv").write_text("n,d,t\n" + rows)
     lake = house.lake([parts()])
     lake.refresh(actor="ann")
     frame = lake.read("parts").frame
     assert frame.row(-1)[0] == 1.5 or 1.5 in frame["n"]
     assert frame.height == 61 and frame["t"].dtype == pl.String and frame["d"].null_count() == 60
     assert jsons.joined({"a": pl.Int64()}, {"a": pl.Float64()}, where="t") == {"a": pl.Float64()}
-    (house.root / "files/q.csv").write_text("n,d,t\n" + rows.replace("1.5,", "many,"))
-    with pytest.raises(BadData, match=r"line 62 of .*q\.csv .*many"):
+    (house.root / "files/p2.csv").write_text("n,d,t\n" + rows.replace("1.5,", "many,"))
+    with pytest.raises(BadData, match=r"line 62 of .*p2\.csv .*many"):
         lake.refresh(actor="ann")
     house.state.close()
 

@@ -31,6 +31,8 @@ _TYPES: Mapping[str, pl.DataType] = {
     "timestamp": pl.Datetime("us", "UTC"),
     "timestamp_ntz": pl.Datetime("us"),
 }
+KINDS: Mapping[str, pl.DataType] = {str(each): each for each in _TYPES.values()}
+"""Types that a column of the lake may have, by their name."""
 _PATH = "__millstream_path"
 
 

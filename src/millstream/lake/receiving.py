@@ -18,6 +18,7 @@ from millstream.definitions.sources import Csv, Files, Json, Parquet
 from millstream.definitions.table import Table
 from millstream.errors import BadData, Conflict, MillstreamError, Refused
 from millstream.lake.catalog import Catalog
+from millstream.lake.files import KINDS
 from millstream.lake.landing import Landing
 from millstream.sources.arrival import Delivery, frames, schema
 from millstream.sources.csv_parts import Misled
@@ -171,6 +172,7 @@ def _one(
                     at += frame.height
                     if agreed is None:
                         agreed = schema(frame)
+                    frame = _without_values(frame, agreed)
                     refuse_change(agreed, schema(frame), where=f"{files.where}, file {entry.name}")
                     frame = frame.select(list(agreed))
                     if held is not None:
@@ -194,6 +196,13 @@ def _one(
         says.extend(told)
     assert agreed is not None
     return agreed
+
+
+def _without_values(frame: pl.DataFrame, agreed: Mapping[str, str]) -> pl.DataFrame:
+    """Give columns without any value the type that the table has: nothing in them says another."""
+    wrong = [name for name, kind in frame.schema.items() if name in agreed and str(kind) != agreed[name]]
+    none = [name for name in wrong if agreed[name] in KINDS and frame[name].null_count() == frame.height]
+    return frame.with_columns(pl.lit(None, dtype=KINDS[agreed[name]]).alias(name) for name in none)
 
 
 def _moving(entry: Entry, look: Entry | None, where: str) -> Conflict:

@@ -19,6 +19,7 @@ import polars as pl
 from millstream.definitions.table import Table
 from millstream.lake.batches import Shelved
 from millstream.lake.catalog import Catalog
+from millstream.lake.files import empty
 from millstream.lake.landing import Landing
 from millstream.lake.receiving import FilesTable, Known, identify, received
 from millstream.sources.arrival import no_rows
@@ -164,7 +165,7 @@ def _carry_out(
         stamps=tuple(_stamp(each) for each in plan.found),
         forgotten=plan.forgotten,
     )
-    schema = landing.schema()
+    schema = landing.schema() if landed else empty(catalog.columns(table), where=files.where).schema
     content = content_hash([files.reading, sorted({*plan.kept, *(each.what for each in came)})])
     return Taken(Shelved(schema, landed, removed), content, taking)
 

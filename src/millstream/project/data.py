@@ -15,7 +15,7 @@ from millstream.errors import ContractBroken, MillstreamError, NotFound, Storage
 from millstream.project.columns import accept
 from millstream.project.pins import look, tell_lost
 from millstream.project.stopped import tell_stopped
-from millstream.state import contracts, quarantine, versions
+from millstream.state import contracts, quarantine, taken, versions
 from millstream.types import content_hash, parse_instant
 
 if TYPE_CHECKING:
@@ -137,6 +137,8 @@ def _why(project: Project, made: TableVersion) -> str:
     if made.kind == "ingested":
         from millstream.lake import extracts
 
+        if (taking := taken.taking(project.state, made.table, made.version)) is not None:
+            return "; ".join(taking.says)
         counted = extracts.moved(project.lake.catalog, made.table, since=before.version, version=made.version)
         return counted or "what is in its files changed"
     from millstream.lake import foreign

@@ -109,9 +109,9 @@ def refuse_other_encoding(file: Path, source: Csv, *, where: str) -> None:
         return
     looks = _looks(example)
     said = f"{count:,} lines are not, {other:,} are: two encodings in one file" if other else "as far as the file goes"
-    shown = f"it looks like {looks}, {example.decode(looks)!r} ({said})"
+    shown = repr(example.decode(looks))
     raise BadData(
-        f"line {first:,} of {where} is not {source.encoding}: {shown}",
+        f"line {first:,} of {where} is not {source.encoding}: it looks like {looks}, {shown} ({said})",
         expected=f"{source.encoding} text throughout",
         do="write the file in one encoding" if other else f"encoding={looks!r} in its source",
     )

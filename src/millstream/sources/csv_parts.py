@@ -115,7 +115,9 @@ class _Parts:
             name.replace('"', '""'): kind for name, kind in {**self._said, **own}.items() if name in self._names
         }
         frame = self._one(first, b"")
-        unsure = [each.name for each in frame if each.name not in self._kinds and each.null_count() == frame.height]
+        unsure = [
+            name for name in frame.columns if name not in self._kinds and frame[name].null_count() == frame.height
+        ]
         shown = self._ahead(unsure) if unsure else {}
         frame = frame.with_columns(pl.lit(None, dtype=kind).alias(name) for name, kind in shown.items())
         self._kinds = dict(frame.schema)

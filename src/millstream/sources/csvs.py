@@ -58,12 +58,12 @@ def read_csv(
     # Polars keeps a quote inside a name doubled, as it stands in the file
     wanted = {name.replace('"', '""'): kind for name, kind in {**kinds, **texts}.items() if name in names}
     try:
-        refuse_cut_off(file, source, width=len(names), where=where)
+        refuse_cut_off(file, source, width=len(names), where=_named(file, where))
         content = _content(file, source)
         try:
             frame = frame_of(content, source, wanted, as_text=as_text, rows=rows)
         except NOT_READ:
-            plainly = rewritten(file, source, width=len(names), where=where)
+            plainly = rewritten(file, source, width=len(names), where=_named(file, where))
             frame = frame_of(plainly, source, wanted, as_text=as_text, rows=rows)
     except pl.exceptions.NoDataError:
         raise BadData(f"{_named(file, where)} is empty", expected="a header line and rows") from None
@@ -98,6 +98,8 @@ def header(file: Path, source: Csv, *, where: str) -> list[str]:
         with io.TextIOWrapper(unpacked(file), encoding=encoding, newline="") as opened:
             names = next(csv.reader(opened, delimiter=source.separator), [])
     except (UnicodeError, csv.Error, *CUT_SHORT) as wrong:
+        if isinstance(wrong, UnicodeDecodeError) and _plain(source) and not is_packed(file.name):
+            refuse_other_encoding(file, source, where=_named(file, where))
         expected = "UTF-8 text" if _plain(source) else f"{source.encoding} text"
         raise BadData(
             f"{_named(file, where)} is not CSV: {wrong}",
@@ -151,7 +153,7 @@ def not_read(
     where: str,
     before: int = 0,
 ) -> BadData:
-    """Say in which line a value stands that is not of its column's type; ``before`` counts lines before the text."""
+    """Say of a value that is not of its column's type in which line it stands; ``before`` are lines above."""
     said = str(wrong).splitlines()[0]
     place = ""
     if found := NO_VALUE.search(said):
@@ -161,7 +163,9 @@ def not_read(
     return BadData(
         f"{place}{_named(file, where)} cannot be read: {said}",
         expected=", ".join(f"{name} {kind}" for name, kind in kinds.items()) or "a value of its type in every row",
-        do="correct the file" + (": a field that is missing or split moves all that follow it" if place else ""),
+        do="correct the file: a field that is missing or split moves all that follow it"
+        if place
+        else "correct the file",
     )
 
 
@@ -172,7 +176,7 @@ def _named(file: Path, where: str) -> str:
 def frame_of(
     content: Path | io.BytesIO, source: Csv, kinds: Mapping[str, pl.DataType], *, as_text: bool, rows: int | None
 ) -> pl.DataFrame:
-    """Parse a content; times that are not written as ISO 8601 says stay text, for their order would be a guess."""
+    """Parse a content; times are left as text where they are not written as ISO 8601 says: a guess otherwise."""
     try:
         frame = parse(content, source, kinds, INFER_ROWS, as_text=as_text, rows=rows)
     except pl.exceptions.ComputeError as wrong:
