@@ -173,7 +173,9 @@ def _one(
                     if agreed is None:
                         agreed = schema(frame)
                     frame = _without_values(frame, agreed)
-                    refuse_change(agreed, schema(frame), where=f"{files.where}, file {entry.name}")
+                    where = f"{files.where}, file {entry.name}"
+                    refuse_change(agreed, schema(frame), where=where, table=files.table)
+                    refuse_change(agreed, schema(frame), where=where)  # where a table grows: files are kept as one
                     frame = frame.select(list(agreed))
                     if held is not None:
                         landing.add(held, content, whole=False, alone=True)
