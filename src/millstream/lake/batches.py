@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -19,3 +20,10 @@ class Batches:
     def schema(self) -> pl.Schema:
         """Column to type."""
         return pl.Schema(dict(self.columns))
+
+
+def peeked(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame] | None:
+    """Return the frames that have rows, the first of them made already; None where there is none."""
+    filled = (each for each in frames if each.height)
+    first = next(filled, None)
+    return None if first is None else itertools.chain([first], filled)
