@@ -1,8 +1,8 @@
 """Where production data comes from.
 
 ``Delta`` is attached: a version only names files, nothing is copied. ``Csv`` and ``Parquet`` files and tables of a
-``Postgres`` database are ingested into the lake, because they can change under one's feet and cannot be pinned. So is what another
-database (``Sql``) or a resource of dlt (``Dlt``) gives; see ``definitions.databases``.
+``Postgres`` database are ingested into the lake, because they can change under one's feet and cannot be pinned. So is
+what another database (``Sql``) or a resource of dlt (``Dlt``) gives; see ``definitions.databases``.
 """
 
 from __future__ import annotations

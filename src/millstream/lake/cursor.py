@@ -1,4 +1,4 @@
-"""From where on a database is read: behind the largest value seen, unless the cursor went back or lies in the future."""
+"""From where on a database is read: behind the largest value seen, unless that went back or lies in the future."""
 
 from __future__ import annotations
 

@@ -114,7 +114,9 @@ def extracted(
             cursor.settled()
 
 
-def _whole(copied: Copied, source: Relational, head: TableVersion | None, *, content: str, where: str) -> Extract | None:
+def _whole(
+    copied: Copied, source: Relational, head: TableVersion | None, *, content: str, where: str
+) -> Extract | None:
     """Take all that was copied, where it is not what is here already."""
     if not copied.rows:
         raise BadData(f"{where} is empty: its source gives no rows", expected="at least one row")

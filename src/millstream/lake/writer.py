@@ -171,9 +171,7 @@ class Writer:
         heads[table.name] = version.version
         return [version]
 
-    def _drawn(
-        self, table: Table, heads: dict[str, int], *, actor: str, meanwhile: Meanwhile
-    ) -> list[TableVersion]:
+    def _drawn(self, table: Table, heads: dict[str, int], *, actor: str, meanwhile: Meanwhile) -> list[TableVersion]:
         """Ask a database for what is new; the lake is locked only while its rows are written."""
         assert isinstance(table.source, ASKED)
         with contextlib.ExitStack() as held:

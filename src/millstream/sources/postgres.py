@@ -25,8 +25,9 @@ from psycopg import sql
 
 from millstream.definitions.sources import Postgres
 from millstream.errors import BadData, DefinitionError, NotFound, StorageFull, near
+from millstream.sources.addresses import address
 from millstream.sources.copied import REFUSED, Field, frames
-from millstream.sources.database import address, opened
+from millstream.sources.database import opened
 from millstream.sources.reading import Tell, asked, counted, only
 from millstream.sources.texts import settle
 
@@ -182,7 +183,9 @@ class Reading:
             return None
         said = "now()" if kind == "timestamptz" else "now() at time zone %s"
         zone = () if kind == "timestamptz" else (timezone or "UTC",)
-        row = self._connection.execute(sql.SQL("select ({})::{}").format(_written(said), _written(kind)), zone).fetchone()
+        row = self._connection.execute(
+            sql.SQL("select ({})::{}").format(_written(said), _written(kind)), zone
+        ).fetchone()
         return row[0] if row else None
 
     def newest(self, limit: object) -> object:

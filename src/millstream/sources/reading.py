@@ -76,13 +76,13 @@ def reading(
         As the reader of the kind says.
     """
     if isinstance(source, Postgres):
-        from millstream.sources import postgres
+        from millstream.sources.postgres import reading as of_postgres
 
-        return postgres.reading(source, databases, where=where)
+        return of_postgres(source, databases, where=where)
     if isinstance(source, Sql):
-        from millstream.sources import sql
+        from millstream.sources.sql import reading as of_sql
 
-        return sql.reading(source, databases, root=root, where=where)
+        return of_sql(source, databases, root=root, where=where)
     raise DefinitionError(f"{where}: nothing here reads sources.{type(source).__name__}")
 
 
