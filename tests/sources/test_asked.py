@@ -44,7 +44,7 @@ class Shop:
     def refresh(self) -> dict[str, Any]:
         self.told: list[str] = []
         with Project(self.root, lock=True) as project:
-            project.tell = self.told.append
+            project.progress = self.told.append
             return project.run("refresh", {"actor": "ann"})
 
     def why(self) -> list[str]:
