@@ -131,7 +131,7 @@ class Dlt(msgspec.Struct, frozen=True, tag="dlt"):
             raise DefinitionError(
                 f"sources.Dlt({self.resource!r}): the argument {secret!r} would be written down with the definition",
                 expected="no secret in arguments",
-                do=f"def {function}({secret}=dlt.secrets.value), and an environment variable of dlt's naming",
+                do=f"@dlt.source def {function}({secret}=dlt.secrets.value), and a variable of the environment",
             )
         try:
             parse_duration(self.timeout)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from millstream.definitions.databases import ASKED, Relational
+from millstream.definitions.databases import ASKED, Dlt, Relational
 from millstream.definitions.table import Table
 from millstream.errors import BadData
 from millstream.lake import steps
 from millstream.lake.batches import Batches, peeked
 from millstream.lake.catalog import Catalog
 from millstream.lake.cursor import Cursor
+from millstream.lake.extract import Extract
 from millstream.lake.files import ordered
 from millstream.lake.past import Past
+from millstream.lake.piped import piped
 from millstream.sources import refuse_change
 from millstream.sources.reading import Copied, Tell, asked, reading
 from millstream.state.versions import DataFile, TableVersion
@@ -26,32 +27,12 @@ from millstream.types import content_hash
 _HASH = "__millstream_row"
 
 
-@dataclass(frozen=True)
-class Extract:
-    """Rows that are to become a version.
-
-    Parameters
-    ----------
-    rows
-        The rows.
-    content
-        By which the same is recognised next time.
-    overwrite
-        Whether they take the place of all that was there.
-    state
-        What its source is to be told next time, kept with the version.
-    """
-
-    rows: Batches
-    content: str
-    overwrite: bool
-    state: str = ""
-
-
 def drawn(
     catalog: Catalog, table: Table, *, head: TableVersion | None, expected: Mapping[str, str] | None, tell: Tell
 ) -> AbstractContextManager[Extract | None]:
     """Ask whoever a table comes from for what is new of it; None where nothing is."""
+    if isinstance(table.source, Dlt):
+        return piped(catalog, table, table.source, head=head, expected=expected, tell=tell)
     assert isinstance(table.source, Relational)
     return extracted(catalog, table, table.source, head=head, expected=expected, tell=tell)
 

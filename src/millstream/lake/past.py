@@ -30,13 +30,19 @@ class Past:
 
     def __init__(self, files: Sequence[Path], key: Sequence[str], schema: Mapping[str, pl.DataType]) -> None:
         self._files = list(files)
-        self._schema = pl.Schema(schema)
+        self.schema = pl.Schema(schema)
         self.key = list(key)
         self._gone = pl.DataFrame(schema={each: schema[each] for each in self.key})
+
+    def alike(self, keys: pl.DataFrame) -> pl.DataFrame:
+        """Read the rows that have one of these keys."""
+        return self.rows.join(keys.lazy(), on=self.key, how="semi", nulls_equal=True).collect()
 
     @property
     def rows(self) -> pl.LazyFrame:
         """The rows that are not gone."""
+        if not self._files:
+            return pl.LazyFrame(schema=self.schema)
         found = pl.scan_parquet(self._files, glob=False, hive_partitioning=False)
         return found.join(self._gone.lazy(), on=self.key, how="anti", nulls_equal=True) if self.gone else found
 
@@ -87,7 +93,7 @@ class Past:
     def left(self) -> Iterator[pl.DataFrame]:
         """Read the rows that are not gone, file by file and some at a time."""
         for file in self._files:
-            scan = pl.scan_parquet(file, glob=False, hive_partitioning=False).select(self._schema.names())
+            scan = pl.scan_parquet(file, glob=False, hive_partitioning=False).select(self.schema.names())
             rows = scan.select(pl.len()).collect().item()
             for begin in range(0, rows, _PIECE):
                 piece = scan.slice(begin, _PIECE).collect()

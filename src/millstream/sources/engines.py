@@ -8,8 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
@@ -17,6 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from millstream.errors import BadData, MillstreamError, NotFound, Unavailable, UserError, near
 from millstream.sources.addresses import filled, whole
+from millstream.sources.values import AWARE, NAIVE
 
 _STEPS = 100_000
 """Steps of SQLite's machine after which it looks at the clock."""
@@ -69,6 +72,25 @@ def connected(said: str, *, root: Path, where: str, timeout_s: float) -> Iterato
         ) from None
     finally:
         engine.dispose()
+
+
+def kept_as(said: sa.types.TypeEngine[Any]) -> pl.DataType | None:
+    """Map a type that the database says to how it is kept; None where it says nothing.
+
+    Whole numbers are Int64, other numbers and lengths of time (in seconds) Float64; bytes are Binary, which is refused.
+    """
+    kinds: list[tuple[Any, pl.DataType | None]] = [
+        (sa.types.NullType, None),
+        (sa.types.Boolean, pl.Boolean()),
+        (sa.types.Integer, pl.Int64()),
+        (sa.types.Interval, pl.Float64()),
+        (sa.types.Numeric, pl.Float64()),
+        (sa.types.Float, pl.Float64()),
+        (sa.types.DateTime, AWARE if getattr(said, "timezone", False) else NAIVE),
+        (sa.types.Date, pl.Date()),
+        (sa.types._Binary, pl.Binary()),
+    ]
+    return next((kept for kind, kept in kinds if isinstance(said, kind)), pl.String())
 
 
 def refuse_no_query(dialect: str, text: str, *, where: str) -> None:

@@ -26,10 +26,10 @@ from sqlalchemy.exc import NoSuchTableError
 from millstream.definitions.databases import Sql
 from millstream.errors import BadData, DefinitionError, NotFound, StorageFull, Unavailable, near
 from millstream.sources.addresses import address
-from millstream.sources.engines import connected, refuse_no_query
+from millstream.sources.engines import connected, kept_as, refuse_no_query
 from millstream.sources.reading import Tell, asked, counted, only
 from millstream.sources.texts import settle
-from millstream.sources.values import column, kept_as, sampled
+from millstream.sources.values import column, sampled
 from millstream.types import parse_duration
 
 _TOGETHER = 10_000

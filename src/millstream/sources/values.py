@@ -9,30 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 import polars as pl
-import sqlalchemy as sa
 
 from millstream.errors import BadData
 
-_NAIVE, _AWARE = pl.Datetime("us"), pl.Datetime("us", "UTC")
-
-
-def kept_as(said: sa.types.TypeEngine[Any]) -> pl.DataType | None:
-    """Map a type that the database says to how it is kept; None where it says nothing.
-
-    Whole numbers are Int64, other numbers and lengths of time (in seconds) Float64; bytes are Binary, which is refused.
-    """
-    kinds: list[tuple[Any, pl.DataType | None]] = [
-        (sa.types.NullType, None),
-        (sa.types.Boolean, pl.Boolean()),
-        (sa.types.Integer, pl.Int64()),
-        (sa.types.Interval, pl.Float64()),
-        (sa.types.Numeric, pl.Float64()),
-        (sa.types.Float, pl.Float64()),
-        (sa.types.DateTime, _AWARE if getattr(said, "timezone", False) else _NAIVE),
-        (sa.types.Date, pl.Date()),
-        (sa.types._Binary, pl.Binary()),
-    ]
-    return next((kept for kind, kept in kinds if isinstance(said, kind)), pl.String())
+NAIVE, AWARE = pl.Datetime("us"), pl.Datetime("us", "UTC")
 
 
 def sampled(said: pl.DataType | None, values: Sequence[Any]) -> pl.DataType | None:
@@ -40,8 +20,8 @@ def sampled(said: pl.DataType | None, values: Sequence[Any]) -> pl.DataType | No
     if said == pl.Binary or any(isinstance(each, bytes | bytearray | memoryview) for each in values):
         return None
     if said is not None:
-        if said == _NAIVE and values and all(_offset(each) for each in values):
-            return _AWARE
+        if said == NAIVE and values and all(_offset(each) for each in values):
+            return AWARE
         return said
     kinds = {type(each) for each in values}
     if kinds == {bool}:
@@ -51,7 +31,7 @@ def sampled(said: pl.DataType | None, values: Sequence[Any]) -> pl.DataType | No
     if kinds and kinds <= {int, float, Decimal}:
         return pl.Float64()
     if kinds == {datetime}:
-        return _AWARE if all(_offset(each) for each in values) else _NAIVE
+        return AWARE if all(_offset(each) for each in values) else NAIVE
     return pl.Date() if kinds == {date} else pl.String()
 
 
@@ -154,6 +134,6 @@ _READERS: dict[Any, Callable[[Any], Any]] = {
     pl.Float64(): _number,
     pl.Boolean(): _truth,
     pl.Date(): _date,
-    _NAIVE: _naive,
-    _AWARE: _aware,
+    NAIVE: _naive,
+    AWARE: _aware,
 }
