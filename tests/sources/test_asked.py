@@ -129,10 +129,9 @@ def test_keys_are_read_as_often_as_is_said(shop: Shop) -> None:
     assert shop.frame().height == 39
 
 
-@pytest.mark.parametrize(
-    ("kind", "no", "yes"), [("timestamp", "null", "'2024-02-02 00:00:00'"), ("boolean", "false", "true")]
-)
-def test_a_row_that_is_marked_is_gone(shop: Shop, kind: str, no: str, yes: str) -> None:
+def test_a_row_that_is_marked_is_gone(shop: Shop) -> None:
+    times = shop.kind == "Postgres"
+    kind, no, yes = ("timestamp", "null", "'2024-02-02 00:00:00'") if times else ("boolean", "false", "true")
     shop.run(f"alter table orders add column deleted {kind}", f"update orders set deleted = {yes} where id = 1")
     shop.define("'orders', cursor='changed', deleted='deleted'")
     shop.why()

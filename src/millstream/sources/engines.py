@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from millstream.errors import BadData, MillstreamError, NotFound, Unavailable, UserError, near
 from millstream.sources.addresses import filled, whole
-from millstream.sources.values import AWARE, NAIVE
+from millstream.sources.values import AWARE, LOOSE, NAIVE
 
 _STEPS = 100_000
 """Steps of SQLite's machine after which it looks at the clock."""
@@ -78,7 +78,10 @@ def kept_as(said: sa.types.TypeEngine[Any]) -> pl.DataType | None:
     """Map a type that the database says to how it is kept; None where it says nothing.
 
     Whole numbers are Int64, other numbers and lengths of time (in seconds) Float64; bytes are Binary, which is refused.
+    NUMERIC without a precision is what SQLite makes of any word it does not know, such as uuid: ``LOOSE``.
     """
+    if type(said) is sa.types.NUMERIC and said.precision is None:
+        return LOOSE
     kinds: list[tuple[Any, pl.DataType | None]] = [
         (sa.types.NullType, None),
         (sa.types.Boolean, pl.Boolean()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -12,6 +13,8 @@ import polars as pl
 
 from millstream.errors import BadData
 
+LOOSE = pl.Decimal()
+"""A number, or a text where there is one among its values."""
 NAIVE, AWARE = pl.Datetime("us"), pl.Datetime("us", "UTC")
 
 
@@ -19,6 +22,8 @@ def sampled(said: pl.DataType | None, values: Sequence[Any]) -> pl.DataType | No
     """Settle a column's type by what the database says and by some of its values; None for bytes."""
     if said == pl.Binary or any(isinstance(each, bytes | bytearray | memoryview) for each in values):
         return None
+    if said == LOOSE:
+        return pl.String() if any(isinstance(each, str) for each in values) else pl.Float64()
     if said is not None:
         if said == NAIVE and values and all(_offset(each) for each in values):
             return AWARE
@@ -44,6 +49,10 @@ def column(name: str, values: list[Any], kind: pl.DataType, *, where: str) -> pl
         Naming the first value that is not of the column's type.
     """
     made = _reader(kind)
+    plain = _PLAIN.get(kind)
+    if plain is not None and {type(each) for each in values} <= {plain, type(None)}:
+        with contextlib.suppress(OverflowError, TypeError, pl.exceptions.PolarsError):
+            return pl.Series(name, values, dtype=kind)
     try:
         return pl.Series(name, [None if each is None else made(each) for each in values], dtype=kind)
     except (ValueError, TypeError, OverflowError, pl.exceptions.PolarsError):
@@ -129,6 +138,8 @@ def _reader(kind: pl.DataType) -> Callable[[Any], Any]:
     return _READERS.get(kind, _text)
 
 
+_PLAIN: dict[Any, type] = {pl.Int64(): int, pl.Float64(): float, pl.String(): str, pl.Boolean(): bool}
+"""Types whose values need no look at each of them."""
 _READERS: dict[Any, Callable[[Any], Any]] = {
     pl.Int64(): _whole,
     pl.Float64(): _number,
