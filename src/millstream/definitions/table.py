@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from millstream.definitions.checks import Check
-from millstream.definitions.sources import Postgres, Source
+from millstream.definitions.databases import Relational
+from millstream.definitions.sources import Source
 from millstream.definitions.steps import Step, step_of
 from millstream.errors import DefinitionError
 from millstream.types import parse_duration
@@ -132,7 +133,7 @@ class Table:
         if self.source is not None and (self.sql or self.step):
             word = "sql" if self.sql else "a step"
             raise DefinitionError(f"table {self.name!r} has both a source and {word}", expected="one of them")
-        if isinstance(self.source, Postgres) and self.source.cursor and not self.key:
+        if isinstance(self.source, Relational) and self.source.cursor and not self.key:
             raise DefinitionError(
                 f"table {self.name!r} has a source with a cursor and no key",
                 expected="key='...', by which rows that are read again are recognised",

@@ -82,7 +82,9 @@ def refresh(
 def _assumed(project: Project, name: str) -> list[str]:
     """Say what is assumed of a table; nothing of one that could not be made yet."""
     definition = project.manifest.table(name)
-    if any(each.made and versions.head(project.state, each.name) is None for each in _upstream(project, definition)):
+    if any(
+        not each.derived and versions.head(project.state, each.name) is None for each in _upstream(project, definition)
+    ):
         return []
     return project.lake.assumptions(name)
 
