@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from millstream.definitions.checks import Check
-from millstream.definitions.sources import Postgres, Source
+from millstream.definitions.sources import Delta, Postgres, Source
 from millstream.definitions.steps import Step, step_of
 from millstream.errors import DefinitionError
 from millstream.types import parse_duration
@@ -51,6 +51,12 @@ class Table:
         worker, and what it gives is stored.
     timeout
         How long a step may take.
+    history
+        For a source that shows only what is so now: keep what was believed before. A row that comes changed is a
+        correction, known when it was seen, column by column; a row that is gone is known to be gone from then on.
+    changed_at
+        With ``history``: the column in which the source says when a row was last changed; corrections are known from
+        then on.
     """
 
     name: str
@@ -68,6 +74,8 @@ class Table:
     description: str
     step: Step | None = None
     timeout: str = "10m"
+    history: bool = False
+    changed_at: str | None = None
 
     def __init__(  # noqa: PLR0913 - a definition record: its words are its parameters
         self,
@@ -87,6 +95,8 @@ class Table:
         description: str = "",
         step: str | Callable[..., object] | Iterable[str] | None = None,
         timeout: str = "10m",
+        history: bool = False,
+        changed_at: str | None = None,
     ) -> None:
         inputs = (of,) if isinstance(of, Table | str) else tuple(of)
         known = {"*": known_at} if isinstance(known_at, str) else dict(known_at or {})
@@ -106,10 +116,33 @@ class Table:
             "description": description,
             "step": None if step is None else step_of(step, table=name),
             "timeout": timeout,
+            "history": history,
+            "changed_at": changed_at,
         }
         for field, value in fields.items():
             object.__setattr__(self, field, value)
         self._refuse_contradictions()
+        self._refuse_history()
+
+    def _refuse_history(self) -> None:
+        if self.changed_at is not None and not self.history:
+            raise DefinitionError(
+                f"table {self.name!r} has changed_at without history", expected="history=True beside it, or neither"
+            )
+        if not self.history:
+            return
+        if self.of or isinstance(self.source, Delta):
+            what = "is computed from others" if self.of else "is attached, and nothing of it is copied"
+            raise DefinitionError(
+                f"table {self.name!r} has history=True, but {what}",
+                expected="a source that is ingested: files, or a table of a database",
+                do="history=True on the tables it is computed from" if self.of else "leave it out",
+            )
+        if not self.key:
+            raise DefinitionError(
+                f"table {self.name!r} has history=True and no key",
+                expected="key='...', by which a row is recognised when it comes changed",
+            )
 
     def _refuse_contradictions(self) -> None:
         if not self.name.isidentifier():

@@ -6,7 +6,8 @@ from datetime import datetime
 
 import polars as pl
 
-from millstream.lake.frame import TableFrame
+from millstream.lake.beliefs import settled
+from millstream.lake.frame import HERE, TableFrame
 
 _POSITION = "__position"
 
@@ -33,14 +34,16 @@ def believed(read: TableFrame, at: datetime) -> pl.DataFrame:
     """
     frame, columns = read.frame, list(read.schema)
     if not read.known:
-        return frame.select(columns)
+        return settled(read).frame.select(columns)
     frame = frame.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_POSITION))
     there = pl.all_horizontal(pl.col(each) <= at for each in read.known_for(())) if read.known_for(()) else pl.lit(True)
     rows = frame.filter(there.fill_null(False))
-    if not read.key or rows.select(pl.struct(read.key).n_unique()).item() == rows.height:
+    if read.gone is None and (not read.key or rows.select(pl.struct(read.key).n_unique()).item() == rows.height):
         return rows.select(_masked(name, read.known.get(name), at) for name in columns)
     order = [*read.known_for(()), _POSITION]
     chosen = rows.sort(order, nulls_last=False).unique(read.key, keep="last", maintain_order=True).sort(_POSITION)
+    if read.gone is not None:
+        chosen = chosen.filter(pl.col(read.gone) == HERE)
     answer = chosen.select(*read.key, *(each for each in columns if each not in read.key and each not in read.known))
     for known in dict.fromkeys(read.known.values()):
         mine = [each for each in columns if read.known.get(each) == known and each not in read.key]

@@ -15,8 +15,10 @@ from millstream.definitions.sources import Postgres
 from millstream.definitions.table import Table
 from millstream.errors import BadData, DefinitionError
 from millstream.lake.batches import Batches
+from millstream.lake.beliefs import moved as beliefs_moved
 from millstream.lake.catalog import Catalog
 from millstream.lake.files import ordered
+from millstream.lake.upsert import Delivery
 from millstream.sources import refuse_change
 from millstream.state.versions import DataFile, TableVersion
 from millstream.types import content_hash, parse_duration
@@ -40,11 +42,14 @@ class Extract:
         By which the same is recognised next time.
     overwrite
         Whether they take the place of all that was there.
+    delivery
+        For a table with history: the same rows, of which only what they say anew is written.
     """
 
     rows: Batches
     content: str
     overwrite: bool
+    delivery: Delivery | None = None
 
 
 @contextmanager
@@ -82,7 +87,20 @@ def extracted(
         cursor = (source.rename.get(source.cursor, source.cursor),) if source.cursor else ()
         copied = found.copy(order=(*cursor, *table.key), since=since, folder=_folder(catalog))
     with closing(copied):
+        if table.history:
+            yield _delivered(copied, head, content=f"{how}:{copied.content}", whole=since is None, where=where)
+            return
         yield _new(copied, had, head, content=f"{how}:{copied.content}", where=where)
+
+
+def _delivered(copied: Copied, head: TableVersion | None, *, content: str, whole: bool, where: str) -> Extract | None:
+    """Hand on what was copied of a table with history."""
+    if whole and not copied.rows:
+        raise BadData(f"{where} is empty: its source gives no rows", expected="at least one row")
+    if head is not None and head.content == content:
+        return None
+    delivery = Delivery(copied.frames, copied.schema, whole=whole)
+    return Extract(Batches(copied.schema, ()), content, overwrite=False, delivery=delivery)
 
 
 def _new(
@@ -106,6 +124,8 @@ def moved(catalog: Catalog, name: str, *, since: int, version: int) -> str:
     Keys and a hash of each row are held, not the rows.
     """
     table = catalog.table(name)
+    if table.history:
+        return beliefs_moved(catalog, table, had=catalog.files(table, since), has=catalog.files(table, version))
     if not isinstance(table.source, Postgres) or not table.key:
         return ""
     key = list(table.key)

@@ -20,6 +20,7 @@ from millstream.definitions.table import Table
 from millstream.errors import Conflict, IntegrityError, MillstreamError, NotFound, StorageFull, UserError, near
 from millstream.expressions import door
 from millstream.lake.batches import Batches
+from millstream.lake.beliefs import plain, stored
 from millstream.lake.catalog import Catalog, derived_hash, refuse_other_kind, refuse_rewritten
 from millstream.lake.delta import DeltaLog, Snapshot, file_sha256
 from millstream.lake.extracts import extracted
@@ -28,9 +29,11 @@ from millstream.lake.files import empty
 from millstream.lake.finding import Finding
 from millstream.lake.maker import Maker
 from millstream.lake.steps import Meanwhile
+from millstream.lake.upsert import Delivery, upsert
 from millstream.sources import Watch, read, refuse_change
 from millstream.state import versions
 from millstream.state.versions import DataFile, Intent, TableVersion
+from millstream.types import parse_instant
 
 _HASHED_BYTES = 64 << 20
 """Of somebody else's files, what a version brings is hashed as it is registered up to this size (0.1 s)."""
@@ -262,10 +265,13 @@ class Writer:
         arrival = self._watch.look(source, self._catalog.places.root, where=where)
         if head is not None and head.content == arrival.content:
             return None
-        expected = self._expected_frame(table.name)
+        expected = _delivered(self._expected_frame(table.name))
         frame = read(arrival, source, expected=expected, where=where)
         if expected is not None:
             refuse_change(expected, {name: str(kind) for name, kind in frame.schema.items()}, where=where)
+        if table.history:
+            delivery = Delivery(lambda: (frame,), dict(frame.schema), whole=True)
+            return self._upserted(table, delivery, head, content=arrival.content, actor=actor)
         number = 0 if head is None else head.version + 1
         note = {"kind": "ingested", "content": arrival.content}
         intent = self._intent(table.name, f"millstream:ingest:{table.name}", number, actor=actor, note=note)
@@ -274,14 +280,29 @@ class Writer:
     def _extracted(
         self, table: Table, source: Postgres, head: TableVersion | None, *, actor: str
     ) -> TableVersion | None:
-        expected = self._expected_frame(table.name)
+        expected = _delivered(self._expected_frame(table.name))
         with extracted(self._catalog, table, source, head=head, expected=expected) as found:
             if found is None:
                 return None
+            if found.delivery is not None:
+                return self._upserted(table, found.delivery, head, content=found.content, actor=actor)
             number = 0 if head is None else head.version + 1
             note = {"kind": "ingested", "content": found.content}
             intent = self._intent(table.name, f"millstream:ingest:{table.name}", number, actor=actor, note=note)
             return self._commit(intent, found.rows, overwrite=found.overwrite)
+
+    def _upserted(
+        self, table: Table, delivery: Delivery, head: TableVersion | None, *, content: str, actor: str
+    ) -> TableVersion | None:
+        """Append what a delivery says anew of a table with history."""
+        before = stored(self._catalog, table, head)
+        made = upsert(table, delivery, before=before, now=self._catalog.clock.now())
+        if made.empty:
+            return None
+        note = {"kind": "ingested", "content": content, "seen": made.seen.isoformat(), "anew": before is None}
+        number = 0 if head is None else head.version + 1
+        intent = self._intent(table.name, f"millstream:ingest:{table.name}", number, actor=actor, note=note)
+        return self._commit(intent, Batches(made.schema, made.frames), overwrite=before is None)
 
     def _expected_frame(self, name: str) -> dict[str, str] | None:
         expected = versions.expected_schema(self._state, name)
@@ -351,6 +372,9 @@ class Writer:
             made = catalog.describe_made(table, snapshot, note, copied=copied)
         else:
             made = catalog.describe(table, snapshot, content=note.get("content", ""), copied=copied)
+        if "seen" in note:  # no version is older than the rows it brought, wherever the clock stands by now
+            seen = max(note["seen"], made.registered_at, key=parse_instant)
+            made = msgspec.structs.replace(made, registered_at=seen)
         with self._state.transact() as tx:
             if note.get("anew"):
                 versions.forget_schema(tx, intent.table)
@@ -435,6 +459,11 @@ def _sha256(path: Path) -> str | None:
         return file_sha256(path)
     except OSError:  # it is named when it is read
         return None
+
+
+def _delivered(columns: dict[str, str] | None) -> dict[str, str] | None:
+    """Return the columns a source must deliver: those of a table without the lake's own."""
+    return None if columns is None else plain(columns)
 
 
 def _frame_schema(columns: dict[str, str]) -> pl.Schema:
