@@ -48,7 +48,10 @@ def believed(read: TableFrame, at: datetime) -> pl.DataFrame:
     for known in dict.fromkeys(read.known.values()):
         mine = [each for each in columns if read.known.get(each) == known and each not in read.key]
         told = rows.filter((pl.col(known) <= at).fill_null(False)).sort(known, *order)
-        told = told.unique(read.key, keep="last", maintain_order=True).select(*read.key, *mine)
+        told = told.unique(read.key, keep="last", maintain_order=True)
+        if read.gone is not None:  # what was deleted has no value until it is told anew
+            told = told.with_columns(pl.when(pl.col(read.gone) == HERE).then(pl.col(mine)))
+        told = told.select(*read.key, *mine)
         answer = answer.join(told, on=list(read.key), how="left", maintain_order="left", nulls_equal=True)
     return answer.select(columns)
 

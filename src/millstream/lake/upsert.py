@@ -25,6 +25,7 @@ from millstream.types import parse_duration
 
 INSTANT = pl.Datetime("us", "UTC")
 _HASH, _AT, _NEW, _LATE = (f"{PREFIX}{word}" for word in ("hash", "at", "new", "late"))
+_REACHED = f"{PREFIX}reached_"
 _STEP = timedelta(microseconds=1)
 _Frames = Callable[[], Iterable[pl.DataFrame]]
 
@@ -301,14 +302,23 @@ class _Work:
         head = ~pl.all_horizontal(pl.col(each) == pl.col(each).shift(1) for each in self.key).fill_null(False)
         chain = chain.with_columns(head.alias("__head"), pl.col(GONE).shift(1).alias("__gone"), *known)
         broken = (pl.col(GONE) != HERE) | (pl.col("__gone") != HERE)
-        reached = [pl.col(each.name).cum_max().forward_fill().shift(1).over(self.key) for each in known]
+        reached = [
+            pl.col(each.name).cum_max().forward_fill().shift(1).over(self.key).alias(f"{each.name}_before") for each in known
+        ]
         since = []
         for each, late in zip(self.data, known, strict=True):
             differs = broken | pl.col(each).ne_missing(pl.col(each).shift(1))
             own = pl.when(pl.col("__head")).then(pl.col(f"{SINCE}{each}"))
-            since.append(own.when(differs).then(pl.max_horizontal(CHANGED, late.name)).alias(f"{SINCE}{each}"))
+            stamp = pl.max_horizontal(CHANGED, f"{late.name}_before")
+            since.append(own.when(differs).then(stamp).alias(f"{SINCE}{each}"))
         made = chain.with_columns(reached).with_columns(since)
-        made = made.with_columns(pl.col(self.since).forward_fill().over(self.key))
+        made = made.with_columns(pl.col(self.since).forward_fill().over(self.key)).with_columns(
+            pl.when(pl.col(late.name) < pl.col(f"{late.name}_before"))  # it was not known before it was
+            .then(pl.max_horizontal(name, f"{late.name}_before"))
+            .otherwise(pl.col(name))
+            .alias(name)
+            for name, late in zip(self.since, known, strict=True)
+        )
         differs = pl.any_horizontal(pl.Series(made[each].ne_missing(chain[each])) for each in self.since)
         behind = pl.col(_NEW).cum_max().over(self.key)
         made = made.with_columns((pl.col(_NEW) | (behind & differs)).alias("__write"))
@@ -328,7 +338,7 @@ class _Work:
         for each in self.data:
             column = shaped[self.shape.known[each]]
             reached = shaped.select(pl.when(column > EVER).then(column - lag)).to_series()
-            found.append(reached.alias(f"__reached_{each}"))
+            found.append(reached.alias(f"{_REACHED}{each}"))
         return found
 
     def _moved(self, made: pl.DataFrame) -> pl.DataFrame:
@@ -343,4 +353,5 @@ class _Work:
         )
         both = (pl.col(GONE) == HERE) & (pl.col("__gone") == HERE)
         moved = rows.filter(pl.col("__write") & pl.col(_LATE) & both)
-        return moved.with_columns(pl.lit(MOVED, dtype=pl.Int64).alias(GONE)).select(list(self.schema))
+        known = (pl.max_horizontal(f"{SINCE}{each}", f"{_REACHED}{each}").alias(f"{SINCE}{each}") for each in self.data)
+        return moved.with_columns(*known, pl.lit(MOVED, dtype=pl.Int64).alias(GONE)).select(list(self.schema))
