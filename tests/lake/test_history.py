@@ -50,7 +50,7 @@ def test_a_file_that_is_overwritten_keeps_what_was_believed_when(house: House) -
     assert desk.rows(start + 3 * DAY - timedelta(microseconds=1)) == [(1, "free", 1), (2, "free", 2)]
     assert desk.rows(start + 4 * DAY) == [(1, "pro", 5), (3, "free", 3)]
     read = desk.lake.read("customers")
-    last = read.frame.filter((pl.col("id") == 1)).row(-1, named=True)
+    last = read.frame.filter(pl.col("id") == 1).row(-1, named=True)
     assert last[read.known["plan"]] == start + 3 * DAY  # it kept its known-at when the seats changed
     assert last[read.known["seats"]] == start + 4 * DAY
     assert desk.lake.query("select * from customers order by id")[0].rows() == [(1, "pro", 5), (3, "free", 3)]

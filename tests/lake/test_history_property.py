@@ -31,7 +31,12 @@ def plan() -> FeaturePlan:
     asks = Table("asks", source=Csv("asks.csv"), key="row", event_time="at")
     windows = {
         f"{word}_{over or 'ever'}": f.Window(aggregate, value, over)
-        for word, aggregate, value in (("n", "count", None), ("s", "sum", "x"), ("h", "max", "y"), ("xy", "sum", "x * y"))
+        for word, aggregate, value in (
+            ("n", "count", None),
+            ("s", "sum", "x"),
+            ("h", "max", "y"),
+            ("xy", "sum", "x * y"),
+        )
         for over in OVERS
     }
     view = FeatureView("v", of=facts, entity="who", features=windows)
@@ -96,7 +101,9 @@ def compare_reads(memory: Memory, stored: Stored, until: float) -> None:
     for at in range(-1, int(until) + 32, 3):
         found = believed(read, second(at))  # type: ignore[arg-type]
         there = {each["id"]: each for each in found.rows(named=True)}
-        assert sorted(there) == sorted(each["id"] for each in memory.at(at, ("id", "at") if read.event_time else ("id",)))
+        assert sorted(there) == sorted(
+            each["id"] for each in memory.at(at, ("id", "at") if read.event_time else ("id",))
+        )
         for name in ("x", "y", "who"):
             said = {each["id"]: each[name] for each in memory.at(at, (name,))}
             for key, row in there.items():

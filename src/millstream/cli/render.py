@@ -457,7 +457,8 @@ def sql(record: dict[str, Any]) -> None:
         )
         return
     table(*record["columns"], rows=record["rows"])
-    console.print(f"[dim]{number(record['count'])} rows from {_pins(record['pins'])}[/]")
+    then = f", as known at {record['as_of']}" if "as_of" in record else ""
+    console.print(f"[dim]{number(record['count'])} rows from {_pins(record['pins'])}{then}[/]")
 
 
 def profile(record: dict[str, Any]) -> None:

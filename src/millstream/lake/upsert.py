@@ -303,7 +303,8 @@ class _Work:
         chain = chain.with_columns(head.alias("__head"), pl.col(GONE).shift(1).alias("__gone"), *known)
         broken = (pl.col(GONE) != HERE) | (pl.col("__gone") != HERE)
         reached = [
-            pl.col(each.name).cum_max().forward_fill().shift(1).over(self.key).alias(f"{each.name}_before") for each in known
+            pl.col(each.name).cum_max().forward_fill().shift(1).over(self.key).alias(f"{each.name}_before")
+            for each in known
         ]
         since = []
         for each, late in zip(self.data, known, strict=True):

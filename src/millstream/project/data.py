@@ -368,23 +368,38 @@ def quarantined(project: Project, table: str, version: int) -> int:
     return quarantine.count(project.state, table, version)
 
 
-def sql(project: Project, *, query: str, out: str | None = None, actor: str = "somebody") -> dict[str, Any]:
+def sql(
+    project: Project,
+    *,
+    query: str,
+    out: str | None = None,
+    as_of: str | None = None,
+    as_seen: str | None = None,
+    at: dict[str, int] | None = None,
+    actor: str = "somebody",
+) -> dict[str, Any]:
     """Run a SELECT over the heads of the tables it names; the read goes on the ledger.
 
     With ``out`` every row goes into that file, CSV or Parquet by its ending, which appears whole or not at all.
+    ``as_of`` leaves out what became known after an instant, ``as_seen`` reads the versions that were the newest then,
+    ``at`` names versions.
     """
+    from millstream.lake.moment import ask
+
     _refuse_ending(out)
-    frame, pins = project.lake.query(query)
+    frame, pins, meant = ask(project.lake, query, now=project.clock.now(), as_of=as_of, as_seen=as_seen, at=at)
     if out is not None:
         _write(frame, Path(out))
     subject = " ".join(f"{name}@{version}" for name, version in pins.items())
-    project.ledger.record(actor=actor, act="table.read", subject=subject, detail={"sql": query, "rows": frame.height})
+    detail = {"sql": query, "rows": frame.height, **meant}
+    project.ledger.record(actor=actor, act="table.read", subject=subject, detail=detail)
     shown = frame.head(_SHOWN)
     return {
         "columns": shown.columns,
         "rows": [[_plain(value) for value in row] for row in shown.rows()],
         "count": frame.height,
         "pins": dict(pins),
+        **meant,
         "out": out,
     }
 

@@ -23,10 +23,11 @@ def profile(project: Project, *, table: str, label: str = "", actor: str = "some
         For a table or label that is not there.
     """
     from millstream import profiling
+    from millstream.lake.beliefs import settled
 
     definition = project.manifest.table(table)
     head = project.lake.head(table)
-    read = project.lake.read(table, trusted=False)
+    read = settled(project.lake.read(table, trusted=False))
     frame = read.frame.select(list(read.schema))
     if label and label not in frame.columns:
         raise NotFound(f"table {table!r} has no column {label!r}", do=near(label, frame.columns))
