@@ -348,6 +348,7 @@ def status(record: dict[str, Any]) -> None:
         "copied",
         "hops",
         "age",
+        "lag p95",
         "contract",
         rows=[
             (
@@ -358,13 +359,16 @@ def status(record: dict[str, Any]) -> None:
                 number(each["copied_bytes"]),
                 each["hops"],
                 age(each["seconds_behind"]),
+                age((each["lag"] or {}).get("p95")),
                 each["contract"],
             )
             for each in record["tables"]
         ],
-        right={1, 2, 3, 4, 5, 6},
+        right={1, 2, 3, 4, 5, 6, 7},
     )
     for each in record["tables"]:
+        if each["lag"] and (each["lag"]["late"] or each["lag"]["future"] or each["lag"]["clock_behind_s"]):
+            say(f"[bold]{each['name']}[/] {escape(each['lag']['says'])}", tone="warn")
         if each["stopped"]:
             say(f"[bold]{each['name']}[/] was not made: {escape(each['stopped'])}", tone="bad")
         if each["running"]:

@@ -12,6 +12,7 @@ import msgspec
 
 from millstream.definitions.steps import code_of
 from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError
+from millstream.project.lags import keep_lags
 from millstream.project.stopped import tell_stopped
 from millstream.state import contracts, quarantine, versions
 from millstream.types import content_hash, parse_instant
@@ -101,6 +102,7 @@ def _move(project: Project, tables: Iterable[str] | None, *, actor: str) -> _Mov
     move.made.extend(project.lake.refresh(wanted, actor=actor, ready=ready, stopped=move.stopped, meanwhile=meanwhile))
     looked = {each.name for name in wanted for each in _upstream(project, project.manifest.table(name))}
     tell_stopped(project, looked, move.stopped)
+    keep_lags(project, move.made)
     return move
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from millstream.errors import NotFound, near
+from millstream.project.lags import lag
 
 if TYPE_CHECKING:
     from millstream.project.root import Project
@@ -52,4 +53,5 @@ def profile(project: Project, *, table: str, label: str = "", actor: str = "some
         "label": label,
         "suspects": msgspec.to_builtins(suspects),
         "assumptions": project.lake.assumptions(table),
+        "lag": lag(project, table),
     }

@@ -13,6 +13,7 @@ from millstream.ledger.chain import Anchor
 from millstream.project import anchors, answers, git
 from millstream.project.data import step_failure, verify_checks
 from millstream.project.decide import brief
+from millstream.project.lags import lag
 from millstream.project.stopped import running
 from millstream.project.timeline import frame, timeline, told
 from millstream.state import (
@@ -91,6 +92,7 @@ def _table(project: Project, table: Table) -> dict[str, Any]:
         "hops": _hops(project, table),
         "seconds_behind": behind,
         "seen_seconds_ago": seen,
+        "lag": lag(project, table.name),
         "contract": worst if table.checks else "none",
         "failed": [*([stopped] if stopped else []), *(each["says"] for each in failed)],
         "stopped": stopped,
