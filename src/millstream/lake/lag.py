@@ -113,7 +113,8 @@ def written(seconds: float) -> str:
     >>> written(183_600), written(59.2), written(0)
     ('2d 3h', '59s', '0s')
     """
-    left, said = round(seconds), []
+    left = round(seconds)
+    said: list[str] = []
     for unit, size in _UNITS:
         if left >= size and len(said) < 2:
             said.append(f"{left // size}{unit}")

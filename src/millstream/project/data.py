@@ -216,13 +216,15 @@ def _contract(table: Table) -> str:
 
 def _check_batch(project: Project, table: Table, version: int, before: Checked | None) -> dict[str, Any]:
     from millstream.checks import run
+    from millstream.lake.beliefs import settled
 
     since = before.version if before is not None else None
     kind = project.lake.version(table.name, version).kind
     whole = kind in ("ingested", "made") and not getattr(table.source, "cursor", "")  # each version brings all its rows
+    whole = whole or table.history  # a row of a key that is here already corrects it
     made = run(
         table,
-        project.lake.added(table.name, since=since, version=version),
+        settled(project.lake.added(table.name, since=since, version=version)),
         known_keys=None if since is None or whole else _earlier(project, table.name, since, version),
         other=_other(project),
         now=project.clock.now(),
@@ -246,6 +248,7 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
 def _check_silence(project: Project, table: Table, before: Checked) -> dict[str, Any] | None:
     """Ask again the checks that time alone may break; None when they say what they said."""
     from millstream.checks import by_the_clock, run
+    from millstream.lake.beliefs import settled
 
     now, since, zone = project.clock.now(), parse_instant(before.checked_at), project.settings.timezone
     wanted = by_the_clock(table, now=now, timezone=zone, since=since)
@@ -253,7 +256,7 @@ def _check_silence(project: Project, table: Table, before: Checked) -> dict[str,
         return None
     made = run(
         dataclasses.replace(table, checks=wanted),
-        project.lake.added(table.name, since=before.version, version=before.version),
+        settled(project.lake.added(table.name, since=before.version, version=before.version)),
         known_keys=None,
         other=_other(project),
         now=now,
@@ -327,7 +330,11 @@ def verify_checks(project: Project) -> list[dict[str, Any]]:
 
 def _other(project: Project) -> Reader:
     def other(table: str, *, columns: Sequence[str] | None = None, between: Between | None = None) -> TableFrame:
-        return project.lake.read(table, columns=columns, between=between, trusted=False)
+        from millstream.lake.beliefs import settled
+
+        history = table in project.manifest.tables and project.manifest.table(table).history
+        read = project.lake.read(table, columns=None if history else columns, between=between, trusted=False)
+        return settled(read)
 
     return other
 
