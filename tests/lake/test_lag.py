@@ -20,7 +20,9 @@ DEFINITIONS = """
 from millstream import Table, checks, sources
 
 orders = Table("orders", source=sources.Csv("orders.csv"), key="id", event_time="at", timezone="UTC", lag="1d")
-plans = Table("plans", source=sources.Csv("plans.csv"), key="who", history=True)
+plans = Table("plans", source=sources.Csv("plans.csv"), key="who", history=True,
+    checks=[checks.unique("who"), checks.nulls("plan")])
+paying = Table("paying", of=plans, key="who", sql="select who, plan from plans where plan = 'pro'")
 """
 
 
@@ -138,6 +140,26 @@ def test_a_question_is_asked_as_known_and_as_seen(shop: Shop) -> None:
         assert says in " ".join((wrong.value.happened, wrong.value.expected, wrong.value.do))
     with pytest.raises(NotFound, match="nothing of table 'orders' was known"):
         shop.project.run("sql", {"query": "select * from orders", "as_of": "2020-01-01"})
+
+
+def test_contracts_and_derived_tables_see_what_is_believed_last(shop: Shop) -> None:
+    shop.refresh("2024-03-10T00:00:00")
+    for day, text in (
+        (11, "ann,pro\nbob,pro\n"),
+        (12, "ann,free\nbob,pro\n"),
+        (13, "bob,pro\n"),
+        (14, "ann,pro\nbob,pro\n"),
+    ):
+        shop.plan(text)
+        shop.refresh(f"2024-03-{day}T00:00:00")
+        report = shop.project.run("check", {"tables": ["plans"], "actor": "ann"})
+        assert report["exit_code"] == 0
+        assert [each["ok"] for each in report["reports"][-1]["results"]] == [True, True]
+    assert shop.status("plans")["quarantined"] == 0
+    ask = shop.project.run("sql", {"query": "select who from paying order by who"})
+    assert ask["rows"] == [["ann"], ["bob"]]
+    assert shop.project.run("sql", {"query": "select who from paying", "at": {"paying": 3}})["rows"] == [["bob"]]
+    assert shop.project.run("refresh", {"tables": ["paying"]})["versions"] == []
 
 
 def test_an_instant_that_is_none_or_two_is_refused() -> None:
