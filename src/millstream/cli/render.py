@@ -367,8 +367,7 @@ def status(record: dict[str, Any]) -> None:
         right={1, 2, 3, 4, 5, 6, 7},
     )
     for each in record["tables"]:
-        if each["lag"] and (each["lag"]["late"] or each["lag"]["future"] or each["lag"]["clock_behind_s"]):
-            say(f"[bold]{each['name']}[/] {escape(each['lag']['says'])}", tone="warn")
+        _lag(each)
         if each["stopped"]:
             say(f"[bold]{each['name']}[/] was not made: {escape(each['stopped'])}", tone="bad")
         if each["running"]:
@@ -398,6 +397,13 @@ def status(record: dict[str, Any]) -> None:
         console.print(f"    next: millstream decision {each['id']}")
     for each in record["servers"]:
         say(f"server {each['url']} serves {each['generations']}", tone="good")
+
+
+def _lag(table: dict[str, Any]) -> None:
+    """Say what is wrong with the times of a table's facts; nothing where all is well."""
+    found = table["lag"]
+    if found and (found["late"] or found["future"] or found["clock_behind_s"]):
+        say(f"[bold]{table['name']}[/] {escape(found['says'])}", tone="warn")
 
 
 def why(record: dict[str, Any]) -> None:

@@ -194,7 +194,7 @@ class Catalog:
         schema = dict(self.shape(table, snapshot.columns).schema)
         return self._record(table, snapshot, schema=schema, content=content, copied=copied)
 
-    def now(self, name: str) -> datetime:
+    def _now(self, name: str) -> datetime:
         """Return the instant at which a version is seen: the clock's, never before the table's last version."""
         head = versions.head(self.state, name)
         return self.clock.now() if head is None else max(self.clock.now(), parse_instant(head.registered_at))
@@ -217,7 +217,7 @@ class Catalog:
             inputs={},
             definition=self.digest(table.name) if table.name in self.manifest.tables else "",
             bytes_copied=copied,
-            registered_at=self.now(table.name).isoformat(),
+            registered_at=self._now(table.name).isoformat(),
             event_min=_iso(min((each for each in low if each is not None), default=None)) if None not in low else None,
             event_max=_iso(max((each for each in high if each is not None), default=None))
             if None not in high
@@ -246,7 +246,7 @@ class Catalog:
             inputs=dict(inputs),
             definition=self.digest(table.name),
             bytes_copied=0,
-            registered_at=self.now(table.name).isoformat(),
+            registered_at=self._now(table.name).isoformat(),
             event_min=None,
             event_max=None,
         )

@@ -78,7 +78,7 @@ def _keep(project: Project, found: Lag, *, behind_s: float) -> None:
         if found.late:
             alarm = _alarm(found, now.isoformat(), says)
             if open_:
-                words = {"last_at": alarm.last_at, "says": says, "value": alarm.value, "next": alarm.next}
+                words = {"last_at": alarm.last_at, "says": alarm.says, "value": alarm.value, "next": alarm.next}
                 alarms.put(tx, msgspec.structs.replace(open_[0], **words))
                 return
             alarms.put(tx, alarm)
