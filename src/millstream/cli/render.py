@@ -350,20 +350,7 @@ def status(record: dict[str, Any]) -> None:
         "age",
         "lag p95",
         "contract",
-        rows=[
-            (
-                each["name"],
-                each["version"],
-                number(each["rows"]),
-                number(each["quarantined"]),
-                number(each["copied_bytes"]),
-                each["hops"],
-                age(each["seconds_behind"]),
-                age((each["lag"] or {}).get("p95")),
-                each["contract"],
-            )
-            for each in record["tables"]
-        ],
+        rows=[_stands(each) for each in record["tables"]],
         right={1, 2, 3, 4, 5, 6, 7},
     )
     for each in record["tables"]:
@@ -399,9 +386,23 @@ def status(record: dict[str, Any]) -> None:
         say(f"server {each['url']} serves {each['generations']}", tone="good")
 
 
+def _stands(table: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        table["name"],
+        table["version"],
+        number(table["rows"]),
+        number(table["quarantined"]),
+        number(table["copied_bytes"]),
+        table["hops"],
+        age(table["seconds_behind"]),
+        age((table.get("lag") or {}).get("p95")),
+        table["contract"],
+    )
+
+
 def _lag(table: dict[str, Any]) -> None:
     """Say what is wrong with the times of a table's facts; nothing where all is well."""
-    found = table["lag"]
+    found = table.get("lag")
     if found and (found["late"] or found["future"] or found["clock_behind_s"]):
         say(f"[bold]{table['name']}[/] {escape(found['says'])}", tone="warn")
 
