@@ -13,12 +13,15 @@ from millstream.definitions.table import Table
 from millstream.errors import BadData
 from millstream.lake import steps
 from millstream.lake.batches import Batches, peeked
+from millstream.lake.beliefs import moved as beliefs_moved
+from millstream.lake.beliefs import plain
 from millstream.lake.catalog import Catalog
 from millstream.lake.cursor import Cursor
 from millstream.lake.extract import Extract
 from millstream.lake.files import ordered
 from millstream.lake.past import Past
 from millstream.lake.piped import piped
+from millstream.lake.upsert import Delivery
 from millstream.sources import refuse_change
 from millstream.sources.drift import word
 from millstream.sources.reading import Copied, Reading, Tell, asked, reading
@@ -95,7 +98,9 @@ def extracted(
             copied = found.copy(order=(*name, *table.key), since=since, folder=places.lake, tell=tell)
         held.callback(copied.close)
         content = f"{how}:{copied.content}"
-        if past is None:
+        if table.history:
+            yield _delivered(copied, past, source, head, content=content, where=where)
+        elif past is None:
             yield _whole(copied, source, head, content=content, where=where)
         else:
             yield _new(copied, past, source, content=content)
@@ -105,7 +110,22 @@ def extracted(
 
 def _alike(head: TableVersion, found: Reading) -> bool:
     """Say whether rows can be added to a version: it has the columns that are read now."""
-    return not head.columns or head.columns == {name: word(str(kind)) for name, kind in found.schema.items()}
+    return not head.columns or plain(head.columns) == {name: word(str(kind)) for name, kind in found.schema.items()}
+
+
+def _delivered(
+    copied: Copied, past: Past | None, source: Relational, head: TableVersion | None, *, content: str, where: str
+) -> Extract | None:
+    """Hand on what was copied of a table with history, and which keys were marked or found as gone."""
+    if past is None and not copied.rows:
+        raise BadData(f"{where} is empty: its source gives no rows", expected="at least one row")
+    if past is not None and source.deleted:
+        _lose_marked(copied, past, source)
+    gone = past.gone_keys if past is not None and past.gone else None
+    if head is not None and head.content == content and gone is None:
+        return None
+    delivery = Delivery(lambda: _alive(copied, source), copied.schema, whole=past is None, gone=gone)
+    return Extract(Batches(copied.schema, ()), content, overwrite=False, delivery=delivery)
 
 
 def _whole(
@@ -122,15 +142,20 @@ def _whole(
 def _new(copied: Copied, past: Past, source: Relational, *, content: str) -> Extract | None:
     """Take what of the rows that were copied is new, and leave out what was marked or found as gone."""
     if source.deleted:
-        name = source.rename.get(source.deleted, source.deleted)
-        for frame in copied.frames():
-            past.lose(frame.filter(_marked(frame.schema, name)).select(past.key))
+        _lose_marked(copied, past, source)
     name = source.rename.get(source.cursor, source.cursor)
     fresh = peeked(_unknown(past, frame, name) for frame in _alive(copied, source))
     if past.gone:
         rows = (each for part in (past.left(), fresh or ()) for each in part)
         return Extract(Batches(copied.schema, rows), content, overwrite=True)
     return None if fresh is None else Extract(Batches(copied.schema, fresh), content, overwrite=False)
+
+
+def _lose_marked(copied: Copied, past: Past, source: Relational) -> None:
+    """Leave out from what is here the rows that come marked as deleted."""
+    name = source.rename.get(source.deleted, source.deleted)
+    for frame in copied.frames():
+        past.lose(frame.filter(_marked(frame.schema, name)).select(past.key))
 
 
 def _unknown(past: Past, frame: pl.DataFrame, cursor: str) -> pl.DataFrame:
@@ -164,6 +189,8 @@ def moved(catalog: Catalog, name: str, *, since: int, version: int) -> str:
     Keys and a hash of each row are held, not the rows.
     """
     table = catalog.table(name)
+    if table.history:
+        return beliefs_moved(catalog, table, had=catalog.files(table, since), has=catalog.files(table, version))
     if not isinstance(table.source, ASKED) or not table.key:
         return ""
     key = list(table.key)

@@ -51,6 +51,11 @@ class Past:
         """How many keys are gone."""
         return self._gone.height
 
+    @property
+    def gone_keys(self) -> pl.DataFrame:
+        """The keys that are gone."""
+        return self._gone
+
     def between(self, column: str, low: Any, high: Any) -> pl.DataFrame:
         """Read the rows whose value of a column lies within a range, both ends included."""
         return self.rows.filter(pl.col(column).is_between(low, high)).collect()

@@ -22,8 +22,10 @@ from millstream.errors import BadData, Conflict, IntegrityError, MillstreamError
 from millstream.expressions import door
 from millstream.lake import agreed, parquets
 from millstream.lake.batches import Batches, Shelved
+from millstream.lake.beliefs import plain, stored
 from millstream.lake.catalog import Catalog, derived_hash, logged, refuse_other_kind, refuse_rewritten
 from millstream.lake.delta import DeltaLog, Snapshot, file_sha256
+from millstream.lake.extract import Extract
 from millstream.lake.extracts import drawn
 from millstream.lake.faults import reach
 from millstream.lake.files import empty
@@ -31,11 +33,14 @@ from millstream.lake.finding import Finding
 from millstream.lake.foreign import Stage, leaving, stages
 from millstream.lake.maker import Maker
 from millstream.lake.shape import compile_shape
+from millstream.lake.snapshots import snapshot
 from millstream.lake.steps import Meanwhile
 from millstream.lake.taking import take
+from millstream.lake.upsert import Delivery, upsert
 from millstream.sources import SchemaChanged, refuse_change
 from millstream.state import Transaction, pins, schemas, taken, versions
 from millstream.state.versions import DataFile, Intent, TableVersion
+from millstream.types import parse_instant
 
 _HASHED_BYTES = 64 << 20
 """Of somebody else's files, what a version brings is hashed as it is registered up to this size (0.1 s)."""
@@ -239,7 +244,7 @@ class Writer:
                     self._catalog,
                     table,
                     head=head,
-                    expected=self._expected_frame(table.name),
+                    expected=_delivered(self._expected_frame(table.name)),
                     tell=lambda line: meanwhile.tell(f"{table.name}: {line}"),
                 )
                 found = held.enter_context(asking)
@@ -249,12 +254,20 @@ class Writer:
                 self._recover()
                 if versions.head(self._state, table.name) != head:
                     raise Conflict(f"table {table.name!r} got another version while it was read", do="refresh again")
-                number = 0 if head is None else head.version + 1
-                note = {"kind": "ingested", "content": found.content, "state": found.state}
-                intent = self._intent(table.name, f"millstream:ingest:{table.name}", number, actor=actor, note=note)
-                version = self._commit(intent, found.rows, overwrite=found.overwrite)
+                version = self._taken(table, found, head, actor=actor)
+        if version is None:
+            return []
         heads[table.name] = version.version
         return [version]
+
+    def _taken(self, table: Table, found: Extract, head: TableVersion | None, *, actor: str) -> TableVersion | None:
+        """Commit what a database gave; None where a table with history learns nothing from it."""
+        if found.delivery is not None:
+            return self._upserted(table, found.delivery, head, content=found.content, actor=actor)
+        number = 0 if head is None else head.version + 1
+        note = {"kind": "ingested", "content": found.content, "state": found.state}
+        intent = self._intent(table.name, f"millstream:ingest:{table.name}", number, actor=actor, note=note)
+        return self._commit(intent, found.rows, overwrite=found.overwrite)
 
     def _pulled(self, wanted: set[str], *, actor: str) -> list[TableVersion]:
         """In an overlay, take over production's newest versions of the tables it shares: records, no data."""
@@ -369,6 +382,10 @@ class Writer:
         actor: str,
         tell: Callable[[str], object],
     ) -> TableVersion | None:
+        if table.history:
+            expected = _delivered(self._expected_frame(table.name))
+            came = snapshot(self._catalog, table, head=head, expected=expected)
+            return None if came is None else self._upserted(table, came[0], head, content=came[1], actor=actor)
         found = take(self._catalog, table, head=head, expected=self._expected_frame(table.name), tell=tell)
         if found is None:
             return None
@@ -376,6 +393,19 @@ class Writer:
         note = {"kind": "ingested", "content": found.content, "taking": msgspec.to_builtins(found.taking)}
         intent = self._intent(table.name, f"millstream:ingest:{table.name}", number, actor=actor, note=note)
         return self._commit(intent, found.rows, overwrite=found.taking.anew)
+
+    def _upserted(
+        self, table: Table, delivery: Delivery, head: TableVersion | None, *, content: str, actor: str
+    ) -> TableVersion | None:
+        """Append what a delivery says anew of a table with history."""
+        before = stored(self._catalog, table, head)
+        made = upsert(table, delivery, before=before, now=self._catalog.clock.now())
+        if made.empty:
+            return None
+        note = {"kind": "ingested", "content": content, "seen": made.seen.isoformat(), "anew": before is None}
+        number = 0 if head is None else head.version + 1
+        intent = self._intent(table.name, f"millstream:ingest:{table.name}", number, actor=actor, note=note)
+        return self._commit(intent, Batches(made.schema, made.frames), overwrite=before is None)
 
     def _expected_frame(self, name: str) -> dict[str, str] | None:
         expected = versions.expected_schema(self._state, name)
@@ -446,6 +476,9 @@ class Writer:
             made = catalog.describe_made(table, snapshot, note, copied=copied)
         else:
             made = catalog.describe(table, snapshot, content=note.get("content", ""), copied=copied)
+        if "seen" in note:  # no version is older than the rows it brought, wherever the clock stands by now
+            seen = max(note["seen"], made.registered_at, key=parse_instant)
+            made = msgspec.structs.replace(made, registered_at=seen)
         with self._state.transact() as tx:
             if note.get("anew"):
                 versions.forget_schema(tx, intent.table)
@@ -533,6 +566,11 @@ def _sha256(path: Path) -> str | None:
         return file_sha256(path)
     except OSError:  # it is named when it is read
         return None
+
+
+def _delivered(columns: dict[str, str] | None) -> dict[str, str] | None:
+    """Return the columns a source must deliver: those of a table without the lake's own."""
+    return None if columns is None else plain(columns)
 
 
 def _frame_schema(columns: dict[str, str]) -> pl.Schema:

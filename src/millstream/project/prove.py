@@ -14,6 +14,7 @@ from millstream.project import anchors, answers, git
 from millstream.project.columns import waits
 from millstream.project.data import step_failure, verify_checks
 from millstream.project.decide import brief
+from millstream.project.lags import lag
 from millstream.project.pins import look
 from millstream.project.stopped import away, running
 from millstream.project.timeline import frame, timeline, told
@@ -94,6 +95,7 @@ def _table(project: Project, table: Table) -> dict[str, Any]:
         "hops": _hops(project, table),
         "seconds_behind": behind,
         "seen_seconds_ago": seen,
+        "lag": lag(project, table.name),
         "contract": worst if table.checks else "none",
         "failed": [
             *([stopped] if stopped else []),
