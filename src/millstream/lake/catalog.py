@@ -21,7 +21,7 @@ from millstream.lake.delta import DeltaLog, Snapshot
 from millstream.lake.derive import Derivation, derivation
 from millstream.lake.files import empty
 from millstream.lake.lineage import Input
-from millstream.lake.shape import Shape, compile_shape
+from millstream.lake.shape import PIECE, Shape, compile_shape
 from millstream.ledger import Ledger
 from millstream.settings import Places
 from millstream.state import State, Transaction, quarantine, versions
@@ -76,6 +76,9 @@ class Catalog:
             said = msgspec.to_builtins(table)
             for word in ("checks", "owner", "description", "timeout", *(() if table.made else ("step",))):
                 said.pop(word)
+            for word in ("partition", "lookback", "stored", "valid_from", "valid_to"):
+                if said[word] in ("", "0s", False, None):  # what says nothing changes no hash
+                    said.pop(word)
             self._digests[name] = content_hash([said, [self.digest(each) for each in table.of]])
         return self._digests[name]
 
@@ -118,7 +121,14 @@ class Catalog:
         for name in table.of:
             said = self.table(name)
             shape = self.derivation(said).shape if said.derived else self.shape(said, self.columns(said))
-            inputs[name] = Input(schema=shape.schema, known=shape.known, key=said.key, event_time=said.event_time)
+            inputs[name] = Input(
+                schema=shape.schema,
+                known=shape.known,
+                key=said.key,
+                event_time=said.event_time,
+                valid_from=said.valid_from,
+                valid_to=said.valid_to,
+            )
         key = (table.name, content_hash([[dict(each.schema), dict(each.known)] for each in inputs.values()]))
         if key not in self._derivations:
             self._derivations[key] = derivation(table, inputs)
@@ -131,7 +141,7 @@ class Catalog:
             return kept
         if self.kind(table) != "attached" and versions.head(self.state, table.name) is None:
             raise NotFound(f"table {table.name!r} has no version yet", do=f"millstream ingest {table.name}")
-        return self.log(table).head().columns
+        return shown(self.log(table).head().columns)
 
     def head(self, name: str) -> TableVersion:
         """Return the newest version of a table."""
@@ -219,7 +229,7 @@ class Catalog:
 
     def describe_made(self, table: Table, snapshot: Snapshot, note: Mapping[str, Any], *, copied: int) -> TableVersion:
         """Make the record of a version that a step made, from what its intent noted: definitions may have moved on."""
-        making = msgspec.structs.replace(msgspec.convert(note["making"], Making), columns=dict(snapshot.columns))
+        making = msgspec.structs.replace(msgspec.convert(note["making"], Making), columns=shown(snapshot.columns))
         found = self._record(table, snapshot, schema=note["schema"], content=note["content"], copied=copied)
         return msgspec.structs.replace(
             found, kind="made", inputs=note["inputs"], definition=note["definition"], making=making
@@ -269,6 +279,7 @@ class Catalog:
             detail["files"] = versions.change_hash(tx, made.table, made.version)
         if made.making is not None:
             detail |= {"step": made.making.step, "code": made.making.code, "seconds": made.making.seconds}
+            detail |= {"partitions": made.making.pieces} if made.making.pieces else {}
         self.ledger.append(tx, actor=actor, act="table.version", subject=f"{made.table}@{made.version}", detail=detail)
 
     @contextmanager
@@ -303,9 +314,22 @@ def derived_hash(inputs: Pins, definition: str) -> str:
     return content_hash([dict(inputs), definition])
 
 
-def made_hash(inputs: Pins, definition: str, code: Mapping[str, str], masked: Mapping[str, int]) -> str:
+def made_hash(
+    inputs: Pins,
+    definition: str,
+    code: Mapping[str, str],
+    masked: Mapping[str, int],
+    environment: Mapping[str, str],
+) -> str:
     """Hash what a version made by a step rests on."""
-    return content_hash([dict(inputs), definition, dict(code), dict(masked)])
+    return content_hash(
+        [dict(inputs), definition, dict(code), dict(masked), *([dict(environment)] * bool(environment))]
+    )
+
+
+def shown(columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns of a table's files that are its own: without the one that names partitions."""
+    return {name: kind for name, kind in columns.items() if name != PIECE}
 
 
 def refuse_other_kind(table: Table, head: TableVersion | None, kind: Kind) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Literal
 
 import polars as pl
@@ -57,7 +57,8 @@ class Lake:
     ) -> None:
         self._catalog = Catalog(manifest, places, state=state, ledger=ledger, clock=clock)
         self._reader = Reader(self._catalog, FileCache(cache_bytes))
-        self._writer = Writer(self._catalog, Maker(self._catalog, self._reader))
+        self.maker = Maker(self._catalog, self._reader)
+        self._writer = Writer(self._catalog, self.maker)
         if versions.open_intents(state):
             self._writer.recover()
 
@@ -69,6 +70,7 @@ class Lake:
         ready: Callable[[str], object] | None = None,
         stopped: dict[str, MillstreamError] | None = None,
         meanwhile: Meanwhile | None = None,
+        again: Mapping[str, Collection[str]] | None = None,
     ) -> list[TableVersion]:
         """Register what is new; the same again changes nothing.
 
@@ -89,6 +91,8 @@ class Lake:
             of these errors is raised after the others have gone on.
         meanwhile
             What goes on while a step runs.
+        again
+            Tables that are made although nothing changed, each with the partitions that are; none of them means all.
 
         Returns
         -------
@@ -102,7 +106,10 @@ class Lake:
             When columns or types are not those the table had at first, or a file is empty or unreadable.
         """
         failed: dict[str, MillstreamError] = {} if stopped is None else stopped
-        made = self._writer.refresh(names, actor=actor, ready=ready, stopped=failed, meanwhile=meanwhile or Meanwhile())
+        aside = meanwhile or Meanwhile()
+        made = self._writer.refresh(
+            names, actor=actor, ready=ready, stopped=failed, meanwhile=aside, again=dict(again or {})
+        )
         if stopped is None and failed:
             raise next(iter(failed.values()))
         return made

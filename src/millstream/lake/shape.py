@@ -30,6 +30,9 @@ POLARS: Mapping[str, pl.DataType] = {
 }
 """How rows of the lake hold each type of the row language."""
 
+PIECE = "__partition"
+"""Column by which Delta keeps the partitions of a table that is made in them; no row of the lake shows it."""
+
 Knowledge = frozenset[str]
 """Names of known-at columns of which the latest counts; empty is always known."""
 
@@ -68,7 +71,7 @@ class Shape:
         """Turn raw rows into rows of the table, with their known-at columns behind the declared ones."""
         table = self.table
         lag = parse_duration(table.lag)
-        rows = door.frame(_whole(raw), timezone=table.timezone, where=f"table {table.name!r}").lazy()
+        rows = door.frame(whole(raw), timezone=table.timezone, where=f"table {table.name!r}").lazy()
         if self.carried and lag:
             rows = rows.with_columns(pl.col(self.carried) + lag)
         for name, expression in self.computed.items():
@@ -109,7 +112,7 @@ def compile_shape(
     carried = tuple(carried)
     schema = dict(
         door.schema(
-            door.frame(_whole(raw.head(0)).drop(carried), timezone=table.timezone, where=f"table {table.name!r}")
+            door.frame(whole(raw.head(0)).drop(carried), timezone=table.timezone, where=f"table {table.name!r}")
         )
     )
     computed: dict[str, Expression] = {}
@@ -191,7 +194,7 @@ def _latest(parts: tuple[str, ...]) -> pl.Expr:
     return pl.when(~never).then(pl.max_horizontal(parts))
 
 
-def _whole(raw: pl.DataFrame) -> pl.DataFrame:
+def whole(raw: pl.DataFrame) -> pl.DataFrame:
     """Turn whole decimals, as which SQL sums integers, into integers."""
     wholes = [name for name, kind in raw.schema.items() if isinstance(kind, pl.Decimal) and kind.scale == 0]
     return raw.with_columns(pl.col(wholes).cast(pl.Int64)) if wholes else raw

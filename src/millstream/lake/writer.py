@@ -8,7 +8,7 @@ then version, files and ledger row in one transaction. A crash between any two l
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,18 @@ from millstream.definitions.table import Table
 from millstream.errors import Conflict, IntegrityError, MillstreamError, NotFound, StorageFull, UserError, near
 from millstream.expressions import door
 from millstream.lake.batches import Batches
-from millstream.lake.catalog import Catalog, derived_hash, refuse_other_kind, refuse_rewritten
+from millstream.lake.catalog import Catalog, derived_hash, refuse_other_kind, refuse_rewritten, shown
 from millstream.lake.delta import DeltaLog, Snapshot, file_sha256
 from millstream.lake.extracts import extracted
 from millstream.lake.faults import reach
 from millstream.lake.files import empty
 from millstream.lake.finding import Finding
 from millstream.lake.maker import Maker
+from millstream.lake.shape import PIECE
 from millstream.lake.steps import Meanwhile
 from millstream.sources import Watch, read, refuse_change
-from millstream.state import versions
+from millstream.state import runs, versions
+from millstream.state.runs import Run
 from millstream.state.versions import DataFile, Intent, TableVersion
 
 _HASHED_BYTES = 64 << 20
@@ -55,6 +57,7 @@ class Writer:
         ready: Callable[[str], object] | None,
         stopped: dict[str, MillstreamError],
         meanwhile: Meanwhile,
+        again: Mapping[str, Collection[str]],
     ) -> list[TableVersion]:
         """Register new versions. See ``Lake.refresh``."""
         catalog = self._catalog
@@ -62,6 +65,7 @@ class Writer:
         tables = [each for name, each in catalog.manifest.tables.items() if name in wanted]
         behind = self._behind_steps()
         heads: dict[str, int] = {}
+        waits: dict[str, str] = {}
         with catalog.locked():
             self._recover()
             made = self._pulled(wanted & catalog.shared(), actor=actor)
@@ -69,13 +73,16 @@ class Writer:
         for table in (each for each in tables if each.name in behind):
             halted = next((each for each in table.of if each in stopped), None)
             if halted is not None:
-                stopped[table.name] = _halted(table, halted, stopped[halted])
+                why = stopped[halted]
+                waits[table.name] = halted
+                stopped[table.name] = _halted(table.name, waits, why)
             elif not table.made:
                 with catalog.locked():
                     made += self._moved([table], heads, actor=actor)
             else:
                 try:
-                    new = self._made(table, heads, actor=actor, ready=ready, meanwhile=meanwhile)
+                    asked = again.get(table.name)
+                    new = self._made(table, heads, actor=actor, ready=ready, meanwhile=meanwhile, again=asked)
                 except StorageFull:
                     raise
                 except MillstreamError as wrong:
@@ -135,6 +142,7 @@ class Writer:
         actor: str,
         ready: Callable[[str], object] | None,
         meanwhile: Meanwhile,
+        again: Collection[str] | None,
     ) -> list[TableVersion]:
         """Run a step where something changed; the lake is locked only while its rows are written.
 
@@ -152,7 +160,9 @@ class Writer:
                 now = versions.heads(self._state)
                 inputs = {each: max(heads[each], now[each]) for each in table.of}
                 expected = self._expected_frame(table.name)
-                done = self._maker.make(table, inputs, head=head, expected=expected, actor=actor, tell=meanwhile.tell)
+                done = self._maker.make(
+                    table, inputs, head=head, expected=expected, actor=actor, tell=meanwhile.tell, again=again
+                )
             if done is None:
                 return []
             note, rows = done
@@ -163,6 +173,8 @@ class Writer:
                 number = 0 if head is None else head.version + 1
                 intent = self._intent(table.name, f"millstream:step:{table.name}", number, actor=actor, note=note)
                 version = self._commit(intent, rows, overwrite=True)
+            if table.partition:
+                self._maker.finished(table)
         heads[table.name] = version.version
         return [version]
 
@@ -310,7 +322,7 @@ class Writer:
             return catalog.version(intent.table, before.version)
         expected = self._expected_frame(intent.table)
         if expected is not None and not msgspec.json.decode(intent.note).get("anew"):
-            found = {name: str(kind) for name, kind in frame.schema.items()}
+            found = {name: str(kind) for name, kind in frame.schema.items() if name != PIECE}
             refuse_change(expected, found, where=f"table {intent.table!r}")
         reach("lake.begun")
         with self._state.transact() as tx:
@@ -318,7 +330,16 @@ class Writer:
         reach("lake.intended")
         log = self._log(intent.table)
         head = catalog.ledger.head().text
-        log.append(frame, app_id=intent.app_id, app_version=intent.app_version, overwrite=overwrite, anchor=head)
+        note = msgspec.json.decode(intent.note)
+        log.append(
+            frame,
+            app_id=intent.app_id,
+            app_version=intent.app_version,
+            overwrite=overwrite,
+            anchor=head,
+            by=note.get("by", ""),
+            only=note.get("only"),
+        )
         reach("lake.committed")
         made = self._settle(intent)
         if made is None:
@@ -354,7 +375,8 @@ class Writer:
         with self._state.transact() as tx:
             if note.get("anew"):
                 versions.forget_schema(tx, intent.table)
-            versions.expect_schema(tx, intent.table, snapshot.columns)
+            versions.expect_schema(tx, intent.table, shown(snapshot.columns))
+            runs.put(tx, intent.table, number, msgspec.convert(note.get("runs", []), list[Run]), at=made.registered_at)
             catalog.register(tx, made, added=added, removed=removed, actor=intent.actor)
             versions.fulfil(tx, intent, number)
             reach("lake.registering")
@@ -422,12 +444,14 @@ class Writer:
         return found or Table(name, source=Delta(str(self._catalog.places.lake / name)))
 
 
-def _halted(table: Table, by: str, why: MillstreamError) -> MillstreamError:
-    """Say that a table stays as it is because one it is computed from could not be made."""
-    return type(why)(
-        f"table {table.name!r} stays as it is: {by!r}, of which it is computed, could not be made",
-        do=f"millstream refresh {by}",
-    )
+def _halted(table: str, waits: Mapping[str, str], why: MillstreamError) -> MillstreamError:
+    """Say that a table stays as it is because of one it is computed from, naming the way down to what went wrong."""
+    by = waits[table]
+    if by in waits:  # what is said of the one before names the rest of the way
+        said, do = why.happened.partition(" stays as it is: it waits for ")[2], why.do
+        return type(why)(f"table {table!r} stays as it is: it waits for {by!r}, which waits for {said}", do=do)
+    said = f"table {table!r} stays as it is: it waits for {by!r}, which could not be made: {why.happened}"
+    return type(why)(said, do=f"millstream refresh {by}")
 
 
 def _sha256(path: Path) -> str | None:
