@@ -33,7 +33,8 @@ def daily(sales, since=None):
     day = pl.col("sold_at").dt.truncate("1d").alias("day")
     return sales.group_by(day, "store").agg(revenue=pl.col("paid").sum(), sold=pl.len()).sort("day", "store")
 """
-ROLLING = """select store, sold_at, sum(paid) over (partition by store order by sold_at range interval '2 days' preceding) as lately
+ROLLING = """
+select store, sold_at, sum(paid) over (partition by store order by sold_at range interval '2 days' preceding) as lately
 from sales"""
 KPI = "select store, date_trunc('day', sold_at) as day, sum(paid) as revenue, count(*) as sold from sales group by all"
 
@@ -103,7 +104,7 @@ def test_a_late_row_makes_its_partition_again_and_leaves_other_files(shop: House
     rows = lake.read("daily").frame.filter(pl.col("store") == "s1")
     assert rows["revenue"].to_list() == [1.0, 7.0, 3.0, 4.0] and "__partition" not in rows.columns
     assert lake.read("daily", version=0).frame.height == 8 and all(each.ok for each in lake.verify())
-    assert [(each.piece, each.version) for each in runs.latest(shop.state, "daily")][0] == ("2024-01-02", 1)
+    assert next((each.piece, each.version) for each in runs.latest(shop.state, "daily")) == ("2024-01-02", 1)
     (told,) = shop.ledger.rows(act="table.version", subject="daily@1")
     assert told.detail["partitions"] == why(lake)
 

@@ -167,11 +167,22 @@ def ingest(
 @app.command()
 def refresh(
     tables: Annotated[list[str] | None, typer.Argument(help="Tables; all when left out.")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Make these tables although nothing changed, all partitions or some.")
+    ] = False,
+    partition: Annotated[
+        list[str] | None,
+        typer.Option("--partition", help="With --again: only this partition, such as 2024-03; may be repeated."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", "--dry-run", help="Only say what would be made, and why; nothing is run.")
+    ] = False,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Bring every table to its newest version, remake what a step makes where something changed; says why."""
-    _do("refresh", project, as_json=as_json, tables=tables)
+    words = {"again": again or None, "partitions": partition, "plan": plan or None}
+    _do("refresh", project, as_json=as_json, tables=tables, **words)
 
 
 @app.command()

@@ -58,6 +58,9 @@ def started(record: dict[str, Any]) -> None:
 
 def ingest(record: dict[str, Any]) -> None:
     """Show which tables moved."""
+    if "plan" in record:
+        planned(record["plan"])
+        return
     if not record["versions"]:
         say("nothing new")
     else:
@@ -92,8 +95,23 @@ refresh = ingest
 
 
 def took(version: dict[str, Any]) -> str:
-    """Say how long a step took; nothing of a table without one."""
-    return f" (its step took {version['making']['seconds']:.1f} s)" if version["making"] else ""
+    """Say how long making a table took, beside its habit; nothing of a table that is not made."""
+    return f" ({version['took']})" if version["took"] else ""
+
+
+def planned(plan: list[dict[str, Any]]) -> None:
+    """Show what a refresh would do."""
+    moving = [each for each in plan if each["does"] != "nothing"]
+    if not moving:
+        say("nothing would be done: every table is as its inputs, code and environment have it", tone="good")
+        return
+    rows = []
+    for each in moving:
+        count = f"{len(each['pieces'])} of {len(each['pieces']) + each['unchanged']}" if each["pieces"] else ""
+        about = "" if each["seconds"] is None else f"about {each['seconds']:.1f} s"
+        rows.append((each["table"], each["does"], count, about, escape(each["why"])))
+    table("table", "would", "partitions", "takes", "why", rows=rows, right={2, 3})
+    say("nothing was run")
 
 
 def stopped(record: dict[str, Any]) -> None:
@@ -367,6 +385,12 @@ def status(record: dict[str, Any]) -> None:
     for each in record["tables"]:
         if each["stopped"]:
             say(f"[bold]{each['name']}[/] was not made: {escape(each['stopped'])}", tone="bad")
+        if each["lately"] and each["lately"]["usual"] is not None:
+            last_run, usual = each["lately"]["runs"][0], each["lately"]["usual"]
+            said = (
+                f"{each['name']} took {last_run['seconds']:.1f} s to be made ({last_run['why']}), usual {usual:.1f} s"
+            )
+            say(f"[dim]{escape(said)}[/]")
         if each["running"]:
             since, last = each["running"]["since"], each["running"]["last"]
             say(f"[bold]{each['name']}[/] is being made since {since[:16]}{escape(f': {last}' if last else '')}")

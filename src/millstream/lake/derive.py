@@ -13,8 +13,8 @@ from millstream.lake import duck
 from millstream.lake.cache import Range
 from millstream.lake.files import Between, inside
 from millstream.lake.lineage import Input, Lineage, registered, trace
-from millstream.lake.validity import timeline
 from millstream.lake.shape import POLARS, Shape, compile_shape
+from millstream.lake.validity import timeline
 
 ReadInput = Callable[[str, Between | None, Mapping[str, Range], tuple[str, ...] | None], pl.DataFrame]
 """Reads an input: table, range of event time, ranges of columns outside which rows do not matter, columns or all."""

@@ -104,6 +104,7 @@ def trace(table: str, sql: str, inputs: Mapping[str, Input]) -> Lineage:
     tree = _parse(table, sql)
     _refuse_unknown_tables(table, tree, inputs)
     if not _plain(tree, inputs):
+        _refuse_as_of(table, tree, inputs)
         return Lineage(sql=sql, sources={name: name for name in inputs}, plain=False)
     assert isinstance(tree, exp.Select)
     schema: dict[str, object] = {
@@ -199,7 +200,9 @@ class _Tracer:
         if join.side == "LEFT":
             key = set(self._inputs[name].key)
             names_itself = own and own <= key and join.method != "ASOF"
+            found = {hidden for (source, _), hidden in self._hidden.items() if source == name}
             self._match[name] = theirs | (frozenset() if names_itself else ours)
+            self._match[name] |= found if join.method == "ASOF" else set()
         else:
             self._exists |= theirs | ours | self._identity(name)
         self._equals[name] = tuple(self._equalities(name, condition))
@@ -216,16 +219,19 @@ class _Tracer:
             own = [side for side in sides if isinstance(side, exp.Column) and side.table == name]
             if len(own) == 1 and isinstance(each, exp.EQ):
                 by.append(own[0].name)
-            elif len(own) == 1 and own[0].name == said.valid_from and own[0] is each.args[_LATER[type(each)]]:
+            elif len(own) == 1 and own[0].name == said.valid_from and own[0] is _not_later(each):
                 bounds.append(own[0])
         if len(bounds) != 1 or len(by) != len(parts) - 1 or not by:
+            text = condition.sql("duckdb") if condition else "without a condition"
             raise DefinitionError(
-                f"sql of table {self._table!r}: the asof join with {name!r} is {condition.sql('duckdb') if condition else ''}",
+                f"sql of table {self._table!r}: the asof join with {name!r} is {text}",
                 expected=f"equal columns, and one fact's time >= {name}.{said.valid_from}",
             )
         self._valid[name] = Validity(tuple(dict.fromkeys(by)), said.valid_from, said.valid_to, ())
-        for column in dict.fromkeys(said.known.values()):  # a row counts from when all of it is known
-            self._hidden.setdefault((name, column), f"{KNOWN}in_{len(self._hidden)}")
+        read = {each.name for each in self._tree.find_all(exp.Column) if each.table == name}
+        read |= {said.valid_from, *([said.valid_to] if said.valid_to else [])}
+        for known in dict.fromkeys(said.known[each] for each in said.schema if each in read & set(said.known)):
+            self._hidden.setdefault((name, known), f"{KNOWN}in_{len(self._hidden)}")  # it counts when all is known
         bounds[0].set("this", exp.to_identifier(SINCE, quoted=True))
 
     def _equalities(self, name: str, condition: exp.Expr | None) -> list[Equal]:
@@ -304,8 +310,23 @@ def _refuse_unknown_tables(table: str, tree: exp.Expr, inputs: Mapping[str, Inpu
             )
 
 
-_LATER = {exp.GTE: "expression", exp.LTE: "this"}
-"""On which side of a comparison the time stands that is not later."""
+def _refuse_as_of(table: str, tree: exp.Expr, inputs: Mapping[str, Input]) -> None:
+    """Refuse an as-of join that cannot be made to look only at what was known."""
+    for each in tree.find_all(exp.Join):
+        said = inputs.get(each.this.name) if isinstance(each.this, exp.Table) else None
+        if each.method == "ASOF" and said is not None and said.valid_from:
+            raise DefinitionError(
+                f"sql of table {table!r} joins {each.this.name!r} as of a time and does more (or is no left join), so "
+                "rows that were not known yet would be found",
+                expected=f"asof left join {each.this.name} ... in a table of its own; aggregate that one",
+            )
+
+
+def _not_later(condition: exp.Expr | None) -> object:
+    """Return the side of a comparison that is not the later one."""
+    if isinstance(condition, exp.GTE):
+        return condition.right
+    return condition.left if isinstance(condition, exp.LTE) else None
 
 
 def _plain(tree: exp.Expr, inputs: Mapping[str, Input]) -> bool:
@@ -321,6 +342,6 @@ def _plain(tree: exp.Expr, inputs: Mapping[str, Input]) -> bool:
     return all(isinstance(each, exp.Table) and not each.args.get("joins") for each in tables) and all(
         each.side in ("", "LEFT")
         and each.kind in ("", "INNER", "CROSS", "OUTER")
-        and (not each.method or (each.method, each.side) == ("ASOF", "LEFT") and inputs[each.this.name].valid_from)
+        and (not each.method or ((each.method, each.side) == ("ASOF", "LEFT") and inputs[each.this.name].valid_from))
         for each in joins
     )

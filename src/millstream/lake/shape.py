@@ -209,16 +209,23 @@ def _refuse_reserved(table: Table, schema: Schema) -> None:
 
 
 def _refuse_unknown(table: Table, schema: Schema) -> None:
-    for word, names in (("key", table.key), ("event_time", (table.event_time,)), ("known_at", table.known_at)):
+    for word, names in (
+        ("key", table.key),
+        ("event_time", (table.event_time,)),
+        ("valid_to", (table.valid_to,)),
+        ("known_at", table.known_at),
+    ):
         for name in names:
             if name is not None and name != "*" and name not in schema:
                 raise DefinitionError(
                     f"{word} of table {table.name!r} names {name!r}, which is not a column of it",
                     do=near(name, schema),
                 )
-    if table.event_time is not None and schema[table.event_time] != "timestamptz":
+    for word, name in (("event_time", table.event_time), ("valid_to", table.valid_to)):
+        if name is None or schema[name] == "timestamptz":
+            continue
         raise DefinitionError(
-            f"event_time {table.event_time!r} of table {table.name!r} is a {schema[table.event_time]}",
+            f"{word} {name!r} of table {table.name!r} is a {schema[name]}",
             expected="an instant (timestamptz)",
-            do="columns={'at': 'cast(... as timestamptz)'} and event_time='at'",
+            do=f"columns={{'at': 'cast(... as timestamptz)'}} and {word}='at'",
         )

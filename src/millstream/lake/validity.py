@@ -1,8 +1,8 @@
 """Which row of a table that is valid from a time held, and was known, at each instant.
 
-A belief is a row of one key and one ``valid_from``; a later-known row of the same corrects it. At an instant, of what is
-believed then, the row that began to hold last and has not ended holds. ``timeline`` turns rows into changes of that: an
-as-of join with them finds, for a fact, what held at its time and was known then, never a later row nor a late-known one.
+A belief is a row of one key and one ``valid_from``; a later-known row of the same corrects it. At an instant, of what
+is believed then, the row that began to hold last and has not ended holds. ``timeline`` turns rows into changes of that:
+an as-of join with them finds, for a fact, what held at its time and was known then: no later row, no late-known one.
 """
 
 from __future__ import annotations
@@ -45,13 +45,15 @@ def timeline(rows: pl.DataFrame, said: Validity) -> pl.DataFrame:
     """
     known = [pl.col(each).to_physical() for each in said.known]
     never = pl.any_horizontal([pl.lit(False), *(each.is_null() for each in known)])
+    latest = pl.max_horizontal([pl.lit(0, dtype=pl.Int64), *known])
     start = pl.col(said.valid_from).to_physical()
     end = pl.lit(None, dtype=pl.Int64) if said.valid_to is None else pl.col(said.valid_to).to_physical()
+    named = pl.all_horizontal(pl.col(each).is_not_null() for each in (*said.by, said.valid_from))
     facts = (
         rows.with_row_index("__row")
-        .select("__row", *said.by, __from=start, __to=end, __use=pl.max_horizontal([start, *known]), __never=never)
-        .filter(~pl.col("__never") & pl.col("__from").is_not_null() & pl.all_horizontal(pl.lit(True), *(pl.col(each).is_not_null() for each in said.by)))
-        .sort("__use", "__row")
+        .filter(named & ~never)
+        .select("__row", *said.by, __from=start, __to=end, __use=pl.max_horizontal([start, *known]), __known=latest)
+        .sort("__use", "__known", "__row")
     )
     groups: dict[tuple[object, ...], list[tuple[int, int, int, int | None]]] = defaultdict(list)
     for *key, row, begin, use, until in facts.select(*said.by, "__row", "__from", "__use", "__to").iter_rows():
@@ -70,7 +72,9 @@ def timeline(rows: pl.DataFrame, said: Validity) -> pl.DataFrame:
 
 def _changes(facts: Sequence[tuple[int, int, int, int | None]]) -> list[tuple[int, int | None]]:
     """Return when which row of one key begins to hold; None where none does. ``facts`` are sorted by their use."""
-    events = sorted({each[0] for each in facts} | {each[3] for each in facts if each[3] is not None and each[3] > each[0]})
+    events = sorted(
+        {each[0] for each in facts} | {each[3] for each in facts if each[3] is not None and each[3] > each[0]}
+    )
     believed: dict[int, int] = {}
     open_: list[tuple[int, int, int | None]] = []  # (-begin, row, until), the latest to begin first
     found: list[tuple[int, int | None]] = []

@@ -13,6 +13,7 @@ from millstream.ledger.chain import Anchor
 from millstream.project import anchors, answers, git
 from millstream.project.data import step_failure, verify_checks
 from millstream.project.decide import brief
+from millstream.project.habits import lately
 from millstream.project.stopped import running
 from millstream.project.timeline import frame, timeline, told
 from millstream.state import (
@@ -95,6 +96,7 @@ def _table(project: Project, table: Table) -> dict[str, Any]:
         "failed": [*([stopped] if stopped else []), *(each["says"] for each in failed)],
         "stopped": stopped,
         "running": running(project, table.name) if table.made else None,
+        "lately": lately(project, table.name) if table.made else None,
         "inputs": dict(head.inputs) if head is not None else {},
         "owner": table.owner,
         "description": table.description,
