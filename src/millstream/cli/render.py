@@ -387,10 +387,8 @@ def status(record: dict[str, Any]) -> None:
             say(f"[bold]{each['name']}[/] was not made: {escape(each['stopped'])}", tone="bad")
         if each["lately"] and each["lately"]["usual"] is not None:
             last_run, usual = each["lately"]["runs"][0], each["lately"]["usual"]
-            said = (
-                f"{each['name']} took {last_run['seconds']:.1f} s to be made ({last_run['why']}), usual {usual:.1f} s"
-            )
-            say(f"[dim]{escape(said)}[/]")
+            said = f"took {last_run['seconds']:.1f} s to be made ({last_run['why']}), usual {usual:.1f} s"
+            say(f"[dim]{each['name']} {escape(said)}[/]")
         if each["running"]:
             since, last = each["running"]["since"], each["running"]["last"]
             say(f"[bold]{each['name']}[/] is being made since {since[:16]}{escape(f': {last}' if last else '')}")
