@@ -99,6 +99,17 @@ def took(version: dict[str, Any]) -> str:
     return f" ({version['took']})" if version["took"] else ""
 
 
+def made_lately(table: dict[str, Any]) -> None:
+    """Show how a table that is made was made last, and whether it is just being made."""
+    if table["lately"] and table["lately"]["usual"] is not None:
+        last, usual = table["lately"]["runs"][0], table["lately"]["usual"]
+        said = f"took {last['seconds']:.1f} s to be made ({last['why']}), usual {usual:.1f} s"
+        say(f"[dim]{table['name']} {escape(said)}[/]")
+    if table["running"]:
+        since, line = table["running"]["since"], table["running"]["last"]
+        say(f"[bold]{table['name']}[/] is being made since {since[:16]}{escape(f': {line}' if line else '')}")
+
+
 def planned(plan: list[dict[str, Any]]) -> None:
     """Show what a refresh would do."""
     moving = [each for each in plan if each["does"] != "nothing"]
@@ -385,13 +396,7 @@ def status(record: dict[str, Any]) -> None:
     for each in record["tables"]:
         if each["stopped"]:
             say(f"[bold]{each['name']}[/] was not made: {escape(each['stopped'])}", tone="bad")
-        if each["lately"] and each["lately"]["usual"] is not None:
-            last_run, usual = each["lately"]["runs"][0], each["lately"]["usual"]
-            said = f"took {last_run['seconds']:.1f} s to be made ({last_run['why']}), usual {usual:.1f} s"
-            say(f"[dim]{each['name']} {escape(said)}[/]")
-        if each["running"]:
-            since, last = each["running"]["since"], each["running"]["last"]
-            say(f"[bold]{each['name']}[/] is being made since {since[:16]}{escape(f': {last}' if last else '')}")
+        made_lately(each)
     for each in record["models"]:
         live = each["live"]
         if live is None:

@@ -1,9 +1,11 @@
-"""Results of partitions that are finished, kept aside until all of them are committed: what a kill does not undo."""
+"""Results of partitions that are finished, kept aside until all of them are committed: what a kill does not undo.
+
+Nothing is synced: after a loss of power a file may be cut, is recognised by its hash, and its partition runs again.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,7 +78,7 @@ class Kept:
         return file_sha256(self.file(found.piece)) == found.sha256
 
     def put(self, result: Result, rows: pl.DataFrame) -> Result:
-        """Keep a finished partition durably: its rows first, then what says that they are whole.
+        """Keep a finished partition: its rows, and their hash, by which a file that was cut is recognised.
 
         Raises
         ------
@@ -86,9 +88,9 @@ class Kept:
         file = self.file(result.piece)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            _written(file, lambda scratch: rows.write_parquet(scratch))
+            rows.write_parquet(file)
             made = msgspec.structs.replace(result, sha256=file_sha256(file))
-            _written(file.with_suffix(".json"), lambda scratch: scratch.write_bytes(msgspec.json.encode(made)))
+            file.with_suffix(".json").write_bytes(msgspec.json.encode(made))
         except (OSError, pl.exceptions.ComputeError) as wrong:
             raise StorageFull(f"{file} could not be written: {wrong}", do="free some space and try again") from None
         reach("step.kept")
@@ -101,16 +103,3 @@ class Kept:
     def clear(self) -> None:
         """Forget all results: they are committed, or rest on what is no longer so."""
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _written(path: Path, write: object) -> None:
-    scratch = path.with_name(f"{path.name}.new")
-    write(scratch)  # type: ignore[operator]
-    for each in (scratch, path.parent):
-        opened = os.open(each, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
-        if each is scratch:
-            scratch.replace(path)

@@ -111,13 +111,13 @@ def place(table: Table, name: str, bounds: tuple[datetime | None, datetime | Non
         )
     low, high = bounds
     if low is None or high is None:
-        own, near = rows.filter(pl.col(column).cast(pl.String) == name), rows.height
-        outside = near - own.height
+        mine = (rows[column].cast(pl.String) == name).fill_null(False).to_numpy()
+        outside = int((~mine).sum())
     else:
-        at = pl.col(column)
-        back = parse_duration(table.lookback)
-        own = rows.filter((at >= low) & (at < high))
-        outside = rows.height - rows.filter((at >= low - back) & (at < high)).height
+        at, missing = rows[column].to_physical().fill_null(0).to_numpy(), rows[column].is_null().to_numpy()
+        mine = (at >= to_micros(low)) & (at < to_micros(high)) & ~missing
+        near = (at >= to_micros(low - parse_duration(table.lookback))) & (at < to_micros(high)) & ~missing
+        outside = int((~near).sum())
     if outside:
         span = f"from {low.isoformat()} to before {high.isoformat()}" if low and high else f"{column} = {name!r}"
         raise BadData(
@@ -125,7 +125,7 @@ def place(table: Table, name: str, bounds: tuple[datetime | None, datetime | Non
             expected=f"rows {span}",
             do=f"give rows by the {column!r} of the rows that were read, or choose longer partitions",
         )
-    return own
+    return rows if mine.all() else rows.filter(pl.Series(mine))
 
 
 def _periods(table: Table, at: pl.Series) -> dict[str, tuple[datetime | None, datetime | None]]:
