@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from millstream.definitions.manifest import gather
 from millstream.definitions.sources import Csv
 from millstream.definitions.table import Table
 from millstream.errors import BadData, DefinitionError, NotFound, UserError
@@ -288,3 +289,70 @@ def test_days_of_a_zone(shop: House) -> None:
     lake.refresh(actor="ann")
     assert list(why(lake)) == ["2024-03-30", "2024-03-31", "2024-04-01"]
     assert lake.read("daily").frame.sort("day")["sold"].to_list() == [3, 23, 24]
+
+
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        ("delete from sales", "sql of daily is DELETE"),
+        ("copy sales to 'x.csv'", "sql of daily is COPY"),
+        ("select * from sale", r"reads 'sale', which is not among its inputs(.|\n)*did you mean|sales"),
+        ("select count(*) as n from read_csv('/etc/passwd')", "which is not among its inputs"),
+        ("select count(*) as n from 'https://example.com/x.csv'", "which is not among its inputs"),
+    ],
+)
+def test_sql_that_is_no_query_over_its_inputs_is_refused(shop: House, sql: str, says: str) -> None:
+    lake = shop.lake([sales(), daily(sql=sql), Table("last", of="sales", sql="select * from sales")])
+    with pytest.raises(DefinitionError, match=says):
+        lake.refresh(actor="ann")
+    assert set(lake.heads()) == {"sales", "last"}, "others go on"
+
+
+def test_tables_in_a_circle_are_named() -> None:
+    tables = [Table(a, of=b, sql=f"select * from {b}", stored=True) for a, b in ("ab", "bc", "ca")]
+    with pytest.raises(DefinitionError, match="in a circle: a -> b -> c -> a"):
+        gather(tables)
+
+
+def test_a_partition_that_hangs_is_ended_by_name_with_all_it_started(shop: House) -> None:
+    hangs = """
+set -e
+yes | head -c 3000000
+if [ $MILLSTREAM_PARTITION = 2024-01-02 ]; then sleep 300 & sleep 300; fi
+{ echo day,store,sold; echo ${MILLSTREAM_SINCE%%+*}Z,s0,1; } > $MILLSTREAM_OUT
+"""
+    (shop.root / "made.sh").write_text(hangs)
+    lake = shop.lake([sales(), daily(step=["sh", "made.sh"], timeout="2s")])
+    with pytest.raises(UserError, match=r"partition 2024-01-02: .* was not done after 2s"):
+        lake.refresh(actor="ann")
+    assert len(list((shop.places.state / "steps/daily.pieces").glob("*.json"))) == 1 and "daily" not in lake.heads()
+
+
+def test_a_kpi_table_with_targets_and_the_week_before(house: House) -> None:
+    """The example of docs/pipelines.md, against the same query over everything."""
+    rows = [(n, f"2024-01-{1 + n % 28:02}T10:00:00", f"s{n % 3}", float(n)) for n in range(90)]
+    sold(house, rows)
+    days = "".join(
+        f"s{store},2024-0{1 + n // 28}-{1 + n % 28:02}T00:00:00,50\n" for n in range(35) for store in range(3)
+    )
+    (house.root / "files/targets.csv").write_text("store,day,target\n" + days)
+    text = (REPOSITORY / "docs/pipelines.md").read_text()
+    sql = text[text.index("    with sold as") : text.index('""",\n    lookback="7d"')]
+    targets = Table(
+        "targets",
+        source=Csv("files/targets.csv"),
+        key=("store", "day"),
+        event_time="day",
+        timezone="UTC",
+        known_at="day - interval '30 days'",
+    )
+    kpi = daily(of=["sales", "targets"], sql=sql, partition="1w", lookback="7d")
+    whole = daily(of=["sales", "targets"], sql=sql, partition="", stored=True)
+    object.__setattr__(whole, "name", "whole")
+    lake = house.lake([sales(), targets, kpi, whole])
+    for more in [[], [(900, "2024-01-03T01:00:00", "s1", 1000.0)]]:
+        sold(house, [*rows, *more])
+        lake.refresh(actor="ann")
+        assert lake.read("daily").frame.sort("day", "store").equals(lake.read("whole").frame.sort("day", "store"))
+    assert list(why(lake)) == ["2024-W01", "2024-W02"] and lake.read("daily").frame["week_before"].max() > 1000
+    assert lake.query("select max(reached) from daily")[0].item() > 20

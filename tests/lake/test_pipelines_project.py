@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from millstream.cli import render
-from millstream.errors import DefinitionError, MillstreamError, UserError
+from millstream.errors import UserError
 from millstream.project import Project, habits
 from millstream.state import alarms, runs
 from millstream.state.runs import Run
@@ -135,32 +135,3 @@ def test_a_run_far_outside_its_habit_is_an_alarm_and_a_slow_one_a_note(root: Pat
         assert not [each for each in alarms.opened(project.state) if each.kind == "slow"]
         shown = next(each for each in project.run("status")["tables"] if each["name"] == "monthly")
         assert shown["lately"]["usual"] == 0.01
-
-
-@pytest.mark.parametrize(
-    ("sql", "says"),
-    [
-        ("delete from sales", "sql of .* is DELETE"),
-        ("select * from sale", "reads 'sale', which is not among its inputs(.|\n)*sales"),
-        ("select count(*) as n from read_csv('/etc/passwd')", "reads|not among|function"),
-        ("select count(*) as n from 'https://example.com/x.csv'", "not among its inputs"),
-        ("copy sales to 'x.csv'", "COPY"),
-    ],
-)
-def test_sql_that_is_no_query_over_its_inputs_is_refused(root: Path, sql: str, says: str) -> None:
-    text = f'\nodd = Table("odd", of=sales, stored=True, sql="""{sql}""", known_at="now")\n'
-    (root / "shop.py").write_text(SHOP + text)
-    with Project(root, lock=True) as project:
-        stopped: dict[str, MillstreamError] = {}
-        project.lake.refresh(["odd"], actor="ann", stopped=stopped)
-        assert isinstance(stopped["odd"], DefinitionError), stopped
-        with pytest.raises(DefinitionError, match=says):
-            raise stopped["odd"]
-    assert run(root, "refresh", tables=["daily"])["exit_code"] == 0, "others go on"
-    (root / "shop.py").write_text(
-        SHOP
-        + 'a = Table("a", of="b", sql="select * from b")\nb = Table("b", of="c", sql="select * from c")\n'
-        + 'c = Table("c", of="a", sql="select * from a")\n'
-    )
-    with pytest.raises(DefinitionError, match="in a circle: a -> b -> c -> a"):
-        run(root, "refresh")
