@@ -27,6 +27,7 @@ from tests.lake.house import House
 REPOSITORY = Path(__file__).parents[2]
 DAYS = """
 import polars as pl
+import helper
 
 def daily(sales, since=None):
     with open("ran.txt", "a") as ran:
@@ -81,6 +82,7 @@ def paths(lake: Lake, table: str = "daily") -> dict[str, str]:
 @pytest.fixture
 def shop(house: House) -> House:
     (house.root / "made.py").write_text(DAYS)
+    (house.root / "helper.py").write_text("import numpy\n")
     sold(house, some())
     return house
 
@@ -131,7 +133,7 @@ def test_code_and_environment_make_all_again(shop: House, monkeypatch: pytest.Mo
     lake = shop.lake([sales(), daily(step="made:daily", partition="1mo")])
     lake.refresh(actor="ann")
     making = lake.head("daily").making
-    assert making is not None and {"python", "polars"} == set(making.environment)
+    assert making is not None and {"python", "polars", "numpy"} == set(making.environment)
     (shop.root / "made.py").write_text(DAYS + "# said better\n")
     lake.refresh(actor="ann")
     assert why(lake) == {"2024-01": "made.py changed"}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -64,13 +64,16 @@ class Kept:
         """Return where the rows of a partition lie."""
         return self._folder / f"{hashlib.sha256(piece.encode()).hexdigest()[:32]}.parquet"
 
-    def get(self, piece: str, *, rests: str, environment: Mapping[str, str]) -> Result | None:
-        """Return a finished partition that rests on the same rows, definition, code and environment, whole on disk."""
+    def get(self, piece: str, *, rests: str, environment: Callable[[Iterable[str]], dict[str, str]]) -> Result | None:
+        """Return a finished partition that rests on the same rows, definition, code and environment, whole on disk.
+
+        ``environment`` says for files of code what counts of what is installed.
+        """
         file = self.file(piece)
         try:
             found = msgspec.json.decode(file.with_suffix(".json").read_bytes(), type=Result)
-            same = (found.piece, found.rests, found.environment) == (piece, rests, dict(environment))
-            return found if same and code_of(self._root, found.code) == found.code and self._whole(found) else None
+            same = (found.piece, found.rests) == (piece, rests) and code_of(self._root, found.code) == found.code
+            return found if same and environment(found.code) == found.environment and self._whole(found) else None
         except (OSError, msgspec.DecodeError):
             return None
 

@@ -239,7 +239,8 @@ class Lake:
         for name in dict.fromkeys(word for text in found.known_at.values() for word in self._computed(table, text)):
             said.append(f"{table}.{name} is computed, and when columns became known rests on it: {found.columns[name]}")
         if found.made and found.known_at:
-            said.append(f"{table} is made by a step, and is taken to be known as declared: {found.known_at['*']}")
+            by = "a step" if found.step is not None else "a query"
+            said.append(f"{table} is made by {by}, and is taken to be known as declared: {found.known_at['*']}")
         if found.lag != "0s":
             said.append(f"{table} is taken to be here {found.lag} after its rows became known")
         return said

@@ -245,7 +245,7 @@ class Maker:
             definition=look.recipe.definition,
             due=found,
             kept=kept,
-            environment=look.environment,
+            environment=lambda files: environment_of(table, self._catalog.places.root, files),
             execute=lambda frames, about, wanted: self._executed(table, frames, about, wanted, tell),
             settle=lambda imported: self._settled(table, look, imported),
             tell=lambda line: tell(f"{table.name}: {line}"),

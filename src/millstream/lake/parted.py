@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,7 +43,7 @@ class Batch:
     kept
         Where finished partitions lie.
     environment
-        As it is now.
+        Says for files of code what counts of what is installed.
     execute, settle
         See above.
     tell
@@ -54,7 +54,7 @@ class Batch:
     definition: str
     due: Due
     kept: Kept
-    environment: dict[str, str]
+    environment: Callable[[Iterable[str]], dict[str, str]]
     execute: Execute
     settle: Settle
     tell: Callable[[str], object]

@@ -74,7 +74,6 @@ def refresh(
         found = planned.plan(project, [each for each in project.manifest.tables if each in wanted], again=asked)
         return {"plan": found, "versions": [], "reports": [], "stopped": [], "assumptions": [], "exit_code": 0}
     move = _move(project, tables, actor=actor, again=asked)
-    habits.tell_slow(project, move.made)
     if move.made:
         keep_served(project)
     assumed = [said for name in project.manifest.tables for said in _assumed(project, name)]
@@ -153,6 +152,7 @@ def _move(
     move.made.extend(made)
     looked = {each.name for name in wanted for each in _upstream(project, project.manifest.table(name))}
     tell_stopped(project, looked, move.stopped)
+    habits.tell_slow(project, move.made)
     return move
 
 
