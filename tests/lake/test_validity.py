@@ -87,7 +87,7 @@ rows_ = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(rows_, st.lists(st.tuples(st.sampled_from("ab"), st.integers(-1, 13)), min_size=1, max_size=6))
 def test_property_a_timeline_says_what_an_oracle_says(
     book: list[tuple[str, int, int | None, int]], facts: list[tuple[str, int]]
