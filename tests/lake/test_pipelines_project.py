@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from millstream.cli import render
-from millstream.errors import UserError
+from millstream.errors import NotFound, UserError
 from millstream.project import Project, habits
 from millstream.state import alarms, runs
 from millstream.state.runs import Run
@@ -91,6 +91,9 @@ def test_a_plan_runs_nothing_and_says_what_a_refresh_then_does(root: Path, capsy
     assert "nothing was run" in capsys.readouterr().out
     forced = run(root, "refresh", tables=["daily"], again=True, partitions=["2024-03"])["versions"]
     assert [(each["table"], each["why"]) for each in forced] == [("daily", "2024-03: asked for")]
+    with pytest.raises(NotFound, match="no partition '2024-3'"):
+        run(root, "refresh", tables=["daily"], again=True, partitions=["2024-3"])
+    assert not any(each["stopped"] for each in run(root, "status")["tables"]), "a slip of the pen is no alarm"
     with pytest.raises(UserError, match="not made by a step"):
         run(root, "refresh", tables=["sales"], again=True)
     assert run(root, "verify")["ok"] and run(root, "check")["exit_code"] == 0

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from millstream.definitions.steps import code_of
-from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError
+from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError, near
 from millstream.project import habits
 from millstream.project.stopped import tell_stopped
-from millstream.state import contracts, quarantine, versions
+from millstream.state import contracts, quarantine, runs, versions
 from millstream.types import content_hash, parse_instant
 
 if TYPE_CHECKING:
@@ -101,6 +101,11 @@ def _asked(
         if not table.made or (partitions and not table.partition):
             what = "has no partitions" if table.made else "is not made by a step or a stored query"
             raise UserError(f"table {name!r} {what}", expected="a table with step=, stored=True or partition=")
+        head = versions.head(project.state, name)
+        there = runs.pieces(project.state, name, head.version) if head is not None else {}
+        for each in partitions or []:
+            if each not in there:
+                raise NotFound(f"table {name!r} has no partition {each!r}", do=near(each, there))
     return {name: list(partitions or []) for name in tables}
 
 

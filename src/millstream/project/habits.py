@@ -57,7 +57,8 @@ def in_words(made: TableVersion, said: Mapping[str, Any] | None) -> str:
     """Say how long a version took, and its habit where it was slower."""
     if made.making is None or made.making.reused or not made.making.seconds:
         return ""
-    what = f"{sum(1 for each in made.making.pieces.values() if each)} partitions" if made.making.pieces else "it"
+    count = len(made.making.pieces)
+    what = f"{count} partition{'s' * (count != 1)}" if count else "it"
     if said is None or not said["slow"]:
         return f"{what} took {made.making.seconds:.1f} s"
     of = f"partition {said['piece']}" if said["piece"] else "it"
