@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -156,11 +156,22 @@ def refresh(
             help="Agree to the columns this table waits for, and to no others; may be said again.",
         ),
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Make these tables although nothing changed, all partitions or some.")
+    ] = False,
+    partition: Annotated[
+        list[str] | None,
+        typer.Option("--partition", help="With --again: only this partition, such as 2024-03; may be repeated."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", "--dry-run", help="Only say what would be made, and why; nothing is run.")
+    ] = False,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Bring every table to its newest version, remake what a step makes where something changed; says why."""
-    _do("refresh", project, as_json=as_json, tables=tables, accept_schema=accept_schema or None)
+    words: dict[str, Any] = {"again": again or None, "partitions": partition, "plan": plan or None}
+    _do("refresh", project, as_json=as_json, tables=tables, accept_schema=accept_schema or None, **words)
 
 
 @app.command()

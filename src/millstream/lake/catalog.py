@@ -23,7 +23,7 @@ from millstream.lake.delta import DeltaLog, Snapshot
 from millstream.lake.derive import Derivation, derivation
 from millstream.lake.files import empty
 from millstream.lake.lineage import Input
-from millstream.lake.shape import Shape, compile_shape
+from millstream.lake.shape import PIECE, Shape, compile_shape
 from millstream.lake.spare import Folders
 from millstream.ledger import Ledger
 from millstream.settings import Places
@@ -81,6 +81,9 @@ class Catalog:
                 said.pop(word)
             if not table.history:  # what a definition does not say leaves its hash as it was before there was the word
                 said.pop("history"), said.pop("changed_at")
+            for word in ("partition", "lookback", "stored", "valid_from", "valid_to"):
+                if said[word] in ("", "0s", False, None):
+                    said.pop(word)
             self._digests[name] = content_hash([said, [self.digest(each) for each in table.of]])
         return self._digests[name]
 
@@ -126,7 +129,14 @@ class Catalog:
                 shape = self.derivation(said, None if at is None else at.inputs).shape
             else:
                 shape = self.shape(said, self.columns(said) if at is None else columns_of(self, at))
-            inputs[name] = Input(schema=shape.schema, known=shape.known, key=said.key, event_time=said.event_time)
+            inputs[name] = Input(
+                schema=shape.schema,
+                known=shape.known,
+                key=said.key,
+                event_time=said.event_time,
+                valid_from=said.valid_from,
+                valid_to=said.valid_to,
+            )
         key = (table.name, content_hash([[dict(each.schema), dict(each.known)] for each in inputs.values()]))
         if key not in self._derivations:
             self._derivations[key] = derivation(table, inputs)
@@ -143,7 +153,7 @@ class Catalog:
                 raise NotFound(f"table {table.name!r} has no version yet", do=f"millstream ingest {table.name}")
             if not logged(table):
                 return head.columns
-        return self.log(table).head().columns
+        return shown(self.log(table).head().columns)
 
     def head(self, name: str) -> TableVersion:
         """Return the newest version of a table."""
@@ -232,12 +242,12 @@ class Catalog:
             if None not in high
             else None,
             content=content,
-            columns=dict(snapshot.columns),
+            columns=shown(snapshot.columns),
         )
 
     def describe_made(self, table: Table, snapshot: Snapshot, note: Mapping[str, Any], *, copied: int) -> TableVersion:
         """Make the record of a version that a step made, from what its intent noted: definitions may have moved on."""
-        making = msgspec.structs.replace(msgspec.convert(note["making"], Making), columns=dict(snapshot.columns))
+        making = msgspec.structs.replace(msgspec.convert(note["making"], Making), columns=shown(snapshot.columns))
         found = self._record(table, snapshot, schema=note["schema"], content=note["content"], copied=copied)
         return msgspec.structs.replace(
             found, kind="made", inputs=note["inputs"], definition=note["definition"], making=making
@@ -292,6 +302,7 @@ class Catalog:
             detail["brought"] = versions.brought_hash(tx, made.table, made.version)
         if made.making is not None:
             detail |= {"step": made.making.step, "code": made.making.code, "seconds": made.making.seconds}
+            detail |= {"partitions": made.making.pieces} if made.making.pieces else {}
         self.ledger.append(tx, actor=actor, act="table.version", subject=f"{made.table}@{made.version}", detail=detail)
 
     @contextmanager
@@ -361,9 +372,22 @@ def derived_hash(inputs: Pins, definition: str) -> str:
     return content_hash([dict(inputs), definition])
 
 
-def made_hash(inputs: Pins, definition: str, code: Mapping[str, str], masked: Mapping[str, int]) -> str:
+def made_hash(
+    inputs: Pins,
+    definition: str,
+    code: Mapping[str, str],
+    masked: Mapping[str, int],
+    environment: Mapping[str, str],
+) -> str:
     """Hash what a version made by a step rests on."""
-    return content_hash([dict(inputs), definition, dict(code), dict(masked)])
+    return content_hash(
+        [dict(inputs), definition, dict(code), dict(masked), *([dict(environment)] * bool(environment))]
+    )
+
+
+def shown(columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns of a table's files that are its own: without the one that names partitions."""
+    return {name: kind for name, kind in columns.items() if name != PIECE}
 
 
 def refuse_other_kind(table: Table, head: TableVersion | None, kind: Kind) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from millstream.definitions.steps import code_of
-from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError
+from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError, near
+from millstream.project import habits
 from millstream.project.columns import accept
 from millstream.project.lags import keep_lags
 from millstream.project.pins import look, tell_lost
 from millstream.project.stopped import tell_stopped
-from millstream.state import contracts, quarantine, taken, versions
+from millstream.state import contracts, quarantine, runs, taken, versions
 from millstream.types import content_hash, parse_instant
 
 if TYPE_CHECKING:
@@ -55,29 +56,72 @@ class _Move:
 def refresh(
     project: Project,
     *,
-    tables: Iterable[str] | None = None,
+    tables: list[str] | None = None,
     accept_schema: list[str] | None = None,
+    again: bool = False,
+    partitions: list[str] | None = None,
+    plan: bool = False,
     actor: str = "somebody",
 ) -> dict[str, Any]:
     """Notice new versions, take in changed files, run the steps that have to, and keep served features current.
 
-    The columns that the tables in ``accept_schema`` wait for are agreed to first.
+    The columns that the tables in ``accept_schema`` wait for are agreed to first. With ``again`` the named tables are
+    made although nothing changed, of those in partitions the named ones or all; with ``plan`` it is only said what
+    would be done.
     """
+    asked = _asked(project, tables, again=again, partitions=partitions)
+    if plan:
+        from millstream.project import planned
+
+        wanted = {
+            each.name for name in _named(project, tables) for each in _upstream(project, project.manifest.table(name))
+        }
+        found = planned.plan(project, [each for each in project.manifest.tables if each in wanted], again=asked)
+        return {"plan": found, "versions": [], "reports": [], "stopped": [], "assumptions": [], "exit_code": 0}
     accept(project, accept_schema or (), actor=actor)
-    move = _move(project, tables, actor=actor)
+    move = _move(project, tables, actor=actor, again=asked)
     if move.made:
         keep_served(project)
     standing = look(project)
     tell_lost(project, standing)
     assumed = [said for name in project.manifest.tables for said in _assumed(project, name)]
     return {
-        "versions": [{**msgspec.to_builtins(each), "why": _why(project, each)} for each in move.made],
+        "versions": [{**msgspec.to_builtins(each), **_told(project, each)} for each in move.made],
         "reports": move.reports,
         "stopped": move.said(),
         "assumptions": assumed,
         "pins": standing,
         "exit_code": move.exit_code(),
     }
+
+
+def _asked(
+    project: Project, tables: list[str] | None, *, again: bool, partitions: list[str] | None
+) -> dict[str, list[str]]:
+    """Say which tables are made although nothing changed, each with its partitions."""
+    if partitions and not again:
+        raise UserError("partitions are named and nothing is asked of them", do="add --again")
+    if not again:
+        return {}
+    if not tables:
+        raise UserError("--again needs to know which tables", expected="millstream refresh TABLE --again")
+    for name in tables:
+        table = project.manifest.table(name)
+        if not table.made or (partitions and not table.partition):
+            what = "has no partitions" if table.made else "is not made by a step or a stored query"
+            raise UserError(f"table {name!r} {what}", expected="a table with step=, stored=True or partition=")
+        head = versions.head(project.state, name)
+        there = runs.pieces(project.state, name, head.version) if head is not None else {}
+        for each in partitions or []:
+            if each not in there:
+                raise NotFound(f"table {name!r} has no partition {each!r}", do=near(each, there))
+    return {name: list(partitions or []) for name in tables}
+
+
+def _told(project: Project, made: TableVersion) -> dict[str, Any]:
+    """Say why a version came about, and how long it took against its habit."""
+    said = habits.of_version(project, made)
+    return {"why": _why(project, made), "habit": said, "took": habits.in_words(made, said)}
 
 
 def _assumed(project: Project, name: str) -> list[str]:
@@ -98,7 +142,9 @@ def _upstream(project: Project, table: Table) -> list[Table]:
     return [*found.values(), table]
 
 
-def _move(project: Project, tables: Iterable[str] | None, *, actor: str) -> _Move:
+def _move(
+    project: Project, tables: Iterable[str] | None, *, actor: str, again: Mapping[str, list[str]] | None = None
+) -> _Move:
     """Bring tables to their newest version; a step runs on rows that were checked, or not at all."""
     from millstream.lake.steps import Meanwhile
 
@@ -116,10 +162,14 @@ def _move(project: Project, tables: Iterable[str] | None, *, actor: str) -> _Mov
 
     meanwhile = Meanwhile(aside=project.aside, tell=project.said)
     wanted = _named(project, tables)
-    move.made.extend(project.lake.refresh(wanted, actor=actor, ready=ready, stopped=move.stopped, meanwhile=meanwhile))
+    made = project.lake.refresh(
+        wanted, actor=actor, ready=ready, stopped=move.stopped, meanwhile=meanwhile, again=again
+    )
+    move.made.extend(made)
     looked = {each.name for name in wanted for each in _upstream(project, project.manifest.table(name))}
     tell_stopped(project, looked, move.stopped)
     keep_lags(project, move.made)
+    habits.tell_slow(project, move.made)
     return move
 
 
@@ -131,12 +181,18 @@ def _why(project: Project, made: TableVersion) -> str:
         return f"production's {made.making.reused} rests on the same"
     before = versions.before(project.state, made.table, made.version)
     if before is None:
-        return "read for the first time"
+        count = len(made.making.pieces) if made.making is not None else 0
+        return f"read for the first time{f', in {count} partitions' if count else ''}"
     if made.kind in ("derived", "made"):
         moved = [f"{name}@{number}" for name, number in made.inputs.items() if before.inputs.get(name) != number]
         said = ["its definition changed"] if before.definition != made.definition else []
         if made.making is not None and before.making is not None:
             said += _why_step(before.making, made.making)
+            if made.making.pieces or project.manifest.table(made.table).partition:
+                pieces = habits.why_pieces(made.making.pieces)
+                return pieces if made.making.pieces else f"{', '.join(moved)} came; {pieces}"
+            if made.making.why:
+                return made.making.why
         return " and ".join([*said, f"{', '.join(moved)} came"] if moved else said)
     if made.kind == "ingested":
         from millstream.lake import extracts
@@ -164,9 +220,10 @@ def _new_columns(before: TableVersion, made: TableVersion) -> str:
 
 def _why_step(before: Making, now: Making) -> list[str]:
     """Say what of a step changed beside its inputs' versions."""
-    edited = [each for each in {**before.code, **now.code} if before.code.get(each) != now.code.get(each)]
+    from millstream.lake.due import code_reasons
+
     masked = [each for each in {**before.masked, **now.masked} if before.masked.get(each) != now.masked.get(each)]
-    said = [f"{', '.join(edited)} changed"] if edited else []
+    said = code_reasons(before, now.code, now.environment)
     return [*said, f"what is in quarantine of {', '.join(masked)} changed"] if masked else said
 
 
@@ -252,7 +309,8 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
 
     since = before.version if before is not None else None
     kind = project.lake.version(table.name, version).kind
-    whole = kind in ("ingested", "made") and not getattr(table.source, "cursor", "")  # each version brings all its rows
+    partial = table.partition or getattr(table.source, "cursor", "")
+    whole = kind in ("ingested", "made") and not partial  # each version brings all its rows
     whole = whole or table.history  # a row of a key that is here already corrects it
     made = run(
         table,
