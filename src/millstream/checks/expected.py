@@ -18,7 +18,7 @@ import polars as pl
 
 from millstream.checks.contract import kind, subject
 from millstream.checks.habit import DAYS, FEWEST, learn
-from millstream.checks.periods import Period, Window, first_day, numbered, plain, said, strides, wanted, window
+from millstream.checks.periods import Period, Window, first_day, number, numbered, plain, said, strides, wanted, window
 from millstream.checks.report import CheckResult
 from millstream.checks.scene import Scene
 from millstream.checks.spread import spread
@@ -51,10 +51,14 @@ class Present:
         self.names = rows.select(columns).unique(maintain_order=True).with_row_index("_code")
         codes = rows.join(self.names, on=columns, how="left", nulls_equal=True).sort("_at")
         at_numbers = codes["_at"].to_numpy()
-        starts = np.flatnonzero(np.r_[True, at_numbers[1:] != at_numbers[:-1]]) if at_numbers.size else np.array([], int)
+        starts = (
+            np.flatnonzero(np.r_[True, at_numbers[1:] != at_numbers[:-1]]) if at_numbers.size else np.array([], int)
+        )
         parts_of = np.split(codes["_code"].to_numpy().astype(np.int64), starts[1:]) if at_numbers.size else []
         came = np.split(codes["_came"].to_numpy(), starts[1:]) if at_numbers.size else []
-        self.at: dict[int, _Codes] = {int(at_numbers[start]): part for start, part in zip(starts, parts_of, strict=True)}
+        self.at: dict[int, _Codes] = {
+            int(at_numbers[start]): part for start, part in zip(starts, parts_of, strict=True)
+        }
         self.came = {period: float(part.sum()) for period, part in zip(self.at, came, strict=True)}
         self.count = {period: float(part.size) for period, part in self.at.items()}
 
@@ -161,13 +165,15 @@ def _result(asked: Expected, scene: Scene, judged: list[tuple[int, Period]], the
     if short and worst is not None:
         rows = there.rows(at, asked)
         found = spread(rows, missing=~pl.col("present"), columns=asked.columns, timezone=scene.timezone)
-        gone = [there.rows(each, asked).filter(~pl.col("present")).drop("present").sort(asked.columns) for each, _ in short]
+        gone = [
+            there.rows(each, asked).filter(~pl.col("present")).drop("present").sort(asked.columns) for each, _ in short
+        ]
         every = pl.concat(gone)
         lost = every.height
         detail["spread"] = msgspec.to_builtins(found)
         detail["missing"] = [row | {"period": row["period"].isoformat()} for row in every.head(NAMED).to_dicts()]
         some = "; ".join(_one(row) for row in gone[[each for each, _ in short].index(at)].head(3).to_dicts())
-        says += f"; {found.says}; missing are {some}{' ...' if lost > 3 else ''}"  # noqa: PLR2004
+        says += f"; {found.says}; missing are {some}{' ...' if lost > 3 else ''}"
         says += f"; {len(short)} periods are short" if len(short) > 1 else ""
     return CheckResult(
         check=kind(asked),
