@@ -233,7 +233,7 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
         since=parse_instant(before.checked_at) if before is not None else None,
         newest=_newest(before),
     )
-    noticed, aside, memory = notice(project, table, version, whole=whole)
+    noticed, aside, memory = notice(project, table, version)
     results = [msgspec.to_builtins(each) for each in (*made.results, *noticed)]
     masked = pl.concat([made.quarantine, *aside], how="vertical_relaxed")
     quarantined = masked.height
