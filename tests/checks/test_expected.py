@@ -116,7 +116,7 @@ def test_a_store_that_sends_nothing_piles_up() -> None:
 
 
 def test_weeks_are_judged_on_their_sunday() -> None:
-    whole = [each for each in year(days=200)]
+    whole = year(days=200)
     result = judge(rows_of(whole), checks.expected("store", "kind", every="1w"), days=200).results[0]
     assert result.ok and result.detail["periods"][-1]["start"] == "2024-07-08"
     broken = [each for each in whole if not (each[0] >= 189 and each[2] == "k1")]

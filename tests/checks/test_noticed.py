@@ -125,12 +125,12 @@ def test_the_same_value_batch_after_batch_and_a_clock_that_stopped() -> None:
         )
         assert days.take(row).results == ()
     found = []
-    for number in range(20, 26):
+    for number in range(20, 30):
         row = pl.DataFrame(one | {"id": number, "price": 7.5}).with_columns(
             at=pl.Series([DAY + timedelta(days=19)]).dt.cast_time_unit("us")
         )
         found.append([each.subject for each in days.take(row).results])
-    assert "things.at" in found[1] and any("things.price" in each for each in found[:5])
+    assert "things.at" in found[1] and any("things.price" in each for each in found)
 
 
 def test_what_is_turned_off_is_not_told() -> None:

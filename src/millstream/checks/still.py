@@ -11,7 +11,7 @@ from millstream.types import from_micros
 
 _CHANCE = 16.0
 """Rows expected to differ, at the least, from which on it is no chance that none does: exp(-16) is 1e-7."""
-_ODDS = 1e-4
+_ODDS = 1e-6
 _LEAST_RUN = 3
 
 

@@ -30,7 +30,7 @@ def notice(project: Project, table: Table, version: int) -> tuple[list[Any], lis
     memory = None if kept is None else msgspec.json.decode(kept.memory, type=Memory)
     since = None if kept is None else kept.version
     batch = project.lake.added(table.name, since=since, version=version)
-    whole = kept is not None and batch.frame.height >= project.lake.version(table.name, version).rows
+    whole = kept is not None and batch.frame.height >= (project.lake.version(table.name, version).rows or 0)
     made = judged(table, batch, memory, timezone=project.settings.timezone, whole=whole)
     return list(made.results), made.aside, msgspec.json.encode(made.memory)
 
