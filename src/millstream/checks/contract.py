@@ -8,7 +8,23 @@ import msgspec
 
 from millstream.checks.report import CheckResult
 from millstream.checks.words import percent, value
-from millstream.definitions.checks import Between, Check, Complete, Fresh, Holds, Nulls, References, Unique
+from millstream.definitions.checks import (
+    Between,
+    Check,
+    Complete,
+    Defaults,
+    Expected,
+    Fresh,
+    Frozen,
+    Holds,
+    NewCategory,
+    Nulls,
+    References,
+    Unique,
+    Volume,
+    Zeros,
+)
+from millstream.definitions.noticed import NOTICES
 from millstream.definitions.table import Table
 from millstream.errors import DefinitionError, near
 from millstream.types import Schema, parse_duration
@@ -22,7 +38,7 @@ def kind(check: Check) -> str:
     >>> kind(Nulls(column="tailnum", at_most=0.05, severity="warn"))
     'nulls'
     """
-    return type(check).__name__.lower()
+    return str(type(check).__struct_config__.tag)
 
 
 def subject(table: Table, check: Check) -> str:
@@ -38,6 +54,10 @@ def subject(table: Table, check: Check) -> str:
             return f"{table.name}.{table.event_time}" if table.event_time else table.name
         case Complete():
             return f"{table.name}.{check.key}"
+        case Expected(columns=columns) | NewCategory(columns=columns) | Zeros(columns=columns) | Frozen(columns=columns):
+            return f"{table.name}.{','.join(columns)}" if columns else table.name
+        case Volume() | Defaults():
+            return table.name
 
 
 def wording(check: Check) -> str:
@@ -62,6 +82,61 @@ def wording(check: Check) -> str:
         case Complete():
             habit = percent(check.at_least)
             return f"{check.key}: at least {habit} of a day's habitual share of what {check.against} expects"
+        case Expected() | Volume() | NewCategory() | Zeros() | Frozen() | Defaults():
+            return habitual(check)
+
+
+def habitual(check: Expected | Volume | NewCategory | Zeros | Frozen | Defaults) -> str:
+    """Say what a check demands that learns what is usual."""
+    match check:
+        case Expected():
+            each = "day" if check.every == "1d" else "week"
+            usual = f"{check.seen} of {check.of} like {each}s"
+            return f"{', '.join(check.columns)}: each {each} has what {usual} had, at least {percent(check.at_least)} of the habit"
+        case Volume():
+            each = "day" if check.every == "1d" else "week"
+            return f"rows of a {each}: {check.at_least:g} to {check.at_most:g} times the habit"
+        case NewCategory():
+            return f"{', '.join(check.columns) or 'texts of few values'}: no value that never was"
+        case Zeros():
+            return f"{', '.join(check.columns) or 'numbers'}: no more zeros than usual, in any group"
+        case Frozen():
+            return f"{', '.join(check.columns) or 'columns'}: vary as usual"
+        case Defaults():
+            return f"not noticed unasked: {', '.join(check.off) or 'nothing is turned off'}"
+
+
+def validate_habitual(
+    table: Table, check: Expected | Volume | NewCategory | Zeros | Frozen | Defaults, schema: Schema
+) -> None:
+    """Refuse a check that learns what is usual where it cannot."""
+    for each in getattr(check, "columns", ()):
+        _column(table, check, each, schema)
+    match check:
+        case Expected() | Volume():
+            if table.event_time is None:
+                _refuse(table, check, "needs an event time, which the table has not", "Table(..., event_time='column')")
+            if check.every not in ("1d", "1w"):
+                _refuse(table, check, f"has every={check.every!r}", "'1d' or '1w'")
+            if isinstance(check, Volume):
+                if not 0 <= check.at_least < check.at_most:
+                    found = f"has at_least={check.at_least} and at_most={check.at_most}"
+                    _refuse(table, check, found, "0 <= at_least < at_most")
+                return
+            if not check.columns:
+                _refuse(table, check, "names no column", "expected('store_id', 'category', ...)")
+            _share(table, check, check.at_least, "at_least")
+            if not 1 <= check.seen <= check.of:
+                _refuse(table, check, f"has seen={check.seen} and of={check.of}", "1 <= seen <= of")
+        case Defaults():
+            for each in check.off:
+                what, _, column = each.partition(".")
+                if what not in NOTICES:
+                    _refuse(table, check, f"turns off {each!r}, which is nothing that is noticed", near(what, NOTICES))
+                if column:
+                    _column(table, check, column, schema)
+        case _:
+            pass
 
 
 def summary(table: Table, schema: Schema) -> tuple[str, ...]:
@@ -108,6 +183,8 @@ def validate(table: Table, check: Check, schema: Schema) -> None:
             _share(table, check, check.at_least, "at_least")
         case Fresh():
             _fresh(table, check)
+        case Expected() | Volume() | NewCategory() | Zeros() | Frozen() | Defaults():
+            validate_habitual(table, check, schema)
         case Holds():
             pass  # the expression is parsed where it is asked; its errors carry a caret
 
