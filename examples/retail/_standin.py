@@ -22,7 +22,7 @@ from deltalake import write_deltalake
 NEW_YORK = ZoneInfo("America/New_York")
 TABLES = ("daily", "assortment")
 FIRST, LAST = date(2017, 1, 1), date(2017, 12, 31)
-HISTORY_ENDS = date(2017, 5, 31)
+HISTORY_ENDS = date(2017, 6, 11)
 STORES, CATEGORIES = 12, 22
 NEW = "YOGURT"
 """The category that the story lists late: its real sales before that day are kept back."""
@@ -45,19 +45,28 @@ class Incidents:
         Day from which the stores carry the category ``NEW``; None is always.
     zeros
         Days before ``listed`` for which its first batch says that nothing was sold, where nobody knows.
+    delivered, corrected
+        Mornings on which the lost rows are delivered, and the zeros corrected to NULL.
     """
 
     lossy_weekends: frozenset[date] = frozenset()
     lost_share: float = 0.15
     listed: date | None = None
     zeros: int = 0
+    delivered: date | None = None
+    corrected: date | None = None
 
 
 def planted(year: int = 2017) -> Incidents:
-    """Plan the two incidents of the demo: four lossy weekends from 24 June, then a category with zeros for a past."""
-    saturdays = [date(year, 6, 24) + timedelta(weeks=each) for each in range(4)]
-    weekends = frozenset(day + timedelta(days=each) for day in saturdays for each in (0, 1))
-    return Incidents(lossy_weekends=weekends, listed=date(year, 8, 21), zeros=56)
+    """Plan the two incidents of the demo: three lossy weekends from 24 June, then a category with zeros for a past."""
+    saturdays = [date(year, 6, 24) + timedelta(weeks=each) for each in range(3)]
+    return Incidents(
+        lossy_weekends=frozenset(day + timedelta(days=each) for day in saturdays for each in (0, 1)),
+        delivered=date(year, 7, 13),
+        listed=date(year, 8, 9),
+        zeros=56,
+        corrected=date(year, 8, 22),
+    )
 
 
 def packaged() -> Path:
@@ -69,7 +78,7 @@ def packaged() -> Path:
 
 
 def prepare(folder: Path) -> None:
-    """Write the grocer's tables into a project; what is known by the end of May is published."""
+    """Write the grocer's tables into a project; what is known by 11 June is published."""
     grocer = Grocer(folder / "ops")
     grocer.prepare(planted())
     grocer.publish_until(HISTORY_ENDS)

@@ -30,6 +30,7 @@ daily = Table(
         checks.unique("store_id", "category", "day"),
         checks.holds("units >= 0 and sales >= 0"),
         checks.fresh(within="36h"),
+        checks.expected("store_id", "category"),
     ],
     owner="store systems",
     description="What each store sold of each category, a row a day, delivered at four the next morning.",
@@ -67,8 +68,8 @@ demand = Model(
     estimator=LGBMRegressor(
         objective="poisson", n_estimators=80, num_leaves=15, learning_rate=0.08, min_child_samples=200
     ),
-    metrics=["mae", "rmse", "bias"],
-    goal="mae",
+    metrics=["rmse", "mae", "bias"],
+    goal="rmse",
     split=splits.Time(test="14d", folds=2),
     traffic=traffic.Champion(fallback=["previous", "baseline"]),
     retrain=loop.Every("28d", or_on=loop.Harm(), at_most_every="21d"),

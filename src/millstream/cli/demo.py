@@ -67,7 +67,7 @@ def tell(wishes: Wishes) -> None:
     supervisor = _supervise(root)
     try:
         supervisor.start()
-        story = Story(root=root, supervisor=supervisor, airline=load_standin(root), until=until, wishes=wishes)
+        story = Story(root=root, supervisor=supervisor, standin=load_standin(root), until=until, wishes=wishes)
         summary = asyncio.run(story.tell())
         (where.state / MARK).write_text(json.dumps(summary, indent=1))
         if wishes.json:
