@@ -17,6 +17,7 @@ _OWNERS = (
     "ledger",
     "versions",
     "contracts",
+    "habits",
     "quarantine",
     "releases",
     "pointer",
