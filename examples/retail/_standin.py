@@ -190,11 +190,18 @@ class Grocer:
         return rows.height
 
     def correct_zeros(self, day: date) -> int:
-        """Repair: deliver the invented zeros again as what they are, unknown; return how many."""
+        """Repair: deliver the invented zeros again as what they are, unknown, and the first real day confirmed."""
         rows = pl.read_parquet(self.kept / "zeros.parquet")
         unknown = rows.with_columns(pl.lit(None, pl.Int64).alias("units"), pl.lit(None, pl.Float64).alias("sales"))
-        self._commit("daily", sent(unknown, day), day, name="zeros")
+        year = pl.read_parquet(self.kept / "year.parquet").filter(pl.col("category") == NEW)
+        real = year.filter(pl.col("date") == pl.col("date").min()).select(unknown.columns)
+        self._commit("daily", sent(pl.concat([unknown, real]), day), day, name="zeros")
         return rows.height
+
+    def carried(self, day: date) -> list[list[dict[str, object]]]:
+        """List what each store carries on a day, one list a store."""
+        pairs = pl.read_parquet(self.kept / "pairs.parquet").filter(pl.col("date") < day).select(_PAIR)
+        return [store.to_dicts() for store in pairs.partition_by("store_id", maintain_order=True)]
 
     def _commit(self, table: str, rows: pl.DataFrame, day: date, *, name: str = "") -> None:
         """Append one batch: a Parquet file, and the line of the table's log that adds it."""

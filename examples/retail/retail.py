@@ -31,6 +31,7 @@ daily = Table(
         checks.holds("units >= 0 and sales >= 0"),
         checks.fresh(within="36h"),
         checks.expected("store_id", "category"),
+        checks.zeros("units", "sales"),
     ],
     owner="store systems",
     description="What each store sold of each category, a row a day, delivered at four the next morning.",

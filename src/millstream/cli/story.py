@@ -39,8 +39,10 @@ class Story(Teller):
         What was asked of the demo.
     """
 
+    model = MODEL
+
     def __init__(self, *, root: Path, supervisor: Supervisor, standin: Any, until: date, wishes: Wishes) -> None:
-        super().__init__(root=root, supervisor=supervisor, model=MODEL, standin=standin, until=until, wishes=wishes)
+        super().__init__(root=root, supervisor=supervisor, standin=standin, until=until, wishes=wishes)
         self.airline = standin.Airline(root / "ops")
         self.rollback_ms: float | None = None
         self._bad: int | None = None

@@ -36,8 +36,6 @@ class Teller:
     ----------
     root, supervisor
         The project and its processes.
-    model
-        The model it is about.
     standin
         The stand-in's module.
     until
@@ -46,12 +44,11 @@ class Teller:
         What was asked of the demo.
     """
 
-    def __init__(
-        self, *, root: Path, supervisor: Supervisor, model: str, standin: Any, until: date, wishes: Wishes
-    ) -> None:
+    model: str
+
+    def __init__(self, *, root: Path, supervisor: Supervisor, standin: Any, until: date, wishes: Wishes) -> None:
         self.root = root
         self.supervisor = supervisor
-        self.model = model
         self.standin = standin
         self.until = until
         self.wishes = wishes
@@ -62,6 +59,10 @@ class Teller:
         self.alarms: dict[str, dict[str, Any]] = {}
         self.planted = standin.planted()
         self._began = 0.0
+
+    async def tell(self) -> dict[str, Any]:
+        """Tell all of it and return the summary."""
+        raise NotImplementedError
 
     async def _open(self) -> None:
         """Wait for the control plane, and say where the page is."""
