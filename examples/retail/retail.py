@@ -2,7 +2,7 @@
 
 from lightgbm import LGBMRegressor
 
-from millstream import Every, FeatureView, Model, Table, checks, loop, sources, splits, traffic
+from millstream import Every, FeatureView, Model, Table, checks, loop, monitors, sources, splits, traffic
 from millstream import features as f
 
 NEW_YORK = "America/New_York"
@@ -67,11 +67,12 @@ demand = Model(
     label=f.sum("units", of=daily, ahead="1d", at="target_at"),
     features=[pace, category, store, when],
     estimator=LGBMRegressor(
-        objective="poisson", n_estimators=80, num_leaves=15, learning_rate=0.08, min_child_samples=200
+        objective="poisson", n_estimators=200, num_leaves=15, learning_rate=0.05, min_child_samples=100
     ),
     metrics=["rmse", "mae", "bias"],
     goal="rmse",
     split=splits.Time(test="14d", folds=2),
+    monitor=monitors.Classic(goal_worse=0.2, bias=0.1),  # the error of a month differs by a tenth from the next
     traffic=traffic.Champion(fallback=["previous", "baseline"]),
     retrain=loop.Every("28d", or_on=loop.Harm(), at_most_every="21d"),
 )

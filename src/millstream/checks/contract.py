@@ -54,7 +54,9 @@ def subject(table: Table, check: Check) -> str:
             return f"{table.name}.{table.event_time}" if table.event_time else table.name
         case Complete():
             return f"{table.name}.{check.key}"
-        case Expected(columns=columns) | NewCategory(columns=columns) | Zeros(columns=columns) | Frozen(columns=columns):
+        case (
+            Expected(columns=columns) | NewCategory(columns=columns) | Zeros(columns=columns) | Frozen(columns=columns)
+        ):
             return f"{table.name}.{','.join(columns)}" if columns else table.name
         case Volume() | Defaults():
             return table.name

@@ -18,7 +18,7 @@ import polars as pl
 
 from millstream.checks.contract import kind, subject
 from millstream.checks.habit import DAYS, FEWEST, learn
-from millstream.checks.periods import Period, Window, first_day, numbered, plain, said, strides, wanted, window
+from millstream.checks.periods import Period, Window, first_day, number, numbered, plain, said, strides, wanted, window
 from millstream.checks.report import CheckResult
 from millstream.checks.scene import Scene
 from millstream.checks.spread import spread
@@ -51,10 +51,14 @@ class Present:
         self.names = rows.select(columns).unique(maintain_order=True).with_row_index("_code")
         codes = rows.join(self.names, on=columns, how="left", nulls_equal=True).sort("_at")
         at_numbers = codes["_at"].to_numpy()
-        starts = np.flatnonzero(np.r_[True, at_numbers[1:] != at_numbers[:-1]]) if at_numbers.size else np.array([], int)
+        starts = (
+            np.flatnonzero(np.r_[True, at_numbers[1:] != at_numbers[:-1]]) if at_numbers.size else np.array([], int)
+        )
         parts_of = np.split(codes["_code"].to_numpy().astype(np.int64), starts[1:]) if at_numbers.size else []
         came = np.split(codes["_came"].to_numpy(), starts[1:]) if at_numbers.size else []
-        self.at: dict[int, _Codes] = {int(at_numbers[start]): part for start, part in zip(starts, parts_of, strict=True)}
+        self.at: dict[int, _Codes] = {
+            int(at_numbers[start]): part for start, part in zip(starts, parts_of, strict=True)
+        }
         self.came = {period: float(part.sum()) for period, part in zip(self.at, came, strict=True)}
         self.count = {period: float(part.size) for period, part in self.at.items()}
 
@@ -104,6 +108,13 @@ def missing(asked: Expected, scene: Scene, *, periods: list[date]) -> pl.DataFra
     found = [there.rows(number(each, asked.every), asked) for each in periods]
     frame = pl.concat(found) if found else there.rows(0, asked).head(0)
     return frame.filter(~pl.col("present")).drop("present")
+
+
+def shares(asked: Expected, scene: Scene, *, periods: list[date]) -> dict[str, float | None]:
+    """Return what share of the expected rows of each period is there now, by its first day; None where none is due."""
+    there = Present(asked, scene, window(asked, scene, of=asked.of))
+    found = {each.isoformat(): there.share(number(each, asked.every), asked) for each in periods}
+    return {start: present / due if due else None for start, (due, present) in found.items()}
 
 
 def _judge(asked: Expected, seen: Window, there: Present) -> list[tuple[int, Period]]:
@@ -161,7 +172,9 @@ def _result(asked: Expected, scene: Scene, judged: list[tuple[int, Period]], the
     if short and worst is not None:
         rows = there.rows(at, asked)
         found = spread(rows, missing=~pl.col("present"), columns=asked.columns, timezone=scene.timezone)
-        gone = [there.rows(each, asked).filter(~pl.col("present")).drop("present").sort(asked.columns) for each, _ in short]
+        gone = [
+            there.rows(each, asked).filter(~pl.col("present")).drop("present").sort(asked.columns) for each, _ in short
+        ]
         every = pl.concat(gone)
         lost = every.height
         detail["spread"] = msgspec.to_builtins(found)

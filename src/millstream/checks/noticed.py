@@ -343,7 +343,8 @@ def _aside(table: Table, batch: TableFrame, found: Found) -> pl.DataFrame | None
         at = at & (pl.col(found.column) == 0)
     reason = f"{found.column} is 0, and usually is not" if found.what == "zeros" else ""
     rows = batch.frame.filter(at)
-    said = pl.lit(reason) if reason else pl.format("{} is {}, which never was before", pl.lit(found.column), found.column)
+    said = (
+        pl.lit(reason) if reason else pl.format("{} is {}, which never was before", pl.lit(found.column), found.column)
+    )
     named = pl.lit(f"{found.what} {table.name}.{found.column}")
     return rows.select(*table.key, named.alias("check"), said.alias("reason"))
-

@@ -22,7 +22,9 @@ def frozen(now: Numbers, memory: Memory, *, whole: bool) -> list[Found]:
         past = memory.varied.get(column)
         least = min(past.recent) if past is not None and past.recent else 0.0
         if past is not None and len(past.recent) >= HABIT and now.rows >= SOME and now.rows * least > _CHANCE:
-            says = f"all {count(now.rows, 'row')} have {only!r}; usually at least {percent(least)} differ from the first"
+            says = (
+                f"all {count(now.rows, 'row')} have {only!r}; usually at least {percent(least)} differ from the first"
+            )
             found.append(Found("frozen", column, "warn", 1.0, 1 - least, says, now.rows))
             continue
         run = memory.runs.get(column)

@@ -128,7 +128,8 @@ def _forecast(project: Project, asked: Question, facts: TableFrame) -> pl.DataFr
     first, last = asked.tested
     tested = rows.frame.filter((pl.col("target_at") >= first) & (pl.col("target_at") < last))
     predicted = fitted.predict(matrix(tested, plan.columns, known))
-    return tested.select(*plan.row_key, "target_at", "label").with_columns(pl.Series("predicted", predicted)).unique()
+    named = list(dict.fromkeys((*plan.row_key, "target_at", "label")))
+    return tested.select(named).with_columns(pl.Series("predicted", predicted))
 
 
 def _error(judged: pl.DataFrame) -> Error:

@@ -56,9 +56,7 @@ def expected(
     return Expected(columns=columns, every=every, seen=seen, of=of, at_least=at_least, severity=severity)
 
 
-def volume(
-    *, every: Every = "1d", at_least: float = 0.5, at_most: float = 2.0, severity: Severity = "warn"
-) -> Volume:
+def volume(*, every: Every = "1d", at_least: float = 0.5, at_most: float = 2.0, severity: Severity = "warn") -> Volume:
     """Require that each period has about as many rows as usual.
 
     Parameters

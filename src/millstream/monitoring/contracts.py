@@ -57,6 +57,7 @@ def _from_results(
                 "checked_at": checked_at,
                 "failed": result.failed_rows,
                 "rows": rows,
+                "repaired": result.ok and bool(result.detail.get("repaired")),
             },
         )
         if subject not in found or broken:  # two checks of one name: the broken one speaks
