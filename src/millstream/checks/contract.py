@@ -9,6 +9,7 @@ import msgspec
 from millstream.checks.report import CheckResult
 from millstream.checks.words import percent, value
 from millstream.definitions.checks import (
+    Agrees,
     Between,
     Check,
     Complete,
@@ -17,8 +18,12 @@ from millstream.definitions.checks import (
     Fresh,
     Frozen,
     Holds,
+    Isin,
+    Lag,
+    Matches,
     NewCategory,
     Nulls,
+    Outliers,
     References,
     Unique,
     Volume,
@@ -46,8 +51,12 @@ def subject(table: Table, check: Check) -> str:
     match check:
         case Unique(columns=columns):
             return f"{table.name}.{','.join(columns)}"
-        case Between() | Nulls() | References():
+        case Between() | Nulls() | References() | Isin() | Matches() | Outliers():
             return f"{table.name}.{check.column}"
+        case Agrees():
+            return f"{table.name}: {check.expression}"
+        case Lag():
+            return table.name
         case Holds(expression=text):
             return f"{table.name}: {text}"
         case Fresh():
@@ -75,6 +84,16 @@ def wording(check: Check) -> str:
             return f"{check.column}: from {value(check.low)} to {value(check.high)}"
         case Nulls():
             return f"{check.column}: at most {percent(check.at_most)} NULL"
+        case Isin():
+            return f"{check.column}: one of {', '.join(value(each) for each in check.values)}"
+        case Matches():
+            return f"{check.column}: matches {check.pattern}"
+        case Outliers():
+            return f"{check.column}: at most {percent(check.at_most)} lie {check.spreads:g} spreads from the median"
+        case Agrees():
+            return f"{check.expression}: equals {check.value} of {check.table} with the same {check.on}"
+        case Lag():
+            return f"rows come at most {check.within} after they are known"
         case Holds():
             return f"{check.expression}: never false"
         case References():
@@ -94,7 +113,8 @@ def habitual(check: Expected | Volume | NewCategory | Zeros | Frozen | Defaults)
         case Expected():
             each = "day" if check.every == "1d" else "week"
             usual = f"{check.seen} of {check.of} like {each}s"
-            return f"{', '.join(check.columns)}: each {each} has what {usual} had, at least {percent(check.at_least)} of the habit"
+            share = percent(check.at_least)
+            return f"{', '.join(check.columns)}: each {each} has what {usual} had, at least {share} of the habit"
         case Volume():
             each = "day" if check.every == "1d" else "week"
             return f"rows of a {each}: {check.at_least:g} to {check.at_most:g} times the habit"
@@ -141,6 +161,65 @@ def validate_habitual(
             pass
 
 
+def validate_values(table: Table, check: Isin | Matches | Outliers | Agrees | Lag, schema: Schema) -> None:
+    """Refuse a check of values where it cannot be asked."""
+    match check:
+        case Isin():
+            _column(table, check, check.column, schema)
+            _one_type(table, check, schema[check.column])
+        case Matches():
+            _column(table, check, check.column, schema)
+            if schema[check.column] != "varchar":
+                _refuse(table, check, f"needs texts, and {check.column} is {schema[check.column]}", "a varchar column")
+            wrong = wrong_pattern(check.pattern)
+            if wrong:
+                found = f"has a pattern that is no regular expression: {check.pattern!r}"
+                _refuse(table, check, found, f"one of Rust's regex, without look-around; it says: {wrong}")
+        case Outliers():
+            _column(table, check, check.column, schema)
+            if schema[check.column] not in _NUMBERS:
+                _refuse(table, check, f"needs numbers, and {check.column} is {schema[check.column]}", "a number column")
+            _share(table, check, check.at_most, "at_most")
+            if not check.spreads > 0:
+                _refuse(table, check, f"has spreads={check.spreads}", "a number above 0")
+        case Lag():
+            _fresh(table, check)
+        case Agrees():
+            pass  # both tables' expressions are parsed where they are asked; their errors carry a caret
+
+
+def wrong_pattern(pattern: str) -> str:
+    """Say what is wrong with a regular expression; empty where nothing is.
+
+    >>> wrong_pattern("[A-Z]{3}"), wrong_pattern("[A-Z") != ""
+    ('', True)
+    """
+    import polars as pl
+
+    try:
+        pl.select(pl.lit("").str.contains(pattern))
+    except pl.exceptions.ComputeError as wrong:
+        return " ".join(str(wrong).partition("\n\nThis error")[0].split())[:300]
+    return ""
+
+
+def _one_type(table: Table, check: Isin, dtype: str) -> None:
+    """Refuse a set whose values are not of the column's type."""
+    fits: dict[str, tuple[type, ...]] = {
+        "varchar": (str,),
+        "boolean": (bool,),
+        "bigint": (int,),
+        "double": (int, float),
+    }
+    if dtype not in fits:
+        _refuse(table, check, f"cannot compare {check.column}, which is {dtype}", "a text, number or boolean column")
+    if not check.values:
+        _refuse(table, check, "names no value", "isin('column', ['a', 'b'])")
+    for each in check.values:
+        if not isinstance(each, fits[dtype]) or (isinstance(each, bool) and dtype != "boolean"):
+            _refuse(table, check, f"has the value {each!r}, and {check.column} is {dtype}", f"values of type {dtype}")
+
+
 def summary(table: Table, schema: Schema) -> tuple[str, ...]:
     """Say a table's contract in lines: its columns, its key, then each check with its severity."""
     columns = ", ".join(f"{name} {dtype}" for name, dtype in schema.items())
@@ -185,6 +264,8 @@ def validate(table: Table, check: Check, schema: Schema) -> None:
             _share(table, check, check.at_least, "at_least")
         case Fresh():
             _fresh(table, check)
+        case Isin() | Matches() | Outliers() | Agrees() | Lag():
+            validate_values(table, check, schema)
         case Expected() | Volume() | NewCategory() | Zeros() | Frozen() | Defaults():
             validate_habitual(table, check, schema)
         case Holds():
@@ -263,7 +344,7 @@ def _share(table: Table, check: Check, share: float, name: str) -> None:
         _refuse(table, check, f"has {name}={share}", "a share from 0 to 1")
 
 
-def _fresh(table: Table, check: Fresh) -> None:
+def _fresh(table: Table, check: Fresh | Lag) -> None:
     if table.event_time is None:
         _refuse(table, check, "needs an event time, which the table has not", "Table(..., event_time='column')")
     try:

@@ -180,7 +180,7 @@ def _result(asked: Expected, scene: Scene, judged: list[tuple[int, Period]], the
         detail["spread"] = msgspec.to_builtins(found)
         detail["missing"] = [row | {"period": row["period"].isoformat()} for row in every.head(NAMED).to_dicts()]
         some = "; ".join(_one(row) for row in gone[[each for each, _ in short].index(at)].head(3).to_dicts())
-        says += f"; {found.says}; missing are {some}{' ...' if lost > 3 else ''}"  # noqa: PLR2004
+        says += f"; {found.says}; missing are {some}{' ...' if lost > 3 else ''}"
         says += f"; {len(short)} periods are short" if len(short) > 1 else ""
     return CheckResult(
         check=kind(asked),

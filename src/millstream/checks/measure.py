@@ -114,7 +114,7 @@ def _days(batch: TableFrame, figures: Collection[str], columns: Sequence[str], t
         return []
     day = batch.frame[batch.event_time].dt.convert_time_zone(timezone).dt.date()
     last = day.drop_nulls().unique().sort().tail(RECENT)
-    if last.len() < 2:  # noqa: PLR2004 - a single day is the batch itself
+    if last.len() < 2:
         return []
     return [numbers(batch.frame.filter(day == each), figures, columns) for each in last]
 

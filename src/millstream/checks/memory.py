@@ -74,6 +74,8 @@ class Memory(msgspec.Struct):
     ----------
     batches, rows
         How many there were.
+    sizes
+        Rows of the last batches.
     texts
         Text column to value to rows; None for a column of too many values.
     fresh
@@ -96,6 +98,7 @@ class Memory(msgspec.Struct):
 
     batches: int = 0
     rows: int = 0
+    sizes: list[int] = []
     texts: dict[str, dict[str, int] | None] = {}
     fresh: dict[str, int] = {}
     zeros: dict[str, Share] = {}

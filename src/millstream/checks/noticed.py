@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from millstream.checks.contract import kind
 from millstream.checks.found import HABIT, Found
 from millstream.checks.measure import Measured, Numbers, measure
 from millstream.checks.memory import MOST_VALUES, RECENT, SOME, Memory, Run, Share
@@ -99,9 +100,10 @@ def severity_of(table: Table, found: Found) -> Severity:
 
 
 def _declared(table: Table, what: str, column: str) -> Severity | None:
-    kinds = {"new_category": NewCategory, "zeros": Zeros, "frozen": Frozen}
     for check in table.checks:
-        if isinstance(check, kinds[what]) and (not check.columns or column in check.columns):
+        if not isinstance(check, NewCategory | Zeros | Frozen) or kind(check) != what:
+            continue
+        if not check.columns or column in check.columns:
             return check.severity
     return None
 
@@ -128,9 +130,9 @@ def _new_categories(now: Measured, memory: Memory) -> list[Found]:
         few = rows < FEW_ROWS and share < FEW_SHARE
         expected_anyway = _unseen(known) * now.numbers.rows
         usual = memory.batches - memory.fresh.get(column, -RECENT) < RECENT
-        note = few or expected_anyway > 0.05 or (usual and share < 0.05)  # noqa: PLR2004
+        note = few or expected_anyway > 0.05 or (usual and share < 0.05)
         most = sorted(new, key=lambda each: -new[each])
-        some = ", ".join(value(each) for each in most[:3]) + (" ..." if len(new) > 3 else "")  # noqa: PLR2004
+        some = ", ".join(value(each) for each in most[:3]) + (" ..." if len(new) > 3 else "")
         says = (
             f"{some} never was among the {count(len(known), 'value')} before; {count(rows, 'row')} of "
             f"{now.numbers.rows:,} ({percent(share)}) have it"
@@ -180,7 +182,8 @@ def _zeros(now: Measured, memory: Memory) -> list[Found]:
 def _group_zeros(now: Measured, memory: Memory) -> list[Found]:
     found = []
     for by, values in now.groups.items():
-        if not memory.texts.get(by):
+        known = memory.texts.get(by)
+        if not known:
             continue
         for column in next(iter(values.values()), {}):
             past = memory.zeros.get(column)
@@ -190,7 +193,7 @@ def _group_zeros(now: Measured, memory: Memory) -> list[Found]:
                 (name, *each[column], limit)
                 for name, each in values.items()
                 if (limit := _group_limit(by, name, column, memory, past)) is not None
-                and at_least(each[column][1], each[column][0], sure=4.0 if name in memory.texts[by] else 2.3) > limit
+                and at_least(each[column][1], each[column][0], sure=4.0 if name in known else 2.3) > limit
             ]
             if groups:
                 found.append(_of_groups(by, column, groups, memory, past))
@@ -216,8 +219,8 @@ def _of_groups(
     usual = f"usual there is {percent(had[1] / had[0])}" if had[0] else f"usual elsewhere is {percent(past.share)}"
     history = ", which has no history" if name in new else ""
     says = (
-        f"{zeros:,} of {count(rows, 'value')} ({percent(zeros / rows)}) are exactly 0 where {by} = {value(name)}{history}; "
-        f"{usual}: a missing value?" + (f" So in {len(groups)} values of {by}" if len(groups) > 1 else "")
+        f"{zeros:,} of {count(rows, 'value')} ({percent(zeros / rows)}) are exactly 0 where {by} = {value(name)}"
+        f"{history}; {usual}: a missing value?" + (f" So in {len(groups)} values of {by}" if len(groups) > 1 else "")
     )
     total = sum(each[2] for each in groups)
     return Found("zeros", column, "warn", zeros / rows, limit, says, total, by, tuple(each[0] for each in groups))
@@ -234,6 +237,7 @@ def learn(memory: Memory, now: Measured, found: Sequence[Found], *, whole: bool)
     _learn_texts(made, now, bad, whole=whole)
     for each in now.days or [now.numbers]:
         _learn_shares(made, each, bad)
+        made.sizes = [*made.sizes, each.rows][-RECENT:]
     if now.days:
         for name, share in made.zeros.items():
             share.rows, share.found = now.numbers.filled[name], now.numbers.zeros[name]

@@ -125,7 +125,7 @@ def last_due_period(now: datetime, *, every: Every, timezone: str, lag: timedelt
     """Return the last period whose rows must all be here."""
     day = last_due(now, timezone=timezone, lag=lag)
     at = number(day, every)
-    return at if every == "1d" or day.weekday() == 6 else at - 1  # noqa: PLR2004 - a week ends on its Sunday
+    return at if every == "1d" or day.weekday() == 6 else at - 1
 
 
 def window(asked: Expected | Volume, scene: Scene, *, of: int) -> Window:

@@ -18,10 +18,17 @@ _LEAST_RUN = 3
 def frozen(now: Numbers, memory: Memory, *, whole: bool) -> list[Found]:
     """Name columns with one value in all rows where they usually vary, or the same value batch after batch."""
     found = []
+    small = now.rows < 0.9 * min(memory.sizes, default=0)  # a part of a batch: fewer values are no wonder
     for column, only in now.only.items():
         past = memory.varied.get(column)
         least = min(past.recent) if past is not None and past.recent else 0.0
-        if past is not None and len(past.recent) >= HABIT and now.rows >= SOME and now.rows * least > _CHANCE:
+        if (
+            past is not None
+            and len(past.recent) >= HABIT
+            and now.rows >= SOME
+            and not small
+            and now.rows * least > _CHANCE
+        ):
             says = (
                 f"all {count(now.rows, 'row')} have {only!r}; usually at least {percent(least)} differ from the first"
             )

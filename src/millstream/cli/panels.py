@@ -13,6 +13,7 @@ PANELS: dict[str, dict[str, str]] = {
         "refresh": "Bring every table to its newest version; say why",
         "ingest": "Notice new versions and files; the same twice changes nothing",
         "check": "Run the contracts on what arrived",
+        "quarantine": "Rows set aside and why; let repaired ones back",
         "profile": "Look at a table, and at what could mislead a model",
         "sql": "Ask pinned versions of the tables in DuckDB's dialect",
     },

@@ -23,8 +23,21 @@ from millstream.definitions.noticed import (
     zeros,
 )
 from millstream.definitions.severity import Severity
+from millstream.definitions.values import (
+    Agrees,
+    Isin,
+    Lag,
+    Matches,
+    Outliers,
+    agrees,
+    isin,
+    lag,
+    matches,
+    outliers,
+)
 
 __all__ = [
+    "Agrees",
     "Between",
     "Check",
     "Complete",
@@ -33,13 +46,18 @@ __all__ = [
     "Fresh",
     "Frozen",
     "Holds",
+    "Isin",
+    "Lag",
+    "Matches",
     "NewCategory",
     "Nulls",
+    "Outliers",
     "References",
     "Severity",
     "Unique",
     "Volume",
     "Zeros",
+    "agrees",
     "between",
     "complete",
     "defaults",
@@ -47,8 +65,12 @@ __all__ = [
     "fresh",
     "frozen",
     "holds",
+    "isin",
+    "lag",
+    "matches",
     "new_category",
     "nulls",
+    "outliers",
     "references",
     "unique",
     "volume",
@@ -129,6 +151,11 @@ Check: TypeAlias = (
     | Zeros
     | Frozen
     | Defaults
+    | Isin
+    | Matches
+    | Outliers
+    | Agrees
+    | Lag
 )
 
 

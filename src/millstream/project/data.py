@@ -13,6 +13,7 @@ import msgspec
 from millstream.definitions.steps import code_of
 from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError
 from millstream.project.noticing import notice
+from millstream.project.quarantining import verify_released
 from millstream.project.stopped import tell_stopped
 from millstream.state import contracts, habits, quarantine, versions
 from millstream.types import content_hash, parse_instant
@@ -334,6 +335,7 @@ def verify_checks(project: Project) -> list[dict[str, Any]]:
         masked = quarantine.masked_hash(project.state, name, int(number))
         if row.detail.get("masked", masked) != masked:
             wrong[subject] = f"its rows in quarantine are not as row {row.sequence} of the ledger tells"
+    wrong |= verify_released(project)
     if not wrong:
         says = f"{len(kept)} reports and their quarantine as the ledger tells"
         return [{"ok": True, "subject": "checks", "says": says}]

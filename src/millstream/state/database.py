@@ -19,6 +19,7 @@ _OWNERS = (
     "contracts",
     "habits",
     "quarantine",
+    "released",
     "releases",
     "pointer",
     "leases",
