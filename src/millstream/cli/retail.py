@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from millstream.cli.cost import TESTED, measure
 from millstream.cli.effect import said
 from millstream.cli.replay import Tally, ask, ready
 from millstream.cli.teller import Teller, bar, milliseconds, stage
+from millstream.project import Project
 from millstream.serving.client import Client
 
 if TYPE_CHECKING:
@@ -145,20 +146,33 @@ class Retail(Teller):
         checked = await asyncio.to_thread(self.control.send, "POST", "/api/tick", {"part": "take-in"})
         for report in checked["reports"]:
             broken = [each for each in report["results"] if not each["ok"] and each["severity"] != "note"]
-            for each in broken:
-                self._noticed(each, report["quarantined"], day)
+            for each in sorted(broken, key=lambda result: result["check"] == "new_category"):
+                self._noticed(each, report, day)
 
-    def _noticed(self, result: dict[str, Any], quarantined: int, day: date) -> None:
-        for incident in self.incidents:
-            if incident.at_work(day) and incident.noticed is None:
-                incident.noticed, incident.finding = day, result["says"]
-                incident.row_count = result["failed_rows"]
-                incident.rows = list(result["detail"].get("missing") or result["rows"])[:_NAMED]
-                late = (day - incident.first).days - 1
-                when = "in the first affected batch" if not late else f"{late} days after the first affected batch"
-                drawing.say(f"{day}  [bold]{incident.name}[/] (planted) noticed {when}: {result['says']}", tone="warn")
-                if quarantined:
-                    drawing.say(f"{day}  {quarantined} rows set aside; trusted reads leave them out", tone="warn")
+    def _noticed(self, result: dict[str, Any], report: dict[str, Any], day: date) -> None:
+        """Tell the first finding of an incident, with the rows it names; one that sets rows aside before others."""
+        incident = next((each for each in self.incidents if each.at_work(day) and each.noticed is None), None)
+        if incident is None:
+            return
+        aside = self._set_aside(report) if report["quarantined"] else []
+        incident.noticed, incident.finding = day, result["says"]
+        incident.row_count = len(aside) or result["failed_rows"]
+        incident.rows = (aside or list(result["detail"].get("missing") or result["rows"]))[:_NAMED]
+        late = (day - incident.first).days - 1
+        when = "in the first affected batch" if not late else f"{late} days after the first affected batch"
+        drawing.say(f"{day}  [bold]{incident.name}[/] (planted) noticed {when}: {result['says']}", tone="warn")
+        for each in incident.rows:
+            drawing.console.print("    [dim]" + ", ".join(f"{name} {value}" for name, value in each.items()) + "[/]")
+        if aside:
+            drawing.say(f"{day}  {len(aside)} rows are set aside; trusted reads leave them out", tone="warn")
+
+    def _set_aside(self, report: dict[str, Any]) -> list[dict[str, Any]]:
+        """Name the rows that a check put in quarantine."""
+        with Project(self.root) as project:
+            masked = project.lake.quarantined(report["table"], report["version"])
+        keys = [name for name in masked.columns if name not in ("version", "check", "reason")]
+        rows = masked.select(keys).unique(maintain_order=True).sort(keys).to_dicts()
+        return [{name: _local(value, self.zone) for name, value in row.items()} for row in rows]
 
     def _tell_turn(self, turned: dict[str, Any], day: date) -> None:
         working = [each for each in self.incidents if each.at_work(day)]
@@ -262,6 +276,10 @@ class Retail(Teller):
         }
         _close(summary)
         return summary
+
+
+def _local(value: Any, zone: Any) -> Any:
+    return str(value.astimezone(zone).date()) if isinstance(value, datetime) else value
 
 
 def _add(counts: dict[str, int], more: dict[str, int]) -> None:

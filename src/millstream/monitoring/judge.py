@@ -137,7 +137,8 @@ def reconcile(
     """Turn findings into alarms, one open per model, kind and subject.
 
     An alarm found again is updated; one whose value is back for ``CALM_DAYS`` judged days closes, one whose data are
-    repaired at once; one about a release that is no longer live closes at once. What is unknown or incomplete changes nothing.
+    repaired at once; one about a release that is no longer live closes at once. What is unknown or incomplete changes
+    nothing.
     """
     at, today = now.isoformat(), day.isoformat()
     kept = {(each.model, each.kind, each.subject): each for each in opened}
