@@ -157,7 +157,11 @@ class Retail(Teller):
         aside = self._set_aside(report) if report["quarantined"] else []
         incident.noticed, incident.finding = day, result["says"]
         incident.row_count = len(aside) or result["failed_rows"]
-        incident.rows = (aside or list(result["detail"].get("missing") or result["rows"]))[:_NAMED]
+        missing = [
+            {name: each[name] for name in each if name != "period"} | {"day": each["period"]}
+            for each in result["detail"].get("missing", ())
+        ]
+        incident.rows = (aside or missing or list(result["rows"]))[:_NAMED]
         late = (day - incident.first).days - 1
         when = "in the first affected batch" if not late else f"{late} days after the first affected batch"
         drawing.say(f"{day}  [bold]{incident.name}[/] (planted) noticed {when}: {result['says']}", tone="warn")
@@ -239,8 +243,10 @@ class Retail(Teller):
                 drawing.table("learnt from", "rmse", "bias", "over", "under", rows=rows, right={1, 2, 3, 4})
             costs.append(msgspec.to_builtins(made.errors))
         drawing.console.print(
-            "  [dim]over and under: units forecast too high and too low, each times the category's average price in the"
-            " data. An estimate: not all of it is lost.[/]"
+            "  [dim]rmse: units a store, category and day. bias: all that was forecast over all that was sold, less 1. over,"
+            " under: the units forecast too high and too low, each times the category's price (sales over units, in the"
+            " data). An estimate, of a panel of households: what is ordered too much is not all lost, nor is what is"
+            " missing all unsold.[/]"
         )
         return costs
 
