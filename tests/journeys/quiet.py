@@ -50,10 +50,13 @@ def replay(root: Path, standin: Any, systems: Any, *, first: date, last: date) -
     return opened
 
 
-def by_quarter(opened: list[tuple[date, Alarm]], tables: list[str]) -> dict[str, list[int]]:
-    """Count alarms of each table by quarter of the year."""
+def told(opened: list[tuple[date, Alarm]], tables: list[str]) -> dict[str, list[int]]:
+    """Count alarms of each table by quarter of the year, and print them."""
     counts = {name: [0, 0, 0, 0] for name in tables}
     for day, alarm in opened:
         name = alarm.subject.partition(".")[0].partition(":")[0]
         counts[name][((day - timedelta(days=1)).month - 1) // 3] += 1
+        print(f"{day} {alarm.subject}: {alarm.says}")
+    for name, quarters in counts.items():
+        print(f"{name}: alarms by quarter {quarters}")
     return counts

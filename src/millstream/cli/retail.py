@@ -243,9 +243,9 @@ class Retail(Teller):
                 drawing.table("learnt from", "rmse", "bias", "over", "under", rows=rows, right={1, 2, 3, 4})
             costs.append(msgspec.to_builtins(made.errors))
         drawing.console.print(
-            "  [dim]rmse: units a store, category and day. bias: all that was forecast over all that was sold, less 1. over,"
-            " under: the units forecast too high and too low, each times the category's price (sales over units, in the"
-            " data). An estimate, of a panel of households: what is ordered too much is not all lost, nor is what is"
+            "  [dim]rmse: units a store, category and day. bias: all that was forecast over all that was sold, less 1."
+            " over, under: units forecast too high and too low, each times the category's price (sales over units, in"
+            " the data). An estimate, of a panel of households: what is ordered too much is not all lost, nor is what is"
             " missing all unsold.[/]"
         )
         return costs

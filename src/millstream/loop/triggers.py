@@ -73,7 +73,7 @@ def due(
 
 
 def breaks_data(alarm: Alarm) -> bool:
-    """Whether an open alarm says that data may not be learnt from: a stop, a batch that is not whole, or false zeros."""
+    """Whether an open alarm says that data may not be learnt from: a stop, rows that are missing, or false zeros."""
     if alarm.kind != "contract" or alarm.closed_at is not None or alarm.severity == "note":
         return False
     if alarm.detail.get("check") in _UNTIL_CLOSED:
