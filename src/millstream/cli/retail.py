@@ -245,8 +245,8 @@ class Retail(Teller):
         drawing.console.print(
             "  [dim]rmse: units a store, category and day. bias: all that was forecast over all that was sold, less 1."
             " over, under: units forecast too high and too low, each times the category's price (sales over units, in"
-            " the data). An estimate, of a panel of households: what is ordered too much is not all lost, nor is what is"
-            " missing all unsold.[/]"
+            " the data). An estimate, of a panel of households: what is ordered too much is not all lost, nor is all"
+            " that is missing.[/]"
         )
         return costs
 
