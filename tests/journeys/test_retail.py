@@ -131,7 +131,7 @@ def test_the_whole_story(tmp_path: Path) -> None:
     said = millstream("demo", "retail", "--exit", "--json", "--dir", tmp_path / "demo", timeout_s=900)
     assert said.code == 0, said.err[-3000:]
     told = json.loads(said.out)
-    assert told["failed"] == 0 and told["lost"] == 0 and told["asked"] == told["predictions"] > 20_000
+    assert told["failed"] == 0 and told["lost"] == 0 and told["asked"] >= told["predictions"] > 20_000
     assert set(told["answered_by"]) == {"champion"}
     assert told["reproduced"] is True and told["verify"] is True
     for each in told["incidents"]:
