@@ -12,7 +12,7 @@ RECENT = 28
 """Batches (or days of a first batch) of which shares are kept one by one."""
 MOST_VALUES = 400
 """A text column of more different values is not one of categories."""
-MOST_COLUMNS = 1000
+MOST_COLUMNS = 300
 """Columns that are looked at; of wider tables the first ones."""
 
 
@@ -73,7 +73,7 @@ class Memory(msgspec.Struct):
     Parameters
     ----------
     batches, rows
-        How many there were.
+        How many there were; the days of a first batch count one by one.
     sizes
         Rows of the last batches.
     texts

@@ -182,8 +182,7 @@ def _zeros(now: Measured, memory: Memory) -> list[Found]:
 def _group_zeros(now: Measured, memory: Memory) -> list[Found]:
     found = []
     for by, values in now.groups.items():
-        known = memory.texts.get(by)
-        if not known:
+        if not memory.texts.get(by):
             continue
         for column in next(iter(values.values()), {}):
             past = memory.zeros.get(column)
@@ -193,7 +192,8 @@ def _group_zeros(now: Measured, memory: Memory) -> list[Found]:
                 (name, *each[column], limit)
                 for name, each in values.items()
                 if (limit := _group_limit(by, name, column, memory, past)) is not None
-                and at_least(each[column][1], each[column][0], sure=4.0 if name in known else 2.3) > limit
+                and at_least(each[column][1], each[column][0], sure=4.0 if _had(memory, by, name, column) else 2.3)
+                > limit
             ]
             if groups:
                 found.append(_of_groups(by, column, groups, memory, past))
@@ -202,22 +202,27 @@ def _group_zeros(now: Measured, memory: Memory) -> list[Found]:
 
 def _group_limit(by: str, name: str, column: str, memory: Memory, past: Share) -> float | None:
     """Return the share of zeros above which a group has too many: by its own past, or for a new one the others'."""
-    rows, zeros = memory.groups.get(by, {}).get(name, {}).get(column, (0, 0))
-    if name in (memory.texts.get(by) or {}):
+    rows, zeros = _had(memory, by, name, column) or (0, 0)
+    if rows:
         return max(0.5, 2 * zeros / rows + 0.2) if rows >= 2 * SOME else None
     others = [of[column] for of in memory.groups.get(by, {}).values() if of.get(column, (0, 0))[0] >= SOME]
     worst = max((zero / had for had, zero in others), default=past.share)
     return max(0.3, min(2 * past.share + 0.2, worst + 0.1))
 
 
+def _had(memory: Memory, by: str, name: str, column: str) -> tuple[int, int] | None:
+    """Return the rows and zeros a group had; None where nothing was learnt of it, as of one that only had faults."""
+    found = memory.groups.get(by, {}).get(name, {}).get(column)
+    return found if found is not None and found[0] else None
+
+
 def _of_groups(
     by: str, column: str, groups: Sequence[tuple[str, int, int, float]], memory: Memory, past: Share
 ) -> Found:
     name, rows, zeros, limit = max(groups, key=lambda each: each[2])
-    new = [each[0] for each in groups if each[0] not in (memory.texts.get(by) or {})]
-    had = memory.groups.get(by, {}).get(name, {}).get(column, (0, 0))
-    usual = f"usual there is {percent(had[1] / had[0])}" if had[0] else f"usual elsewhere is {percent(past.share)}"
-    history = ", which has no history" if name in new else ""
+    had = _had(memory, by, name, column)
+    usual = f"usual there is {percent(had[1] / had[0])}" if had else f"usual elsewhere is {percent(past.share)}"
+    history = "" if had else ", which has no history"
     says = (
         f"{zeros:,} of {count(rows, 'value')} ({percent(zeros / rows)}) are exactly 0 where {by} = {value(name)}"
         f"{history}; {usual}: a missing value?" + (f" So in {len(groups)} values of {by}" if len(groups) > 1 else "")
@@ -250,7 +255,7 @@ def learn(memory: Memory, now: Measured, found: Sequence[Found], *, whole: bool)
         ahead = made.newest is None or now.newest > made.newest
         made.stopped, made.advanced = (0, made.advanced + 1) if ahead else (made.stopped + 1, made.advanced)
         made.newest = max(now.newest, made.newest or now.newest)
-    made.batches += 1
+    made.batches += max(1, len(now.days))
     made.rows = rows if whole else made.rows + rows
     return made
 

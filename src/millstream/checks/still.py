@@ -11,7 +11,7 @@ from millstream.types import from_micros
 
 _CHANCE = 16.0
 """Rows expected to differ, at the least, from which on it is no chance that none does: exp(-16) is 1e-7."""
-_ODDS = 1e-4
+_ODDS = 1e-6
 _LEAST_RUN = 3
 
 
@@ -37,7 +37,8 @@ def frozen(now: Numbers, memory: Memory, *, whole: bool) -> list[Found]:
         run = memory.runs.get(column)
         if whole or run is None or run.value != only or only in ("NULL", "0", "0.0") or memory.flags.get(column):
             continue
-        length, usual = run.length + 1, max(run.same, 1.0) / max(run.pairs, 1.0)
+        length, before = run.length + 1, run.length - 1  # what is usual is learnt without the run itself
+        usual = max(run.same - before, 1.0) / max(run.pairs - before, 1.0)
         if run.pairs < HABIT or length < _LEAST_RUN or usual ** (length - 1) > _ODDS:
             continue
         says = f"{only!r} in {length} batches in a row; {percent(usual)} of batches repeat the one before"

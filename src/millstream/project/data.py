@@ -236,7 +236,7 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
         since=parse_instant(before.checked_at) if before is not None else None,
         newest=_newest(before),
     )
-    noticed, aside, memory = notice(project, table, version, whole=whole)
+    noticed, aside, memory = notice(project, table, version)
     results = standing.plain((*made.results, *noticed))
     if before is not None:
         seen = Scene(table, batch, None, _other(project), project.clock.now(), project.settings.timezone)

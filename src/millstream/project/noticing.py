@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from millstream.project.root import Project
 
 
-def notice(project: Project, table: Table, version: int, *, whole: bool) -> tuple[list[Any], list[pl.DataFrame], bytes]:
+def notice(project: Project, table: Table, version: int) -> tuple[list[Any], list[pl.DataFrame], bytes]:
     """Judge what came since the table's memory was written; return results, rows to set aside, and the new memory.
 
     A version that was judged before, whose checks run again because their wording changed, keeps what was noticed of
@@ -30,6 +30,7 @@ def notice(project: Project, table: Table, version: int, *, whole: bool) -> tupl
     memory = None if kept is None else msgspec.json.decode(kept.memory, type=Memory)
     since = None if kept is None else kept.version
     batch = project.lake.added(table.name, since=since, version=version)
+    whole = kept is not None and batch.frame.height >= (project.lake.version(table.name, version).rows or 0)
     made = judged(table, batch, memory, timezone=project.settings.timezone, whole=whole)
     return list(made.results), made.aside, msgspec.json.encode(made.memory)
 
