@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from millstream.definitions.sources import Csv, Json, Parquet
 from millstream.definitions.steps import code_of
 from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError, near
 from millstream.project import habits as usual
@@ -310,16 +311,19 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
     import polars as pl
 
     from millstream.checks import run
+    from millstream.checks.scene import Scene
     from millstream.lake.beliefs import settled
+    from millstream.project import standing
 
     since = before.version if before is not None else None
     kind = project.lake.version(table.name, version).kind
-    partial = table.partition or getattr(table.source, "cursor", "")
+    partial = table.partition or getattr(table.source, "cursor", "") or isinstance(table.source, Csv | Json | Parquet)
     whole = kind in ("ingested", "made") and not partial  # each version brings all its rows
     whole = whole or table.history  # a row of a key that is here already corrects it
+    batch = settled(project.lake.added(table.name, since=since, version=version))
     made = run(
         table,
-        settled(project.lake.added(table.name, since=since, version=version)),
+        batch,
         known_keys=None if since is None or whole else _earlier(project, table.name, since, version),
         other=_other(project),
         now=project.clock.now(),
@@ -328,7 +332,10 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
         newest=_newest(before),
     )
     noticed, aside, memory = notice(project, table, version)
-    results = [msgspec.to_builtins(each) for each in (*made.results, *noticed)]
+    results = standing.plain((*made.results, *noticed))
+    if before is not None:
+        seen = Scene(table, batch, None, _other(project), project.clock.now(), project.settings.timezone)
+        results = standing.carry(project, seen, before.report["results"], results)
     masked = pl.concat([made.quarantine, *aside], how="vertical_relaxed")
     quarantined = masked.height
     return {
