@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from millstream.definitions.checks import Check
@@ -45,6 +45,12 @@ class Table:
         What must hold.
     owner, description
         For the catalog.
+    about
+        Column to what it means, for the catalog.
+    sensitive
+        Column to what it is (``"personal"``, or several words), by which ``[roles]`` of ``millstream.toml`` mask it
+        from people. Columns computed from it are as sensitive, in tables computed from this one too; ``"none"`` says
+        that a computed column is not.
     step
         What makes a derived table where SQL does not: ``"module:function"`` of the project or the function itself,
         called with one Polars frame for each table in ``of``, by name; or a command as a list of words. It runs in a
@@ -68,6 +74,8 @@ class Table:
     description: str
     step: Step | None = None
     timeout: str = "10m"
+    about: dict[str, str] = field(default_factory=dict)
+    sensitive: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __init__(  # noqa: PLR0913 - a definition record: its words are its parameters
         self,
@@ -87,6 +95,8 @@ class Table:
         description: str = "",
         step: str | Callable[..., object] | Iterable[str] | None = None,
         timeout: str = "10m",
+        about: Mapping[str, str] | None = None,
+        sensitive: Mapping[str, str | Iterable[str]] | None = None,
     ) -> None:
         inputs = (of,) if isinstance(of, Table | str) else tuple(of)
         known = {"*": known_at} if isinstance(known_at, str) else dict(known_at or {})
@@ -106,9 +116,13 @@ class Table:
             "description": description,
             "step": None if step is None else step_of(step, table=name),
             "timeout": timeout,
+            "about": dict(about or {}),
+            "sensitive": {
+                column: (said,) if isinstance(said, str) else tuple(said) for column, said in (sensitive or {}).items()
+            },
         }
-        for field, value in fields.items():
-            object.__setattr__(self, field, value)
+        for word, value in fields.items():
+            object.__setattr__(self, word, value)
         self._refuse_contradictions()
 
     def _refuse_contradictions(self) -> None:
@@ -138,6 +152,12 @@ class Table:
             )
         if self.sql and self.step:
             raise DefinitionError(f"table {self.name!r} has both sql and a step", expected="one of them")
+        for column, said in self.sensitive.items():
+            if not said or not all(each.isidentifier() for each in said) or ("none" in said and len(said) > 1):
+                raise DefinitionError(
+                    f"table {self.name!r}: sensitive[{column!r}] is {', '.join(said)!r}",
+                    expected="one word such as 'personal', several in a list, or 'none' alone",
+                )
         for word, text in (("lag", self.lag), ("timeout", self.timeout)):
             try:
                 length = parse_duration(text)

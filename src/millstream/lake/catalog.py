@@ -74,7 +74,15 @@ class Catalog:
         if name not in self._digests:
             table = self.table(name)
             said = msgspec.to_builtins(table)
-            for word in ("checks", "owner", "description", "timeout", *(() if table.made else ("step",))):
+            for word in (
+                "checks",
+                "owner",
+                "description",
+                "about",
+                "sensitive",
+                "timeout",
+                *(() if table.made else ("step",)),
+            ):
                 said.pop(word)
             self._digests[name] = content_hash([said, [self.digest(each) for each in table.of]])
         return self._digests[name]

@@ -206,7 +206,8 @@ def _refuse_reserved(table: Table, schema: Schema) -> None:
 
 
 def _refuse_unknown(table: Table, schema: Schema) -> None:
-    for word, names in (("key", table.key), ("event_time", (table.event_time,)), ("known_at", table.known_at)):
+    said = (("key", table.key), ("event_time", (table.event_time,)), ("known_at", table.known_at))
+    for word, names in (*said, ("about", table.about), ("sensitive", table.sensitive)):
         for name in names:
             if name is not None and name != "*" and name not in schema:
                 raise DefinitionError(

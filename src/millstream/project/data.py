@@ -12,6 +12,7 @@ import msgspec
 
 from millstream.definitions.steps import code_of
 from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError
+from millstream.project.people import Person
 from millstream.project.stopped import tell_stopped
 from millstream.state import contracts, quarantine, versions
 from millstream.types import content_hash, parse_instant
@@ -369,16 +370,16 @@ def quarantined(project: Project, table: str, version: int) -> int:
 
 
 def sql(project: Project, *, query: str, out: str | None = None, actor: str = "somebody") -> dict[str, Any]:
-    """Run a SELECT over the heads of the tables it names; the read goes on the ledger.
+    """Run a SELECT over the heads of the tables it names, as the one who asks may see them; it goes on the ledger.
 
     With ``out`` every row goes into that file, CSV or Parquet by its ending, which appears whole or not at all.
     """
     _refuse_ending(out)
-    frame, pins = project.lake.query(query)
+    reader = Person(project, actor)
+    frame, pins, reads = reader.query(query)
     if out is not None:
         _write(frame, Path(out))
-    subject = " ".join(f"{name}@{version}" for name, version in pins.items())
-    project.ledger.record(actor=actor, act="table.read", subject=subject, detail={"sql": query, "rows": frame.height})
+    reader.record(pins, reads, {"sql": query, "rows": frame.height})
     shown = frame.head(_SHOWN)
     return {
         "columns": shown.columns,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from millstream.errors import NotFound, UserError, near
-from millstream.lake.asof import believed
 from millstream.project.notebook import show
 from millstream.project.notebook.frames import to_pandas
+from millstream.project.people import Person
 from millstream.types import parse_instant
 
 if TYPE_CHECKING:
@@ -88,19 +88,14 @@ class LakeTable:
         project, wanted = self._project, None if columns is None else list(dict.fromkeys(_listed(columns)))
         at = instant(as_of)
         span = None if between is None else _span(between)
-        read = project.lake.read(
-            self.name, version=self.version, columns=None if at is not None else wanted, between=span
-        )
-        rows = read.frame.select(list(read.schema)) if at is None else believed(read, at)
-        if wanted is not None:
-            _refuse_unknown(self.name, wanted, rows.columns)
-            rows = rows.select(wanted)
+        reader = Person(project, project.actor)
+        rows, _ = reader.rows(self.name, version=self.version, columns=wanted, between=span, at=at)
         detail: dict[str, Any] = {"columns": rows.columns, "rows": rows.height}
         if at is not None:
             detail["as_of"] = at.isoformat()
         if span is not None:
             detail["between"] = [None if each is None else each.isoformat() for each in span]
-        reading(project, self.pins, detail)
+        reading(reader, self.pins, {self.name: rows.columns}, detail)
         return rows
 
     def to_pandas(
@@ -121,9 +116,9 @@ class LakeTable:
 
     @cached_property
     def _head(self) -> pl.DataFrame:
-        read = self._project.lake.read(self.name, version=self.version)
-        rows = read.frame.select(list(read.schema)).head(_HEAD)
-        reading(self._project, self.pins, {"columns": rows.columns, "rows": rows.height})
+        reader = Person(self._project, self._project.actor)
+        rows = reader.rows(self.name, version=self.version)[0].head(_HEAD)
+        reading(reader, self.pins, {self.name: rows.columns}, {"columns": rows.columns, "rows": rows.height})
         return rows
 
     @property
@@ -180,15 +175,16 @@ def listed(project: Project) -> show.Answer:
 
 def asked(project: Project, query: str) -> show.Answer:
     """Run one SELECT over the newest versions of the tables it names."""
-    frame, pins = project.lake.query(query)
-    reading(project, dict(pins), {"sql": query, "columns": frame.columns, "rows": frame.height})
+    reader = Person(project, project.actor)
+    frame, pins, reads = reader.query(query)
+    reading(reader, pins, reads, {"sql": query, "columns": frame.columns, "rows": frame.height})
     return show.Answer(frame, pins=pins)
 
 
-def reading(project: Project, pins: dict[str, int], detail: dict[str, Any]) -> None:
-    """Write down on the ledger that a person read data."""
-    project.read.update(dict.fromkeys(pins.items()))
-    project.ledger.record(actor=project.actor, act="table.read", subject=show.spelled(pins), detail=detail)
+def reading(reader: Person, pins: dict[str, int], reads: Mapping[str, Iterable[str]], detail: dict[str, Any]) -> None:
+    """Write down on the ledger that a person read data, of which versions and columns."""
+    reader.project.read.update(dict.fromkeys(pins.items()))
+    reader.record(pins, reads, detail)
 
 
 def instant(said: str | datetime | None) -> datetime | None:
@@ -211,10 +207,3 @@ def _span(between: Any) -> tuple[datetime | None, datetime | None]:
 
 def _listed(columns: Iterable[str]) -> list[str]:
     return [columns] if isinstance(columns, str) else list(columns)
-
-
-def _refuse_unknown(table: str, wanted: Iterable[str], known: Iterable[str]) -> None:
-    there = list(known)
-    for each in wanted:
-        if each not in there:
-            raise NotFound(f"table {table!r} has no column {each!r}", do=near(each, there))
