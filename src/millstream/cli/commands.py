@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from millstream.cli import call as calls
+from millstream.cli import cataloged
 from millstream.cli.panels import arrange
 from millstream.errors import UserError
 
@@ -539,4 +540,5 @@ def up(
             supervisor.stop()
 
 
+cataloged.register(app)
 arrange(app)

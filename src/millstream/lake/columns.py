@@ -100,12 +100,14 @@ class Columns:
             found = Origins(values={name: () for name in schema if name not in table.columns})
         values, how = dict(found.values), dict(found.how)
         for name, text in table.columns.items():
-            values[name] = tuple((table.name, each) for each in _read(text, schema))
+            values[name] = tuple((table.name, each) for each in named_columns(text, schema))
             how[name] = text
         times = {}
         for name in schema:
             text = table.known_at.get(name, table.known_at.get("*", ""))
-            times[name] = tuple((table.name, each) for each in _read(text, schema) if each != name) if text else ()
+            times[name] = (
+                tuple((table.name, each) for each in named_columns(text, schema) if each != name) if text else ()
+            )
         ordered = {name: values[name] for name in (schema or values) if name in values}
         return Origins(ordered, found.rows, times, how, found.named, found.exact, found.says)
 
@@ -262,7 +264,7 @@ def columns_read(sql: str, schemas: Mapping[str, Schema]) -> dict[str, list[str]
         return {name: list(schema) for name, schema in schemas.items()}
 
 
-def _read(text: str, schema: Schema) -> tuple[str, ...]:
+def named_columns(text: str, schema: Schema) -> tuple[str, ...]:
     """Name the columns of an expression; none before the table was read."""
     try:
         return parse(text, schema, where="lineage").columns

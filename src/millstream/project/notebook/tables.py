@@ -173,6 +173,27 @@ def listed(project: Project) -> show.Answer:
     return show.Answer(show.records(columns, rows), title=f"tables of {project.settings.name}")
 
 
+def cataloged(project: Project, table: str, find: str) -> show.Answer:
+    """List what data there is, or the columns of one table."""
+    said = {"table": table} if table else {"find": find} if find else {}
+    record = project.run("catalog", {**said, "actor": project.actor})
+    if table:
+        heads = ("column", "type", "is", "sensitive", "what", "from")
+        lines = [
+            (each["name"], each["type"], ", ".join(each["plays"]), ", ".join(each["sensitive"]), each["about"],
+             each["how"] or ", ".join(each["from"]))
+            for each in record["column_list"]
+        ]  # fmt: skip
+        return show.Answer(show.records(heads, lines), title=f"{table}: {record['table']['description']}")
+    columns = ("table", "version", "how", "rows", "columns", "owner", "seconds behind", "contract", "sensitive", "what")
+    words = ("name", "version", "kind", "rows", "columns", "owner", "seconds_behind", "contract")
+    rows = [
+        (*(each[word] for word in words), ", ".join(each["sensitive"]), each["description"])
+        for each in record["tables"]
+    ]
+    return show.Answer(show.records(columns, rows), title=f"catalog of {project.settings.name}")
+
+
 def asked(project: Project, query: str) -> show.Answer:
     """Run one SELECT over the newest versions of the tables it names."""
     reader = Person(project, project.actor)
