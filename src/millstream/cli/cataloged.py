@@ -217,9 +217,8 @@ def _grow(tree: Tree, branches: list[dict[str, Any]]) -> None:
 
 def _reads(record: dict[str, Any]) -> None:
     if not record["reads"]:
-        say(
-            f"nobody read {record['table']}{' in that span, or nobody of that name' if record['by'] or record['since'] else ''}"
-        )
+        fewer = " in that span, or nobody of that name" if record["by"] or record["since"] else ""
+        say(f"nobody read {record['table']}{fewer}")
         return
     rows = [
         (
@@ -232,8 +231,6 @@ def _reads(record: dict[str, Any]) -> None:
     table("when", "who", "version", "by", "rows", "columns", "what", rows=rows, right={4})
     people = ", ".join(f"{escape(name)} {count:,}" for name, count in record["people"].items())
     say(f"{record['count']:,} reads, by {people}; names are asserted, not authenticated")
-    if record["cut"]:
-        say("only the newest 100,000 reads of the project were looked through", tone="warn")
 
 
 def _columns(said: list[str] | str) -> str:

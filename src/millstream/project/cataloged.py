@@ -266,7 +266,7 @@ def _consumers(project: Project, graph: Graph, name: str) -> dict[str, list[str]
 
 def _copied(project: Project, name: str) -> int:
     found = project.state.query(
-        "SELECT COALESCE(SUM(json_extract(body, '$.bytes_copied')), 0) AS copied FROM table_versions WHERE name = ?",
+        "SELECT COALESCE(SUM(json_extract(CAST(body AS TEXT), '$.bytes_copied')), 0) AS copied FROM table_versions WHERE name = ?",
         (name,),
     )
     return int(found[0]["copied"])

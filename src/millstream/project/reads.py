@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from millstream.errors import NotFound, UserError, near
+from millstream.ledger.reads import reads_of
 from millstream.project.people import ALL, columns_told, record_read
 from millstream.state import versions
 from millstream.types import parse_instant
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 SHOWN = 50
 """Reads listed, the newest."""
-SOUGHT = 100_000
-"""Reads of the whole project that are looked through for those of one table."""
 _HOW = ("profile", "training_set", "training", "score", "why", "features", "sql")
 
 
@@ -43,25 +42,15 @@ def reads(
         begin = parse_instant(since) if since else None
     except ValueError as wrong:
         raise UserError(str(wrong)) from None
-    rows = project.ledger.rows(acts=("table.read",), limit=SOUGHT)
-    found = [
-        each
-        for each in rows
-        if _version(each, table) is not None
-        and (not by or each.actor == by)
-        and (begin is None or parse_instant(each.at) >= begin)
-    ]
-    people: dict[str, int] = {}
-    for each in found:
-        people[each.actor] = people.get(each.actor, 0) + 1
+    start = begin.isoformat() if begin is not None else ""
+    found, people = reads_of(project.state, table, by=by, since=start, limit=limit)
     return {
         "table": table,
-        "reads": [_told(each, table) for each in found[:limit]],
-        "count": len(found),
+        "reads": [_told(each, table) for each in found],
+        "count": sum(people.values()),
         "people": people,
         "by": by,
-        "since": begin.isoformat() if begin is not None else "",
-        "cut": len(rows) == SOUGHT,
+        "since": start,
     }
 
 
