@@ -265,10 +265,8 @@ def _consumers(project: Project, graph: Graph, name: str) -> dict[str, list[str]
 
 
 def _copied(project: Project, name: str) -> int:
-    found = project.state.query(
-        "SELECT COALESCE(SUM(json_extract(CAST(body AS TEXT), '$.bytes_copied')), 0) AS copied FROM table_versions WHERE name = ?",
-        (name,),
-    )
+    copied = "COALESCE(SUM(json_extract(CAST(body AS TEXT), '$.bytes_copied')), 0)"
+    found = project.state.query(f"SELECT {copied} AS copied FROM table_versions WHERE name = ?", (name,))
     return int(found[0]["copied"])
 
 
