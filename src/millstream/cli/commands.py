@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from millstream.cli import call as calls
-from millstream.cli import data, keeping
+from millstream.cli import cataloged, data, keeping
 from millstream.cli.panels import arrange
 from millstream.cli.words import JsonOption, ModelArgument, ProjectOption, ReasonOption
 from millstream.cli.words import do as _do
@@ -457,4 +457,5 @@ def up(
 
 app.registered_commands += data.app.registered_commands
 app.registered_commands += keeping.app.registered_commands
+cataloged.register(app)
 arrange(app)

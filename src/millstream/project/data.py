@@ -17,6 +17,7 @@ from millstream.project import habits as usual
 from millstream.project.columns import accept
 from millstream.project.lags import keep_lags
 from millstream.project.noticing import notice
+from millstream.project.people import Person
 from millstream.project.pins import look, tell_lost
 from millstream.project.quarantining import verify_released
 from millstream.project.stopped import tell_stopped
@@ -497,21 +498,18 @@ def sql(
     at: dict[str, int] | None = None,
     actor: str = "somebody",
 ) -> dict[str, Any]:
-    """Run a SELECT over the heads of the tables it names; the read goes on the ledger.
+    """Run a SELECT over the heads of the tables it names, as the one who asks may see them; it goes on the ledger.
 
     With ``out`` every row goes into that file, CSV or Parquet by its ending, which appears whole or not at all.
     ``as_of`` leaves out what became known after an instant, ``as_seen`` reads the versions that were the newest then,
     ``at`` names versions.
     """
-    from millstream.lake.moment import ask
-
     _refuse_ending(out)
-    frame, pins, meant = ask(project.lake, query, now=project.clock.now(), as_of=as_of, as_seen=as_seen, at=at)
+    reader = Person(project, actor)
+    frame, pins, reads, meant = reader.query(query, as_of=as_of, as_seen=as_seen, at=at)
     if out is not None:
         _write(frame, Path(out))
-    subject = " ".join(f"{name}@{version}" for name, version in pins.items())
-    detail = {"sql": query, "rows": frame.height, **meant}
-    project.ledger.record(actor=actor, act="table.read", subject=subject, detail=detail)
+    reader.record(pins, reads, {"sql": query, "rows": frame.height, **meant})
     shown = frame.head(_SHOWN)
     return {
         "columns": shown.columns,
