@@ -29,11 +29,12 @@ from millstream.lake.files import empty
 from millstream.lake.finding import Finding
 from millstream.lake.foreign import Stage, leaving, stages
 from millstream.lake.maker import Maker
+from millstream.lake.pulling import pulled
 from millstream.lake.shape import compile_shape
 from millstream.lake.steps import Meanwhile
 from millstream.lake.taking import take
 from millstream.sources import SchemaChanged, refuse_change
-from millstream.state import Transaction, pins, schemas, taken, versions
+from millstream.state import Transaction, edits, pins, schemas, taken, versions
 from millstream.state.versions import DataFile, Intent, TableVersion
 
 _HASHED_BYTES = 64 << 20
@@ -67,7 +68,7 @@ class Writer:
         heads: dict[str, int] = {}
         with catalog.locked():
             self._recover()
-            made = self._pulled(wanted & catalog.shared(), actor=actor)
+            made = pulled(catalog, (wanted & catalog.shared()) - set(edits.tables(self._state)), actor=actor)
             now = [each for each in tables if each.name not in behind]
             made += self._moved(now, heads, stopped=stopped, actor=actor, tell=meanwhile.tell)
         for table in (each for each in tables if each.name in behind):
@@ -217,20 +218,6 @@ class Writer:
                 version = self._commit(intent, rows, overwrite=True)
         heads[table.name] = version.version
         return [version]
-
-    def _pulled(self, wanted: set[str], *, actor: str) -> list[TableVersion]:
-        """In an overlay, take over production's newest versions of the tables it shares: records, no data."""
-        over = self._catalog.places.over
-        if over is None:
-            return []
-        with self._state.transact() as tx:
-            made = versions.pull(tx, over.state_db, wanted)
-            for each in made:
-                detail = {"kind": each.kind, "rows": each.rows, "files_hash": each.files_hash, "bytes_copied": 0}
-                detail["taken"] = versions.taken_hash(tx, each.table, each.version)
-                subject = f"{each.table}@{each.version}"
-                self._catalog.ledger.append(tx, actor=actor, act="table.pull", subject=subject, detail=detail)
-        return made
 
     def append(self, name: str, frame: pl.DataFrame, *, app_id: str, app_version: int, actor: str) -> TableVersion:
         """Append rows to a table of the lake's own. See ``Lake.append``."""
