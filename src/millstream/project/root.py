@@ -38,6 +38,13 @@ COMMANDS = {
     "sql": "data:sql",
     "profile": "profiles:profile",
     "pin": "pins:pin",
+    "branch": "branches:branch",
+    "branches": "branches:branches",
+    "edit": "branches:edit",
+    "changes": "branches:changes",
+    "rebase": "branches:rebase",
+    "discard": "branches:discard",
+    "refuse_tables": "branches:refuse_tables",
     "views": "learn:views",
     "train": "learn:train",
     "register": "logged:register",
@@ -71,7 +78,7 @@ IN_WORKER = frozenset({"train", "register", "backtest", "reproduce", "mirror", "
 """Commands that import user code or MLflow, and so run in a worker wherever a control plane is up."""
 
 
-BY_COMMAND = frozenset({"ingest", "refresh", "check", "release", "approve", "reject", "rollback", "retrain"})
+BY_COMMAND = frozenset({"ingest", "refresh", "check", "release", "approve", "reject", "rollback", "retrain", "discard"})
 """What changes production, and so is done by a command, the page or the loop, and not by a notebook."""
 
 

@@ -1,0 +1,469 @@
+"""Branches: overlays in which tables are changed for an experiment, what they changed, and throwing them away."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from millstream.errors import Conflict, NotFound, Refused, UserError, near
+from millstream.lake.faults import reach
+from millstream.settings import PRODUCTION
+from millstream.state import edits, pointer, releases, versions
+from millstream.state.lock import ProjectLock
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from millstream.lake.edited import Differs
+    from millstream.project.root import Project
+    from millstream.state.edits import Edit
+
+SHOWN = 5
+"""Rows of each kind that are shown as examples."""
+_GONE = ".gone-"
+_NOTE = "discarding.json"
+
+
+def branches(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
+    """List the overlays: who made each and when, what it changed, and how far it is behind production."""
+    settle(project)
+    found = []
+    for name in names(project):
+        with _standing(project, name) as one:
+            found.append(described(one))
+    return {"branches": found}
+
+
+def names(project: Project) -> list[str]:
+    """Name the overlays there are."""
+    home = _home(project)
+    there = home.iterdir() if home.is_dir() else ()
+    return sorted(each.name for each in there if not each.name.startswith(".") and (each / "state.db").exists())
+
+
+def branch(project: Project, *, note: str = "", actor: str = "somebody") -> dict[str, Any]:
+    """Make the overlay one stands in, unless it is there, and take over production's newest versions: no data."""
+    here = _overlay(project)
+    _open_one(project, actor=actor, note=note)
+    return described(project) | {"made": here}
+
+
+def edit(
+    project: Project,
+    *,
+    table: str,
+    set: list[str] | None = None,
+    where: str = "",
+    rows: str = "",
+    remove: bool = False,
+    note: str = "",
+    actor: str = "somebody",
+) -> dict[str, Any]:
+    """Change rows of a shared table for this overlay alone; only files that hold changed rows are written anew."""
+    from millstream.lake import editing
+
+    said = [each for each, given in (("--set", set), ("--rows", rows), ("--remove", remove)) if given]
+    if len(said) != 1:
+        raise UserError(
+            f"{' and '.join(said)} were given" if said else "nothing is said to change",
+            expected="one of --set 'COLUMN = EXPRESSION', --rows FILE and --remove",
+        )
+    if rows and where:
+        raise UserError("--where was given with --rows", expected="one of them: rows say by their key which they are")
+    if remove and not where:
+        raise UserError("--remove without --where would take every row away", expected="--where CONDITION")
+    _overlay(project)
+    project.manifest.table(table)
+    catalog = project.lake.catalog
+    if rows:
+        made = editing.edit_rows(catalog, table, _read(Path(rows), project, table), actor=actor, note=note)
+    else:
+        words = assigned(set or [])
+        made = editing.edit_where(catalog, table, where=where, set_=words, remove=remove, actor=actor, note=note)
+    return edit_record(project, table, made)
+
+
+def edit_record(project: Project, table: str, made: Edit | None) -> dict[str, Any]:
+    """Say what an edit did."""
+    at = versions.head(project.state, table)
+    record = {"branch": project.settings.environment, "table": table, "version": at.version if at else None}
+    if made is None:
+        return record | {"changed": 0, "new": 0, "gone": 0, "bytes_written": 0, "says": "no row is other than it was"}
+    return record | {
+        "base": made.base,
+        "changed": made.changed,
+        "new": made.new,
+        "gone": made.gone,
+        "bytes_written": made.written,
+        "bytes_shared": made.shared,
+        "bytes_copied": 0,
+        "says": made.says,
+    }
+
+
+def changes(project: Project, *, table: str = "", out: str = "", actor: str = "somebody") -> dict[str, Any]:
+    """Show what the overlay changed: rows of each table with examples, definitions, models beside the champion.
+
+    With ``out`` the rows of one table, as they are to be, are written to a file for whoever keeps its source.
+    """
+    from millstream.lake.edited import differs, edited
+    from millstream.project import git
+
+    here = _overlay(project)
+    catalog = project.lake.catalog
+    found = [each for each in edited(catalog) if not table or each.table == table]
+    if table and not found:
+        known = edits.tables(project.state)
+        project.manifest.table(table)
+        raise NotFound(f"{here} changed nothing of table {table!r}", expected=", ".join(known) or "no table is changed")
+    if out and len(found) != 1:
+        raise UserError("--out writes the rows of one table", expected="--table NAME beside it")
+    shown = []
+    for each in found:
+        made = differs(catalog, each)
+        shown.append(_table(project, each) | _rows(project, made, each.table))
+        if out:
+            shown[-1]["out"] = _written(made, Path(out))
+    if found:
+        project.ledger.record(
+            actor=actor, act="branch.diff", subject=here, detail={"tables": [each.table for each in found]}
+        )
+    return {
+        "branch": here,
+        "tables": shown,
+        "behind": _behind(project),
+        "definitions": git.changes(project.root),
+        "models": _models(project),
+    }
+
+
+def rebase(project: Project, *, table: str = "", keep: str = "", actor: str = "somebody") -> dict[str, Any]:
+    """Take over production's newest versions of edited tables, under the same edits; rows both changed are named."""
+    from millstream.lake import rebasing
+
+    here = _overlay(project)
+    if keep not in ("", "mine", "prod"):
+        raise UserError(f"--keep {keep} says nothing", expected="mine or prod")
+    if table:
+        project.manifest.table(table)
+    made, halted = [], []
+    for name in [table] if table else edits.tables(project.state):
+        try:
+            done = rebasing.rebase(project.lake.catalog, name, keep=keep, actor=actor)  # type: ignore[arg-type]
+        except Conflict as wrong:
+            halted.append(wrong)
+            continue
+        if done is not None:
+            made.append(edit_record(project, name, done.edit) | {"since": done.since, "conflicts": done.conflicts})
+    if halted:
+        other = f"; {', '.join(each['table'] for each in made)} was rebased" if made else ""
+        says = "; ".join(each.happened for each in halted)
+        raise Conflict(f"{says}{other}", expected=halted[0].expected, do=halted[0].do)
+    return {"branch": here, "rebased": made, "behind": _behind(project)}
+
+
+def discard(project: Project, *, name: str, actor: str = "somebody") -> dict[str, Any]:
+    """Throw an overlay away with all it wrote; production's ledger keeps who did it and what it was."""
+    from millstream.lake.catalog import lock
+
+    if project.settings.overlay or name == PRODUCTION:
+        raise Refused(
+            f"{name} cannot be thrown away from {project.settings.environment}",
+            expected="a branch, and to stand in prod",
+            do="millstream --env prod branch NAME --discard",
+        )
+    settle(project)
+    _known(project, name)
+    home = _home(project) / name
+    held = ProjectLock(home / "run", holder=f"branch {name} --discard")
+    try:
+        with _standing(project, name) as one, lock(_home(project)), lock(home / "lake"):
+            said = described(one) | {"id": uuid.uuid4().hex, "by": actor}
+            said["bytes"] = sum(each.stat().st_size for each in home.rglob("*") if each.is_file())
+            _write(home / _NOTE, said)
+            reach("discard.begun")
+            aside = home.with_name(f"{_GONE}{name}-{said['id'][:8]}")
+            home.rename(aside)
+            _sync(aside.parent)
+            reach("discard.moved")
+            _told(project, said, actor=actor)
+            reach("discard.told")
+    finally:
+        held.release()
+    shutil.rmtree(aside)
+    return {"discarded": name, **{word: said[word] for word in ("tables", "models", "runs", "bytes")}}
+
+
+def settle(project: Project) -> None:
+    """Finish what a crash left of discarding branches: said on production's ledger once, then gone."""
+    home = _home(project)
+    if project.settings.overlay or not any(home.glob(f"{_GONE}*")):
+        return
+    from millstream.lake.catalog import lock
+
+    with lock(home):
+        for aside in sorted(home.glob(f"{_GONE}*")):
+            said = json.loads((aside / _NOTE).read_text()) if (aside / _NOTE).exists() else None
+            if said is not None:
+                rows = project.ledger.rows(act="branch.discard", subject=said["name"])
+                if all(each.detail.get("id") != said["id"] for each in rows):
+                    _told(project, said, actor=said["by"])
+            shutil.rmtree(aside)
+
+
+def refuse_tables(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
+    """Refuse to carry edited rows to production, with the way to do it for each table.
+
+    Raises
+    ------
+    Refused
+        Always: production's rows come from their sources.
+    """
+    here = _overlay(project)
+    found = edits.tables(project.state)
+    if not found:
+        raise Refused(
+            f"{here} changed no table",
+            expected="a model to release",
+            do=f"millstream --env {here} release MODEL --to prod",
+        )
+    named = "; ".join(f"{each} comes from {_source(project, each)}" for each in found)
+    raise Refused(
+        f"rows changed in {here} do not go to production: {named}",
+        expected="a correction at the source, which production then takes in like any other",
+        do=f"millstream branch {here} --diff --table {found[0]} --out corrections.csv, for whoever keeps the source",
+    )
+
+
+def assigned(said: list[str]) -> dict[str, str]:
+    """Read ``COLUMN = EXPRESSION``, several."""
+    found: dict[str, str] = {}
+    for each in said:
+        name, equals, text = (part.strip() for part in each.partition("="))
+        if not equals or not name or not text:
+            raise UserError(
+                f"--set {each!r} says nothing to set", expected="COLUMN = EXPRESSION, such as 'price = price * 2'"
+            )
+        if name in found:
+            raise UserError(f"--set says {name} twice", expected="each column once")
+        found[name] = text
+    return found
+
+
+def described(project: Project) -> dict[str, Any]:
+    """Describe the overlay a project stands in."""
+    from millstream.lake.edited import edited
+
+    first = project.ledger.rows(limit=1, newest=False)
+    last = project.ledger.rows(limit=1)
+    return {
+        "name": project.settings.environment,
+        "by": first[0].actor if first else "",
+        "since": first[0].at if first else "",
+        "last": last[0].at if last else "",
+        "tables": [_table(project, each) for each in edited(project.lake.catalog)],
+        "behind": _behind(project),
+        "models": _models(project),
+        "runs": len(project.ledger.rows(acts=("model.register",), limit=1 << 30)),
+    }
+
+
+def _table(project: Project, at: Edit) -> dict[str, Any]:
+    told = edits.history(project.state, at.table)
+    return {
+        "table": at.table,
+        "version": at.version,
+        "base": at.base,
+        "edits": [{"at": each.at, "by": each.actor, "says": each.says} for each in told],
+        "bytes_written": sum(each.size for each in at.added),
+        "bytes_shared": at.shared,
+    }
+
+
+def _behind(project: Project) -> list[dict[str, Any]]:
+    """Say of each table taken over how many versions production has made since."""
+    over = project.places.over
+    if over is None or not over.state_db.exists():
+        return []
+    found = []
+    with _standing(project, PRODUCTION) as production:
+        for name in sorted(project.lake.shared()):
+            mine = versions.before(project.state, name, versions.BRANCHED)
+            at = edits.newest(project.state, name)
+            if mine is None:
+                continue
+            base = mine.version if at is None else at.base
+            newer = [each.version for each in versions.history(production.state, name) if each.version > base]
+            if newer:
+                found.append(
+                    {
+                        "table": name,
+                        "base": base,
+                        "production": newer[-1],
+                        "versions": len(newer),
+                        "edited": at is not None,
+                    }
+                )
+    return found
+
+
+def _models(project: Project) -> list[dict[str, Any]]:
+    """List the newest version of each model trained here, with what it scored, beside production's champion."""
+    from millstream import registry
+
+    found = []
+    with _standing(project, PRODUCTION) as production:
+        for name in project.manifest.models:
+            mine = registry.latest(project.places, name)
+            if mine is None:
+                continue
+            at = pointer.get(production.state, name)
+            row = releases.get(production.state, at.release) if at.release else None
+            number = row.model_version if row is not None else None
+            champion = registry.version(production.places, name, number) if number is not None else None
+            found.append(
+                {
+                    "model": name,
+                    "version": mine.version,
+                    "trained_at": mine.trained_at,
+                    "metric": mine.goal,
+                    "value": mine.goal_value,
+                    "champion": number,
+                    "champion_value": champion.goal_value
+                    if champion is not None and champion.goal == mine.goal
+                    else None,
+                    "on_edits": sorted(each for each, pin in mine.pins.items() if pin > versions.BRANCHED),
+                }
+            )
+    return found
+
+
+def _rows(project: Project, made: Differs, table: str) -> dict[str, Any]:
+    key = list(project.manifest.table(table).key)
+    moved = []
+    for old, new in zip(made.before.head(SHOWN).to_dicts(), made.after.head(SHOWN).to_dicts(), strict=True):
+        cells = {name: [_plain(old[name]), _plain(new[name])] for name in new if old[name] != new[name]}
+        moved.append({"key": {each: _plain(new[each]) for each in key}, "columns": cells})
+    return {
+        "changed": made.after.height,
+        "new": made.new.height,
+        "gone": made.gone.height,
+        "examples": {"changed": moved, "new": _few(made.new), "gone": _few(made.gone)},
+    }
+
+
+def _few(rows: pl.DataFrame) -> list[dict[str, Any]]:
+    return [{name: _plain(value) for name, value in each.items()} for each in rows.head(SHOWN).to_dicts()]
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _written(made: Differs, out: Path) -> str:
+    """Write the rows that differ, as they are to be, with ``change``: changed, new or gone."""
+    import polars as pl
+
+    parts = [("changed", made.after), ("new", made.new), ("gone", made.gone)]
+    rows = pl.concat([each.insert_column(0, pl.lit(word).alias("change")) for word, each in parts])
+    if out.suffix == ".csv":
+        rows.write_csv(out)
+    elif out.suffix == ".parquet":
+        rows.write_parquet(out)
+    else:
+        raise UserError(f"{out.name} ends in neither .csv nor .parquet", expected=f"for instance {out.stem}.csv")
+    return str(out)
+
+
+def _read(path: Path, project: Project, table: str) -> pl.DataFrame:
+    import polars as pl
+
+    if not path.is_file():
+        raise NotFound(f"there is no file {path}", expected="a CSV or Parquet file of rows")
+    try:
+        if path.suffix == ".parquet":
+            return pl.read_parquet(path, glob=False)
+        return pl.read_csv(path, glob=False, try_parse_dates=True, infer_schema_length=None)
+    except pl.exceptions.PolarsError as wrong:
+        raise UserError(f"{path} cannot be read: {str(wrong).splitlines()[0]}", expected="CSV or Parquet") from None
+
+
+def _source(project: Project, table: str) -> str:
+    source = project.manifest.table(table).source
+    said = msgspec.to_builtins(source)
+    where = next((said[word] for word in ("path", "files", "table", "query") if said.get(word)), "its source")
+    return f"{type(source).__name__} {where if isinstance(where, str) else ', '.join(map(str, where))}"
+
+
+def _open_one(project: Project, *, actor: str, note: str) -> None:
+    from millstream.lake.pulling import pulled
+
+    catalog = project.lake.catalog
+    if not project.ledger.rows(limit=1):
+        project.ledger.record(
+            actor=actor, act="branch.make", subject=project.settings.environment, detail={"note": note}
+        )
+    with catalog.locked():
+        wanted = set(project.manifest.tables) & catalog.shared()
+        fresh = {each for each in wanted if versions.head(project.state, each) is None}
+        pulled(catalog, sorted(fresh), actor=actor)
+
+
+def _overlay(project: Project) -> str:
+    """Return the name of the overlay one stands in."""
+    if not project.settings.overlay:
+        raise Refused(
+            f"{PRODUCTION} is production, not a branch of it",
+            expected="a name of your own, such as exp",
+            do="millstream branch exp",
+        )
+    return project.settings.environment
+
+
+def _known(project: Project, name: str) -> None:
+    found = names(project)
+    if name not in found:
+        raise NotFound(f"there is no branch {name!r}", do=near(name, found))
+
+
+def _home(project: Project) -> Path:
+    """Return the folder of the overlays."""
+    return (project.places.over or project.places).state / "env"
+
+
+def _standing(project: Project, name: str) -> Project:
+    """Return the project as it stands elsewhere, to read from."""
+    from millstream.project.root import Project
+
+    return Project(project.root, environment=name)
+
+
+def _told(project: Project, said: dict[str, Any], *, actor: str) -> None:
+    words = ("id", "since", "tables", "models", "runs", "bytes")
+    project.ledger.record(
+        actor=actor, act="branch.discard", subject=said["name"], detail={word: said[word] for word in words}
+    )
+
+
+def _write(path: Path, said: dict[str, Any]) -> None:
+    with path.open("w") as file:
+        json.dump(said, file)
+        file.flush()
+        os.fsync(file.fileno())
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
