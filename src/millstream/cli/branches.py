@@ -11,8 +11,8 @@ import typer
 
 from millstream.cli import call as calls
 from millstream.cli.words import JsonOption, ProjectOption
-from millstream.errors import Refused, UserError
-from millstream.settings import PRODUCTION, VARIABLE
+from millstream.errors import NotFound, Refused, UserError, near
+from millstream.settings import PRODUCTION, VARIABLE, places, read
 
 app = typer.Typer()
 
@@ -66,7 +66,7 @@ def branch(  # noqa: PLR0913 - its options are what a person may say
             said={"edit": any(edits.values()), "diff": diff, "rebase": rebase, "discard": discard, "to": bool(to)},
         )
         _refuse_lone(action, table=table, out=out, keep=keep, yes=yes)
-        _stand(name, action)
+        _stand(root, name, action)
         if action == "edit":
             if not table:
                 raise UserError("no table was named to change", expected="--table NAME")
@@ -116,7 +116,7 @@ def _refuse_lone(action: str, *, table: str, out: Path | None, keep: str, yes: b
         )
 
 
-def _stand(name: str | None, action: str) -> None:
+def _stand(root: Path, name: str | None, action: str) -> None:
     """Stand in the branch that is named; a branch rests on production, never on another branch."""
     here = os.environ.get(VARIABLE) or PRODUCTION
     if name == PRODUCTION:
@@ -127,6 +127,11 @@ def _stand(name: str | None, action: str) -> None:
             expected="no branch of a branch",
             do=f"millstream --env {PRODUCTION} branch {name}",
         )
+    if action in ("changes", "rebase", "refuse_tables"):
+        home = places(root, read(root, PRODUCTION)).state / "env"
+        there = [each.parent.name for each in home.glob("[!.]*/state.db")]
+        if name not in there:
+            raise NotFound(f"there is no branch {name!r}", do=near(str(name), there))
     os.environ[VARIABLE] = PRODUCTION if action in ("branches", "discard") else str(name)
 
 

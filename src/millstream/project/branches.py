@@ -51,7 +51,7 @@ def names(project: Project) -> list[str]:
 def branch(project: Project, *, note: str = "", actor: str = "somebody") -> dict[str, Any]:
     """Make the overlay one stands in, unless it is there, and take over production's newest versions: no data."""
     here = _overlay(project)
-    _open_one(project, actor=actor, note=note)
+    begin(project, actor=actor, note=note)
     return described(project) | {"made": here}
 
 
@@ -81,6 +81,7 @@ def edit(
         raise UserError("--remove without --where would take every row away", expected="--where CONDITION")
     _overlay(project)
     project.manifest.table(table)
+    begin(project, actor=actor)
     catalog = project.lake.catalog
     if rows:
         made = editing.edit_rows(catalog, table, _read(Path(rows), project, table), actor=actor, note=note)
@@ -114,7 +115,6 @@ def changes(project: Project, *, table: str = "", out: str = "", actor: str = "s
     With ``out`` the rows of one table, as they are to be, are written to a file for whoever keeps its source.
     """
     from millstream.lake.edited import differs, edited
-    from millstream.project import git
 
     here = _overlay(project)
     catalog = project.lake.catalog
@@ -139,7 +139,7 @@ def changes(project: Project, *, table: str = "", out: str = "", actor: str = "s
         "branch": here,
         "tables": shown,
         "behind": _behind(project),
-        "definitions": git.changes(project.root),
+        "definitions": _definitions(project),
         "models": _models(project),
     }
 
@@ -314,6 +314,15 @@ def _behind(project: Project) -> list[dict[str, Any]]:
     return found
 
 
+def _definitions(project: Project) -> str:
+    """Return how the definitions differ from the commit; what an environment wrote is none."""
+    from millstream.project import git
+
+    state = (project.places.over or project.places).state.relative_to(project.root).as_posix()
+    lines = git.changes(project.root).splitlines()
+    return "\n".join(each for each in lines if not each.startswith(f"{state}/"))
+
+
 def _models(project: Project) -> list[dict[str, Any]]:
     """List the newest version of each model trained here, with what it scored, beside production's champion."""
     from millstream import registry
@@ -402,7 +411,10 @@ def _source(project: Project, table: str) -> str:
     return f"{type(source).__name__} {where if isinstance(where, str) else ', '.join(map(str, where))}"
 
 
-def _open_one(project: Project, *, actor: str, note: str) -> None:
+def begin(project: Project, *, actor: str, note: str = "") -> None:
+    """Write down who made the overlay, if nobody did, and take over production's versions of what it has not yet."""
+    if not project.settings.overlay:
+        return
     from millstream.lake.pulling import pulled
 
     catalog = project.lake.catalog
