@@ -454,13 +454,27 @@ def sql(
     query: Annotated[str, typer.Argument(help="A SELECT in DuckDB's dialect over the project's tables.")],
     csv: Annotated[Path | None, typer.Option("--csv", help="Write every row to this CSV file.")] = None,
     parquet: Annotated[Path | None, typer.Option("--parquet", help="Write every row to this Parquet file.")] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            "--as-of", help="As known at an instant: later facts and corrections left out.", show_default=False
+        ),
+    ] = None,
+    as_seen: Annotated[
+        str | None,
+        typer.Option("--as-seen", help="At the versions that were the newest at an instant.", show_default=False),
+    ] = None,
+    at: Annotated[
+        list[str] | None, typer.Option("--at", help="TABLE=VERSION, for each table to read at one.", show_default=False)
+    ] = None,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask pinned versions of the tables; the read goes on the ledger."""
     with calls.told(as_json=as_json):
         out = calls.one_file(csv=csv, parquet=parquet)
-    _do("sql", project, as_json=as_json, query=query, out=out)
+        pins = calls.pins(at)
+    _do("sql", project, as_json=as_json, query=query, out=out, as_of=as_of, as_seen=as_seen, at=pins)
 
 
 @app.command()

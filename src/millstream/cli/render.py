@@ -384,24 +384,14 @@ def status(record: dict[str, Any]) -> None:
         "copied",
         "hops",
         "age",
+        "lag p95",
         "contract",
-        rows=[
-            (
-                each["name"],
-                each["version"],
-                number(each["rows"]),
-                number(each["quarantined"]),
-                number(each["copied_bytes"]),
-                each["hops"],
-                age(each["seconds_behind"]),
-                each["contract"],
-            )
-            for each in record["tables"]
-        ],
-        right={1, 2, 3, 4, 5, 6},
+        rows=[_stands(each) for each in record["tables"]],
+        right={1, 2, 3, 4, 5, 6, 7},
     )
     for each in record["tables"]:
         _table_stands(each)
+        _lag(each)
     standing(record["pins"])
     for each in record["models"]:
         live = each["live"]
@@ -427,6 +417,27 @@ def status(record: dict[str, Any]) -> None:
         console.print(f"    next: millstream decision {each['id']}")
     for each in record["servers"]:
         say(f"server {each['url']} serves {each['generations']}", tone="good")
+
+
+def _stands(table: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        table["name"],
+        table["version"],
+        number(table["rows"]),
+        number(table["quarantined"]),
+        number(table["copied_bytes"]),
+        table["hops"],
+        age(table["seconds_behind"]),
+        age((table.get("lag") or {}).get("p95")),
+        table["contract"],
+    )
+
+
+def _lag(table: dict[str, Any]) -> None:
+    """Say what is wrong with the times of a table's facts; nothing where all is well."""
+    found = table.get("lag")
+    if found and (found["late"] or found["future"] or found["clock_behind_s"]):
+        say(f"[bold]{table['name']}[/] {escape(found['says'])}", tone="warn")
 
 
 def why(record: dict[str, Any]) -> None:
@@ -490,7 +501,8 @@ def sql(record: dict[str, Any]) -> None:
         )
         return
     table(*record["columns"], rows=record["rows"])
-    console.print(f"[dim]{number(record['count'])} rows from {_pins(record['pins'])}[/]")
+    then = f", as known at {record['as_of']}" if "as_of" in record else ""
+    console.print(f"[dim]{number(record['count'])} rows from {_pins(record['pins'])}{then}[/]")
 
 
 def profile(record: dict[str, Any]) -> None:

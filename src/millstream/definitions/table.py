@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from millstream.definitions.checks import Check
-from millstream.definitions.sources import Postgres, Source
+from millstream.definitions.databases import Relational
+from millstream.definitions.sources import Delta, Dlt, Parquet, Source
 from millstream.definitions.steps import Step, step_of
 from millstream.errors import DefinitionError
 from millstream.types import parse_duration
@@ -54,6 +55,12 @@ class Table:
     grows
         Take columns that the source did not have before as they come, and say so; else a new column waits until
         somebody accepts it, because it may hold what not everybody is to see.
+    history
+        For a source that shows only what is so now: keep what was believed before. A row that comes changed is a
+        correction, known when it was seen, column by column; a row that is gone is known to be gone from then on.
+    changed_at
+        With ``history``: the column in which the source says when a row was last changed; corrections are known from
+        then on.
     """
 
     name: str
@@ -72,6 +79,8 @@ class Table:
     step: Step | None = None
     timeout: str = "10m"
     grows: bool = False
+    history: bool = False
+    changed_at: str | None = None
 
     def __init__(  # noqa: PLR0913 - a definition record: its words are its parameters
         self,
@@ -92,6 +101,8 @@ class Table:
         step: str | Callable[..., object] | Iterable[str] | None = None,
         timeout: str = "10m",
         grows: bool = False,
+        history: bool = False,
+        changed_at: str | None = None,
     ) -> None:
         inputs = (of,) if isinstance(of, Table | str) else tuple(of)
         known = {"*": known_at} if isinstance(known_at, str) else dict(known_at or {})
@@ -112,10 +123,35 @@ class Table:
             "step": None if step is None else step_of(step, table=name),
             "timeout": timeout,
             "grows": grows,
+            "history": history,
+            "changed_at": changed_at,
         }
         for field, value in fields.items():
             object.__setattr__(self, field, value)
         self._refuse_contradictions()
+        self._refuse_history()
+
+    def _refuse_history(self) -> None:
+        if self.changed_at is not None and not self.history:
+            raise DefinitionError(
+                f"table {self.name!r} has changed_at without history", expected="history=True beside it, or neither"
+            )
+        if not self.history:
+            return
+        attached = isinstance(self.source, Delta) or (isinstance(self.source, Parquet) and self.source.attach)
+        if self.of or attached or isinstance(self.source, Dlt):
+            what = "is attached, and nothing of it is copied" if attached else "dlt keeps its rows"
+            what = "is computed from others" if self.of else what
+            raise DefinitionError(
+                f"table {self.name!r} has history=True, but {what}",
+                expected="a source that is ingested: files, or a table of a database",
+                do="history=True on the tables it is computed from" if self.of else "leave it out",
+            )
+        if not self.key:
+            raise DefinitionError(
+                f"table {self.name!r} has history=True and no key",
+                expected="key='...', by which a row is recognised when it comes changed",
+            )
 
     def _refuse_contradictions(self) -> None:
         if not self.name.isidentifier():
@@ -132,7 +168,7 @@ class Table:
         if self.source is not None and (self.sql or self.step):
             word = "sql" if self.sql else "a step"
             raise DefinitionError(f"table {self.name!r} has both a source and {word}", expected="one of them")
-        if isinstance(self.source, Postgres) and self.source.cursor and not self.key:
+        if isinstance(self.source, Relational) and self.source.cursor and not self.key:
             raise DefinitionError(
                 f"table {self.name!r} has a source with a cursor and no key",
                 expected="key='...', by which rows that are read again are recognised",

@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from millstream.ledger import Ledger
 from millstream.settings import Places
 from millstream.state import State, Transaction, edits, quarantine, versions
 from millstream.state.versions import DataFile, Kind, Making, TableVersion
-from millstream.types import Clock, Pins, content_hash, from_micros
+from millstream.types import Clock, Pins, content_hash, from_micros, parse_instant
 
 _KEPT_LISTS = 64
 
@@ -78,6 +79,8 @@ class Catalog:
             said = msgspec.to_builtins(table)
             for word in ("checks", "owner", "description", "timeout", "grows", *(() if table.made else ("step",))):
                 said.pop(word)
+            if not table.history:  # what a definition does not say leaves its hash as it was before there was the word
+                said.pop("history"), said.pop("changed_at")
             self._digests[name] = content_hash([said, [self.digest(each) for each in table.of]])
         return self._digests[name]
 
@@ -203,6 +206,11 @@ class Catalog:
         schema = dict(self.shape(table, snapshot.columns).schema)
         return self._record(table, snapshot, schema=schema, content=content, copied=copied)
 
+    def _now(self, name: str) -> datetime:
+        """Return the instant at which a version is seen: the clock's, never before the table's last version."""
+        head = versions.head(self.state, name)
+        return self.clock.now() if head is None else max(self.clock.now(), parse_instant(head.registered_at))
+
     def _record(
         self, table: Table, snapshot: Snapshot, *, schema: Mapping[str, str], content: str, copied: int
     ) -> TableVersion:
@@ -221,7 +229,7 @@ class Catalog:
             inputs={},
             definition=self.digest(table.name) if table.name in self.manifest.tables else "",
             bytes_copied=copied,
-            registered_at=self.clock.now().isoformat(),
+            registered_at=self._now(table.name).isoformat(),
             event_min=_iso(min((each for each in low if each is not None), default=None)) if None not in low else None,
             event_max=_iso(max((each for each in high if each is not None), default=None))
             if None not in high
@@ -251,7 +259,7 @@ class Catalog:
             inputs=dict(inputs),
             definition=self.digest(table.name),
             bytes_copied=0,
-            registered_at=self.clock.now().isoformat(),
+            registered_at=self._now(table.name).isoformat(),
             event_min=None,
             event_max=None,
         )

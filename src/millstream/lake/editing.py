@@ -18,7 +18,7 @@ import msgspec
 import polars as pl
 
 from millstream.definitions.table import Table
-from millstream.errors import BadData, NotFound, Refused, StorageFull, UserError, near
+from millstream.errors import BadData, Conflict, NotFound, Refused, StorageFull, UserError, near
 from millstream.expressions import parse
 from millstream.expressions.polars import to_polars
 from millstream.lake.catalog import Catalog, columns_of, folders
@@ -62,11 +62,19 @@ def editable(catalog: Catalog, name: str, *, actor: str) -> TableVersion:
             expected=f"a change of what it is computed from: {', '.join(table.of)}",
             do=f"millstream branch NAME --table {table.of[0]} --set ... --where ...",
         )
+    if table.history:
+        raise Refused(
+            f"table {name!r} keeps its history: a key holds several beliefs, each known from its own instant on",
+            expected="a table without history=True",
+            do=f"edit a table that is not kept so, or say it in SQL: Table('other_{name}', of='{name}', sql='...')",
+        )
     if name not in catalog.shared():
         raise Refused(
             f"table {name!r} is not production's, so there is nothing to branch from: its source is this branch's own",
             do=f"millstream ingest {name}, in production",
         )
+    if not catalog.places.state_db.exists():
+        raise Conflict("this branch was thrown away meanwhile", do="open the project anew")
     if versions.head(catalog.state, name) is None:
         pulled(catalog, [name], actor=actor)
     return catalog.head(name)

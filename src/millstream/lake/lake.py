@@ -9,8 +9,10 @@ from typing import Literal
 import polars as pl
 
 from millstream.definitions.manifest import Manifest
+from millstream.definitions.table import Table
 from millstream.errors import BadData, MillstreamError, UserError
 from millstream.lake import agreed
+from millstream.lake.beliefs import settled
 from millstream.lake.cache import FileCache
 from millstream.lake.catalog import Catalog, known
 from millstream.lake.files import Between
@@ -233,6 +235,9 @@ class Lake:
         said = []
         if found.derived:
             return [line for each in found.of for line in self.assumptions(each)]
+        if found.event_time is None and not found.known_at and found.history:
+            first = f"{table} has no event time: what its first load brought is taken as always known"
+            return [first, _corrected(found)]
         if found.event_time is None and not found.known_at:
             return [f"{table} has no event time: its rows are taken as always known"]
         if not found.known_at:
@@ -241,6 +246,8 @@ class Lake:
             said.append(f"{table}.{name} is computed, and when columns became known rests on it: {found.columns[name]}")
         if found.made and found.known_at:
             said.append(f"{table} is made by a step, and is taken to be known as declared: {found.known_at['*']}")
+        if found.history:
+            said.append(_corrected(found))
         if found.lag != "0s":
             said.append(f"{table} is taken to be here {found.lag} after its rows became known")
         return said
@@ -310,7 +317,7 @@ class Lake:
         Tables are read at ``pins``, else at their newest versions. The query reaches no file and no network. The
         caller writes the ledger row.
         """
-        return query(sql, known=set(self.heads()), read=lambda name: self.read(name, pins=pins))
+        return query(sql, known=set(self.heads()), read=lambda name: settled(self.read(name, pins=pins)))
 
     def accept_schema(self, table: str, *, actor: str) -> None:
         """Agree to the columns a table waits for; where it waits for none, to any that the next refresh brings."""
@@ -331,3 +338,10 @@ class Lake:
     def _computed(self, table: str, text: str) -> list[str]:
         found = self._catalog.table(table)
         return [each for each in found.columns if each in text]
+
+
+def _corrected(table: Table) -> str:
+    """Say from when corrections of a table with history are taken as known."""
+    if table.changed_at is not None:
+        return f"corrections of {table.name} are taken as known from {table.changed_at} on, or else when they were seen"
+    return f"corrections of {table.name} are taken as known when they were seen: nothing says when they were made"

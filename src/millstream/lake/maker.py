@@ -15,6 +15,7 @@ from millstream.definitions.steps import code_of, in_words
 from millstream.definitions.table import Table
 from millstream.errors import BadData, DefinitionError, MillstreamError, UserError
 from millstream.lake import steps
+from millstream.lake.beliefs import settled
 from millstream.lake.catalog import Catalog, known, made_hash, refuse_other_kind
 from millstream.lake.reader import Reader
 from millstream.lake.reuse import made_before
@@ -202,7 +203,7 @@ class Maker:
         self._catalog.ledger.record(actor=actor, act=FAILED, subject=table.name, detail=detail)
 
     def _read(self, name: str, number: int) -> pl.DataFrame:
-        found = self._reader.read(self._catalog.version(name, number))
+        found = settled(self._reader.read(self._catalog.version(name, number)))
         return found.frame.select(list(found.schema))
 
     def _masked(self, inputs: Pins) -> dict[str, int]:

@@ -14,6 +14,7 @@ from millstream.definitions.table import Table
 from millstream.errors import BadData, DefinitionError, near
 from millstream.expressions import Expression, door, parse
 from millstream.expressions.polars import to_polars
+from millstream.lake.frame import EVER, MARKS, PREFIX, SINCE
 from millstream.types import Schema, parse_duration
 
 KNOWN = "__known_"
@@ -53,7 +54,7 @@ class Shape:
     known
         Column to the known-at column that holds for it.
     carried
-        Known-at columns that come with the raw rows (of a derived table) and go no further.
+        Known-at columns that come with the raw rows (of a derived table, or one with history) and go no further.
     """
 
     table: Table
@@ -69,14 +70,17 @@ class Shape:
         table = self.table
         lag = parse_duration(table.lag)
         rows = door.frame(_whole(raw), timezone=table.timezone, where=f"table {table.name!r}").lazy()
-        if self.carried and lag:
+        if self.carried and lag and (table.changed_at or not table.history):  # what was seen is here: it need not wait
             rows = rows.with_columns(pl.col(self.carried) + lag)
+        if table.history:
+            rows = rows.with_columns(pl.col(self.carried).fill_null(EVER))
         for name, expression in self.computed.items():
             rows = rows.with_columns(to_polars(expression).alias(name))
         rows = rows.with_columns((to_polars(each) + lag).alias(name) for name, each in self.stated.items())
         rows = rows.with_columns(_latest(parts).alias(name) for name, parts in self.latest.items())
         try:
-            return rows.select(*self.schema, *dict.fromkeys(self.known.values())).collect()
+            marks = [each for each in MARKS if each in raw.columns]
+            return rows.select(*self.schema, *dict.fromkeys(self.known.values()), *marks).collect()
         except pl.exceptions.InvalidOperationError as wrong:
             raise BadData(f"a computed column of table {table.name!r} fails: {str(wrong).splitlines()[0]}") from None
 
@@ -106,11 +110,13 @@ def compile_shape(
     DefinitionError
         For a key or event time that is no column, a computed column that is one already, or a wrong expression.
     """
-    carried = tuple(carried)
+    carried, added = tuple(carried), tuple(carried)
+    if table.history:
+        added = tuple(each for each in raw.columns if each.startswith(PREFIX))
+        carried = tuple(each for each in added if each.startswith(SINCE))
+        inherited = {each.removeprefix(SINCE): frozenset({each}) for each in carried}
     schema = dict(
-        door.schema(
-            door.frame(_whole(raw.head(0)).drop(carried), timezone=table.timezone, where=f"table {table.name!r}")
-        )
+        door.schema(door.frame(_whole(raw.head(0)).drop(added), timezone=table.timezone, where=f"table {table.name!r}"))
     )
     computed: dict[str, Expression] = {}
     for name, text in table.columns.items():
@@ -150,7 +156,8 @@ class _Knowing:
         self._by_parts: dict[Knowledge, str] = {}
         sets: dict[str, Knowledge] = {}
         for column in schema:
-            parts = self._declared(column, silent=any(inherited.values())) | inherited.get(column, frozenset())
+            silent = any(inherited.values()) and not table.history
+            parts = self._declared(column, silent=silent) | inherited.get(column, frozenset())
             if column in computed:
                 for needed in computed[column].columns:
                     parts |= sets[needed]

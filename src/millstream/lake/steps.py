@@ -199,14 +199,14 @@ def run_step(
             out=str(place / "__out"),
             answer=str(place / "__answer"),
         )
-        answer = _carried_out(table, task, at=at, place=place, tell=tell)
+        answer = carried_out(table, task, at=at, place=place, tell=tell)
         try:
             return _fit(table, _collected(table, Path(task.out), at=at, expected=expected)), answer.files
         except MillstreamError as wrong:
             raise StepFailed(wrong, answer.files) from None
 
 
-def _carried_out(table: Table, task: Task, *, at: Bench, place: Path, tell: Callable[[str], object]) -> Answer:
+def carried_out(table: Table, task: Task, *, at: Bench, place: Path, tell: Callable[[str], object]) -> Answer:
     """Run a task in a process of its own and see that all of it ends."""
     (place / "__task").write_bytes(msgspec.json.encode(task))
     words = os.environ | {f"MILLSTREAM_IN_{name}": path for name, path in task.inputs.items()}

@@ -23,7 +23,7 @@ from millstream.lake.files import empty
 from millstream.lake.landing import Landing
 from millstream.lake.receiving import FilesTable, Known, identify, received
 from millstream.sources.arrival import no_rows
-from millstream.state import taken
+from millstream.state import taken, versions
 from millstream.state.taken import Content, Landed, Piece, Stamp, Taking
 from millstream.state.versions import DataFile, TableVersion
 from millstream.types import content_hash
@@ -64,7 +64,10 @@ def take(
     stamps = taken.stamps(catalog.state, table.name)
     other = before is None or before.reading != files.reading
     found = identify(files, stamps if not other else {})
-    plan = _plan(catalog, files, found, had, stamps, head=head, anew=other or expected is None)
+    agreed = versions.expected_schema(catalog.state, table.name)
+    accepted = head is not None and bool(head.columns) and agreed != head.columns  # a commit of all files says so
+    anew = other or expected is None or accepted
+    plan = _plan(catalog, files, found, had, stamps, head=head, anew=anew)
     if plan is None:
         _remember(catalog, table.name, found, stamps, tell)
         return None

@@ -13,6 +13,7 @@ import msgspec
 from millstream.definitions.steps import code_of
 from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError
 from millstream.project.columns import accept
+from millstream.project.lags import keep_lags
 from millstream.project.pins import look, tell_lost
 from millstream.project.stopped import tell_stopped
 from millstream.state import contracts, quarantine, taken, versions
@@ -82,7 +83,9 @@ def refresh(
 def _assumed(project: Project, name: str) -> list[str]:
     """Say what is assumed of a table; nothing of one that could not be made yet."""
     definition = project.manifest.table(name)
-    if any(each.made and versions.head(project.state, each.name) is None for each in _upstream(project, definition)):
+    if any(
+        not each.derived and versions.head(project.state, each.name) is None for each in _upstream(project, definition)
+    ):
         return []
     return project.lake.assumptions(name)
 
@@ -116,6 +119,7 @@ def _move(project: Project, tables: Iterable[str] | None, *, actor: str) -> _Mov
     move.made.extend(project.lake.refresh(wanted, actor=actor, ready=ready, stopped=move.stopped, meanwhile=meanwhile))
     looked = {each.name for name in wanted for each in _upstream(project, project.manifest.table(name))}
     tell_stopped(project, looked, move.stopped)
+    keep_lags(project, move.made)
     return move
 
 
@@ -244,13 +248,15 @@ def _contract(table: Table) -> str:
 
 def _check_batch(project: Project, table: Table, version: int, before: Checked | None) -> dict[str, Any]:
     from millstream.checks import run
+    from millstream.lake.beliefs import settled
 
     since = before.version if before is not None else None
     kind = project.lake.version(table.name, version).kind
     whole = kind in ("ingested", "made") and not getattr(table.source, "cursor", "")  # each version brings all its rows
+    whole = whole or table.history  # a row of a key that is here already corrects it
     made = run(
         table,
-        project.lake.added(table.name, since=since, version=version),
+        settled(project.lake.added(table.name, since=since, version=version)),
         known_keys=None if since is None or whole else _earlier(project, table.name, since, version),
         other=_other(project),
         now=project.clock.now(),
@@ -274,6 +280,7 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
 def _check_silence(project: Project, table: Table, before: Checked) -> dict[str, Any] | None:
     """Ask again the checks that time alone may break; None when they say what they said."""
     from millstream.checks import by_the_clock, run
+    from millstream.lake.beliefs import settled
 
     now, since, zone = project.clock.now(), parse_instant(before.checked_at), project.settings.timezone
     wanted = by_the_clock(table, now=now, timezone=zone, since=since)
@@ -281,7 +288,7 @@ def _check_silence(project: Project, table: Table, before: Checked) -> dict[str,
         return None
     made = run(
         dataclasses.replace(table, checks=wanted),
-        project.lake.added(table.name, since=before.version, version=before.version),
+        settled(project.lake.added(table.name, since=before.version, version=before.version)),
         known_keys=None,
         other=_other(project),
         now=now,
@@ -355,7 +362,11 @@ def verify_checks(project: Project) -> list[dict[str, Any]]:
 
 def _other(project: Project) -> Reader:
     def other(table: str, *, columns: Sequence[str] | None = None, between: Between | None = None) -> TableFrame:
-        return project.lake.read(table, columns=columns, between=between, trusted=False)
+        from millstream.lake.beliefs import settled
+
+        history = table in project.manifest.tables and project.manifest.table(table).history
+        read = project.lake.read(table, columns=None if history else columns, between=between, trusted=False)
+        return settled(read)
 
     return other
 
@@ -398,23 +409,38 @@ def quarantined(project: Project, table: str, version: int) -> int:
     return quarantine.count(project.state, table, version)
 
 
-def sql(project: Project, *, query: str, out: str | None = None, actor: str = "somebody") -> dict[str, Any]:
+def sql(
+    project: Project,
+    *,
+    query: str,
+    out: str | None = None,
+    as_of: str | None = None,
+    as_seen: str | None = None,
+    at: dict[str, int] | None = None,
+    actor: str = "somebody",
+) -> dict[str, Any]:
     """Run a SELECT over the heads of the tables it names; the read goes on the ledger.
 
     With ``out`` every row goes into that file, CSV or Parquet by its ending, which appears whole or not at all.
+    ``as_of`` leaves out what became known after an instant, ``as_seen`` reads the versions that were the newest then,
+    ``at`` names versions.
     """
+    from millstream.lake.moment import ask
+
     _refuse_ending(out)
-    frame, pins = project.lake.query(query)
+    frame, pins, meant = ask(project.lake, query, now=project.clock.now(), as_of=as_of, as_seen=as_seen, at=at)
     if out is not None:
         _write(frame, Path(out))
     subject = " ".join(f"{name}@{version}" for name, version in pins.items())
-    project.ledger.record(actor=actor, act="table.read", subject=subject, detail={"sql": query, "rows": frame.height})
+    detail = {"sql": query, "rows": frame.height, **meant}
+    project.ledger.record(actor=actor, act="table.read", subject=subject, detail=detail)
     shown = frame.head(_SHOWN)
     return {
         "columns": shown.columns,
         "rows": [[_plain(value) for value in row] for row in shown.rows()],
         "count": frame.height,
         "pins": dict(pins),
+        **meant,
         "out": out,
     }
 

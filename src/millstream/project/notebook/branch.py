@@ -32,9 +32,7 @@ def changed_rows(
     if rows is not None:
         made = editing.edit_rows(catalog, table, framed(rows), actor=project.actor, note=note)
     else:
-        made = editing.edit_where(
-            catalog, table, where=where, set_=set_, remove=remove, actor=project.actor, note=note
-        )
+        made = editing.edit_where(catalog, table, where=where, set_=set_, remove=remove, actor=project.actor, note=note)
     record = edit_record(project, table, made)
     words = ("table", "version", "base", "changed", "new", "gone", "bytes_shared", "bytes_written", "says")
     shown = show.records(words, [tuple(record.get(each) for each in words)])
