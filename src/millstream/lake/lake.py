@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Literal
 
 import polars as pl
@@ -60,7 +60,8 @@ class Lake:
     ) -> None:
         self._catalog = Catalog(manifest, places, state=state, ledger=ledger, clock=clock)
         self._reader = Reader(self._catalog, FileCache(cache_bytes))
-        self._writer = Writer(self._catalog, Maker(self._catalog, self._reader))
+        self.maker = Maker(self._catalog, self._reader)
+        self._writer = Writer(self._catalog, self.maker)
         if versions.open_intents(state):
             self._writer.recover()
 
@@ -72,6 +73,7 @@ class Lake:
         ready: Callable[[str], object] | None = None,
         stopped: dict[str, MillstreamError] | None = None,
         meanwhile: Meanwhile | None = None,
+        again: Mapping[str, Collection[str]] | None = None,
     ) -> list[TableVersion]:
         """Register what is new; the same again changes nothing.
 
@@ -92,6 +94,8 @@ class Lake:
             of these errors is raised after the others have gone on.
         meanwhile
             What goes on while a step runs.
+        again
+            Tables that are made although nothing changed, each with the partitions that are; none of them means all.
 
         Returns
         -------
@@ -105,7 +109,10 @@ class Lake:
             When columns or types are not those the table had at first, or a file is empty or unreadable.
         """
         failed: dict[str, MillstreamError] = {} if stopped is None else stopped
-        made = self._writer.refresh(names, actor=actor, ready=ready, stopped=failed, meanwhile=meanwhile or Meanwhile())
+        aside = meanwhile or Meanwhile()
+        made = self._writer.refresh(
+            names, actor=actor, ready=ready, stopped=failed, meanwhile=aside, again=dict(again or {})
+        )
         if stopped is None and failed:
             raise next(iter(failed.values()))
         return made
@@ -245,7 +252,8 @@ class Lake:
         for name in dict.fromkeys(word for text in found.known_at.values() for word in self._computed(table, text)):
             said.append(f"{table}.{name} is computed, and when columns became known rests on it: {found.columns[name]}")
         if found.made and found.known_at:
-            said.append(f"{table} is made by a step, and is taken to be known as declared: {found.known_at['*']}")
+            by = "a step" if found.step is not None else "a query"
+            said.append(f"{table} is made by {by}, and is taken to be known as declared: {found.known_at['*']}")
         if found.history:
             said.append(_corrected(found))
         if found.lag != "0s":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
 from millstream.definitions.table import Table
 from millstream.lake.catalog import Catalog
-from millstream.lake.receiving import FilesTable, identify, locally
+from millstream.lake.receiving import FilesTable, Known, identify, locally
 from millstream.lake.upsert import Delivery
 from millstream.sources.arrival import Delivery as File
 from millstream.sources.arrival import frames, no_rows, schema
@@ -35,8 +35,8 @@ def snapshot(
     """
     files = FilesTable.of(catalog, table)
     found = identify(files, {})
-    content = content_hash([files.reading, [each.what for each in found]])
-    if head is not None and head.content == content:
+    said = content(files, found)
+    if head is not None and head.content == said:
         return None
     parts: list[pl.DataFrame] = []
     for each in found:
@@ -51,4 +51,9 @@ def snapshot(
         made = made.select(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(files.source.row_number), pl.all())
     if expected is not None:
         refuse_change(expected, schema(made), where=files.where, table=table)
-    return Delivery(lambda: (made,), dict(made.schema), whole=True), content
+    return Delivery(lambda: (made,), dict(made.schema), whole=True), said
+
+
+def content(files: FilesTable, found: Sequence[Known] | None = None) -> str:
+    """Hash what is in the files of a table, by which the same is recognised."""
+    return content_hash([files.reading, [each.what for each in (identify(files, {}) if found is None else found)]])

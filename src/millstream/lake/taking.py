@@ -17,6 +17,7 @@ import msgspec
 import polars as pl
 
 from millstream.definitions.table import Table
+from millstream.lake import snapshots
 from millstream.lake.batches import Shelved
 from millstream.lake.catalog import Catalog
 from millstream.lake.files import empty
@@ -58,6 +59,24 @@ def take(
     Refused
         For one that may not be read, or rows that could not be read again.
     """
+    files, found, stamps, plan = _look(catalog, table, head=head, anew=expected is None)
+    if plan is None:
+        _remember(catalog, table.name, found, stamps, tell)
+        return None
+    return _carry_out(catalog, files, plan, head=head, expected=expected, tell=tell)
+
+
+def moves(catalog: Catalog, table: Table, *, head: TableVersion) -> bool:
+    """Say whether the files of a table hold something else than its newest version; nothing is taken."""
+    if table.history:
+        return snapshots.content(FilesTable.of(catalog, table)) != head.content
+    return _look(catalog, table, head=head, anew=False)[-1] is not None
+
+
+def _look(
+    catalog: Catalog, table: Table, *, head: TableVersion | None, anew: bool
+) -> tuple[FilesTable, list[Known], dict[str, Stamp], _Plan | None]:
+    """Look what is there, and what of it is new."""
     files = FilesTable.of(catalog, table)
     before = taken.taking(catalog.state, table.name, head.version) if head else None
     had = taken.contents(catalog.state, table.name) if before else {}
@@ -66,12 +85,9 @@ def take(
     found = identify(files, stamps if not other else {})
     agreed = versions.expected_schema(catalog.state, table.name)
     accepted = head is not None and bool(head.columns) and agreed != head.columns  # a commit of all files says so
-    anew = other or expected is None or accepted
+    anew = anew or other or accepted
     plan = _plan(catalog, files, found, had, stamps, head=head, anew=anew)
-    if plan is None:
-        _remember(catalog, table.name, found, stamps, tell)
-        return None
-    return _carry_out(catalog, files, plan, head=head, expected=expected, tell=tell)
+    return files, found, stamps, plan
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ then version, files and ledger row in one transaction. A crash between any two l
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from millstream.expressions import door
 from millstream.lake import agreed, parquets
 from millstream.lake.batches import Batches, Shelved
 from millstream.lake.beliefs import plain, stored
-from millstream.lake.catalog import Catalog, derived_hash, logged, refuse_other_kind, refuse_rewritten
+from millstream.lake.catalog import Catalog, derived_hash, logged, refuse_other_kind, refuse_rewritten, shown
 from millstream.lake.delta import DeltaLog, Snapshot, file_sha256
 from millstream.lake.extract import Extract
 from millstream.lake.extracts import drawn
@@ -33,13 +33,14 @@ from millstream.lake.finding import Finding
 from millstream.lake.foreign import Stage, leaving, stages
 from millstream.lake.maker import Maker
 from millstream.lake.pulling import pulled
-from millstream.lake.shape import compile_shape
+from millstream.lake.shape import PIECE, compile_shape
 from millstream.lake.snapshots import snapshot
 from millstream.lake.steps import Meanwhile
 from millstream.lake.taking import take
 from millstream.lake.upsert import Delivery, upsert
 from millstream.sources import SchemaChanged, refuse_change
-from millstream.state import Transaction, edits, pins, schemas, taken, versions
+from millstream.state import Transaction, edits, pins, runs, schemas, taken, versions
+from millstream.state.runs import Run
 from millstream.state.versions import DataFile, Intent, TableVersion
 from millstream.types import parse_instant
 
@@ -65,6 +66,7 @@ class Writer:
         ready: Callable[[str], object] | None,
         stopped: dict[str, MillstreamError],
         meanwhile: Meanwhile,
+        again: Mapping[str, Collection[str]],
     ) -> list[TableVersion]:
         """Register new versions. See ``Lake.refresh``."""
         catalog = self._catalog
@@ -73,6 +75,7 @@ class Writer:
         behind = self._behind()
         shared = catalog.shared()
         heads: dict[str, int] = {}
+        waits: dict[str, str] = {}
         with catalog.locked():
             self._recover()
             made = pulled(catalog, (wanted & catalog.shared()) - set(edits.tables(self._state)), actor=actor)
@@ -81,14 +84,17 @@ class Writer:
         for table in (each for each in tables if each.name in behind):
             halted = next((each for each in table.of if each in stopped), None)
             if halted is not None:
-                stopped[table.name] = _halted(table, halted, stopped[halted])
+                why = stopped[halted]
+                waits[table.name] = halted
+                stopped[table.name] = _halted(table.name, waits, why)
             elif table.name in shared or not (table.made or isinstance(table.source, ASKED)):
                 with catalog.locked():
                     made += self._moved([table], heads, stopped=stopped, actor=actor, tell=meanwhile.tell)
             else:
                 try:
                     if table.made:
-                        new = self._made(table, heads, actor=actor, ready=ready, meanwhile=meanwhile)
+                        asked = again.get(table.name)
+                        new = self._made(table, heads, actor=actor, ready=ready, meanwhile=meanwhile, again=asked)
                     else:
                         new = self._drawn(table, heads, actor=actor, meanwhile=meanwhile)
                 except StorageFull:
@@ -201,6 +207,7 @@ class Writer:
         actor: str,
         ready: Callable[[str], object] | None,
         meanwhile: Meanwhile,
+        again: Collection[str] | None,
     ) -> list[TableVersion]:
         """Run a step where something changed; the lake is locked only while its rows are written.
 
@@ -218,7 +225,9 @@ class Writer:
                 now = versions.heads(self._state)
                 inputs = {each: max(heads[each], now[each]) for each in table.of}
                 expected = self._expected_frame(table.name)
-                done = self._maker.make(table, inputs, head=head, expected=expected, actor=actor, tell=meanwhile.tell)
+                done = self._maker.make(
+                    table, inputs, head=head, expected=expected, actor=actor, tell=meanwhile.tell, again=again
+                )
             if done is None:
                 return []
             note, rows = done
@@ -229,6 +238,8 @@ class Writer:
                 number = 0 if head is None else head.version + 1
                 intent = self._intent(table.name, f"millstream:step:{table.name}", number, actor=actor, note=note)
                 version = self._commit(intent, rows, overwrite=True)
+            if table.partition:
+                self._maker.finished(table)
         heads[table.name] = version.version
         return [version]
 
@@ -421,7 +432,7 @@ class Writer:
             return catalog.version(intent.table, before.version)
         expected = self._expected_frame(intent.table)
         if expected is not None and not msgspec.json.decode(intent.note).get("anew"):
-            found = {name: str(kind) for name, kind in frame.schema.items()}
+            found = {name: str(kind) for name, kind in frame.schema.items() if name != PIECE}
             table = self._catalog.manifest.tables.get(intent.table)
             refuse_change(expected, found, where=f"table {intent.table!r}", table=table)
         reach("lake.begun")
@@ -430,7 +441,16 @@ class Writer:
         reach("lake.intended")
         log = self._log(intent.table)
         head = catalog.ledger.head().text
-        log.append(frame, app_id=intent.app_id, app_version=intent.app_version, overwrite=overwrite, anchor=head)
+        note = msgspec.json.decode(intent.note)
+        log.append(
+            frame,
+            app_id=intent.app_id,
+            app_version=intent.app_version,
+            overwrite=overwrite,
+            anchor=head,
+            by=note.get("by", ""),
+            only=note.get("only"),
+        )
         reach("lake.committed")
         made = self._settle(intent)
         if made is None:
@@ -469,7 +489,8 @@ class Writer:
         with self._state.transact() as tx:
             if note.get("anew"):
                 versions.forget_schema(tx, intent.table)
-            versions.expect_schema(tx, intent.table, snapshot.columns)
+            versions.expect_schema(tx, intent.table, shown(snapshot.columns))
+            runs.put(tx, intent.table, number, msgspec.convert(note.get("runs", []), list[Run]), at=made.registered_at)
             catalog.register(tx, made, added=added, removed=removed, actor=intent.actor)
             if "taking" in note:
                 taken.record(tx, intent.table, number, msgspec.convert(note["taking"], taken.Taking))
@@ -540,12 +561,14 @@ class Writer:
         return found or Table(name, source=Delta(str(self._catalog.places.lake / name)))
 
 
-def _halted(table: Table, by: str, why: MillstreamError) -> MillstreamError:
-    """Say that a table stays as it is because one it is computed from could not be made."""
-    return type(why)(
-        f"table {table.name!r} stays as it is: {by!r}, of which it is computed, could not be made",
-        do=f"millstream refresh {by}",
-    )
+def _halted(table: str, waits: Mapping[str, str], why: MillstreamError) -> MillstreamError:
+    """Say that a table stays as it is because of one it is computed from, naming the way down to what went wrong."""
+    by = waits[table]
+    if by in waits:  # what is said of the one before names the rest of the way
+        said, do = why.happened.partition(" stays as it is: it waits for ")[2], why.do
+        return type(why)(f"table {table!r} stays as it is: it waits for {by!r}, which waits for {said}", do=do)
+    said = f"table {table!r} stays as it is: it waits for {by!r}, of which it is computed: {why.happened}"
+    return type(why)(said, do=f"millstream refresh {by}")
 
 
 def _sha256(path: Path) -> str | None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from millstream.definitions.sources import Csv, Json, Parquet
 from millstream.definitions.steps import code_of
-from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError
+from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError, near
+from millstream.project import habits as usual
 from millstream.project.columns import accept
 from millstream.project.lags import keep_lags
+from millstream.project.noticing import notice
+from millstream.project.people import Person
 from millstream.project.pins import look, tell_lost
+from millstream.project.quarantining import verify_released
 from millstream.project.stopped import tell_stopped
-from millstream.state import contracts, quarantine, taken, versions
+from millstream.state import contracts, habits, quarantine, runs, taken, versions
 from millstream.types import content_hash, parse_instant
 
 if TYPE_CHECKING:
@@ -55,29 +60,72 @@ class _Move:
 def refresh(
     project: Project,
     *,
-    tables: Iterable[str] | None = None,
+    tables: list[str] | None = None,
     accept_schema: list[str] | None = None,
+    again: bool = False,
+    partitions: list[str] | None = None,
+    plan: bool = False,
     actor: str = "somebody",
 ) -> dict[str, Any]:
     """Notice new versions, take in changed files, run the steps that have to, and keep served features current.
 
-    The columns that the tables in ``accept_schema`` wait for are agreed to first.
+    The columns that the tables in ``accept_schema`` wait for are agreed to first. With ``again`` the named tables are
+    made although nothing changed, of those in partitions the named ones or all; with ``plan`` it is only said what
+    would be done.
     """
+    asked = _asked(project, tables, again=again, partitions=partitions)
+    if plan:
+        from millstream.project import planned
+
+        wanted = {
+            each.name for name in _named(project, tables) for each in _upstream(project, project.manifest.table(name))
+        }
+        found = planned.plan(project, [each for each in project.manifest.tables if each in wanted], again=asked)
+        return {"plan": found, "versions": [], "reports": [], "stopped": [], "assumptions": [], "exit_code": 0}
     accept(project, accept_schema or (), actor=actor)
-    move = _move(project, tables, actor=actor)
+    move = _move(project, tables, actor=actor, again=asked)
     if move.made:
         keep_served(project)
     standing = look(project)
     tell_lost(project, standing)
     assumed = [said for name in project.manifest.tables for said in _assumed(project, name)]
     return {
-        "versions": [{**msgspec.to_builtins(each), "why": _why(project, each)} for each in move.made],
+        "versions": [{**msgspec.to_builtins(each), **_told(project, each)} for each in move.made],
         "reports": move.reports,
         "stopped": move.said(),
         "assumptions": assumed,
         "pins": standing,
         "exit_code": move.exit_code(),
     }
+
+
+def _asked(
+    project: Project, tables: list[str] | None, *, again: bool, partitions: list[str] | None
+) -> dict[str, list[str]]:
+    """Say which tables are made although nothing changed, each with its partitions."""
+    if partitions and not again:
+        raise UserError("partitions are named and nothing is asked of them", do="add --again")
+    if not again:
+        return {}
+    if not tables:
+        raise UserError("--again needs to know which tables", expected="millstream refresh TABLE --again")
+    for name in tables:
+        table = project.manifest.table(name)
+        if not table.made or (partitions and not table.partition):
+            what = "has no partitions" if table.made else "is not made by a step or a stored query"
+            raise UserError(f"table {name!r} {what}", expected="a table with step=, stored=True or partition=")
+        head = versions.head(project.state, name)
+        there = runs.pieces(project.state, name, head.version) if head is not None else {}
+        for each in partitions or []:
+            if each not in there:
+                raise NotFound(f"table {name!r} has no partition {each!r}", do=near(each, there))
+    return {name: list(partitions or []) for name in tables}
+
+
+def _told(project: Project, made: TableVersion) -> dict[str, Any]:
+    """Say why a version came about, and how long it took against its habit."""
+    said = usual.of_version(project, made)
+    return {"why": _why(project, made), "habit": said, "took": usual.in_words(made, said)}
 
 
 def _assumed(project: Project, name: str) -> list[str]:
@@ -98,7 +146,9 @@ def _upstream(project: Project, table: Table) -> list[Table]:
     return [*found.values(), table]
 
 
-def _move(project: Project, tables: Iterable[str] | None, *, actor: str) -> _Move:
+def _move(
+    project: Project, tables: Iterable[str] | None, *, actor: str, again: Mapping[str, list[str]] | None = None
+) -> _Move:
     """Bring tables to their newest version; a step runs on rows that were checked, or not at all."""
     from millstream.lake.steps import Meanwhile
 
@@ -116,10 +166,14 @@ def _move(project: Project, tables: Iterable[str] | None, *, actor: str) -> _Mov
 
     meanwhile = Meanwhile(aside=project.aside, tell=project.said)
     wanted = _named(project, tables)
-    move.made.extend(project.lake.refresh(wanted, actor=actor, ready=ready, stopped=move.stopped, meanwhile=meanwhile))
+    made = project.lake.refresh(
+        wanted, actor=actor, ready=ready, stopped=move.stopped, meanwhile=meanwhile, again=again
+    )
+    move.made.extend(made)
     looked = {each.name for name in wanted for each in _upstream(project, project.manifest.table(name))}
     tell_stopped(project, looked, move.stopped)
     keep_lags(project, move.made)
+    usual.tell_slow(project, move.made)
     return move
 
 
@@ -131,12 +185,18 @@ def _why(project: Project, made: TableVersion) -> str:
         return f"production's {made.making.reused} rests on the same"
     before = versions.before(project.state, made.table, made.version)
     if before is None:
-        return "read for the first time"
+        count = len(made.making.pieces) if made.making is not None else 0
+        return f"read for the first time{f', in {count} partitions' if count else ''}"
     if made.kind in ("derived", "made"):
         moved = [f"{name}@{number}" for name, number in made.inputs.items() if before.inputs.get(name) != number]
         said = ["its definition changed"] if before.definition != made.definition else []
         if made.making is not None and before.making is not None:
             said += _why_step(before.making, made.making)
+            if made.making.pieces or project.manifest.table(made.table).partition:
+                pieces = usual.why_pieces(made.making.pieces)
+                return pieces if made.making.pieces else f"{', '.join(moved)} came; {pieces}"
+            if made.making.why:
+                return made.making.why
         return " and ".join([*said, f"{', '.join(moved)} came"] if moved else said)
     if made.kind == "ingested":
         from millstream.lake import extracts
@@ -164,9 +224,10 @@ def _new_columns(before: TableVersion, made: TableVersion) -> str:
 
 def _why_step(before: Making, now: Making) -> list[str]:
     """Say what of a step changed beside its inputs' versions."""
-    edited = [each for each in {**before.code, **now.code} if before.code.get(each) != now.code.get(each)]
+    from millstream.lake.due import code_reasons
+
     masked = [each for each in {**before.masked, **now.masked} if before.masked.get(each) != now.masked.get(each)]
-    said = [f"{', '.join(edited)} changed"] if edited else []
+    said = code_reasons(before, now.code, now.environment)
     return [*said, f"what is in quarantine of {', '.join(masked)} changed"] if masked else said
 
 
@@ -236,7 +297,8 @@ def _check_one(project: Project, name: str, *, actor: str) -> dict[str, Any] | N
         before = None
     if before is None or before.version < head.version:
         record = _check_batch(project, definition, head.version, before)
-        return _keep(project, record, made=record.pop("quarantine"), actor=actor)
+        made, memory = record.pop("quarantine"), record.pop("memory")
+        return _keep(project, record, made=made, memory=memory, actor=actor)
     again = _check_silence(project, definition, before)
     return None if again is None else _keep(project, again, made=None, actor=actor)
 
@@ -247,16 +309,22 @@ def _contract(table: Table) -> str:
 
 
 def _check_batch(project: Project, table: Table, version: int, before: Checked | None) -> dict[str, Any]:
+    import polars as pl
+
     from millstream.checks import run
+    from millstream.checks.scene import Scene
     from millstream.lake.beliefs import settled
+    from millstream.project import standing
 
     since = before.version if before is not None else None
     kind = project.lake.version(table.name, version).kind
-    whole = kind in ("ingested", "made") and not getattr(table.source, "cursor", "")  # each version brings all its rows
+    partial = table.partition or getattr(table.source, "cursor", "") or isinstance(table.source, Csv | Json | Parquet)
+    whole = kind in ("ingested", "made") and not partial  # each version brings all its rows
     whole = whole or table.history  # a row of a key that is here already corrects it
+    batch = settled(project.lake.added(table.name, since=since, version=version))
     made = run(
         table,
-        settled(project.lake.added(table.name, since=since, version=version)),
+        batch,
         known_keys=None if since is None or whole else _earlier(project, table.name, since, version),
         other=_other(project),
         now=project.clock.now(),
@@ -264,8 +332,13 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
         since=parse_instant(before.checked_at) if before is not None else None,
         newest=_newest(before),
     )
-    results = [msgspec.to_builtins(each) for each in made.results]
-    quarantined = made.quarantine.height
+    noticed, aside, memory = notice(project, table, version)
+    results = standing.plain((*made.results, *noticed))
+    if before is not None:
+        seen = Scene(table, batch, None, _other(project), project.clock.now(), project.settings.timezone)
+        results = standing.carry(project, seen, before.report["results"], results)
+    masked = pl.concat([made.quarantine, *aside], how="vertical_relaxed")
+    quarantined = masked.height
     return {
         "table": table.name,
         "version": version,
@@ -273,7 +346,8 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
         "rows": made.rows,
         "results": results,
         "quarantined": quarantined,
-        "quarantine": made.quarantine,
+        "quarantine": masked,
+        "memory": memory,
     }
 
 
@@ -304,13 +378,17 @@ def _check_silence(project: Project, table: Table, before: Checked) -> dict[str,
     return before.report | {"results": list((said | news).values())}
 
 
-def _keep(project: Project, record: dict[str, Any], *, made: pl.DataFrame | None, actor: str) -> dict[str, Any]:
+def _keep(
+    project: Project, record: dict[str, Any], *, made: pl.DataFrame | None, actor: str, memory: bytes | None = None
+) -> dict[str, Any]:
     """Write down what checks found, and mask the rows that failed."""
     name, version = record["table"], record["version"]
     record["checked_at"] = at = project.clock.now().isoformat()
     with project.state.transact() as tx:
         if made is not None:
             project.lake.quarantine(name, version, made, tx=tx)
+        if memory is not None:
+            habits.put(tx, name, version, memory=memory)
         kept = contracts.put(tx, name, version, at=at, report=record)
         failed = [each["says"] for each in record["results"] if not each["ok"]]
         project.ledger.append(
@@ -354,6 +432,7 @@ def verify_checks(project: Project) -> list[dict[str, Any]]:
         masked = quarantine.masked_hash(project.state, name, int(number))
         if row.detail.get("masked", masked) != masked:
             wrong[subject] = f"its rows in quarantine are not as row {row.sequence} of the ledger tells"
+    wrong |= verify_released(project)
     if not wrong:
         says = f"{len(kept)} reports and their quarantine as the ledger tells"
         return [{"ok": True, "subject": "checks", "says": says}]
@@ -419,21 +498,18 @@ def sql(
     at: dict[str, int] | None = None,
     actor: str = "somebody",
 ) -> dict[str, Any]:
-    """Run a SELECT over the heads of the tables it names; the read goes on the ledger.
+    """Run a SELECT over the heads of the tables it names, as the one who asks may see them; it goes on the ledger.
 
     With ``out`` every row goes into that file, CSV or Parquet by its ending, which appears whole or not at all.
     ``as_of`` leaves out what became known after an instant, ``as_seen`` reads the versions that were the newest then,
     ``at`` names versions.
     """
-    from millstream.lake.moment import ask
-
     _refuse_ending(out)
-    frame, pins, meant = ask(project.lake, query, now=project.clock.now(), as_of=as_of, as_seen=as_seen, at=at)
+    reader = Person(project, actor)
+    frame, pins, reads, meant = reader.query(query, as_of=as_of, as_seen=as_seen, at=at)
     if out is not None:
         _write(frame, Path(out))
-    subject = " ".join(f"{name}@{version}" for name, version in pins.items())
-    detail = {"sql": query, "rows": frame.height, **meant}
-    project.ledger.record(actor=actor, act="table.read", subject=subject, detail=detail)
+    reader.record(pins, reads, {"sql": query, "rows": frame.height, **meant})
     shown = frame.head(_SHOWN)
     return {
         "columns": shown.columns,

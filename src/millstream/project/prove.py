@@ -14,6 +14,7 @@ from millstream.project import anchors, answers, git
 from millstream.project.columns import waits
 from millstream.project.data import step_failure, verify_checks
 from millstream.project.decide import brief
+from millstream.project.habits import lately
 from millstream.project.lags import lag
 from millstream.project.pins import look
 from millstream.project.stopped import away, running
@@ -105,6 +106,7 @@ def _table(project: Project, table: Table) -> dict[str, Any]:
         "schema_waits": waiting,
         "stopped": stopped,
         "running": running(project, table.name) if table.made else None,
+        "lately": lately(project, table.name) if table.made else None,
         "inputs": dict(head.inputs) if head is not None else {},
         "owner": table.owner,
         "description": table.description,

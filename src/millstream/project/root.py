@@ -36,6 +36,9 @@ COMMANDS = {
     "refresh": "data:refresh",
     "check": "data:check",
     "sql": "data:sql",
+    "quarantine": "quarantining:masked",
+    "let_back": "quarantining:let_back",
+    "suggest": "suggesting:suggest",
     "profile": "profiles:profile",
     "pin": "pins:pin",
     "branch": "branches:branch",
@@ -45,6 +48,9 @@ COMMANDS = {
     "rebase": "branches:rebase",
     "discard": "branches:discard",
     "refuse_tables": "branches:refuse_tables",
+    "catalog": "cataloged:catalog",
+    "lineage": "lineage:lineage",
+    "reads": "reads:reads",
     "views": "learn:views",
     "train": "learn:train",
     "register": "logged:register",
@@ -78,7 +84,9 @@ IN_WORKER = frozenset({"train", "register", "backtest", "reproduce", "mirror", "
 """Commands that import user code or MLflow, and so run in a worker wherever a control plane is up."""
 
 
-BY_COMMAND = frozenset({"ingest", "refresh", "check", "release", "approve", "reject", "rollback", "retrain", "discard"})
+BY_COMMAND = frozenset(
+    {"ingest", "refresh", "check", "let_back", "release", "approve", "reject", "rollback", "retrain", "discard"}
+)
 """What changes production, and so is done by a command, the page or the loop, and not by a notebook."""
 
 
