@@ -261,6 +261,78 @@ def test_a_branch_is_thrown_away_with_all_it_wrote_and_production_says_who_did(r
     assert rows(root).filter(pl.col("id") == 3)["price"].item() == pytest.approx(3.85), "the name is free again"
 
 
+ROLES = """
+[roles.boss]
+people = ["tina"]
+mask = { "*" = "show" }
+[roles.clerk]
+people = ["carl"]
+mask = { money = "null", who = "show" }
+[roles.keyless]
+people = ["kim"]
+mask = { money = "show", who = "hash" }
+[roles.north]
+people = ["nora"]
+mask = { "*" = "show" }
+rows = { prices = "store = 1", dear = "true" }
+"""
+
+
+def test_who_sees_columns_masked_learns_nothing_of_them_from_a_branch(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILLSTREAM_USER", "carl")
+    said = SHOP.replace('columns={"twice"', 'sensitive={"price": "money", "id": "who"}, columns={"twice"')
+    (root / "shop.py").write_text(said)
+    (root / "millstream.toml").write_text('name = "shop"\n' + ROLES)
+    raised(root)
+    (root / "prices/0.csv").write_text(day(0).replace(",3.5", ",90.0"))
+    run(root, "refresh")
+    for actor, words in (
+        ("carl", {"set": ["store = 1"], "where": "price > 3"}),
+        ("carl", {"set": ["price = 3.5"], "where": "id = 3"}),
+        ("carl", {"set": ["store = 1"], "where": "twice > 3"}),
+        ("kim", {"set": ["store = 7"], "where": "store = 1"}),
+        ("nora", {"set": ["store = 7"], "where": "store = 1"}),
+    ):
+        with pytest.raises(Refused, match="masked for|sees only some rows"):
+            raised(root, actor=actor, **words)
+    with millstream.open(root, environment="exp") as project, pytest.raises(Refused, match="price of table 'prices'"):
+        project.edit("prices", pl.DataFrame({"id": [3], "price": [3.5]}))
+    (seen,) = run(root, "changes", env="exp", actor="carl")["tables"]
+    assert seen["changed"] == 6 and seen["edits"][0]["says"] == ""
+    assert seen["examples"]["changed"][0] == {"key": {"id": 3}, "columns": {"price": [None, None]}}
+    (hashed,) = run(root, "changes", env="exp", actor="kim")["tables"]
+    assert hashed["examples"]["changed"][0]["key"]["id"] != 3
+    with pytest.raises(Refused, match="would be in the file"):
+        run(root, "changes", env="exp", actor="carl", table="prices", out=str(root / "all.csv"))
+    for actor, command in (("nora", "changes"), ("nora", "rebase"), ("kim", "rebase")):
+        with pytest.raises(Refused):
+            run(root, command, env="exp", actor=actor)
+    told = run(root, "branches", actor="carl")["branches"][0]["tables"][0]["edits"][0]
+    assert told["says"] == "" and told["by"] == "tina"
+    assert raised(root, actor="carl", set=["store = 8"], where="store = 0")["changed"] == 9, (
+        "what is seen may be edited"
+    )
+    with Project(root, environment="exp") as project:
+        reads = project.run("reads", {"table": "prices", "actor": "tina"})["reads"]
+    assert [(each["actor"], each["how"]) for each in reads[:2]] == [("kim", "diff"), ("carl", "diff")]
+    assert not (root / "all.csv").exists()
+
+
+def test_keys_that_production_has_twice_by_now_are_named_and_its_rows_can_be_kept(root: Path) -> None:
+    raised(root, where="id in (3, 7)")
+    (root / "prices/3.csv").write_text(day(0, count=4, price=0.75))
+    run(root, "refresh")
+    with pytest.raises(Conflict, match="id 3 of table 'prices' is in more than one row") as wrong:
+        run(root, "rebase", env="exp", keep="mine")
+    assert wrong.value.do.startswith("millstream branch exp --rebase --keep prod")
+    assert run(root, "rebase", env="exp", keep="prod")["rebased"][0]["conflicts"] == "id 3"
+    found = rows(root)
+    assert found.filter(pl.col("id") == 3)["price"].sort().to_list() == [3.5, 3.75]
+    assert found.filter(pl.col("id") == 7)["price"].to_list() == [pytest.approx(7.5 * 1.1)]
+
+
 def test_edited_rows_do_not_go_to_production_and_the_way_is_said(root: Path) -> None:
     with pytest.raises(Refused, match="changed no table"):
         run(root, "refuse_tables", env="exp")

@@ -131,7 +131,8 @@ def _stand(root: Path, name: str | None, action: str) -> None:
         home = places(root, read(root, PRODUCTION)).state / "env"
         there = [each.parent.name for each in home.glob("[!.]*/state.db")]
         if name not in there:
-            raise NotFound(f"there is no branch {name!r}", do=near(str(name), there))
+            made = f"millstream branch {name} makes it"
+            raise NotFound(f"there is no branch {name!r}", expected=near(str(name), there) if there else "", do=made)
     os.environ[VARIABLE] = PRODUCTION if action in ("branches", "discard") else str(name)
 
 
@@ -165,9 +166,13 @@ def _listed(record: dict[str, Any]) -> None:
 
 
 def _changed(one: dict[str, Any]) -> str:
-    said = [f"{each['table']} ({len(each['edits'])} edit{'s' * (len(each['edits']) != 1)})" for each in one["tables"]]
+    said = [f"{each['table']} ({_edits(each)})" for each in one["tables"]]
     said += [f"{each['model']}@{each['version']}" for each in one["models"]]
     return ", ".join(said) or "nothing"
+
+
+def _edits(one: dict[str, Any]) -> str:
+    return f"{len(one['edits'])} edit{'s' * (len(one['edits']) != 1)}"
 
 
 def _late(one: dict[str, Any]) -> str:
@@ -180,12 +185,13 @@ def _one(record: dict[str, Any]) -> None:
     from millstream.cli.drawing import console, say
 
     name = escape(record["name"])
-    say(f"branch [bold]{name}[/] of {escape(record['by'])}, since {record['since'][:16]}", tone="good")
+    new = " is made: production's tables as they are, no byte copied" if record["made"] else ""
+    say(f"branch [bold]{name}[/] of {escape(record['by'])}, since {record['since'][:16]}{new}", tone="good")
     for each in record["tables"]:
         _edited(each)
     say(f"changed: {escape(_changed(record))}; behind production: {escape(_late(record))}")
     console.print(
-        f"\nnext:\n  millstream branch {name} --table TABLE --set 'COLUMN = EXPRESSION' --where CONDITION\n"
+        f"\nnext:\n  millstream branch {name} --table TABLE --set 'COLUMN = EXPRESSION'\n"
         f"  millstream --env {name} train MODEL\n  millstream branch {name} --diff"
     )
 
@@ -224,7 +230,7 @@ def _diff(record: dict[str, Any]) -> None:
         say(f"{escape(record['branch'])} changed nothing")
     for each in record["tables"]:
         counted = f"{number(each['changed'])} changed, {number(each['new'])} new, {number(each['gone'])} gone"
-        say(f"[bold]{escape(each['table'])}[/]: {counted}, by {len(each['edits'])} edits upon version {each['base']}")
+        say(f"[bold]{escape(each['table'])}[/]: {counted}, by {_edits(each)} upon version {each['base']}")
         for row in each["examples"]["changed"]:
             key = ", ".join(f"{name} {value}" for name, value in row["key"].items())
             cells = ", ".join(f"{name}: {old} → {new}" for name, (old, new) in row["columns"].items())
@@ -235,9 +241,10 @@ def _diff(record: dict[str, Any]) -> None:
         if each.get("out"):
             say(f"written to {escape(each['out'])}", tone="good")
     for each in record["models"]:
-        beside = f", champion {each['champion_value']}" if each["champion_value"] is not None else ", no champion"
+        other = each["champion_value"]
+        beside = f", production's champion {number(other)}" if other is not None else ", production has no champion"
         on = f"; trained on edited {', '.join(each['on_edits'])}" if each["on_edits"] else ""
-        say(f"{escape(each['model'])}@{each['version']}: {each['metric']} {each['value']}{beside}{escape(on)}")
+        say(f"{escape(each['model'])}@{each['version']}: {each['metric']} {number(each['value'])}{beside}{escape(on)}")
     if record["definitions"]:
         say("definitions that differ from the commit (the folder is all environments'):")
         console.print(escape("\n".join(record["definitions"].splitlines()[:60])))

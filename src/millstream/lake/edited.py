@@ -75,7 +75,14 @@ def keyed(table: Table, columns: Mapping[str, object]) -> list[str]:
     return list(table.key)
 
 
-def refuse_repeated(table: Table, key: list[str], touched: pl.DataFrame, every: Iterable[pl.DataFrame]) -> None:
+def repeated(key: list[str], touched: pl.DataFrame, every: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Return the keys among those that are touched which more than one row has."""
+    counted = pl.concat([each.select(key) for each in every] or [touched.select(key)])
+    found = counted.join(touched.select(key).unique(), on=key, how="semi", nulls_equal=True)
+    return found.group_by(key, maintain_order=True).len().filter(pl.col("len") > 1).select(key)
+
+
+def refuse_repeated(table: Table, key: list[str], again: pl.DataFrame, *, do: str) -> None:
     """Refuse to touch keys that more than one row has: nobody could say which is meant.
 
     Raises
@@ -83,14 +90,11 @@ def refuse_repeated(table: Table, key: list[str], touched: pl.DataFrame, every: 
     Conflict
         Naming some.
     """
-    counted = pl.concat([each.select(key) for each in every] or [touched.select(key)])
-    found = counted.join(touched.select(key).unique(), on=key, how="semi", nulls_equal=True)
-    again = found.group_by(key, maintain_order=True).len().filter(pl.col("len") > 1)
     if again.height:
         raise Conflict(
             f"{named(again, key)} of table {table.name!r} is in more than one row, so it cannot be said which is meant",
             expected="keys that occur once",
-            do="narrow --where to other rows",
+            do=do,
         )
 
 

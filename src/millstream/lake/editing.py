@@ -23,7 +23,7 @@ from millstream.expressions import parse
 from millstream.expressions.polars import to_polars
 from millstream.lake.catalog import Catalog, columns_of, folders
 from millstream.lake.delta import Snapshot
-from millstream.lake.edited import keyed, named, nothing, raw, refuse_repeated
+from millstream.lake.edited import keyed, named, nothing, raw, refuse_repeated, repeated
 from millstream.lake.faults import reach
 from millstream.lake.pulling import pulled
 from millstream.lake.shape import Shape
@@ -275,7 +275,8 @@ def _apply(
             touched.append(each.filter(mask))
             placed.append(made)
     old, instead, new = pl.concat(touched), pl.concat(placed), none
-    refuse_repeated(table, key, old if rows is None else rows, every)
+    again = repeated(key, old if rows is None else rows, every)
+    refuse_repeated(table, key, again, do="narrow --where to other rows" if rows is None else "leave these out")
     if rows is not None:
         new = _new(table, rows, key, every, none)
     if not old.height and not new.height:

@@ -9,7 +9,7 @@ import polars as pl
 
 from millstream.errors import Conflict, UserError
 from millstream.lake.catalog import Catalog
-from millstream.lake.edited import Differs, differs, keyed, named, nothing, raw, refuse_repeated
+from millstream.lake.edited import Differs, differs, keyed, named, nothing, raw, refuse_repeated, repeated
 from millstream.lake.editing import Rewriting, register
 from millstream.lake.pulling import pulled
 from millstream.state import edits, versions
@@ -68,11 +68,16 @@ def rebase(catalog: Catalog, name: str, *, keep: Keep, actor: str) -> Rebased | 
         key, files = keyed(table, none.schema), catalog.files(table, onto.version)
         _refuse_gone(name, mine, none)
         every = raw(catalog, onto, files)
-        touched = pl.concat([each.select(key) for each in (mine.after, mine.new, mine.gone)])
-        refuse_repeated(table, key, touched, every)
+        again = repeated(key, _touched(mine, key), every)
+        if keep != "prod":
+            way = f"millstream branch {catalog.places.state.name} --rebase --keep prod gives up the edits of these rows"
+            refuse_repeated(table, key, again, do=way)
+        mine = _without(mine, again, key)
+        touched = _touched(mine, key)
         theirs = pl.concat([none, *(each.join(touched, on=key, how="semi") for each in every)])
         both = _both(mine, theirs, key)
-        said = named(both, key, count=5) if both.height else ""
+        either = pl.concat([again, both])
+        said = named(either, key, count=5) if either.height else ""
         if both.height and not keep:
             raise Conflict(
                 f"production changed rows of {name!r} by {name}@{onto.version} that this branch changed too: "
@@ -95,6 +100,16 @@ def rebase(catalog: Catalog, name: str, *, keep: Keep, actor: str) -> Rebased | 
         made = Rewriting(rest, wanted, changed=changed, new=wanted.height - changed, gone=gone)
         says = f"rebased from {name}@{edit.base}" + (f", kept {keep} of {said}" if said else "")
         return Rebased(register(catalog, onto, made, says=says, actor=actor), edit.base, said)
+
+
+def _touched(mine: Differs, key: list[str]) -> pl.DataFrame:
+    return pl.concat([each.select(key) for each in (mine.after, mine.new, mine.gone)])
+
+
+def _without(mine: Differs, keys: pl.DataFrame, key: list[str]) -> Differs:
+    """Leave keys out of what a branch changed."""
+    parts = (mine.before, mine.after, mine.new, mine.gone)
+    return Differs(*(each.join(keys, on=key, how="anti", nulls_equal=True) for each in parts))
 
 
 def _refuse_gone(name: str, mine: Differs, none: pl.DataFrame) -> None:

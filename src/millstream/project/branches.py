@@ -14,6 +14,8 @@ import msgspec
 
 from millstream.errors import Conflict, NotFound, Refused, UserError, near
 from millstream.lake.faults import reach
+from millstream.project.people import Person
+from millstream.project.unseen import refuse_blind, refuse_edit
 from millstream.settings import PRODUCTION
 from millstream.state import edits, pointer, releases, versions
 from millstream.state.lock import ProjectLock
@@ -21,12 +23,9 @@ from millstream.state.lock import ProjectLock
 if TYPE_CHECKING:
     import polars as pl
 
-    from millstream.lake.edited import Differs
     from millstream.project.root import Project
     from millstream.state.edits import Edit
 
-SHOWN = 5
-"""Rows of each kind that are shown as examples."""
 _GONE = ".gone-"
 _NOTE = "discarding.json"
 
@@ -37,7 +36,7 @@ def branches(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
     found = []
     for name in names(project):
         with _standing(project, name) as one:
-            found.append(described(one))
+            found.append(described(one, Person(one, actor)))
     return {"branches": found}
 
 
@@ -50,9 +49,9 @@ def names(project: Project) -> list[str]:
 
 def branch(project: Project, *, note: str = "", actor: str = "somebody") -> dict[str, Any]:
     """Make the overlay one stands in, unless it is there, and take over production's newest versions: no data."""
-    here = _overlay(project)
-    begin(project, actor=actor, note=note)
-    return described(project) | {"made": here}
+    here(project)
+    made = begin(project, actor=actor, note=note)
+    return described(project, Person(project, actor)) | {"made": made}
 
 
 def edit(
@@ -79,14 +78,17 @@ def edit(
         raise UserError("--where was given with --rows", expected="one of them: rows say by their key which they are")
     if remove and not where:
         raise UserError("--remove without --where would take every row away", expected="--where CONDITION")
-    _overlay(project)
+    here(project)
     project.manifest.table(table)
     begin(project, actor=actor)
     catalog = project.lake.catalog
     if rows:
-        made = editing.edit_rows(catalog, table, _read(Path(rows), project, table), actor=actor, note=note)
+        given = _read(Path(rows))
+        refuse_edit(project, table, set_={}, where="", rows=given.columns, actor=actor)
+        made = editing.edit_rows(catalog, table, given, actor=actor, note=note)
     else:
         words = assigned(set or [])
+        refuse_edit(project, table, set_=words, where=where, rows=(), actor=actor)
         made = editing.edit_where(catalog, table, where=where, set_=words, remove=remove, actor=actor, note=note)
     return edit_record(project, table, made)
 
@@ -109,52 +111,20 @@ def edit_record(project: Project, table: str, made: Edit | None) -> dict[str, An
     }
 
 
-def changes(project: Project, *, table: str = "", out: str = "", actor: str = "somebody") -> dict[str, Any]:
-    """Show what the overlay changed: rows of each table with examples, definitions, models beside the champion.
-
-    With ``out`` the rows of one table, as they are to be, are written to a file for whoever keeps its source.
-    """
-    from millstream.lake.edited import differs, edited
-
-    here = _overlay(project)
-    catalog = project.lake.catalog
-    found = [each for each in edited(catalog) if not table or each.table == table]
-    if table and not found:
-        known = edits.tables(project.state)
-        project.manifest.table(table)
-        raise NotFound(f"{here} changed nothing of table {table!r}", expected=", ".join(known) or "no table is changed")
-    if out and len(found) != 1:
-        raise UserError("--out writes the rows of one table", expected="--table NAME beside it")
-    shown = []
-    for each in found:
-        made = differs(catalog, each)
-        shown.append(_table(project, each) | _rows(project, made, each.table))
-        if out:
-            shown[-1]["out"] = _written(made, Path(out))
-    if found:
-        project.ledger.record(
-            actor=actor, act="branch.diff", subject=here, detail={"tables": [each.table for each in found]}
-        )
-    return {
-        "branch": here,
-        "tables": shown,
-        "behind": _behind(project),
-        "definitions": _definitions(project),
-        "models": _models(project),
-    }
-
-
 def rebase(project: Project, *, table: str = "", keep: str = "", actor: str = "somebody") -> dict[str, Any]:
     """Take over production's newest versions of edited tables, under the same edits; rows both changed are named."""
     from millstream.lake import rebasing
 
-    here = _overlay(project)
+    name_of = here(project)
     if keep not in ("", "mine", "prod"):
         raise UserError(f"--keep {keep} says nothing", expected="mine or prod")
     if table:
         project.manifest.table(table)
     made, halted = [], []
-    for name in [table] if table else edits.tables(project.state):
+    wanted, reader = [table] if table else edits.tables(project.state), Person(project, actor)
+    for name in wanted:
+        refuse_blind(reader, name, project.manifest.table(name).key)  # keys that both changed are named
+    for name in wanted:
         try:
             done = rebasing.rebase(project.lake.catalog, name, keep=keep, actor=actor)  # type: ignore[arg-type]
         except Conflict as wrong:
@@ -166,7 +136,7 @@ def rebase(project: Project, *, table: str = "", keep: str = "", actor: str = "s
         other = f"; {', '.join(each['table'] for each in made)} was rebased" if made else ""
         says = "; ".join(each.happened for each in halted)
         raise Conflict(f"{says}{other}", expected=halted[0].expected, do=halted[0].do)
-    return {"branch": here, "rebased": made, "behind": _behind(project)}
+    return {"branch": name_of, "rebased": made, "behind": behind(project)}
 
 
 def discard(project: Project, *, name: str, actor: str = "somebody") -> dict[str, Any]:
@@ -226,19 +196,19 @@ def refuse_tables(project: Project, *, actor: str = "somebody") -> dict[str, Any
     Refused
         Always: production's rows come from their sources.
     """
-    here = _overlay(project)
+    name = here(project)
     found = edits.tables(project.state)
     if not found:
         raise Refused(
-            f"{here} changed no table",
+            f"{name} changed no table",
             expected="a model to release",
-            do=f"millstream --env {here} release MODEL --to prod",
+            do=f"millstream --env {name} release MODEL --to prod",
         )
     named = "; ".join(f"{each} comes from {_source(project, each)}" for each in found)
     raise Refused(
-        f"rows changed in {here} do not go to production: {named}",
+        f"rows changed in {name} do not go to production: {named}",
         expected="a correction at the source, which production then takes in like any other",
-        do=f"millstream branch {here} --diff --table {found[0]} --out corrections.csv, for whoever keeps the source",
+        do=f"millstream branch {name} --diff --table {found[0]} --out corrections.csv, for whoever keeps the source",
     )
 
 
@@ -257,7 +227,7 @@ def assigned(said: list[str]) -> dict[str, str]:
     return found
 
 
-def described(project: Project) -> dict[str, Any]:
+def described(project: Project, reader: Person | None = None) -> dict[str, Any]:
     """Describe the overlay a project stands in."""
     from millstream.lake.edited import edited
 
@@ -268,26 +238,28 @@ def described(project: Project) -> dict[str, Any]:
         "by": first[0].actor if first else "",
         "since": first[0].at if first else "",
         "last": last[0].at if last else "",
-        "tables": [_table(project, each) for each in edited(project.lake.catalog)],
-        "behind": _behind(project),
-        "models": _models(project),
+        "tables": [edits_told(project, each, reader) for each in edited(project.lake.catalog)],
+        "behind": behind(project),
+        "models": models(project),
         "runs": len(project.ledger.rows(acts=("model.register",), limit=1 << 30)),
     }
 
 
-def _table(project: Project, at: Edit) -> dict[str, Any]:
+def edits_told(project: Project, at: Edit, reader: Person | None = None) -> dict[str, Any]:
+    """Tell of a table's edits; what they say quotes values, so it is left out for whoever does not see the whole."""
     told = edits.history(project.state, at.table)
+    whole = reader is None or reader.sight(at.table).whole
     return {
         "table": at.table,
         "version": at.version,
         "base": at.base,
-        "edits": [{"at": each.at, "by": each.actor, "says": each.says} for each in told],
+        "edits": [{"at": each.at, "by": each.actor, "says": each.says if whole else ""} for each in told],
         "bytes_written": sum(each.size for each in at.added),
         "bytes_shared": at.shared,
     }
 
 
-def _behind(project: Project) -> list[dict[str, Any]]:
+def behind(project: Project) -> list[dict[str, Any]]:
     """Say of each table taken over how many versions production has made since."""
     over = project.places.over
     if over is None or not over.state_db.exists():
@@ -314,16 +286,7 @@ def _behind(project: Project) -> list[dict[str, Any]]:
     return found
 
 
-def _definitions(project: Project) -> str:
-    """Return how the definitions differ from the commit; what an environment wrote is none."""
-    from millstream.project import git
-
-    state = (project.places.over or project.places).state.relative_to(project.root).as_posix()
-    lines = git.changes(project.root).splitlines()
-    return "\n".join(each for each in lines if not each.startswith(f"{state}/"))
-
-
-def _models(project: Project) -> list[dict[str, Any]]:
+def models(project: Project) -> list[dict[str, Any]]:
     """List the newest version of each model trained here, with what it scored, beside production's champion."""
     from millstream import registry
 
@@ -354,44 +317,7 @@ def _models(project: Project) -> list[dict[str, Any]]:
     return found
 
 
-def _rows(project: Project, made: Differs, table: str) -> dict[str, Any]:
-    key = list(project.manifest.table(table).key)
-    moved = []
-    for old, new in zip(made.before.head(SHOWN).to_dicts(), made.after.head(SHOWN).to_dicts(), strict=True):
-        cells = {name: [_plain(old[name]), _plain(new[name])] for name in new if old[name] != new[name]}
-        moved.append({"key": {each: _plain(new[each]) for each in key}, "columns": cells})
-    return {
-        "changed": made.after.height,
-        "new": made.new.height,
-        "gone": made.gone.height,
-        "examples": {"changed": moved, "new": _few(made.new), "gone": _few(made.gone)},
-    }
-
-
-def _few(rows: pl.DataFrame) -> list[dict[str, Any]]:
-    return [{name: _plain(value) for name, value in each.items()} for each in rows.head(SHOWN).to_dicts()]
-
-
-def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
-
-
-def _written(made: Differs, out: Path) -> str:
-    """Write the rows that differ, as they are to be, with ``change``: changed, new or gone."""
-    import polars as pl
-
-    parts = [("changed", made.after), ("new", made.new), ("gone", made.gone)]
-    rows = pl.concat([each.insert_column(0, pl.lit(word).alias("change")) for word, each in parts])
-    if out.suffix == ".csv":
-        rows.write_csv(out)
-    elif out.suffix == ".parquet":
-        rows.write_parquet(out)
-    else:
-        raise UserError(f"{out.name} ends in neither .csv nor .parquet", expected=f"for instance {out.stem}.csv")
-    return str(out)
-
-
-def _read(path: Path, project: Project, table: str) -> pl.DataFrame:
+def _read(path: Path) -> pl.DataFrame:
     import polars as pl
 
     if not path.is_file():
@@ -411,14 +337,20 @@ def _source(project: Project, table: str) -> str:
     return f"{type(source).__name__} {where if isinstance(where, str) else ', '.join(map(str, where))}"
 
 
-def begin(project: Project, *, actor: str, note: str = "") -> None:
-    """Write down who made the overlay, if nobody did, and take over production's versions of what it has not yet."""
+def begin(project: Project, *, actor: str, note: str = "") -> bool:
+    """Write down who made the overlay, if nobody did, and take over production's versions of what it has not yet.
+
+    Returns
+    -------
+    Whether it is new.
+    """
     if not project.settings.overlay:
-        return
+        return False
     from millstream.lake.pulling import pulled
 
     catalog = project.lake.catalog
-    if not project.ledger.rows(limit=1):
+    new = not project.ledger.rows(limit=1)
+    if new:
         project.ledger.record(
             actor=actor, act="branch.make", subject=project.settings.environment, detail={"note": note}
         )
@@ -426,9 +358,10 @@ def begin(project: Project, *, actor: str, note: str = "") -> None:
         wanted = set(project.manifest.tables) & catalog.shared()
         fresh = {each for each in wanted if versions.head(project.state, each) is None}
         pulled(catalog, sorted(fresh), actor=actor)
+    return new
 
 
-def _overlay(project: Project) -> str:
+def here(project: Project) -> str:
     """Return the name of the overlay one stands in."""
     if not project.settings.overlay:
         raise Refused(
@@ -442,7 +375,7 @@ def _overlay(project: Project) -> str:
 def _known(project: Project, name: str) -> None:
     found = names(project)
     if name not in found:
-        raise NotFound(f"there is no branch {name!r}", do=near(name, found))
+        raise NotFound(f"there is no branch {name!r}", expected=near(name, found), do="millstream branch lists them")
 
 
 def _home(project: Project) -> Path:

@@ -44,7 +44,7 @@ COMMANDS = {
     "branch": "branches:branch",
     "branches": "branches:branches",
     "edit": "branches:edit",
-    "changes": "branches:changes",
+    "changes": "branch_diff:changes",
     "rebase": "branches:rebase",
     "discard": "branches:discard",
     "refuse_tables": "branches:refuse_tables",

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from millstream.state.database import State, Transaction
-from millstream.state.versions import DataFile
+from millstream.state.versions import BRANCHED, DataFile
 from millstream.types import content_hash
 
 SCHEMA = """
@@ -98,6 +98,12 @@ def history(source: State | Transaction, table: str) -> list[Edit]:
 def tables(source: State | Transaction) -> list[str]:
     """Name the tables that have edits."""
     return [each["name"] for each in source.query("SELECT DISTINCT name FROM table_edits ORDER BY name")]
+
+
+def words(source: State | Transaction, table: str, version: int | None) -> str:
+    """Say of a version that a branch made which edit it is; empty for every other version."""
+    found = None if version is None or version <= BRANCHED else get(source, table, version)
+    return "" if found is None else f"edit {found.version - BRANCHED} of {found.base}"
 
 
 def edit_hash(edit: Edit) -> str:

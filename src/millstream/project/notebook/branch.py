@@ -10,6 +10,7 @@ from millstream.lake import editing
 from millstream.project.branches import begin, edit_record
 from millstream.project.notebook import show
 from millstream.project.notebook.asked import framed
+from millstream.project.unseen import refuse_edit
 
 if TYPE_CHECKING:
     from millstream.project.root import Project
@@ -29,8 +30,12 @@ def changed_rows(
         raise UserError("remove=True without where would take every row away", expected="where='CONDITION'")
     catalog = project.lake.catalog
     begin(project, actor=project.actor)
-    if rows is not None:
-        made = editing.edit_rows(catalog, table, framed(rows), actor=project.actor, note=note)
+    put = None if rows is None else framed(rows)
+    named = () if put is None else put.columns
+    if project.settings.overlay and table in project.manifest.tables:
+        refuse_edit(project, table, set_=set_, where=where, rows=named, actor=project.actor)
+    if put is not None:
+        made = editing.edit_rows(catalog, table, put, actor=project.actor, note=note)
     else:
         made = editing.edit_where(catalog, table, where=where, set_=set_, remove=remove, actor=project.actor, note=note)
     record = edit_record(project, table, made)
