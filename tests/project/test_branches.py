@@ -19,7 +19,7 @@ import pytest
 
 import millstream
 from millstream.errors import BadData, Conflict, MillstreamError, NotFound, Refused, UserError
-from millstream.lake.faults import DISCARD_POINTS, EDIT_POINTS, VARIABLE
+from millstream.lake.faults import DISCARD_POINTS, EDIT_POINTS, RELEASE_POINTS, VARIABLE
 from millstream.project import Project
 from millstream.project.branches import assigned
 from millstream.state import edits, pins, versions
@@ -295,7 +295,7 @@ def test_who_sees_columns_masked_learns_nothing_of_them_from_a_branch(
         ("kim", {"set": ["store = 7"], "where": "store = 1"}),
         ("nora", {"set": ["store = 7"], "where": "store = 1"}),
     ):
-        with pytest.raises(Refused, match="masked for|sees only some rows"):
+        with pytest.raises(Refused, match=r"masked for|sees only some rows"):
             raised(root, actor=actor, **words)
     with millstream.open(root, environment="exp") as project, pytest.raises(Refused, match="price of table 'prices'"):
         project.edit("prices", pl.DataFrame({"id": [3], "price": [3.5]}))
@@ -333,13 +333,58 @@ def test_keys_that_production_has_twice_by_now_are_named_and_its_rows_can_be_kep
     assert found.filter(pl.col("id") == 7)["price"].to_list() == [pytest.approx(7.5 * 1.1)]
 
 
-def test_edited_rows_do_not_go_to_production_and_the_way_is_said(root: Path) -> None:
+def test_edited_rows_go_to_production_as_a_file_and_a_definition_to_commit(root: Path) -> None:
+    run(root, "branch", env="exp")
     with pytest.raises(Refused, match="changed no table"):
-        run(root, "refuse_tables", env="exp")
+        run(root, "release_rows", name="exp")
     raised(root)
-    with pytest.raises(Refused, match=r"prices comes from Csv prices/\*\.csv") as wrong:
-        run(root, "refuse_tables", env="exp")
-    assert "--diff --table prices --out" in wrong.value.do
+    raised(root, set=[], remove=True, where="id = 5")
+    raised(root, table="days", set=["region = 'west'"], where="id = 1")
+    words = {"name": "exp", "table": "prices", "note": 'as the shop "says"'}
+    for wrong, kind, says in (
+        ({"name": "exp"}, UserError, "changed days, prices"),
+        ({"name": "exp", "table": "dear"}, NotFound, "changed nothing of table 'dear'"),
+        ({**words, "note": " "}, UserError, "no reason"),
+        ({**words, "name": "nope"}, NotFound, "no branch 'nope'"),
+    ):
+        with pytest.raises(kind, match=says):
+            run(root, "release_rows", **wrong)
+    (root / "prices/3.csv").write_text(day(3))
+    run(root, "refresh")
+    with pytest.raises(Conflict, match="production has prices@3 by now, and exp rests on version 2") as late:
+        run(root, "release_rows", **words)
+    assert late.value.do.startswith("millstream branch exp --rebase")
+    run(root, "rebase", env="exp", table="prices")
+    before = production(root)
+    for point in RELEASE_POINTS:
+        killed(root, point, "release_rows", "prod", **words)
+    made = run(root, "release_rows", **words)
+    files = {"prices_exp.py", "released/prices_exp.parquet"}
+    assert made["written"] == [] and set(made["files"]) == files and made["used_by"] == ["dear"]
+    after = production(root)
+    moved = {each for each in after if after[each] != before.get(each) and "manifests" not in each}
+    assert moved == files | {"ledger"}, "production is as it was"
+    assert run(root, "release_rows", **words)["written"] == []
+    with Project(root) as project:
+        (told,) = project.ledger.rows(act="branch.release")
+    assert (told.actor, told.detail["note"]) == ("tina", words["note"])
+    assert (told.detail["changed"], told.detail["new"], told.detail["gone"]) == (6, 0, 1)
+    wanted = rows(root)
+    run(root, "refresh")
+    for name in ("id", "price", "twice"):
+        assert rows(root, "prices_exp", "prod")[name].equals(wanted[name])
+    assert run(root, "check", tables=["prices_exp"])["reports"], "it has the contract of the table it comes from"
+    run(root, "discard", name="exp")
+    (root / "prices/4.csv").write_text(day(4))
+    run(root, "refresh")
+    assert rows(root, "prices_exp", "prod").height == 49, "it is true of what the source brings later too"
+
+    raised(root, set=["price = 0"])
+    assert run(root, "release_rows", **words)["written"], "files that a release wrote may be written again"
+    (root / "prices_exp.py").write_text((root / "prices_exp.py").read_text() + "# mine\n")
+    raised(root, set=["price = 1"])
+    with pytest.raises(Refused, match="changed by somebody"):
+        run(root, "release_rows", **words)
 
 
 def killed(root: Path, point: str, command: str, env: str, **words: Any) -> None:

@@ -45,7 +45,10 @@ def branch(  # noqa: PLR0913 - its options are what a person may say
     ] = "",
     discard: Annotated[bool, typer.Option("--discard", help="Throw it away with all it wrote.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before that.")] = False,
-    to: Annotated[str, typer.Option("--to", help="prod: what of it may go there, and how.", show_default=False)] = "",
+    to: Annotated[
+        str,
+        typer.Option("--to", help="prod: write its rows and a definition that has them.", show_default=False),
+    ] = "",
     note: Annotated[str, typer.Option("--note", help="Why; kept with it.", show_default=False)] = "",
     project: ProjectOption = None,
     as_json: JsonOption = False,
@@ -80,8 +83,10 @@ def branch(  # noqa: PLR0913 - its options are what a person may say
         elif action == "discard":
             arguments = {"name": name}
             _ask(str(name), yes=yes)
-        elif to != PRODUCTION and action == "refuse_tables":
-            raise UserError(f"--to {to} is no way to release", expected=f"--to {PRODUCTION}")
+        elif action == "release_rows":
+            if to != PRODUCTION:
+                raise UserError(f"--to {to} is no way to release", expected=f"--to {PRODUCTION}")
+            arguments = {"name": name, "table": table, "note": note}
         with drawing.working("branch", quiet=as_json):
             record = calls.call(root, action, arguments)
         calls.show(record, _SHOWS.get(action, _one), as_json=as_json)
@@ -96,14 +101,14 @@ def _meant(*, name: str | None, said: dict[str, bool]) -> tuple[str, dict[str, A
         if given:
             raise UserError("no branch was named", expected="millstream branch NAME ...")
         return "branches", {}
-    actions = {"diff": "changes", "to": "refuse_tables"}
+    actions = {"diff": "changes", "to": "release_rows"}
     return (actions.get(given[0], given[0]) if given else "branch"), {}
 
 
 def _refuse_lone(action: str, *, table: str, out: Path | None, keep: str, yes: bool) -> None:
     """Refuse options that say nothing without others: nobody should think that they did something."""
     lone = {
-        "--table": bool(table) and action not in ("edit", "changes", "rebase"),
+        "--table": bool(table) and action not in ("edit", "changes", "rebase", "release_rows"),
         "--out": out is not None and action != "changes",
         "--keep": bool(keep) and action != "rebase",
         "--yes": yes and action != "discard",
@@ -112,7 +117,7 @@ def _refuse_lone(action: str, *, table: str, out: Path | None, keep: str, yes: b
     if said:
         raise UserError(
             f"{', '.join(said)} says nothing by itself",
-            expected="--set, --rows, --remove, --diff, --rebase or --discard",
+            expected="--set, --rows, --remove, --diff, --rebase, --to or --discard",
         )
 
 
@@ -127,13 +132,13 @@ def _stand(root: Path, name: str | None, action: str) -> None:
             expected="no branch of a branch",
             do=f"millstream --env {PRODUCTION} branch {name}",
         )
-    if action in ("changes", "rebase", "refuse_tables"):
+    if action in ("changes", "rebase", "release_rows"):
         home = places(root, read(root, PRODUCTION)).state / "env"
         there = [each.parent.name for each in home.glob("[!.]*/state.db")]
         if name not in there:
             made = f"millstream branch {name} makes it"
             raise NotFound(f"there is no branch {name!r}", expected=near(str(name), there) if there else "", do=made)
-    os.environ[VARIABLE] = PRODUCTION if action in ("branches", "discard") else str(name)
+    os.environ[VARIABLE] = PRODUCTION if action in ("branches", "discard", "release_rows") else str(name)
 
 
 def _ask(name: str, *, yes: bool) -> None:
@@ -289,4 +294,28 @@ def _discarded(record: dict[str, Any]) -> None:
     )
 
 
-_SHOWS = {"branches": _listed, "edit": _edit, "changes": _diff, "rebase": _rebased, "discard": _discarded}
+def _released(record: dict[str, Any]) -> None:
+    from rich.markup import escape
+
+    from millstream.cli.drawing import console, number, say
+
+    counted = f"{number(record['changed'])} rows changed, {number(record['new'])} new, {number(record['gone'])} gone"
+    new, files = escape(record["into"]), " ".join(map(escape, record["files"]))
+    if not record["written"]:
+        say(f"{files} say this already")
+        return
+    say(f"[bold]{new}[/] is {escape(record['table'])} with these rows: {counted}", tone="good")
+    say(f"written: {files}; production has it once this is committed and refreshed")
+    if record["used_by"]:
+        say(f"{escape(record['table'])} is read by {escape(', '.join(record['used_by']))}: point them at {new}")
+    console.print(f"\nnext:\n  git add {files}\n  git commit -m WHY\n  millstream refresh {new}")
+
+
+_SHOWS = {
+    "release_rows": _released,
+    "branches": _listed,
+    "edit": _edit,
+    "changes": _diff,
+    "rebase": _rebased,
+    "discard": _discarded,
+}

@@ -34,6 +34,11 @@ class Differs:
     new: pl.DataFrame
     gone: pl.DataFrame
 
+    def rows(self) -> pl.DataFrame:
+        """Return the rows as they are to be, in ``change`` whether each is ``changed``, ``new`` or ``gone``."""
+        parts = (("changed", self.after), ("new", self.new), ("gone", self.gone))
+        return pl.concat([each.select(pl.lit(word).alias("change"), pl.all()) for word, each in parts])
+
     @property
     def keys(self) -> int:
         """Count the rows that differ."""

@@ -104,22 +104,18 @@ def _plain(value: Any) -> Any:
 
 
 def _written(reader: Person, table: str, made: Differs, out: Path) -> str:
-    """Write the rows that differ, as they are to be, with ``change``: changed, new or gone."""
-    import polars as pl
-
+    """Write the rows that differ."""
     if reader.sight(table).masks:
         raise Refused(
             f"columns of table {table!r} are masked for {reader.actor}, and would be in the file",
             expected="a role that sees the whole table",
         )
-    parts = [("changed", made.after), ("new", made.new), ("gone", made.gone)]
-    rows = pl.concat([each.insert_column(0, pl.lit(word).alias("change")) for word, each in parts])
     if out.suffix not in (".csv", ".parquet"):
         raise UserError(f"{out.name} ends in neither .csv nor .parquet", expected=f"for instance {out.stem}.csv")
     if not out.parent.is_dir():
         raise NotFound(f"there is no folder {out.parent}", expected="a file in a folder that is there")
     if out.suffix == ".csv":
-        rows.write_csv(out)
+        made.rows().write_csv(out)
     else:
-        rows.write_parquet(out)
+        made.rows().write_parquet(out)
     return str(out)

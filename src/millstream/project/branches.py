@@ -10,8 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from millstream.errors import Conflict, NotFound, Refused, UserError, near
 from millstream.lake.faults import reach
 from millstream.project.people import Person
@@ -35,15 +33,15 @@ def branches(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
     settle(project)
     found = []
     for name in names(project):
-        with _standing(project, name) as one:
+        with standing(project, name) as one:
             found.append(described(one, Person(one, actor)))
     return {"branches": found}
 
 
 def names(project: Project) -> list[str]:
     """Name the overlays there are."""
-    home = _home(project)
-    there = home.iterdir() if home.is_dir() else ()
+    folder = home(project)
+    there = folder.iterdir() if folder.is_dir() else ()
     return sorted(each.name for each in there if not each.name.startswith(".") and (each / "state.db").exists())
 
 
@@ -150,17 +148,17 @@ def discard(project: Project, *, name: str, actor: str = "somebody") -> dict[str
             do="millstream --env prod branch NAME --discard",
         )
     settle(project)
-    _known(project, name)
-    home = _home(project) / name
-    held = ProjectLock(home / "run", holder=f"branch {name} --discard")
+    known(project, name)
+    where = home(project) / name
+    held = ProjectLock(where / "run", holder=f"branch {name} --discard")
     try:
-        with _standing(project, name) as one, lock(_home(project)), lock(home / "lake"):
+        with standing(project, name) as one, lock(home(project)), lock(where / "lake"):
             said = described(one) | {"id": uuid.uuid4().hex, "by": actor}
-            said["bytes"] = sum(each.stat().st_size for each in home.rglob("*") if each.is_file())
-            _write(home / _NOTE, said)
+            said["bytes"] = sum(each.stat().st_size for each in where.rglob("*") if each.is_file())
+            _write(where / _NOTE, said)
             reach("discard.begun")
-            aside = home.with_name(f"{_GONE}{name}-{said['id'][:8]}")
-            home.rename(aside)
+            aside = where.with_name(f"{_GONE}{name}-{said['id'][:8]}")
+            where.rename(aside)
             _sync(aside.parent)
             reach("discard.moved")
             _told(project, said, actor=actor)
@@ -173,43 +171,19 @@ def discard(project: Project, *, name: str, actor: str = "somebody") -> dict[str
 
 def settle(project: Project) -> None:
     """Finish what a crash left of discarding branches: said on production's ledger once, then gone."""
-    home = _home(project)
-    if project.settings.overlay or not any(home.glob(f"{_GONE}*")):
+    where = home(project)
+    if project.settings.overlay or not any(where.glob(f"{_GONE}*")):
         return
     from millstream.lake.catalog import lock
 
-    with lock(home):
-        for aside in sorted(home.glob(f"{_GONE}*")):
+    with lock(where):
+        for aside in sorted(where.glob(f"{_GONE}*")):
             said = json.loads((aside / _NOTE).read_text()) if (aside / _NOTE).exists() else None
             if said is not None:
                 rows = project.ledger.rows(act="branch.discard", subject=said["name"])
                 if all(each.detail.get("id") != said["id"] for each in rows):
                     _told(project, said, actor=said["by"])
             shutil.rmtree(aside)
-
-
-def refuse_tables(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
-    """Refuse to carry edited rows to production, with the way to do it for each table.
-
-    Raises
-    ------
-    Refused
-        Always: production's rows come from their sources.
-    """
-    name = here(project)
-    found = edits.tables(project.state)
-    if not found:
-        raise Refused(
-            f"{name} changed no table",
-            expected="a model to release",
-            do=f"millstream --env {name} release MODEL --to prod",
-        )
-    named = "; ".join(f"{each} comes from {_source(project, each)}" for each in found)
-    raise Refused(
-        f"rows changed in {name} do not go to production: {named}",
-        expected="a correction at the source, which production then takes in like any other",
-        do=f"millstream branch {name} --diff --table {found[0]} --out corrections.csv, for whoever keeps the source",
-    )
 
 
 def assigned(said: list[str]) -> dict[str, str]:
@@ -265,7 +239,7 @@ def behind(project: Project) -> list[dict[str, Any]]:
     if over is None or not over.state_db.exists():
         return []
     found = []
-    with _standing(project, PRODUCTION) as production:
+    with standing(project, PRODUCTION) as production:
         for name in sorted(project.lake.shared()):
             mine = versions.before(project.state, name, versions.BRANCHED)
             at = edits.newest(project.state, name)
@@ -291,7 +265,7 @@ def models(project: Project) -> list[dict[str, Any]]:
     from millstream import registry
 
     found = []
-    with _standing(project, PRODUCTION) as production:
+    with standing(project, PRODUCTION) as production:
         for name in project.manifest.models:
             mine = registry.latest(project.places, name)
             if mine is None:
@@ -330,13 +304,6 @@ def _read(path: Path) -> pl.DataFrame:
         raise UserError(f"{path} cannot be read: {str(wrong).splitlines()[0]}", expected="CSV or Parquet") from None
 
 
-def _source(project: Project, table: str) -> str:
-    source = project.manifest.table(table).source
-    said = msgspec.to_builtins(source)
-    where = next((said[word] for word in ("path", "files", "table", "query") if said.get(word)), "its source")
-    return f"{type(source).__name__} {where if isinstance(where, str) else ', '.join(map(str, where))}"
-
-
 def begin(project: Project, *, actor: str, note: str = "") -> bool:
     """Write down who made the overlay, if nobody did, and take over production's versions of what it has not yet.
 
@@ -372,18 +339,19 @@ def here(project: Project) -> str:
     return project.settings.environment
 
 
-def _known(project: Project, name: str) -> None:
+def known(project: Project, name: str) -> None:
+    """Refuse a name that no branch has."""
     found = names(project)
     if name not in found:
         raise NotFound(f"there is no branch {name!r}", expected=near(name, found), do="millstream branch lists them")
 
 
-def _home(project: Project) -> Path:
+def home(project: Project) -> Path:
     """Return the folder of the overlays."""
     return (project.places.over or project.places).state / "env"
 
 
-def _standing(project: Project, name: str) -> Project:
+def standing(project: Project, name: str) -> Project:
     """Return the project as it stands elsewhere, to read from."""
     from millstream.project.root import Project
 

@@ -47,7 +47,7 @@ COMMANDS = {
     "changes": "branch_diff:changes",
     "rebase": "branches:rebase",
     "discard": "branches:discard",
-    "refuse_tables": "branches:refuse_tables",
+    "release_rows": "branch_release:release_rows",
     "catalog": "cataloged:catalog",
     "lineage": "lineage:lineage",
     "reads": "reads:reads",
@@ -85,7 +85,19 @@ IN_WORKER = frozenset({"train", "register", "backtest", "reproduce", "mirror", "
 
 
 BY_COMMAND = frozenset(
-    {"ingest", "refresh", "check", "let_back", "release", "approve", "reject", "rollback", "retrain", "discard"}
+    {
+        "ingest",
+        "refresh",
+        "check",
+        "let_back",
+        "release",
+        "approve",
+        "reject",
+        "rollback",
+        "retrain",
+        "discard",
+        "release_rows",
+    }
 )
 """What changes production, and so is done by a command, the page or the loop, and not by a notebook."""
 
