@@ -18,6 +18,7 @@ import polars as pl
 import pytest
 
 import millstream
+from millstream.console.pages import BOARD, CATALOG, LINEAGE, TABLE, View, _environment
 from millstream.errors import BadData, Conflict, MillstreamError, NotFound, Refused, UserError
 from millstream.lake.faults import DISCARD_POINTS, EDIT_POINTS, RELEASE_POINTS, VARIABLE
 from millstream.project import Project
@@ -331,6 +332,28 @@ def test_keys_that_production_has_twice_by_now_are_named_and_its_rows_can_be_kep
     found = rows(root)
     assert found.filter(pl.col("id") == 3)["price"].sort().to_list() == [3.5, 3.75]
     assert found.filter(pl.col("id") == 7)["price"].to_list() == [pytest.approx(7.5 * 1.1)]
+
+
+PAGES: dict[str, tuple[View, dict[str, Any]]] = {
+    "board": (BOARD, {}),
+    "catalog": (CATALOG, {}),
+    "table": (TABLE, {"table": "prices"}),
+    "lineage": (LINEAGE, {"name": "prices"}),
+}
+
+
+def test_every_page_says_that_one_stands_in_a_branch_and_which_edit_one_sees(root: Path) -> None:
+    raised(root)
+    for env, stands in (("exp", True), ("prod", False)):
+        drawn = {}
+        with Project(root, environment=env) as project:
+            for name, (view, asked) in PAGES.items():
+                record = project.run(view.command, asked)
+                drawn[name] = _environment().get_template(view.template).render(page=view.shown(record))
+        assert {name: "environment exp, not production" in text for name, text in drawn.items()} == dict.fromkeys(
+            PAGES, stands
+        )
+        assert ["edit 1 of 2" in drawn[name] for name in ("board", "table")] == [stands] * 2
 
 
 def test_edited_rows_go_to_production_as_a_file_and_a_definition_to_commit(root: Path) -> None:

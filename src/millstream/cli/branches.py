@@ -289,9 +289,9 @@ def _discarded(record: dict[str, Any]) -> None:
     from millstream.cli.drawing import number, say
 
     say(f"branch [bold]{escape(record['discarded'])}[/] is gone: {number(record['bytes'])} bytes", tone="good")
-    say(
-        f"{len(record['tables'])} edited tables, {record['runs']} model versions; production's ledger keeps their names"
-    )
+    told = [(len(record["tables"]), "edited table"), (record["runs"], "model version")]
+    counted = ", ".join(f"{count} {what}{'s' * (count != 1)}" for count, what in told)
+    say(f"it had {counted}; production's ledger keeps their names")
 
 
 def _released(record: dict[str, Any]) -> None:

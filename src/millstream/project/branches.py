@@ -343,7 +343,11 @@ def known(project: Project, name: str) -> None:
     """Refuse a name that no branch has."""
     found = names(project)
     if name not in found:
-        raise NotFound(f"there is no branch {name!r}", expected=near(name, found), do="millstream branch lists them")
+        raise NotFound(
+            f"there is no branch {name!r}",
+            expected=near(name, found) if found else "",
+            do="millstream branch lists them",
+        )
 
 
 def home(project: Project) -> Path:
