@@ -20,7 +20,7 @@ import pytest
 import millstream
 from millstream.console.pages import BOARD, CATALOG, LINEAGE, TABLE, View, _environment
 from millstream.errors import BadData, Conflict, MillstreamError, NotFound, Refused, UserError
-from millstream.lake.faults import DISCARD_POINTS, EDIT_POINTS, RELEASE_POINTS, VARIABLE
+from millstream.lake.faults import DISCARD_POINTS, EDIT_POINTS, RELEASED, VARIABLE
 from millstream.project import Project
 from millstream.project.branches import assigned
 from millstream.state import edits, pins, versions
@@ -379,11 +379,11 @@ def test_edited_rows_go_to_production_as_a_file_and_a_definition_to_commit(root:
     assert late.value.do.startswith("millstream branch exp --rebase")
     run(root, "rebase", env="exp", table="prices")
     before = production(root)
-    for point in RELEASE_POINTS:
-        killed(root, point, "release_rows", "prod", **words)
+    killed(root, RELEASED, "release_rows", "prod", **words)
+    assert not (root / "prices_exp.py").exists()
     made = run(root, "release_rows", **words)
     files = {"prices_exp.py", "released/prices_exp.parquet"}
-    assert made["written"] == [] and set(made["files"]) == files and made["used_by"] == ["dear"]
+    assert made["written"] == ["prices_exp.py"] and set(made["files"]) == files and made["used_by"] == ["dear"]
     after = production(root)
     moved = {each for each in after if after[each] != before.get(each) and "manifests" not in each}
     assert moved == files | {"ledger"}, "production is as it was"

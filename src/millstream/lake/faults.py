@@ -19,8 +19,8 @@ EDIT_POINTS = ("edit.begun", "edit.written", "edit.registering", "edit.registere
 """Points of an edit in a branch, in order."""
 DISCARD_POINTS = ("discard.begun", "discard.moved", "discard.told")
 """Points of discarding a branch, in order."""
-RELEASE_POINTS = ("rows.begun", "rows.written")
-"""Points of writing the rows of a branch into the project, in order."""
+RELEASED = "rows.put"
+"""A file of rows of a branch, or of their definition, is written into the project."""
 LANDED = "lake.landed"
 """A data file of a taking is written, synced and noted; its version is still to come."""
 

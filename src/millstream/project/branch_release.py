@@ -106,10 +106,9 @@ def release_rows(
     before = [each.detail["files"] for each in project.ledger.rows(act="branch.release", subject=subject)]
     _refuse_others(project, new, hashes, before)
     fresh = {path: held for path, held in files.items() if _now(project.root / path) != _sha(held)}
-    reach("rows.begun")
     for path, held in fresh.items():
         _put(project.root / path, held)
-    reach("rows.written")
+        reach("rows.put")
     record = {
         "branch": name, "table": edit.table, "base": edit.base, "version": edit.version, "into": new, "note": note,
         "files": hashes, **counts,
