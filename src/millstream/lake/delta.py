@@ -231,7 +231,7 @@ class DeltaLog:
         """Commit data files that are there already, and let others go, in one commit."""
         schema = Schema.from_arrow(Arrow.from_arrow(pl.DataFrame(schema=rows.schema)).schema)
         now = int(datetime.now(UTC).timestamp() * 1000)
-        adds = [AddAction(each.data, each.size, {}, now, True, each.stats) for each in rows.files]
+        adds = [AddAction(each.data, each.size, {}, now, not rows.anew, each.stats) for each in rows.files]
         if not self._log.is_dir():
             create_table_with_add_actions(
                 str(self.path),
@@ -242,7 +242,7 @@ class DeltaLog:
                 post_commithook_properties=hooks,
             )
             return
-        gone = [] if overwrite else [RemoveAction(each.path, True, now, each.size, {}) for each in rows.removed]
+        gone = [] if overwrite else [RemoveAction(each.path, not rows.anew, now, each.size, {}) for each in rows.removed]
         DeltaTable(self.path).create_write_transaction(
             [*adds, *gone],
             "overwrite" if overwrite else "append",

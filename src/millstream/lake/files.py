@@ -77,6 +77,11 @@ class FileReader:
                 found[file.path] = self._cache.put((digest, file.path), frame)
         return [rows for each in files if (rows := found[each.path]) is not None]
 
+    def raw(self, files: Sequence[DataFile]) -> pl.DataFrame:
+        """Return the rows of files as they were written, in order, with the table's columns; nothing is kept."""
+        frames = [self._read([self._folders.place(each.path)], each.parts) for each in files]
+        return pl.concat([each.drop(_PATH) for each in frames if each is not None])
+
     def _decode(self, files: Sequence[DataFile], shape: Shape) -> list[pl.DataFrame]:
         together = len(files) > 1 and all(each.rows is not None and not each.parts for each in files)
         if together:

@@ -21,6 +21,7 @@ from millstream.errors import BadData, Conflict, IntegrityError, MillstreamError
 from millstream.expressions import door
 from millstream.lake import agreed, parquets
 from millstream.lake.batches import Batches, Shelved
+from millstream.lake.compacting import as_written, prepare, record_compacted
 from millstream.lake.catalog import Catalog, derived_hash, logged, refuse_other_kind, refuse_rewritten
 from millstream.lake.delta import DeltaLog, Snapshot, file_sha256
 from millstream.lake.extracts import extracted
@@ -249,6 +250,18 @@ class Writer:
             intent = self._intent(name, app_id, app_version, actor=actor, note={"kind": "own"})
             return self._commit(intent, rows, overwrite=False)
 
+    def compact(self, name: str, *, actor: str, least: int) -> TableVersion | None:
+        """Write a table's small files anew as large ones. See ``lake.compact.compact``."""
+        with self._catalog.locked():
+            self._recover()
+            planned = prepare(self._catalog, name, least=least)
+            if planned is None:
+                return None
+            note, rows = planned
+            head = self._catalog.head(name)
+            intent = self._intent(name, f"millstream:compact:{name}", head.version + 1, actor=actor, note=note)
+            return self._commit(intent, rows, overwrite=False)
+
     def recover(self) -> list[Finding]:
         """Finish or forget what a crash interrupted. See ``Lake.recover``."""
         with self._catalog.locked():
@@ -412,6 +425,8 @@ class Writer:
         table = self._bare(intent.table)
         before = [] if head is None else catalog.files(table, head.version)
         note = msgspec.json.decode(intent.note)
+        if "compacted" in note:
+            added = as_written(added, note["compacted"])
         kept = [each for each in before if each.path not in set(removed)]
         snapshot = log.at(number)
         snapshot = Snapshot(
@@ -429,6 +444,8 @@ class Writer:
             catalog.register(tx, made, added=added, removed=removed, actor=intent.actor)
             if "taking" in note:
                 taken.record(tx, intent.table, number, msgspec.convert(note["taking"], taken.Taking))
+            if "compacted" in note:
+                record_compacted(catalog, tx, made, note["compacted"], before, actor=intent.actor)
             versions.fulfil(tx, intent, number)
             reach("lake.registering")
         reach("lake.registered")

@@ -32,6 +32,7 @@ _OWNERS = (
     "observations",
     "jobs",
     "taken",
+    "housekeeping",
 )
 """Files of this room that own tables; each has a ``SCHEMA``."""
 

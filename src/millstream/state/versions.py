@@ -500,7 +500,7 @@ def pull(tx: Transaction, other: Path, tables: Iterable[str]) -> list[TableVersi
             known = tx.query("SELECT 1 FROM table_versions WHERE name = ? AND version = ?", (name, newest.version))
             if known:
                 continue
-            for table in ("table_versions", "table_files", "rewritten_files", "table_schemas"):
+            for table in ("table_versions", "table_files", "rewritten_files", "table_schemas", "compacted_files"):
                 rows = there.execute(f"SELECT * FROM {table} WHERE name = ?", (name,)).fetchall()
                 tx.execute(f"DELETE FROM {table} WHERE name = ?", (name,))
                 if rows:
