@@ -7,13 +7,14 @@ import getpass
 import os
 import re
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 
 from millstream.errors import DefinitionError, IntegrityError, NotFound, UserError, near
-from millstream.types import Clock, ReplayClock, SystemClock, parse_instant
+from millstream.types import Clock, ReplayClock, SystemClock, parse_duration, parse_instant
 
 FILE = "millstream.toml"
 VARIABLE = "MILLSTREAM_ENV"
@@ -22,6 +23,7 @@ PRODUCTION = "prod"
 
 
 _LAST_PORT = 65_535
+_SHORTEST = timedelta(hours=1)
 
 
 class Addresses(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +54,42 @@ class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label: str
 
 
+class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long what could go is kept; empty is for ever.
+
+    Parameters
+    ----------
+    versions
+        Versions of tables, from when a newer one took their place (``"90d"``, at least an hour).
+    tables
+        Table to how long its versions are kept instead (``""`` for ever).
+    logs
+        What steps printed, from when it was last written.
+    cache
+        What can be computed again, such as training sets of notebooks, from when it was last written.
+    """
+
+    versions: str = ""
+    tables: dict[str, str] = {}
+    logs: str = ""
+    cache: str = ""
+
+
+class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many bytes the lake may hold (``"50GB"``, ``"800MiB"``); empty is without limit.
+
+    Parameters
+    ----------
+    lake
+        All files of the lake together.
+    tables
+        Table to what its files may be.
+    """
+
+    lake: str = ""
+    tables: dict[str, str] = {}
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything ``millstream.toml`` can say.
 
@@ -66,6 +104,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ``${NAME}`` is an environment variable; a password is never written down.
     environment
         Where one stands: ``prod``, or the name of an overlay. Not from the file: ``--env`` or ``MILLSTREAM_ENV``.
+    retention
+        How long what could go is kept, for ``millstream gc``.
+    quota
+        How many bytes the lake may hold.
     """
 
     name: str = "project"
@@ -75,6 +117,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     replay: Replay | None = None
     databases: dict[str, str] = {}
     environment: str = PRODUCTION
+    retention: Retention = Retention()
+    quota: Quota = Quota()
 
     @property
     def overlay(self) -> bool:
@@ -232,6 +276,7 @@ def _refuse_impossible(file: Path, settings: Settings) -> None:
             raise DefinitionError(
                 f"{file}: server.{name} is {port}", expected=f"0 for a free port, or 1 to {_LAST_PORT}"
             )
+    _refuse_unkeepable(file, settings)
     for name, address in settings.databases.items():
         password = re.search(r"://[^/@]*:([^@]*)@|password=([^&\s]+)", address)
         if password and not re.fullmatch(r"\$\{\w+\}", password.group(1) or password.group(2) or ""):
@@ -245,6 +290,38 @@ def _refuse_impossible(file: Path, settings: Settings) -> None:
             parse_instant(settings.replay.start)
         except ValueError as wrong:
             raise DefinitionError(f"{file}: replay.start: {wrong}") from None
+
+
+def _refuse_unkeepable(file: Path, settings: Settings) -> None:
+    """Refuse lengths and sizes that are none, and versions kept so shortly that somebody may be reading them."""
+    kept = settings.retention
+    lengths = {"versions": kept.versions, "logs": kept.logs, "cache": kept.cache}
+    lengths |= {f"tables.{name}": said for name, said in kept.tables.items()}
+    for name, said in lengths.items():
+        try:
+            length = parse_duration(said) if said else None
+        except ValueError as wrong:
+            raise DefinitionError(f"{file}: retention.{name}: {wrong}", expected='for instance "90d"') from None
+        if length is not None and length < _SHORTEST:
+            raise DefinitionError(
+                f"{file}: retention.{name} is {said}: what goes so soon may still be read", expected="1h or more"
+            )
+    for name, said in {"lake": settings.quota.lake, **settings.quota.tables}.items():
+        if said and parse_size(said) is None:
+            raise DefinitionError(f"{file}: quota.{name} is {said!r}", expected='a size such as "50GB" or "800MiB"')
+
+
+def parse_size(text: str) -> int | None:
+    """Read a size such as ``"50GB"`` (10^9) or ``"1.5GiB"`` (2^30) as bytes; None for what is none.
+
+    >>> parse_size("1.5KB"), parse_size("2 MiB"), parse_size("many")
+    (1500, 2097152, None)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B", text.strip())
+    if found is None:
+        return None
+    number, unit, binary = found.groups()
+    return round(float(number) * (1024 if binary else 1000) ** " KMGT".index(unit or " "))
 
 
 def _named(environment: str) -> str:

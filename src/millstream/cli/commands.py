@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from millstream.cli import call as calls
-from millstream.cli import keeping
+from millstream.cli import housekeeping, keeping
 from millstream.cli.panels import arrange
 from millstream.cli.words import JsonOption, ModelArgument, ProjectOption, ReasonOption
 from millstream.cli.words import do as _do
@@ -546,4 +546,5 @@ def up(
 
 
 app.registered_commands += keeping.app.registered_commands
+app.registered_commands += housekeeping.app.registered_commands
 arrange(app)

@@ -177,7 +177,9 @@ def _read(catalog: Catalog, head: TableVersion, columns: Mapping[str, str], grou
     reader = FileReader(FileCache(0), folders(catalog, table), columns, where=f"table {table.name!r}")
     frame = reader.raw(group)
     if frame.height != sum(each.rows or 0 for each in group):
-        raise UserError(f"the files of {head.table}@{head.version} do not have the rows they had", do="millstream verify")
+        raise UserError(
+            f"the files of {head.table}@{head.version} do not have the rows they had", do="millstream verify"
+        )
     return frame
 
 

@@ -165,6 +165,11 @@ class DeltaLog:
         added = [self._file(each["add"]) for each in actions if each.get("add")]
         return added, [unquote(each["remove"]["path"]) for each in actions if each.get("remove")]
 
+    def named(self) -> set[str]:
+        """Return every file that any commit of the log added, whether it was removed since or not."""
+        numbers = sorted(int(each.stem) for each in self._log.glob("*.json") if each.stem.isdigit())
+        return {each.path for number in numbers for each in self.changes(number)[0]}
+
     def commits(self, first: int, last: int) -> list[Commit] | None:
         """Return what each commit of a range did; None when its owner cleaned the log of one."""
         found = []
@@ -242,7 +247,9 @@ class DeltaLog:
                 post_commithook_properties=hooks,
             )
             return
-        gone = [] if overwrite else [RemoveAction(each.path, not rows.anew, now, each.size, {}) for each in rows.removed]
+        gone = (
+            [] if overwrite else [RemoveAction(each.path, not rows.anew, now, each.size, {}) for each in rows.removed]
+        )
         DeltaTable(self.path).create_write_transaction(
             [*adds, *gone],
             "overwrite" if overwrite else "append",

@@ -36,7 +36,11 @@ def refuse_gone(catalog: Catalog, version: TableVersion) -> None:
     """
     said = why_gone(catalog, version.table, version.version)
     if said:
-        raise NotFound(said, expected=f"one that is kept: {_kept(catalog, version.table)}", do=f"millstream pin {version.table}@NUMBER keeps one")
+        raise NotFound(
+            said,
+            expected=f"one that is kept: {_kept(catalog, version.table)}",
+            do=f"millstream pin {version.table}@NUMBER keeps one",
+        )
 
 
 def why_gone(catalog: Catalog, name: str, number: int) -> str:
@@ -57,7 +61,9 @@ def compacted(catalog: Catalog, name: str, files: Iterable[DataFile]) -> dict[st
     return housekeeping.runs(catalog.state, name) if any(each.brought is not None for each in files) else {}
 
 
-def parts(file: DataFile, frame: pl.DataFrame, runs: Runs | None, span: Span | None) -> Iterator[tuple[int, pl.DataFrame]]:
+def parts(
+    file: DataFile, frame: pl.DataFrame, runs: Runs | None, span: Span | None
+) -> Iterator[tuple[int, pl.DataFrame]]:
     """Cut a file's rows by the version that brought them; of a compacted file, only those of a range of versions."""
     if runs is None:
         yield file.rows_since, frame
@@ -73,9 +79,7 @@ def parts(file: DataFile, frame: pl.DataFrame, runs: Runs | None, span: Span | N
         )
 
 
-def batch(
-    catalog: Catalog, name: str, *, since: int | None, version: int
-) -> tuple[TableVersion, list[DataFile], Span]:
+def batch(catalog: Catalog, name: str, *, since: int | None, version: int) -> tuple[TableVersion, list[DataFile], Span]:
     """Say how to read the rows that a version brought: of which version, without which files, and whose rows.
 
     A version that went is read from the newest, which has all its rows if the table only grows, as those of the lake's
@@ -92,7 +96,7 @@ def batch(
     again = [
         each
         for each in files
-        if each.path not in runs and ((since is not None and each.brought is not None and each.brought <= since))
+        if each.path not in runs and (since is not None and each.brought is not None and each.brought <= since)
     ]
     later = [each for each in files if each.path not in runs and new.version != version and each.rows_since > version]
     return new, [*had, *again, *later], span

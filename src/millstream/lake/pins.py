@@ -15,6 +15,7 @@ from pathlib import Path
 from millstream.errors import IntegrityError, StorageFull, UserError
 from millstream.lake.catalog import Catalog, folders
 from millstream.lake.faults import reach
+from millstream.lake.gone import refuse_gone
 from millstream.lake.spare import Folders
 from millstream.state import pins, versions
 from millstream.state.pins import Copied, Pin
@@ -104,6 +105,7 @@ def pin(catalog: Catalog, name: str, number: int, *, actor: str, note: str = "")
     version = catalog.version(name, number)
     made = Pin(version.table, version.version, catalog.clock.now().isoformat(), actor, note)
     with catalog.state.transact() as tx:
+        refuse_gone(catalog, version)
         pins.put(tx, made)
         detail = {"note": note, "copied": 0}
         catalog.ledger.append(tx, actor=actor, act=ACT, subject=f"{name}@{number}", detail=detail)

@@ -13,6 +13,7 @@ import msgspec
 from millstream.definitions.steps import code_of
 from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError
 from millstream.project.columns import accept
+from millstream.project.housekeeping.quota import over_quota
 from millstream.project.pins import look, tell_lost
 from millstream.project.stopped import tell_stopped
 from millstream.state import contracts, quarantine, taken, versions
@@ -112,9 +113,15 @@ def _move(project: Project, tables: Iterable[str] | None, *, actor: str) -> _Mov
         refuse_broken(project, [each.name for each in upstream])
 
     meanwhile = Meanwhile(aside=project.aside, tell=project.said)
-    wanted = _named(project, tables)
+    asked = _named(project, tables)
+    move.stopped.update(
+        over_quota(
+            project, {each: [one.name for one in _upstream(project, project.manifest.table(each))] for each in asked}
+        )
+    )
+    wanted = [each for each in asked if each not in move.stopped]
     move.made.extend(project.lake.refresh(wanted, actor=actor, ready=ready, stopped=move.stopped, meanwhile=meanwhile))
-    looked = {each.name for name in wanted for each in _upstream(project, project.manifest.table(name))}
+    looked = {each.name for name in asked for each in _upstream(project, project.manifest.table(name))}
     tell_stopped(project, looked, move.stopped)
     return move
 
