@@ -321,7 +321,8 @@ def parse_size(text: str) -> int | None:
     if found is None:
         return None
     number, unit, binary = found.groups()
-    return round(float(number) * (1024 if binary else 1000) ** " KMGT".index(unit or " "))
+    base = 1024.0 if binary else 1000.0
+    return round(float(number) * base ** float(" KMGT".index(unit or " ")))
 
 
 def _named(environment: str) -> str:

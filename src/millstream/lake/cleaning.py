@@ -173,7 +173,7 @@ def carry_out(catalog: Catalog, planned: Callable[[], Plan], *, actor: str) -> t
 
 
 def prove(catalog: Catalog, made: Plan) -> dict[str, Any]:
-    """Look at every file of every kept version: there with its size, and of tables that something went from, its bytes."""
+    """Look at every file of every kept version: its size, and its bytes too in tables that something went from."""
     looked = hashed = count = 0
     wrong: list[str] = []
     for name, each in made.tables.items():

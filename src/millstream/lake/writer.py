@@ -21,8 +21,8 @@ from millstream.errors import BadData, Conflict, IntegrityError, MillstreamError
 from millstream.expressions import door
 from millstream.lake import agreed, parquets
 from millstream.lake.batches import Batches, Shelved
-from millstream.lake.compacting import as_written, prepare, record_compacted
 from millstream.lake.catalog import Catalog, derived_hash, logged, refuse_other_kind, refuse_rewritten
+from millstream.lake.compacting import as_written, prepare, record_compacted
 from millstream.lake.delta import DeltaLog, Snapshot, file_sha256
 from millstream.lake.extracts import extracted
 from millstream.lake.faults import reach
