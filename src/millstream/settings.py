@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import math
 import os
 import re
 import tomllib
@@ -321,8 +322,8 @@ def parse_size(text: str) -> int | None:
     if found is None:
         return None
     number, unit, binary = found.groups()
-    base = 1024.0 if binary else 1000.0
-    return round(float(number) * base ** float(" KMGT".index(unit or " ")))
+    base: float = 1024.0 if binary else 1000.0
+    return round(float(number) * math.pow(base, " KMGT".index(unit or " ")))
 
 
 def _named(environment: str) -> str:
