@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -156,11 +156,22 @@ def refresh(
             help="Agree to the columns this table waits for, and to no others; may be said again.",
         ),
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Make these tables although nothing changed, all partitions or some.")
+    ] = False,
+    partition: Annotated[
+        list[str] | None,
+        typer.Option("--partition", help="With --again: only this partition, such as 2024-03; may be repeated."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", "--dry-run", help="Only say what would be made, and why; nothing is run.")
+    ] = False,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Bring every table to its newest version, remake what a step makes where something changed; says why."""
-    _do("refresh", project, as_json=as_json, tables=tables, accept_schema=accept_schema or None)
+    words: dict[str, Any] = {"again": again or None, "partitions": partition, "plan": plan or None}
+    _do("refresh", project, as_json=as_json, tables=tables, accept_schema=accept_schema or None, **words)
 
 
 @app.command()
@@ -454,13 +465,27 @@ def sql(
     query: Annotated[str, typer.Argument(help="A SELECT in DuckDB's dialect over the project's tables.")],
     csv: Annotated[Path | None, typer.Option("--csv", help="Write every row to this CSV file.")] = None,
     parquet: Annotated[Path | None, typer.Option("--parquet", help="Write every row to this Parquet file.")] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            "--as-of", help="As known at an instant: later facts and corrections left out.", show_default=False
+        ),
+    ] = None,
+    as_seen: Annotated[
+        str | None,
+        typer.Option("--as-seen", help="At the versions that were the newest at an instant.", show_default=False),
+    ] = None,
+    at: Annotated[
+        list[str] | None, typer.Option("--at", help="TABLE=VERSION, for each table to read at one.", show_default=False)
+    ] = None,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask pinned versions of the tables; the read goes on the ledger."""
     with calls.told(as_json=as_json):
         out = calls.one_file(csv=csv, parquet=parquet)
-    _do("sql", project, as_json=as_json, query=query, out=out)
+        pins = calls.pins(at)
+    _do("sql", project, as_json=as_json, query=query, out=out, as_of=as_of, as_seen=as_seen, at=pins)
 
 
 @app.command()

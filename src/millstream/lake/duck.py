@@ -68,6 +68,7 @@ def _connection() -> duckdb.DuckDBPyConnection:
         kept.execute("SET TimeZone='UTC'")
         kept.execute("SET python_enable_replacements=false")
         kept.execute("SET enable_external_access=false")
+        kept.execute("SET asof_loop_join_threshold=0")  # frames say no size: each would be looked through for each row
         kept.execute("SET lock_configuration=true")
         _here.connection = kept
     return kept

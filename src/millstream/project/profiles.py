@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from millstream.errors import NotFound, near
+from millstream.project.lags import lag
 
 if TYPE_CHECKING:
     from millstream.project.root import Project
@@ -23,10 +24,11 @@ def profile(project: Project, *, table: str, label: str = "", actor: str = "some
         For a table or label that is not there.
     """
     from millstream import profiling
+    from millstream.lake.beliefs import settled
 
     definition = project.manifest.table(table)
     head = project.lake.head(table)
-    read = project.lake.read(table, trusted=False)
+    read = settled(project.lake.read(table, trusted=False))
     frame = read.frame.select(list(read.schema))
     if label and label not in frame.columns:
         raise NotFound(f"table {table!r} has no column {label!r}", do=near(label, frame.columns))
@@ -51,4 +53,5 @@ def profile(project: Project, *, table: str, label: str = "", actor: str = "some
         "label": label,
         "suspects": msgspec.to_builtins(suspects),
         "assumptions": project.lake.assumptions(table),
+        "lag": lag(project, table),
     }

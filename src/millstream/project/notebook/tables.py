@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from millstream.errors import NotFound, UserError, near
-from millstream.lake.asof import believed
+from millstream.lake import moment
+from millstream.lake.beliefs import settled
+from millstream.lake.frame import GONE, LEFT, MOVED, SEEN
+from millstream.lake.moment import known_at, seen_at
 from millstream.project.notebook import show
 from millstream.project.notebook.frames import to_pandas
 from millstream.types import parse_instant
@@ -34,6 +37,8 @@ class LakeTable:
         Its name.
     version
         Which version; the newest when left out. It stays that one whatever arrives later.
+    as_seen
+        In place of a version: the one that was the newest at this instant.
 
     Raises
     ------
@@ -41,9 +46,15 @@ class LakeTable:
         For a table or version that is not there; near matches are named.
     """
 
-    def __init__(self, project: Project, name: str, *, version: int | None = None) -> None:
+    def __init__(
+        self, project: Project, name: str, *, version: int | None = None, as_seen: str | datetime | None = None
+    ) -> None:
         refuse_strange(project, name)
         lake = project.lake
+        if as_seen is not None:
+            if version is not None:
+                raise UserError(f"table {name!r} is asked for by version and by instant", expected="one of them")
+            version = seen_at(lake, name, moment.instant(as_seen, now=project.clock.now())).version
         self._project = project
         self._at = lake.head(name) if version is None else lake.version(name, version)
         self.name = name
@@ -66,7 +77,7 @@ class LakeTable:
         columns: Iterable[str] | None = None,
         between: tuple[str | datetime | None, str | datetime | None] | None = None,
     ) -> pl.DataFrame:
-        """Return rows in Polars, without those in quarantine.
+        """Return rows in Polars, without those in quarantine; of a table with history as they are believed last.
 
         Parameters
         ----------
@@ -86,12 +97,12 @@ class LakeTable:
             For a text that is no instant, or a range of a table without event time.
         """
         project, wanted = self._project, None if columns is None else list(dict.fromkeys(_listed(columns)))
-        at = instant(as_of)
+        at = None if as_of is None else moment.instant(as_of, now=project.clock.now())
         span = None if between is None else _span(between)
         read = project.lake.read(
-            self.name, version=self.version, columns=None if at is not None else wanted, between=span
+            self.name, version=self.version, columns=None if self._whole or at is not None else wanted, between=span
         )
-        rows = read.frame.select(list(read.schema)) if at is None else believed(read, at)
+        rows = settled(read).frame.select(list(read.schema)) if at is None else known_at(read, at).frame
         if wanted is not None:
             _refuse_unknown(self.name, wanted, rows.columns)
             rows = rows.select(wanted)
@@ -119,9 +130,33 @@ class LakeTable:
 
         return dataset(self.name, self.version, schema=self.schema, rows=self._at.rows)
 
+    def history(self) -> pl.DataFrame:
+        """Return every belief of a table with history, oldest first: when it was seen, and whether the key was gone.
+
+        Raises
+        ------
+        UserError
+            For a table that keeps none.
+        """
+        read = self._project.lake.read(self.name, version=self.version)
+        if read.gone is None:
+            raise UserError(f"table {self.name!r} keeps no history", do="Table(..., history=True)")
+        known = {f"{name}_known_at": pl.col(column) for name, column in read.known.items()}
+        told = read.frame.filter(pl.col(GONE) != MOVED).select(
+            pl.col(SEEN).alias("seen_at"), (pl.col(GONE) == LEFT).alias("gone"), *read.schema, **known
+        )
+        reading(self._project, self.pins, {"columns": told.columns, "rows": told.height, "history": True})
+        return told
+
+    @property
+    def _whole(self) -> bool:
+        """Whether all columns are needed to tell which row of a key holds."""
+        definition = self._project.manifest.tables.get(self.name)
+        return definition is not None and definition.history
+
     @cached_property
     def _head(self) -> pl.DataFrame:
-        read = self._project.lake.read(self.name, version=self.version)
+        read = settled(self._project.lake.read(self.name, version=self.version))
         rows = read.frame.select(list(read.schema)).head(_HEAD)
         reading(self._project, self.pins, {"columns": rows.columns, "rows": rows.height})
         return rows
@@ -178,10 +213,18 @@ def listed(project: Project) -> show.Answer:
     return show.Answer(show.records(columns, rows), title=f"tables of {project.settings.name}")
 
 
-def asked(project: Project, query: str) -> show.Answer:
-    """Run one SELECT over the newest versions of the tables it names."""
-    frame, pins = project.lake.query(query)
-    reading(project, dict(pins), {"sql": query, "columns": frame.columns, "rows": frame.height})
+def asked(
+    project: Project,
+    query: str,
+    *,
+    as_of: str | datetime | None = None,
+    as_seen: str | datetime | None = None,
+    at: Mapping[str, int] | None = None,
+) -> show.Answer:
+    """Run one SELECT over the newest versions of the tables it names, or over these as they were."""
+    now = project.clock.now()
+    frame, pins, meant = moment.ask(project.lake, query, now=now, as_of=as_of, as_seen=as_seen, at=at)
+    reading(project, dict(pins), {"sql": query, "columns": frame.columns, "rows": frame.height, **meant})
     return show.Answer(frame, pins=pins)
 
 
