@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import polars as pl
 import pytest
@@ -136,3 +137,24 @@ def test_a_changed_record_of_what_was_compacted_is_found(house: House) -> None:
     with house.state.transact() as tx:
         tx.execute("UPDATE compacted_files SET body = ?", (b"[[0,9]]",))
     assert ["compacted rows" in each.says for each in lake.verify() if not each.ok] == [True]
+
+
+def test_what_a_table_with_history_believes_stays(house: House) -> None:
+    table = Table("bikes", source=Csv("files/bikes.csv"), key="id", event_time="at", timezone="UTC", history=True)
+    lake = house.lake([table])
+    for number in range(4):
+        text = f"id,at,seats\n1,2013-01-01 10:00:00,{number}\n2,2013-01-01 10:00:00,{number // 2}\n"
+        (house.root / "files/bikes.csv").write_text(text)
+        lake.refresh(actor="ann")
+        house.clock.at += timedelta(days=1)
+    head = lake.head("bikes").version
+    before = lake.read("bikes").frame
+    assert compact(lake, "bikes", actor="ann") is not None
+    assert len(lake.catalog.files(table, head + 1)) == 1
+    assert house.lake([table]).read("bikes").frame.equals(before)
+    last = house.lake([table]).query("select id, seats from bikes order by id")[0].rows()
+    assert last == [(1, 3), (2, 1)]
+    assert house.lake([table]).refresh(actor="ann") == []
+    (house.root / "files/bikes.csv").write_text("id,at,seats\n1,2013-01-01 10:00:00,9\n2,2013-01-01 10:00:00,1\n")
+    assert house.lake([table]).refresh(actor="ann")[0].rows == before.height + 1
+    assert all(each.ok for each in lake.verify())

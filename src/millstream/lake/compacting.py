@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from millstream.errors import MillstreamError, StorageFull, UserError
+from millstream.definitions.table import Table
+from millstream.errors import IntegrityError, MillstreamError, StorageFull, UserError
 from millstream.lake.batches import Shelved
 from millstream.lake.cache import FileCache
 from millstream.lake.catalog import Catalog, columns_of, folders
@@ -33,6 +34,8 @@ MANY = 64
 _ROWS = 500_000
 _BYTES = 128 << 20
 ACT = "table.compact"
+COMPACTION = "millstream:compact:{}"
+"""Identity of a compaction's commit, by table."""
 
 
 def small(catalog: Catalog, name: str) -> list[DataFile]:
@@ -40,7 +43,8 @@ def small(catalog: Catalog, name: str) -> list[DataFile]:
     head = catalog.head(name)
     if head.kind not in ("own", "ingested", "made") or name in catalog.shared():
         return []
-    return [each for group in _groups(catalog.files(catalog.table(name), head.version)) for each in group]
+    table = catalog.table(name)
+    return [each for group in _groups(table, catalog.files(table, head.version)) for each in group]
 
 
 def prepare(catalog: Catalog, name: str, *, least: int) -> tuple[dict[str, Any], Shelved] | None:
@@ -61,12 +65,12 @@ def prepare(catalog: Catalog, name: str, *, least: int) -> tuple[dict[str, Any],
     """
     head = catalog.head(name)
     _refuse_foreign(catalog, head)
-    files = catalog.files(catalog.table(name), head.version)
-    groups = _groups(files)
+    table = catalog.table(name)
+    groups = _groups(table, catalog.files(table, head.version))
     if sum(map(len, groups)) < max(2, least):
         return None
     reach("compact.begun")
-    columns = columns_of(catalog, head)
+    columns = head.columns or columns_of(catalog, head)
     raw = empty(columns, where=f"table {name!r}")
     runs = housekeeping.runs(catalog.state, name)
     made: list[Landed] = []
@@ -88,6 +92,16 @@ def prepare(catalog: Catalog, name: str, *, least: int) -> tuple[dict[str, Any],
         note |= {"inputs": head.inputs, "schema": head.schema, "definition": head.definition}
         note["making"] = msgspec.to_builtins(head.making)
     return note, Shelved(raw.schema, made, [each for group in groups for each in group], anew=True)
+
+
+def written_as(catalog: Catalog, head: TableVersion) -> int:
+    """Return the version that brought the rows a version has: its own number, or that of one before compactions."""
+    found: TableVersion | None = head
+    while found is not None and versions.intent(
+        catalog.state, head.table, COMPACTION.format(head.table), found.version
+    ):
+        found = versions.before(catalog.state, head.table, found.version)
+    return head.version if found is None else found.version
 
 
 def as_written(added: Iterable[DataFile], noted: Mapping[str, Any]) -> list[DataFile]:
@@ -156,29 +170,36 @@ def _runs(file: DataFile, runs: Mapping[str, housekeeping.Runs]) -> list[tuple[i
     return list(found) if found is not None else [(file.rows_since, file.rows or 0)]
 
 
-def _groups(files: Sequence[DataFile]) -> list[list[DataFile]]:
-    """Put neighbours that are small together, in the order in which they are read; one alone stays."""
+def _groups(table: Table, files: Sequence[DataFile]) -> list[list[DataFile]]:
+    """Put neighbours that are small together, in the order in which they are read; one alone stays.
+
+    Of a table with history the order in which rows were written counts, so only files after its last large one.
+    """
     groups: list[list[DataFile]] = [[]]
     rows = size = 0
-    for each in ordered(files):
+    for each in sorted(files, key=lambda one: (one.since, one.path)) if table.history else ordered(files):
         if each.size >= SMALL or each.rows is None or each.parts:
+            groups = [[]] if table.history else groups
             continue
         if groups[-1] and (rows + each.rows > _ROWS or size + each.size > _BYTES):
             groups.append([])
             rows = size = 0
         groups[-1].append(each)
         rows, size = rows + each.rows, size + each.size
-    return [each for each in groups if len(each) > 1]
+    return groups if table.history and len(groups) > 1 else [each for each in groups if len(each) > 1]
 
 
 def _read(catalog: Catalog, head: TableVersion, columns: Mapping[str, str], group: Sequence[DataFile]) -> pl.DataFrame:
     """Read the files of one group as they were written, with the newest columns and types."""
     table = catalog.table(head.table)
-    reader = FileReader(FileCache(0), folders(catalog, table), columns, where=f"table {table.name!r}")
+    where = folders(catalog, table)
+    reader = FileReader(FileCache(0), where, columns, where=f"table {table.name!r}")
     frame = reader.raw(group)
-    if frame.height != sum(each.rows or 0 for each in group):
-        raise UserError(
-            f"the files of {head.table}@{head.version} do not have the rows they had", do="millstream verify"
+    named = {name for each in group for name in pl.read_parquet_schema(where.place(each.path))}
+    if frame.height != sum(each.rows or 0 for each in group) or named - set(columns):
+        raise IntegrityError(
+            f"the files of {head.table}@{head.version} do not have the rows and columns they had",
+            do="millstream verify",
         )
     return frame
 

@@ -24,7 +24,7 @@ from millstream.lake import agreed, parquets
 from millstream.lake.batches import Batches, Shelved
 from millstream.lake.beliefs import plain, stored
 from millstream.lake.catalog import Catalog, derived_hash, logged, refuse_other_kind, refuse_rewritten, shown
-from millstream.lake.compacting import as_written, prepare, record_compacted
+from millstream.lake.compacting import COMPACTION, as_written, prepare, record_compacted
 from millstream.lake.delta import DeltaLog, Snapshot, file_sha256
 from millstream.lake.extract import Extract
 from millstream.lake.extracts import drawn
@@ -321,7 +321,7 @@ class Writer:
                 return None
             note, rows = planned
             head = self._catalog.head(name)
-            intent = self._intent(name, f"millstream:compact:{name}", head.version + 1, actor=actor, note=note)
+            intent = self._intent(name, COMPACTION.format(name), head.version + 1, actor=actor, note=note)
             return self._commit(intent, rows, overwrite=False)
 
     def recover(self) -> list[Finding]:

@@ -118,7 +118,8 @@ def backtest(project: Project, *, model: str, version: int | None = None, actor:
             "by_horizon": by_horizon(msgspec.to_builtins(report.verdict)),
         }
     _, tested, verdict = _judged(project, model, None)
-    project.ledger.record(actor=actor, act="model.backtest", subject=model, detail={"passed": verdict.passed})
+    detail = {"passed": verdict.passed, "pins": dict(tested.pins)}
+    project.ledger.record(actor=actor, act="model.backtest", subject=model, detail=detail)
     return {
         "model": model,
         "version": None,

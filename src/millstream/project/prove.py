@@ -14,8 +14,8 @@ from millstream.project import anchors, answers, git
 from millstream.project.columns import waits
 from millstream.project.data import step_failure, verify_checks
 from millstream.project.decide import brief
-from millstream.project.housekeeping.quota import stands
 from millstream.project.habits import lately
+from millstream.project.housekeeping.quota import stands
 from millstream.project.lags import lag
 from millstream.project.pins import look
 from millstream.project.stopped import away, running

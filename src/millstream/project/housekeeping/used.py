@@ -75,7 +75,8 @@ def usage(project: Project, *, days: int = 90, actor: str = "somebody") -> dict[
 
 
 def _counts(who: str) -> bool:
-    return who not in ("the newest version", "its last check")
+    """Say whether what names a version is a use of it, and not only that it is the newest, here or further down."""
+    return not any(each in who for each in ("the newest version", "its last check"))
 
 
 def _sizes(project: Project, name: str, head: int) -> dict[str, int]:
