@@ -45,7 +45,9 @@ def written(name: str) -> Folder:
 LONG = pytest.mark.nightly
 SESSIONS = {
     "README.md": (nothing, ()),
+    "docs/catalog.md": (flights, LONG),
     "docs/environments.md": (flights, LONG),
+    "docs/checks.md": (flights, LONG),
     "docs/page.md": (flights, ()),
     "docs/keep.md": (flights, LONG),
     **{f"examples/{each.parent.name}/README.md": (written(each.parent.name), LONG)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from millstream.definitions.checks import Check
@@ -47,6 +47,12 @@ class Table:
         What must hold.
     owner, description
         For the catalog.
+    about
+        Column to what it means, for the catalog.
+    sensitive
+        Column to what it is (``"personal"``, or several words), by which ``[roles]`` of ``millstream.toml`` mask it
+        from people. Columns computed from it are as sensitive, in tables computed from this one too; ``"none"`` says
+        that a computed column is not.
     step
         What makes a derived table where SQL does not: ``"module:function"`` of the project or the function itself,
         called with one Polars frame for each table in ``of``, by name; or a command as a list of words. It runs in a
@@ -98,6 +104,8 @@ class Table:
     stored: bool = False
     valid_from: str | None = None
     valid_to: str | None = None
+    about: dict[str, str] = field(default_factory=dict)
+    sensitive: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __init__(  # noqa: PLR0913 - a definition record: its words are its parameters
         self,
@@ -125,6 +133,8 @@ class Table:
         stored: bool = False,
         valid_from: str | None = None,
         valid_to: str | None = None,
+        about: Mapping[str, str] | None = None,
+        sensitive: Mapping[str, str | Iterable[str]] | None = None,
     ) -> None:
         inputs = (of,) if isinstance(of, Table | str) else tuple(of)
         known = {"*": known_at} if isinstance(known_at, str) else dict(known_at or {})
@@ -152,9 +162,13 @@ class Table:
             "stored": stored or bool(sql and partition),
             "valid_from": valid_from,
             "valid_to": valid_to,
+            "about": dict(about or {}),
+            "sensitive": {
+                column: (said,) if isinstance(said, str) else tuple(said) for column, said in (sensitive or {}).items()
+            },
         }
-        for field, value in fields.items():
-            object.__setattr__(self, field, value)
+        for word, value in fields.items():
+            object.__setattr__(self, word, value)
         self._refuse_contradictions()
         self._refuse_history()
 
@@ -209,6 +223,12 @@ class Table:
             raise DefinitionError(f"table {self.name!r} is computed, and grows", expected="grows with a source")
         if self.sql and self.step:
             raise DefinitionError(f"table {self.name!r} has both sql and a step", expected="one of them")
+        for column, said in self.sensitive.items():
+            if not said or not all(each.isidentifier() for each in said) or ("none" in said and len(said) > 1):
+                raise DefinitionError(
+                    f"table {self.name!r}: sensitive[{column!r}] is {', '.join(said)!r}",
+                    expected="one word such as 'personal', several in a list, or 'none' alone",
+                )
         for word, text in (("lag", self.lag), ("timeout", self.timeout)):
             try:
                 length = parse_duration(text)

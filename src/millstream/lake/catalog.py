@@ -47,6 +47,8 @@ class Catalog:
         self._shapes: dict[tuple[str, str], Shape] = {}
         self._derivations: dict[tuple[str, str], Derivation] = {}
         self._digests: dict[str, str] = {}
+        self.origins: dict[str, tuple[str, object]] = {}
+        """Table to what its lineage was read from, and the lineage; kept by ``lake.columns``."""
         self._shared: frozenset[str] = frozenset()
         self._listing = threading.Lock()
         self._lists: OrderedDict[tuple[str, int], list[DataFile]] = OrderedDict()
@@ -77,7 +79,8 @@ class Catalog:
         if name not in self._digests:
             table = self.table(name)
             said = msgspec.to_builtins(table)
-            for word in ("checks", "owner", "description", "timeout", "grows", *(() if table.made else ("step",))):
+            silent = ("checks", "owner", "description", "about", "sensitive", "timeout", "grows")
+            for word in (*silent, *(() if table.made else ("step",))):
                 said.pop(word)
             if not table.history:  # what a definition does not say leaves its hash as it was before there was the word
                 said.pop("history"), said.pop("changed_at")

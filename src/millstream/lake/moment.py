@@ -6,7 +6,7 @@ told. *As seen* takes the version that was the newest here then: what a query wo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -136,6 +136,7 @@ def ask(
     as_of: str | datetime | None = None,
     as_seen: str | datetime | None = None,
     at: Mapping[str, int] | None = None,
+    read: Callable[[str, int | None, datetime | None], TableFrame] | None = None,
 ) -> tuple[pl.DataFrame, Pins, dict[str, str]]:
     """Run one SELECT over the tables as they were.
 
@@ -147,6 +148,9 @@ def ask(
         At the versions that were the newest then.
     at
         Table to version, for tables that are to be read at one.
+    read
+        Reads a table at a version (None for the newest) as known at an instant (None for now); for somebody who may
+        not see all of it.
 
     Returns
     -------
@@ -166,12 +170,15 @@ def ask(
         word: instant(said, now=now) for word, said in (("as_of", as_of), ("as_seen", as_seen)) if said is not None
     }
 
-    def read(name: str) -> TableFrame:
+    def whole(name: str, number: int | None, known_by: datetime | None) -> TableFrame:
+        found = lake.read(name, version=number)
+        return settled(found) if known_by is None else known_at(found, known_by)
+
+    def reading(name: str) -> TableFrame:
         number = pins.get(name)
         if number is None and "as_seen" in meant:
             number = seen_at(lake, name, meant["as_seen"]).version
-        found = lake.read(name, version=number)
-        return known_at(found, meant["as_of"]) if "as_of" in meant else settled(found)
+        return (read or whole)(name, number, meant.get("as_of"))
 
-    frame, read_at = query(sql, known=known, read=read)
+    frame, read_at = query(sql, known=known, read=reading)
     return frame, read_at, {word: each.isoformat() for word, each in meant.items()}

@@ -221,6 +221,8 @@ def _refuse_unknown(table: Table, schema: Schema) -> None:
         ("event_time", (table.event_time,)),
         ("valid_to", (table.valid_to,)),
         ("known_at", table.known_at),
+        ("about", table.about),
+        ("sensitive", table.sensitive),
     ):
         for name in names:
             if name is not None and name != "*" and name not in schema:

@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from millstream.definitions.sources import Csv, Json, Parquet
 from millstream.definitions.steps import code_of
 from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError, near
-from millstream.project import habits
+from millstream.project import habits as usual
 from millstream.project.columns import accept
 from millstream.project.housekeeping.quota import over_quota
 from millstream.project.lags import keep_lags
+from millstream.project.noticing import notice
+from millstream.project.people import Person
 from millstream.project.pins import look, tell_lost
+from millstream.project.quarantining import verify_released
 from millstream.project.stopped import tell_stopped
-from millstream.state import contracts, quarantine, runs, taken, versions
+from millstream.state import contracts, habits, quarantine, runs, taken, versions
 from millstream.types import content_hash, parse_instant
 
 if TYPE_CHECKING:
@@ -121,8 +125,8 @@ def _asked(
 
 def _told(project: Project, made: TableVersion) -> dict[str, Any]:
     """Say why a version came about, and how long it took against its habit."""
-    said = habits.of_version(project, made)
-    return {"why": _why(project, made), "habit": said, "took": habits.in_words(made, said)}
+    said = usual.of_version(project, made)
+    return {"why": _why(project, made), "habit": said, "took": usual.in_words(made, said)}
 
 
 def _assumed(project: Project, name: str) -> list[str]:
@@ -173,7 +177,7 @@ def _move(
     looked = {each.name for name in asked for each in _upstream(project, project.manifest.table(name))}
     tell_stopped(project, looked, move.stopped)
     keep_lags(project, move.made)
-    habits.tell_slow(project, move.made)
+    usual.tell_slow(project, move.made)
     return move
 
 
@@ -193,7 +197,7 @@ def _why(project: Project, made: TableVersion) -> str:
         if made.making is not None and before.making is not None:
             said += _why_step(before.making, made.making)
             if made.making.pieces or project.manifest.table(made.table).partition:
-                pieces = habits.why_pieces(made.making.pieces)
+                pieces = usual.why_pieces(made.making.pieces)
                 return pieces if made.making.pieces else f"{', '.join(moved)} came; {pieces}"
             if made.making.why:
                 return made.making.why
@@ -297,7 +301,8 @@ def _check_one(project: Project, name: str, *, actor: str) -> dict[str, Any] | N
         before = None
     if before is None or before.version < head.version:
         record = _check_batch(project, definition, head.version, before)
-        return _keep(project, record, made=record.pop("quarantine"), actor=actor)
+        made, memory = record.pop("quarantine"), record.pop("memory")
+        return _keep(project, record, made=made, memory=memory, actor=actor)
     again = _check_silence(project, definition, before)
     return None if again is None else _keep(project, again, made=None, actor=actor)
 
@@ -308,17 +313,22 @@ def _contract(table: Table) -> str:
 
 
 def _check_batch(project: Project, table: Table, version: int, before: Checked | None) -> dict[str, Any]:
+    import polars as pl
+
     from millstream.checks import run
+    from millstream.checks.scene import Scene
     from millstream.lake.beliefs import settled
+    from millstream.project import standing
 
     since = before.version if before is not None else None
     kind = project.lake.version(table.name, version).kind
-    partial = table.partition or getattr(table.source, "cursor", "")
+    partial = table.partition or getattr(table.source, "cursor", "") or isinstance(table.source, Csv | Json | Parquet)
     whole = kind in ("ingested", "made") and not partial  # each version brings all its rows
     whole = whole or table.history  # a row of a key that is here already corrects it
+    batch = settled(project.lake.added(table.name, since=since, version=version))
     made = run(
         table,
-        settled(project.lake.added(table.name, since=since, version=version)),
+        batch,
         known_keys=None if since is None or whole else _earlier(project, table.name, since, version),
         other=_other(project),
         now=project.clock.now(),
@@ -326,8 +336,13 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
         since=parse_instant(before.checked_at) if before is not None else None,
         newest=_newest(before),
     )
-    results = [msgspec.to_builtins(each) for each in made.results]
-    quarantined = made.quarantine.height
+    noticed, aside, memory = notice(project, table, version)
+    results = standing.plain((*made.results, *noticed))
+    if before is not None:
+        seen = Scene(table, batch, None, _other(project), project.clock.now(), project.settings.timezone)
+        results = standing.carry(project, seen, before.report["results"], results)
+    masked = pl.concat([made.quarantine, *aside], how="vertical_relaxed")
+    quarantined = masked.height
     return {
         "table": table.name,
         "version": version,
@@ -335,7 +350,8 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
         "rows": made.rows,
         "results": results,
         "quarantined": quarantined,
-        "quarantine": made.quarantine,
+        "quarantine": masked,
+        "memory": memory,
     }
 
 
@@ -366,13 +382,17 @@ def _check_silence(project: Project, table: Table, before: Checked) -> dict[str,
     return before.report | {"results": list((said | news).values())}
 
 
-def _keep(project: Project, record: dict[str, Any], *, made: pl.DataFrame | None, actor: str) -> dict[str, Any]:
+def _keep(
+    project: Project, record: dict[str, Any], *, made: pl.DataFrame | None, actor: str, memory: bytes | None = None
+) -> dict[str, Any]:
     """Write down what checks found, and mask the rows that failed."""
     name, version = record["table"], record["version"]
     record["checked_at"] = at = project.clock.now().isoformat()
     with project.state.transact() as tx:
         if made is not None:
             project.lake.quarantine(name, version, made, tx=tx)
+        if memory is not None:
+            habits.put(tx, name, version, memory=memory)
         kept = contracts.put(tx, name, version, at=at, report=record)
         failed = [each["says"] for each in record["results"] if not each["ok"]]
         project.ledger.append(
@@ -416,6 +436,7 @@ def verify_checks(project: Project) -> list[dict[str, Any]]:
         masked = quarantine.masked_hash(project.state, name, int(number))
         if row.detail.get("masked", masked) != masked:
             wrong[subject] = f"its rows in quarantine are not as row {row.sequence} of the ledger tells"
+    wrong |= verify_released(project)
     if not wrong:
         says = f"{len(kept)} reports and their quarantine as the ledger tells"
         return [{"ok": True, "subject": "checks", "says": says}]
@@ -481,21 +502,18 @@ def sql(
     at: dict[str, int] | None = None,
     actor: str = "somebody",
 ) -> dict[str, Any]:
-    """Run a SELECT over the heads of the tables it names; the read goes on the ledger.
+    """Run a SELECT over the heads of the tables it names, as the one who asks may see them; it goes on the ledger.
 
     With ``out`` every row goes into that file, CSV or Parquet by its ending, which appears whole or not at all.
     ``as_of`` leaves out what became known after an instant, ``as_seen`` reads the versions that were the newest then,
     ``at`` names versions.
     """
-    from millstream.lake.moment import ask
-
     _refuse_ending(out)
-    frame, pins, meant = ask(project.lake, query, now=project.clock.now(), as_of=as_of, as_seen=as_seen, at=at)
+    reader = Person(project, actor)
+    frame, pins, reads, meant = reader.query(query, as_of=as_of, as_seen=as_seen, at=at)
     if out is not None:
         _write(frame, Path(out))
-    subject = " ".join(f"{name}@{version}" for name, version in pins.items())
-    detail = {"sql": query, "rows": frame.height, **meant}
-    project.ledger.record(actor=actor, act="table.read", subject=subject, detail=detail)
+    reader.record(pins, reads, {"sql": query, "rows": frame.height, **meant})
     shown = frame.head(_SHOWN)
     return {
         "columns": shown.columns,

@@ -101,6 +101,16 @@ class Door:
 
         return listed(fresh(self))
 
+    def catalog(self, table: str = "", *, find: str = "") -> Answer:
+        """List what data there is; of one table its columns; with ``find`` what has a word in its names or tags."""
+        from millstream.project.notebook.tables import cataloged
+
+        return cataloged(fresh(self), table, find)
+
+    def lineage(self, name: str) -> dict[str, Any]:
+        """Trace a table, column, feature, model, version or answer both ways, as plain data."""
+        return cast("dict[str, Any]", fresh(self).run("lineage", {"name": name}))
+
     def model(self, name: str) -> Model:
         """Return a model as the definition files have it, to change with ``.but(...)``."""
         return fresh(self).manifest.model(name)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from millstream.errors import NotFound, UserError, near
+from millstream.errors import NotFound, Refused, UserError, near
 from millstream.lake import moment
-from millstream.lake.beliefs import settled
 from millstream.lake.frame import GONE, LEFT, MOVED, SEEN
-from millstream.lake.moment import known_at, seen_at
+from millstream.lake.moment import seen_at
 from millstream.project.notebook import show
 from millstream.project.notebook.frames import to_pandas
+from millstream.project.people import Person
 from millstream.types import parse_instant
 
 if TYPE_CHECKING:
@@ -99,19 +99,14 @@ class LakeTable:
         project, wanted = self._project, None if columns is None else list(dict.fromkeys(_listed(columns)))
         at = None if as_of is None else moment.instant(as_of, now=project.clock.now())
         span = None if between is None else _span(between)
-        read = project.lake.read(
-            self.name, version=self.version, columns=None if self._whole or at is not None else wanted, between=span
-        )
-        rows = settled(read).frame.select(list(read.schema)) if at is None else known_at(read, at).frame
-        if wanted is not None:
-            _refuse_unknown(self.name, wanted, rows.columns)
-            rows = rows.select(wanted)
+        reader = Person(project, project.actor)
+        rows, _ = reader.rows(self.name, version=self.version, columns=wanted, between=span, at=at)
         detail: dict[str, Any] = {"columns": rows.columns, "rows": rows.height}
         if at is not None:
             detail["as_of"] = at.isoformat()
         if span is not None:
             detail["between"] = [None if each is None else each.isoformat() for each in span]
-        reading(project, self.pins, detail)
+        reading(reader, self.pins, {self.name: rows.columns}, detail)
         return rows
 
     def to_pandas(
@@ -138,6 +133,13 @@ class LakeTable:
         UserError
             For a table that keeps none.
         """
+        reader = Person(self._project, self._project.actor)
+        sight = reader.sight(self.name)
+        if sight.where is not None:
+            raise Refused(
+                f"what was believed of {self.name!r} may be of rows that {reader.actor} does not see",
+                expected="a role that sees every row of it",
+            )
         read = self._project.lake.read(self.name, version=self.version)
         if read.gone is None:
             raise UserError(f"table {self.name!r} keeps no history", do="Table(..., history=True)")
@@ -145,7 +147,8 @@ class LakeTable:
         told = read.frame.filter(pl.col(GONE) != MOVED).select(
             pl.col(SEEN).alias("seen_at"), (pl.col(GONE) == LEFT).alias("gone"), *read.schema, **known
         )
-        reading(self._project, self.pins, {"columns": told.columns, "rows": told.height, "history": True})
+        told = reader.hide(told, {each: mask for each, mask in sight.masks.items() if each in told.columns})
+        reading(reader, self.pins, {self.name: list(read.schema)}, {"rows": told.height, "history": True})
         return told
 
     @property
@@ -156,9 +159,9 @@ class LakeTable:
 
     @cached_property
     def _head(self) -> pl.DataFrame:
-        read = settled(self._project.lake.read(self.name, version=self.version))
-        rows = read.frame.select(list(read.schema)).head(_HEAD)
-        reading(self._project, self.pins, {"columns": rows.columns, "rows": rows.height})
+        reader = Person(self._project, self._project.actor)
+        rows = reader.rows(self.name, version=self.version)[0].head(_HEAD)
+        reading(reader, self.pins, {self.name: rows.columns}, {"columns": rows.columns, "rows": rows.height})
         return rows
 
     @property
@@ -213,6 +216,27 @@ def listed(project: Project) -> show.Answer:
     return show.Answer(show.records(columns, rows), title=f"tables of {project.settings.name}")
 
 
+def cataloged(project: Project, table: str, find: str) -> show.Answer:
+    """List what data there is, or the columns of one table."""
+    said = {"table": table} if table else {"find": find} if find else {}
+    record = project.run("catalog", {**said, "actor": project.actor})
+    if table:
+        heads = ("column", "type", "is", "sensitive", "what", "from")
+        lines = [
+            (each["name"], each["type"], ", ".join(each["plays"]), ", ".join(each["sensitive"]), each["about"],
+             each["how"] or ", ".join(each["from"]))
+            for each in record["column_list"]
+        ]  # fmt: skip
+        return show.Answer(show.records(heads, lines), title=f"{table}: {record['table']['description']}")
+    columns = ("table", "version", "how", "rows", "columns", "owner", "seconds behind", "contract", "sensitive", "what")
+    words = ("name", "version", "kind", "rows", "columns", "owner", "seconds_behind", "contract")
+    rows = [
+        (*(each[word] for word in words), ", ".join(each["sensitive"]), each["description"])
+        for each in record["tables"]
+    ]
+    return show.Answer(show.records(columns, rows), title=f"catalog of {project.settings.name}")
+
+
 def asked(
     project: Project,
     query: str,
@@ -222,16 +246,16 @@ def asked(
     at: Mapping[str, int] | None = None,
 ) -> show.Answer:
     """Run one SELECT over the newest versions of the tables it names, or over these as they were."""
-    now = project.clock.now()
-    frame, pins, meant = moment.ask(project.lake, query, now=now, as_of=as_of, as_seen=as_seen, at=at)
-    reading(project, dict(pins), {"sql": query, "columns": frame.columns, "rows": frame.height, **meant})
+    reader = Person(project, project.actor)
+    frame, pins, reads, meant = reader.query(query, as_of=as_of, as_seen=as_seen, at=at)
+    reading(reader, pins, reads, {"sql": query, "columns": frame.columns, "rows": frame.height, **meant})
     return show.Answer(frame, pins=pins)
 
 
-def reading(project: Project, pins: dict[str, int], detail: dict[str, Any]) -> None:
-    """Write down on the ledger that a person read data."""
-    project.read.update(dict.fromkeys(pins.items()))
-    project.ledger.record(actor=project.actor, act="table.read", subject=show.spelled(pins), detail=detail)
+def reading(reader: Person, pins: dict[str, int], reads: Mapping[str, Iterable[str]], detail: dict[str, Any]) -> None:
+    """Write down on the ledger that a person read data, of which versions and columns."""
+    reader.project.read.update(dict.fromkeys(pins.items()))
+    reader.record(pins, reads, detail)
 
 
 def instant(said: str | datetime | None) -> datetime | None:
@@ -254,10 +278,3 @@ def _span(between: Any) -> tuple[datetime | None, datetime | None]:
 
 def _listed(columns: Iterable[str]) -> list[str]:
     return [columns] if isinstance(columns, str) else list(columns)
-
-
-def _refuse_unknown(table: str, wanted: Iterable[str], known: Iterable[str]) -> None:
-    there = list(known)
-    for each in wanted:
-        if each not in there:
-            raise NotFound(f"table {table!r} has no column {each!r}", do=near(each, there))
