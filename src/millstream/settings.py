@@ -8,7 +8,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
@@ -334,6 +334,22 @@ def _refuse_unkeepable(file: Path, settings: Settings) -> None:
     for name, said in {"lake": settings.quota.lake, **settings.quota.tables}.items():
         if said and parse_size(said) is None:
             raise DefinitionError(f"{file}: quota.{name} is {said!r}", expected='a size such as "50GB" or "800MiB"')
+
+
+def refuse_unknown_tables(root: Path, settings: Settings, known: Collection[str]) -> None:
+    """Refuse to keep or limit a table that is not there: its name may be wrong, and another's be meant.
+
+    Raises
+    ------
+    DefinitionError
+        With near matches.
+    """
+    for word, said in (("retention", settings.retention.tables), ("quota", settings.quota.tables)):
+        for name in said:
+            if name not in known:
+                raise DefinitionError(
+                    f"{root / FILE}: {word}.tables names {name!r}, and there is no such table", do=near(name, known)
+                )
 
 
 def parse_size(text: str) -> int | None:

@@ -21,11 +21,13 @@ from hypothesis import strategies as st
 
 from millstream.definitions.sources import Csv
 from millstream.definitions.table import Table
-from millstream.errors import BadData, IntegrityError, NotFound
-from millstream.lake import Lake, cleaning
+from millstream.errors import BadData, Conflict, IntegrityError, NotFound
+from millstream.lake import Lake, cleaning, landing
+from millstream.lake.catalog import folders
 from millstream.lake.cleaning import Plan, carry_out, plan
 from millstream.lake.compact import compact
 from millstream.lake.faults import COMPACT_POINTS, GC_POINTS, VARIABLE
+from millstream.lake.holding import holding
 from millstream.lake.pins import copy, pin, unpin
 from millstream.lake.verify import unreadable
 from millstream.state import housekeeping, pins, taken, versions
@@ -133,12 +135,13 @@ def test_what_was_left_by_crashes_goes_and_what_is_young_or_committed_stays(hous
     assert "part-young.parquet" in data(house) and lake.read("answers").frame.height == 3
 
 
-def test_rows_that_waited_too_long_for_a_version_go(house: House) -> None:
+def test_rows_that_waited_too_long_for_a_version_go(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landing, "ROWS", 500)
     table = Table("bikes", source=Csv("files/bikes-*.csv"), key="id")
     lake = house.lake([table])
     (house.root / "files/bikes-1.csv").write_text("id,seats\n1,100\n")
     lake.refresh(actor="ann")
-    rows = "\n".join(f"{each},1" for each in range(600_000))
+    rows = "\n".join(f"{each},1" for each in range(600))
     (house.root / "files/bikes-2.csv").write_text(f"id,seats\n{rows}\n")
     (house.root / "files/bikes-3.csv").write_text("id,seats\n9,100,3,4\n")
     with pytest.raises(BadData):
@@ -150,7 +153,7 @@ def test_rows_that_waited_too_long_for_a_version_go(house: House) -> None:
     made, _ = carry_out(lake.catalog, planned(lake), actor="bo")
     assert {each.kind for each in made.files()} == {"waiting"} and not taken.all_landed(house.state)
     (house.root / "files/bikes-3.csv").unlink()
-    assert lake.refresh(actor="ann")[0].rows == 600_001
+    assert lake.refresh(actor="ann")[0].rows == 601
 
 
 def test_copies_that_nothing_pins_go_and_others_stay(house: House) -> None:
@@ -172,6 +175,48 @@ def test_copies_that_nothing_pins_go_and_others_stay(house: House) -> None:
     assert {each.kind for each in made.files()} == {"copy"} and not pins.copies(house.state, "schedule")
     assert before <= set((house.root / "ops").rglob("*.parquet")), "the owner's files are the owner's"
     assert all(each.ok for each in lake.verify())
+
+
+def test_a_copy_that_came_back_while_a_cleaning_was_interrupted_stays(house: House) -> None:
+    for day in range(3):
+        house.publish(day)
+    lake = house.lake([schedule()])
+    lake.refresh(actor="ann")
+    first = lake.head("schedule").version
+    copy(lake.catalog, "schedule", first, actor="ann")
+    unpin(lake.catalog, "schedule", first, actor="ann")
+    lost = pl.DataFrame({"id": [1]}).with_columns(leaves=pl.lit("2013-03-08").str.to_datetime())
+    write_deltalake(house.root / "ops/schedule", lost, mode="overwrite")
+    lake.refresh(actor="ann")
+    _killed(lake, after=3)
+    assert housekeeping.going(house.state) and not pins.copies(house.state, "schedule")
+    again = house.lake([schedule()])
+    copy(again.catalog, "schedule", first, actor="ann")
+    made, proof = carry_out(again.catalog, planned(again), actor="bo")
+    assert not made.files() and not housekeeping.going(house.state) and proof["wrong"] == []
+    copied = pins.copies(house.state, "schedule")
+    assert copied and all(folders(again.catalog, schedule()).copy(each).is_file() for each in copied)
+
+
+def test_what_an_interrupted_cleaning_left_elsewhere_is_not_touched(house: House) -> None:
+    lake = grown(house, 3)
+    other = house.root.parent / "other.parquet"
+    other.write_bytes(b"another project's")
+    with house.state.transact() as tx:
+        housekeeping.go(tx, [], [housekeeping.Going(str(other), 17, "version")])
+    made, _ = carry_out(lake.catalog, planned(lake), actor="bo")
+    assert other.exists() and str(other) not in {each.path for each in made.files()}
+    assert not housekeeping.going(house.state)
+
+
+def test_nothing_goes_while_somebody_holds_all_versions(house: House) -> None:
+    lake = grown(house, 3)
+    before = data(house)
+    with holding(house.places), pytest.raises(Conflict, match="a training, a backup or a pin holds all versions"):
+        carry_out(lake.catalog, planned(lake), actor="bo")
+    assert data(house) == before and not house.ledger.rows(act="lake.gc")
+    carry_out(lake.catalog, planned(lake), actor="bo")
+    assert data(house) < before
 
 
 def test_damage_that_is_called_cleaning_is_found(house: House) -> None:
@@ -266,9 +311,20 @@ class Killed(BaseException):
     """What a kill is inside one process."""
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(ACTS)
 def test_whatever_is_done_every_pinned_read_stays_what_it_was(acts: list[tuple[object, ...]]) -> None:
+    _lived(acts)
+
+
+@pytest.mark.nightly
+@settings(max_examples=100, deadline=None)
+@given(ACTS)
+def test_whatever_is_done_however_often_every_pinned_read_stays_what_it_was(acts: list[tuple[object, ...]]) -> None:
+    _lived(acts)
+
+
+def _lived(acts: list[tuple[object, ...]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         house = House(Path(folder) / "project")
         _lived_through(house, acts)

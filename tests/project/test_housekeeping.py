@@ -127,12 +127,14 @@ def test_everything_is_kept_where_nothing_is_said(root: Path) -> None:
         ('[retention]\nversions = "soon"', "no|is not a length of time"),
         ('[retention.tables]\norders = "5m"', "what goes so soon may still be read"),
         ('[quota]\nlake = "much"', "quota.lake is 'much'"),
+        ('[quota.tables]\nordres = "1GB"', "quota.tables names 'ordres', and there is no such table"),
+        ('[retention.tables]\nordres = "1d"', "retention.tables names 'ordres', and there is no such table"),
     ],
 )
-def test_lengths_and_sizes_that_are_none_are_refused(root: Path, said: str, expected: str) -> None:
+def test_lengths_sizes_and_tables_that_are_none_are_refused(root: Path, said: str, expected: str) -> None:
     (root / "millstream.toml").write_text(f'name = "shop"\n{said}\n')
-    with pytest.raises(DefinitionError, match=expected):
-        Project(root)
+    with pytest.raises(DefinitionError, match=expected), Project(root) as project:
+        project.run("gc", {})
 
 
 def test_old_caches_and_logs_go_by_their_own_time(root: Path) -> None:
@@ -161,6 +163,37 @@ def test_usage_names_what_nobody_reads_and_nothing_uses(root: Path) -> None:
     assert orders["last_read"]["by"] == "ann" and orders["uses"] == ["table big"]
     assert orders["bytes"] > 0 and said["folders"]["lake"] >= orders["bytes"]
     assert [each["table"] for each in shop.run("usage", days=200)["tables"] if each["unused"]] == []
+
+
+FORM = (
+    SHOP
+    + """
+from millstream import FeatureView
+from millstream import features as f
+
+spent = FeatureView("spent", of=orders, entity="shop", features={"orders": f.count(over="7d"), "mean": f.mean("total")})
+"""
+)
+
+
+def test_usage_names_columns_and_features_that_nobody_reads(root: Path) -> None:
+    (root / "shop.py").write_text(FORM)
+    (root / "orders-0.csv").write_text("id,at,total,shop,note,fax\n0,2024-01-01 10:00:00,5,a,,1\n")
+    shop = Shop(root)
+    shop.run("refresh")
+    shop.clock.at += timedelta(days=100)
+    said = shop.run("usage")
+    assert said["features"] == ["spent.orders", "spent.mean"]
+    assert table(said, "orders")["unread"] == ["note", "fax"], "a key, a time, a feature and a filter are needed"
+    assert table(said, "idle")["unread"] == [], "it is named as a whole"
+    shop.run("sql", query="select fax from big", actor="ann")
+    assert table(shop.run("usage"), "orders")["unread"] == ["note"], "what is computed from it is read"
+    shop.run("profile", table="orders", actor="ann")
+    assert table(shop.run("usage"), "orders")["unread"] == ["note"], "a profile looks at everything"
+    shop.run("sql", query="select * from orders", actor="ann")
+    assert table(shop.run("usage"), "orders")["unread"] == []
+    shop.clock.at += timedelta(days=91)
+    assert table(shop.run("usage"), "orders")["unread"] == ["note", "fax"]
 
 
 def test_a_quota_is_told_once_and_then_refused(root: Path) -> None:

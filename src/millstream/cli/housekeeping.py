@@ -46,7 +46,10 @@ def usage(
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what each table holds, when it was last read and by whom, what uses it, and what else takes room."""
+    """Show what each table holds, when it was last read and by whom, what uses it, and what else takes room.
+
+    Tables, columns and features that nobody reads and nothing uses are named.
+    """
     do("usage", project, as_json=as_json, show=_show_usage, days=days)
 
 
@@ -79,7 +82,7 @@ def _show_gc(record: dict[str, Any]) -> None:
     total = f"{record['versions']:,} versions, {record['files']:,} files, {_size(record['bytes'])}"
     if not record["done"]:
         if not record["files"] and not record["versions"]:
-            say("nothing may go: all is held, not yet old, or kept for ever ([retention] in millstream.toml)")
+            say("nothing may go: all is held, not yet old, or kept for ever (retention in millstream.toml)")
             return
         say(f"would go: {total}")
         console.print("\nnext:\n  millstream gc --yes")
@@ -113,7 +116,7 @@ def _show_usage(record: dict[str, Any]) -> None:
         "table", "kind", "versions", "files", "newest", "earlier", "last read", "used by",
         rows=[
             (each["table"], each["kind"], each["versions"], each["files"], _size(each["bytes"]),
-             _size(each["older_bytes"]), _read(each["last_read"]), escape(", ".join(each["uses"][:3])) or None)
+             _size(each["older_bytes"]), _read(each["last_read"]), _first(each["uses"], shown=2) or None)
             for each in record["tables"]
         ],
         right={2, 3, 4, 5},
@@ -127,6 +130,21 @@ def _show_usage(record: dict[str, Any]) -> None:
     for each in record["tables"]:
         if each["unused"]:
             say(f"{each['table']}: nobody read it for {record['days']} days, and nothing uses it", tone="warn")
+        if each["unread"]:
+            say(f"{each['table']}: {_many(each['unread'], 'column')} nobody read or uses: {_first(each['unread'])}")
+    if record["features"]:
+        say(f"{_many(record['features'], 'feature')} no model uses: {_first(record['features'])}", tone="warn")
+
+
+def _many(found: list[str], what: str) -> str:
+    return f"{len(found):,} {what}{'s' * (len(found) != 1)}"
+
+
+def _first(names: list[str], *, shown: int = _FEW) -> str:
+    from rich.markup import escape
+
+    left = len(names) - shown
+    return escape(", ".join(names[:shown]) + (f" and {left:,} more" if left > 0 else ""))
 
 
 def _read(last: dict[str, str] | None) -> str | None:

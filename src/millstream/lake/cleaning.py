@@ -19,6 +19,7 @@ from millstream.lake.catalog import Catalog, folders
 from millstream.lake.delta import DeltaLog, file_sha256
 from millstream.lake.faults import reach
 from millstream.lake.gone import gone
+from millstream.lake.holding import letting_go
 from millstream.state import Transaction, housekeeping, pins, taken, versions
 from millstream.state.housekeeping import Going, Gone
 from millstream.state.versions import DataFile, TableVersion
@@ -116,10 +117,9 @@ def plan(
         for name, number in versions.heads(catalog.state).items()
         if name not in shared and _stored(catalog, name, number)
     }
-    live = {str(_folder(catalog, name) / path) for name, each in tables.items() for path in each.kept}
-    pending = [each for each in housekeeping.going(catalog.state) if each.path not in live]
     copies = _spare(catalog, held)
     landed, waiting = _landed(catalog, tables)
+    pending = _pending(catalog, tables, waiting)
     orphans = [
         *_orphans(catalog, tables, waiting),
         *landed,
@@ -143,12 +143,14 @@ def carry_out(catalog: Catalog, planned: Callable[[], Plan], *, actor: str) -> t
 
     Raises
     ------
+    Conflict
+        While a training, a backup or a pin holds all versions; nothing was let go.
     IntegrityError
         When a file of a kept version is not there afterwards, or not as it was registered.
     """
     with catalog.locked():
         reach("gc.begun")
-        with catalog.state.transact() as tx:
+        with letting_go(catalog.places.lake), catalog.state.transact() as tx:
             made = planned()
             reach("gc.planned")
             files = made.files()
@@ -188,6 +190,13 @@ def prove(catalog: Catalog, made: Plan) -> dict[str, Any]:
                 hashed += 1
                 if file_sha256(place) != file.sha256:
                     wrong.append(str(place))
+    for name in made.copies:
+        where = folders(catalog, catalog.table(name))
+        for path, copied in pins.copies(catalog.state, name).items():
+            looked, hashed = looked + 1, hashed + 1
+            place = where.copy(path)
+            if not place.is_file() or file_sha256(place) != copied.sha256:
+                wrong.append(str(place))
     left = [each.path for each in made.files() if Path(each.path).exists()]
     return {
         "list": content_hash(sorted(each.path for each in made.files())),
@@ -281,6 +290,25 @@ def _stored(catalog: Catalog, name: str, number: int) -> bool:
 
 def _folder(catalog: Catalog, name: str) -> Path:
     return catalog.places.lake / name
+
+
+def _pending(catalog: Catalog, tables: Mapping[str, TablePlan], waiting: set[str]) -> list[Going]:
+    """Return the files that a cleaning which was interrupted had still to delete, without what came back to use.
+
+    What lies elsewhere is planned anew: its name may be another's by now, and a restored project may be elsewhere.
+    """
+    used = {str(_folder(catalog, name) / path) for name, each in tables.items() for path in each.kept} | waiting
+    for name in catalog.manifest.tables:
+        copied = pins.copies(catalog.state, name)
+        if copied and name not in catalog.shared():
+            where = folders(catalog, catalog.table(name))
+            used |= {str(where.copy(each)) for each in copied}
+    lake = catalog.places.lake
+    return [
+        each
+        for each in housekeeping.going(catalog.state)
+        if each.path not in used and Path(each.path).is_relative_to(lake)
+    ]
 
 
 def _landed(catalog: Catalog, tables: Mapping[str, TablePlan]) -> tuple[list[Going], set[str]]:

@@ -194,7 +194,7 @@ def _read(catalog: Catalog, head: TableVersion, columns: Mapping[str, str], grou
     table = catalog.table(head.table)
     where = folders(catalog, table)
     reader = FileReader(FileCache(0), where, columns, where=f"table {table.name!r}")
-    frame = reader.raw(group)
+    frame = pl.concat([reader.raw(each) for each in group])
     named = {name for each in group for name in pl.read_parquet_schema(where.place(each.path))}
     if frame.height != sum(each.rows or 0 for each in group) or named - set(columns):
         raise IntegrityError(

@@ -77,10 +77,11 @@ class FileReader:
                 found[file.path] = self._cache.put((digest, file.path), frame)
         return [rows for each in files if (rows := found[each.path]) is not None]
 
-    def raw(self, files: Sequence[DataFile]) -> pl.DataFrame:
-        """Return the rows of files as they were written, in order, with the table's columns; nothing is kept."""
-        frames = [self._read([self._folders.place(each.path)], each.parts) for each in files]
-        return pl.concat([each.drop(_PATH) for each in frames if each is not None])
+    def raw(self, file: DataFile) -> pl.DataFrame:
+        """Return the rows of one file as they are stored, with the table's columns and types."""
+        found = self._read([self._folders.place(file.path)], file.parts)
+        assert found is not None
+        return found.drop(_PATH)
 
     def _decode(self, files: Sequence[DataFile], shape: Shape) -> list[pl.DataFrame]:
         inside = set(self._raw.columns)  # parts that are no column of the table need not be filled in

@@ -23,6 +23,7 @@ from millstream.lake.maker import Maker
 from millstream.lake.reader import Reader, encode_keys, pinned
 from millstream.lake.sql import query
 from millstream.lake.steps import Meanwhile
+from millstream.lake.strangers import strangers
 from millstream.lake.verify import verify
 from millstream.lake.writer import Writer
 from millstream.ledger import Ledger
@@ -329,14 +330,14 @@ class Lake:
 
     def recover(self) -> list[Finding]:
         """Finish or forget the writes a crash interrupted; report commits nobody here intended."""
-        return [*self._writer.recover(), *self._writer.strangers()]
+        return [*self._writer.recover(), *strangers(self._catalog)]
 
     def verify(self, *, deep: bool = False, actor: str = "somebody") -> list[Finding]:
         """Check that every registered version is still what was registered; name the first bad one of each table.
 
         ``deep`` reads the bytes of attached files too, and hashes those that nobody has hashed yet.
         """
-        return [*verify(self._catalog, deep=deep, actor=actor), *self._writer.strangers()]
+        return [*verify(self._catalog, deep=deep, actor=actor), *strangers(self._catalog)]
 
     def _computed(self, table: str, text: str) -> list[str]:
         found = self._catalog.table(table)

@@ -36,6 +36,7 @@ from millstream.lake.maker import Maker
 from millstream.lake.shape import PIECE, compile_shape
 from millstream.lake.snapshots import snapshot
 from millstream.lake.steps import Meanwhile
+from millstream.lake.strangers import bare
 from millstream.lake.taking import take
 from millstream.lake.upsert import Delivery, upsert
 from millstream.sources import SchemaChanged, refuse_change
@@ -496,7 +497,7 @@ class Writer:
         added = [msgspec.structs.replace(each, since=number) for each in log.sync(number)]
         reach("lake.synced")
         _, removed = log.changes(number)
-        table = self._bare(intent.table)
+        table = bare(self._catalog, intent.table)
         before = [] if head is None else catalog.files(table, head.version)
         note = msgspec.json.decode(intent.note)
         if "compacted" in note:
@@ -550,45 +551,8 @@ class Writer:
                 )
         return found
 
-    def strangers(self) -> list[Finding]:
-        """Report commits in our own folders that nobody here intended, and commits cut by a crash."""
-        found: list[Finding] = []
-        for name, number in versions.heads(self._state).items():
-            head = versions.get(self._state, name, number)
-            if (
-                head is None
-                or head.kind == "derived"
-                or (head.kind != "own" and name not in self._catalog.manifest.tables)
-                or not logged(self._bare(name))
-            ):
-                continue
-            log = self._log(name)
-            torn = log.torn()
-            if torn is not None:
-                says = f"the commit file of version {torn} is empty or cut; version {torn - 1} is read"
-                found.append(Finding(False, f"{name}@{torn}", says))
-            if head.kind != "attached":
-                found.extend(self._foreign(name, log))
-        return found
-
-    def _foreign(self, name: str, log: DeltaLog) -> list[Finding]:
-        registered = {each.version for each in versions.history(self._state, name)}
-        try:
-            newest = log.head().version
-        except MillstreamError as wrong:
-            return [Finding(False, name, wrong.happened)]
-        return [
-            Finding(False, f"{name}@{each}", f"version {each} was committed by nobody here; its rows are not read")
-            for each in range(newest + 1)
-            if each not in registered and log.changes(each) != ([], [])
-        ]
-
     def _log(self, name: str) -> DeltaLog:
-        return self._catalog.log(self._bare(name))
-
-    def _bare(self, name: str) -> Table:
-        found = self._catalog.manifest.tables.get(name)
-        return found or Table(name, source=Delta(str(self._catalog.places.lake / name)))
+        return self._catalog.log(bare(self._catalog, name))
 
 
 def _halted(table: str, waits: Mapping[str, str], why: MillstreamError) -> MillstreamError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,42 +21,49 @@ if TYPE_CHECKING:
 KIND = "quota"
 ACTOR = "system:lake"
 NEAR = 0.8
-_LAKE = "lake"
+_LAKE = "the lake"
 
 
 def lake_bytes(lake: Path) -> dict[str, int]:
     """Return the bytes of each table's folder of a lake, logs and copies included."""
     if not lake.is_dir():
         return {}
-    return {
-        each.name: sum(file.stat().st_size for file in each.rglob("*") if file.is_file())
-        for each in sorted(lake.iterdir())
-        if each.is_dir()
-    }
+    return {each.name: bytes_of(each.rglob("*")) for each in sorted(lake.iterdir()) if each.is_dir()}
+
+
+def bytes_of(found: Iterable[Path]) -> int:
+    """Add up files; one that goes meanwhile counts nothing."""
+    total = 0
+    for each in found:
+        with contextlib.suppress(FileNotFoundError):
+            about = each.lstat()
+            total += about.st_size if stat.S_ISREG(about.st_mode) else 0
+    return total
 
 
 def stands(project: Project) -> list[dict[str, Any]]:
     """Say of each limit how much of it is used; nothing where no limit is said."""
     said = project.settings.quota
-    limits = {name: parse_size(text) for name, text in {_LAKE: said.lake, **said.tables}.items() if text}
+    limits = [(f"table {name}", name, parse_size(text)) for name, text in said.tables.items() if text]
+    if said.lake:
+        limits.insert(0, (_LAKE, "", parse_size(said.lake)))
     if not limits:
         return []
     used = lake_bytes(project.places.lake)
     found = []
-    for name, limit in limits.items():
-        whole = name == _LAKE and bool(said.lake)
-        held = sum(used.values()) if whole else used.get(name, 0)
+    for subject, name, size in limits:
+        held, limit = used.get(name, 0) if name else sum(used.values()), size or 0
         share = held / limit if limit else 1.0
         found.append(
             {
-                "subject": name,
+                "subject": subject,
+                "table": name,
                 "bytes": held,
                 "limit": limit,
                 "share": share,
                 "near": share >= NEAR,
-                "full": held >= (limit or 0),
-                "says": f"{'the lake' if whole else f'table {name}'} holds {held / 1e6:,.1f} MB of "
-                f"{(limit or 0) / 1e6:,.1f} MB ({share:.0%})",
+                "full": held >= limit,
+                "says": f"{subject} holds {held / 1e6:,.1f} MB of {limit / 1e6:,.1f} MB ({share:.0%})",
             }
         )
     return found
@@ -78,7 +87,7 @@ def over_quota(project: Project, asked: Mapping[str, Iterable[str]]) -> dict[str
     found: dict[str, MillstreamError] = {}
     for name, behind in asked.items():
         stops = {each for each in behind if _writes(project, each)}
-        hit = next((each for each in full if each["subject"] in (_LAKE, *stops)), None)
+        hit = next((each for each in full if not each["table"] or each["table"] in stops), None)
         if stops and hit is not None:
             found[name] = StorageFull(
                 f"{hit['says']}, so {name} stays as it is; gc would give back {back / 1e6:,.1f} MB",

@@ -1,24 +1,27 @@
-"""Usage: what each table holds, who read it last, and what rests on it; what nobody reads and nothing uses is named."""
+"""Usage: what each table holds, who read it last, what rests on it; what nobody reads and nothing uses is named."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from millstream.errors import UserError
+from millstream.ledger.reads import READ
 from millstream.project.housekeeping.holders import holders
-from millstream.project.housekeeping.quota import lake_bytes, stands
+from millstream.project.housekeeping.quota import bytes_of, lake_bytes, stands
+from millstream.project.housekeeping.unread import unread
+from millstream.project.people import ALL
 from millstream.state import housekeeping, versions
 from millstream.types import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
 
     from millstream.project.root import Project
 
-_READ = ("table.read", "model.score")
+_WHOLE = {"profile", "suggest"}
+"""Reads of everything there is."""
 _RECENT = 100_000
 """Newest reads that are looked at."""
 _SHOWN = 6
@@ -30,19 +33,21 @@ def usage(project: Project, *, days: int = 90, actor: str = "somebody") -> dict[
     Parameters
     ----------
     days
-        A table that nobody read for so long and that nothing uses is marked.
+        A table, column or feature that nobody read for so long and that nothing uses is marked.
 
     Returns
     -------
     dict
-        ``tables``, ``folders`` (releases, artifacts, log, cache ...), ``backups`` that the ledger knows, ``quota``.
+        ``tables`` (``unread`` are columns), ``features`` that no model uses, ``folders`` (releases, artifacts, log,
+        cache ...), ``backups`` that the ledger knows, ``quota``.
     """
     if days < 1:
         raise UserError(f"{days} days is no time", expected="1 or more")
-    read = _last_reads(project)
+    since = project.clock.now() - timedelta(days=days)
+    read, columns = _reads(project, since)
     held = holders(project)
     users = _users(project)
-    since = project.clock.now() - timedelta(days=days)
+    idle_columns, features = unread(project, columns)
     tables = []
     for name in versions.heads(project.state):
         last = read.get(name)
@@ -62,11 +67,13 @@ def usage(project: Project, *, days: int = 90, actor: str = "somebody") -> dict[
                 "last_read": last,
                 "uses": uses,
                 "unused": idle and not own,
+                "unread": [] if fresh or (idle and not own) else idle_columns.get(name, []),
             }
         )
     return {
         "days": days,
         "tables": tables,
+        "features": features,
         "folders": _folders(project),
         "backups": _backups(project),
         "quota": stands(project),
@@ -92,15 +99,23 @@ def _sizes(project: Project, name: str, head: int) -> dict[str, int]:
     return {"files": files, "bytes": newest, "older_files": older_files, "older_bytes": older}
 
 
-def _last_reads(project: Project) -> dict[str, dict[str, str]]:
-    """Return of each table the newest row of the ledger that says somebody read it."""
-    found: dict[str, dict[str, str]] = {}
-    for row in project.ledger.rows(acts=(*_READ, "model.register", "model.backtest"), limit=_RECENT):
+def _reads(project: Project, since: datetime) -> tuple[dict[str, dict[str, str]], dict[str, set[str]]]:
+    """Return of each table who read it last, and the columns that were read from an instant on, as the ledger tells.
+
+    A profile looks at every column, whoever needs it, so it is no read of one.
+    """
+    last: dict[str, dict[str, str]] = {}
+    columns: dict[str, set[str]] = defaultdict(set)
+    for row in project.ledger.rows(acts=(READ, "model.score", "model.register", "model.backtest"), limit=_RECENT):
         pins = row.detail.get("pins", {})
-        named = [*(each.partition("@")[0] for each in row.subject.replace(",", " ").split() if "@" in each), *pins]
-        for name in named if row.act in _READ else pins:
-            found.setdefault(name, {"at": row.at, "by": row.actor, "act": row.act})
-    return found
+        named = [each.partition("@")[0] for each in row.subject.replace(",", " ").split() if "@" in each]
+        for name in [*named, *pins] if row.act in (READ, "model.score") else pins:
+            last.setdefault(name, {"at": row.at, "by": row.actor, "act": row.act})
+        if row.act == READ and not _WHOLE & row.detail.keys() and parse_instant(row.at) >= since:
+            for name in named:
+                said = row.detail.get("reads", {}).get(name, ALL)
+                columns[name] |= {said} if isinstance(said, str) else set(said)
+    return last, columns
 
 
 def _users(project: Project) -> dict[str, list[str]]:
@@ -131,13 +146,9 @@ def _folders(project: Project) -> dict[str, int]:
         "cache": places.cache,
         "environments": places.state / "env",
     }
-    found = {name: _bytes(folder.rglob("*")) for name, folder in named.items() if folder.is_dir()}
-    found["databases"] = _bytes(places.state.glob("*.db*"))
+    found = {name: bytes_of(folder.rglob("*")) for name, folder in named.items() if folder.is_dir()}
+    found["databases"] = bytes_of(places.state.glob("*.db*"))
     return {name: size for name, size in found.items() if size}
-
-
-def _bytes(found: Iterable[Path]) -> int:
-    return sum(each.stat().st_size for each in found if each.is_file() and not each.is_symlink())
 
 
 def _backups(project: Project) -> list[dict[str, Any]]:
