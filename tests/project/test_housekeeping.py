@@ -12,9 +12,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from millstream.errors import DefinitionError, NotFound
+from millstream.errors import Conflict, DefinitionError, IntegrityError, NotFound
 from millstream.lake.compact import compact
 from millstream.project import Project
+from millstream.project.backups import taking as backups
 from millstream.project.housekeeping.holders import holders
 from millstream.state import alarms
 from millstream.tracking.kept import left_behind
@@ -108,6 +109,53 @@ def test_a_plan_changes_nothing_and_says_what_holds_the_rest(root: Path) -> None
         assert overlay.lake.read("orders").frame.height == 5
         with pytest.raises(NotFound, match="went with gc on 2024-"):
             overlay.lake.read("orders", version=4)
+
+
+def test_what_production_names_is_held_in_an_overlay(root: Path) -> None:
+    shop = Shop(root)
+    (root / "millstream.toml").write_text(TOML)
+    for number in range(3):
+        arrive(root, number)
+        shop.run("refresh", environment="dev")
+        shop.clock.at += timedelta(days=1)
+    with Project(root) as project:
+        project.ledger.record(actor="t", act="release.build", subject="late@1", detail={"pins": {"orders": 1}})
+    shop.clock.at += timedelta(days=60)
+    held = table(shop.run("gc", environment="dev"), "orders")["held"]
+    assert held["1"] == ["production: release.build late@1"] and "0" not in held
+
+
+def test_nothing_goes_by_a_ledger_that_was_changed(root: Path) -> None:
+    shop = Shop(root)
+    shop.grow(3)
+    shop.clock.at += timedelta(days=60)
+    with closing(sqlite3.connect(root / ".millstream/state.db")) as database:
+        database.execute("DROP TRIGGER ledger_never_changes")
+        database.execute("UPDATE ledger SET body = ? WHERE sequence = 2", (b"spoilt",))
+        database.commit()
+    files = set((root / ".millstream").rglob("*.parquet"))
+    with pytest.raises(IntegrityError, match="it cannot be said which versions it names"):
+        shop.run("gc", yes=True)
+    assert set((root / ".millstream").rglob("*.parquet")) == files
+
+
+def test_nothing_goes_while_a_backup_is_taken(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop(root)
+    shop.grow(3)
+    shop.clock.at += timedelta(days=60)
+    inner, told = backups.git.commit, []
+
+    def meanwhile(folder: Path) -> str | None:
+        with pytest.raises(Conflict, match="a training, a backup or a pin holds all versions"):
+            shop.run("gc", yes=True)
+        told.append(folder)
+        return inner(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backups.git, "commit", meanwhile)
+        shop.run("backup", to=str(tmp_path / "bak"))
+    assert told and shop.run("gc", yes=True)["versions"] == 3
+    assert shop.run("backup", to=str(tmp_path / "bak"))["copied_files"] > 0
 
 
 def test_everything_is_kept_where_nothing_is_said(root: Path) -> None:

@@ -502,6 +502,8 @@ def _theirs(there: sqlite3.Connection, mine: TableVersion | None) -> bool:
 def pull(tx: Transaction, other: Path, tables: Iterable[str]) -> list[TableVersion]:
     """Take over the versions of these tables from another state database, which is only read; return the new heads."""
     made: list[TableVersion] = []
+    if not other.exists():
+        return made
     with closing(beside(other)) as there:
         for name in tables:
             query = "SELECT body FROM table_versions WHERE name = ? ORDER BY version DESC LIMIT 1"

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from millstream.errors import IntegrityError
 from millstream.project.housekeeping.holders import holders
 from millstream.state.housekeeping import Going
 from millstream.tracking.kept import left_behind
@@ -42,12 +43,22 @@ def gc(project: Project, *, yes: bool = False, actor: str = "somebody") -> dict[
 
     Raises
     ------
+    Conflict
+        While a training, a backup or a pin holds all versions.
     IntegrityError
-        When a file that is kept is not there afterwards, or not as it was registered.
+        When the ledger was changed, so that nobody can say what it named; when a file that is kept is not there
+        afterwards, or not as it was registered.
     """
     from millstream.lake.cleaning import carry_out
 
     project.lake.recover()
+    checked = project.ledger.verify()
+    if not checked.ok:
+        raise IntegrityError(
+            f"the ledger was changed, so it cannot be said which versions it names: {checked.says}",
+            expected="a whole ledger; nothing was let go",
+            do="millstream verify",
+        )
 
     def planned() -> Plan:
         return plan_of(project)

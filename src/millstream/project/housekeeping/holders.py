@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 Version = tuple[str, int]
 
-_NAMING = ("model.", "release.", "decision.", "loop.", "pointer.")
-"""Acts whose rows of the ledger hold the versions they name; reads and scoring do not."""
+_NAMING = ("model", "release", "decision", "loop", "pointer")
+"""What acts are about whose rows of the ledger hold the versions they name; reads and scoring do not."""
 _NOT = "model.score"
 
 
@@ -37,15 +37,20 @@ def holders(project: Project) -> dict[Version, list[str]]:
     """Return every version that something names, each with what names it, in words.
 
     These are the newest versions, pins of people, releases, model versions, runs, backtests and decisions, what the
-    newest and all other named versions of derived and made tables are computed from, and the same of every overlay.
+    newest and all other named versions of derived and made tables are computed from, and the same of every overlay;
+    in an overlay, of production.
     """
     found: dict[Version, list[str]] = {}
     for who, version in _named(project.state, project.places, ""):
         _hold(found, version, who)
-    for name, places in overlays(project):
-        with _opened(places.state_db) as rows:
-            for who, version in _named(rows, places, f"environment {name}: "):
-                _hold(found, version, who)
+    others = [(f"environment {name}: ", places) for name, places in overlays(project)]
+    if project.places.over is not None:  # what went from here to production is named there
+        others.append(("production: ", project.places.over))
+    for prefix, places in others:
+        if places.state_db.exists():
+            with _opened(places.state_db) as rows:
+                for who, version in _named(rows, places, prefix):
+                    _hold(found, version, who)
     return found
 
 
@@ -87,7 +92,7 @@ def _named_at_once(rows: _Rows, places: Places) -> Iterator[tuple[str, Version]]
     for each in rows.query("SELECT id, verdict FROM decisions"):
         for version in _pins(msgspec.json.decode(each["verdict"])):
             yield f"decision {each['id']}", version
-    acts = " OR ".join(f"substr({ACT}, 1, {len(each)}) = '{each}'" for each in _NAMING)
+    acts = " OR ".join(f"({ACT} >= '{each}.' AND {ACT} < '{each}/')" for each in _NAMING)  # an index finds them
     for each in rows.query(f"SELECT body FROM ledger WHERE ({acts}) AND {ACT} <> '{_NOT}'"):
         said = msgspec.json.decode(each["body"])
         word = {"model.register": "model version", "model.backtest": "a backtest of"}.get(said["act"], said["act"])

@@ -17,7 +17,6 @@ from millstream.state import housekeeping, versions
 from millstream.types import parse_instant
 
 if TYPE_CHECKING:
-
     from millstream.project.root import Project
 
 _WHOLE = {"profile", "suggest"}
