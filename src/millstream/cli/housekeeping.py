@@ -88,9 +88,10 @@ def _show_gc(record: dict[str, Any]) -> None:
         console.print("\nnext:\n  millstream gc --yes")
         return
     proof = record["proof"]
-    say(f"went: {total}", tone="good")
+    say(f"went: {total}" if record["files"] or record["versions"] else "nothing went", tone="good")
     said = f"{proof['files']:,} files of {proof['versions']:,} kept versions are there with their sizes"
-    say(f"{said}; of {proof['hashed']:,} every byte was read and is as registered", tone="good")
+    read = f"; of {proof['hashed']:,} every byte was read and is as registered" if proof["hashed"] else ""
+    say(said + read, tone="good")
 
 
 def _show_compact(record: dict[str, Any]) -> None:

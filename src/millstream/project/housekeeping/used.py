@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -93,7 +94,7 @@ def _sizes(project: Project, name: str, head: int) -> dict[str, int]:
     for file, until in versions.all_files(project.state, name):
         if until is None:
             newest, files = newest + file.size, files + 1
-        elif any(file.since <= each < until for each in kept):
+        elif (place := bisect_left(kept, file.since)) < len(kept) and kept[place] < until:
             older, older_files = older + file.size, older_files + 1
     return {"files": files, "bytes": newest, "older_files": older_files, "older_bytes": older}
 
