@@ -28,7 +28,7 @@ def strangers(catalog: Catalog) -> list[Finding]:
         if torn is not None:
             says = f"the commit file of version {torn} is empty or cut; version {torn - 1} is read"
             found.append(Finding(False, f"{name}@{torn}", says))
-        if head.kind != "attached":
+        if head.kind != "attached" and name not in catalog.shared():  # production commits on, and looks at its own
             found.extend(_foreign(catalog, name, log))
     return found
 
