@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -14,6 +14,10 @@ from millstream.definitions.table import Table
 from millstream.lake.frame import TableFrame
 from millstream.types import to_micros
 
+_START = 20_000
+"""First rows that may already show that a column has too many values, or is no flag."""
+_LATELY = timedelta(days=2 * RECENT)
+"""Where the last days of a table are looked for first."""
 _MOST_GROUPS = 20_000
 """Pairs of a value and a number column that are counted for a text column; of wider tables none are."""
 
@@ -76,13 +80,14 @@ def measure(table: Table, batch: TableFrame, memory: Memory | None, *, timezone:
     over = {name for name, seen in memory.texts.items() if seen is None} if memory is not None else set()
     texts = [name for name, kind in schema.items() if kind == "varchar" and name not in over]
     frame = batch.frame
-    counted = _texts(frame, texts)
+    every = numbers(frame, figures, list(schema))
+    counted, groups = _texts_and_groups(frame, figures, texts, every)
     newest = frame[batch.event_time].max() if batch.event_time and frame.height else None
     return Measured(
-        numbers=numbers(frame, figures, list(schema)),
+        numbers=every,
         days=_days(batch, figures, list(schema), timezone) if memory is None else [],
         texts={**dict.fromkeys(over), **counted},
-        groups=_groups(frame, figures, counted),
+        groups=groups,
         newest=to_micros(newest) if isinstance(newest, datetime) else None,
     )
 
@@ -91,17 +96,27 @@ def numbers(frame: pl.DataFrame, figures: Collection[str], columns: Sequence[str
     """Count zeros of number columns and how columns vary, in one select."""
     if not frame.height:
         return Numbers(0, {}, {}, frozenset(), {}, {})
+    maybe = _maybe_flags(frame, figures)
     asked = [pl.col(name).ne_missing(pl.col(name).first()).sum().alias(f"d.{name}") for name in columns]
     for name in figures:
         at = pl.col(name)
-        asked += [at.count().alias(f"n.{name}"), (at == 0).sum().alias(f"z.{name}"), (at == 1).sum().alias(f"o.{name}")]
+        asked += [at.count().alias(f"n.{name}"), (at == 0).sum().alias(f"z.{name}")]
+        asked += [(at == 1).sum().alias(f"o.{name}")] if name in maybe else []
     found = frame.lazy().select(asked).collect().row(0, named=True)
     filled = {name: int(found[f"n.{name}"]) for name in figures}
     zeros = {name: int(found[f"z.{name}"]) for name in figures}
-    flags = frozenset(name for name in figures if zeros[name] + int(found[f"o.{name}"]) == filled[name])
+    flags = frozenset(name for name in maybe if zeros[name] + int(found[f"o.{name}"]) == filled[name])
     differing = {name: int(found[f"d.{name}"]) for name in columns}
     only = {name: _text(frame[name][0]) for name, differ in differing.items() if not differ}
     return Numbers(frame.height, filled, zeros, flags, differing, only)
+
+
+def _maybe_flags(frame: pl.DataFrame, figures: Collection[str]) -> list[str]:
+    """Name the number columns whose first rows have nothing but 0 and 1: the others are no flags."""
+    if not figures:
+        return []
+    start = frame.head(_START).select(((pl.col(name) == 0) | (pl.col(name) == 1)).all() for name in figures)
+    return [name for name, so in start.row(0, named=True).items() if so]
 
 
 def _text(value: Any) -> str:
@@ -112,41 +127,48 @@ def _days(batch: TableFrame, figures: Collection[str], columns: Sequence[str], t
     """Measure the last days of a first batch one by one, as if each had been a batch."""
     if batch.event_time is None or not batch.frame.height:
         return []
-    day = batch.frame[batch.event_time].dt.convert_time_zone(timezone).dt.date()
-    last = day.drop_nulls().unique().sort().tail(RECENT)
+    at = pl.col(batch.event_time)
+    day = at.dt.convert_time_zone(timezone).dt.date().alias("_day")
+    for frame in (batch.frame.filter(at > at.max() - _LATELY), batch.frame):
+        days = frame.select(day)["_day"]
+        last = days.drop_nulls().unique().sort().tail(RECENT + 1)
+        if last.len() > RECENT:  # the first day of a part of the rows may be cut
+            break
+    last = last.tail(RECENT)
     if last.len() < 2:
         return []
-    return [numbers(batch.frame.filter(day == each), figures, columns) for each in last]
+    parts = frame.with_columns(days).filter(days.is_in(last.implode())).partition_by("_day", as_dict=True)
+    return [numbers(parts[(each,)], figures, columns) for each in last]
 
 
-def _texts(frame: pl.DataFrame, texts: Sequence[str]) -> dict[str, dict[str, int] | None]:
+def _texts_and_groups(
+    frame: pl.DataFrame, figures: Sequence[str], texts: Sequence[str], zeros: Numbers
+) -> tuple[dict[str, dict[str, int] | None], dict[str, dict[str, dict[str, tuple[int, int]]]]]:
+    """Count the values of each text column, and the zeros of number columns beside each value: one grouping of each.
+
+    A column whose first rows have too many values needs no grouping. Only number columns with a NULL are counted, and
+    only those with a zero have their zeros counted.
+    """
     if not texts or not frame.height:
-        return dict.fromkeys(texts, None) if not frame.height else {}
-    distinct = frame.select(pl.col(texts).n_unique()).row(0, named=True)
-    few = [name for name in texts if distinct[name] <= MOST_VALUES + 1]
-    counted: dict[str, dict[str, int] | None] = {name: None for name in texts if name not in few}
-    found = pl.collect_all([frame.lazy().group_by(name).len().drop_nulls(name) for name in few])
-    for name, each in zip(few, found, strict=True):
-        counted[name] = dict(each.rows())
-    return counted
-
-
-def _groups(
-    frame: pl.DataFrame, figures: Sequence[str], counted: dict[str, dict[str, int] | None]
-) -> dict[str, dict[str, dict[str, tuple[int, int]]]]:
-    by = [name for name, seen in counted.items() if seen and len(seen) * len(figures) <= _MOST_GROUPS]
-    if not figures or not by:
-        return {}
-    asked = [
-        expression
-        for name in figures
-        for expression in (pl.col(name).count().alias(f"n.{name}"), (pl.col(name) == 0).sum().alias(f"z.{name}"))
-    ]
-    found = pl.collect_all([frame.lazy().group_by(name).agg(asked).drop_nulls(name) for name in by])
-    return {
-        name: {
-            row[name]: {each: (int(row[f"n.{each}"]), int(row[f"z.{each}"])) for each in figures}
-            for row in frame_of.iter_rows(named=True)
-        }
-        for name, frame_of in zip(by, found, strict=True)
-    }
+        return dict.fromkeys(texts, None), {}
+    start = frame.head(_START).select(pl.col(texts).n_unique()).row(0, named=True)
+    counted: dict[str, dict[str, int] | None] = {name: None for name in texts}
+    few = [name for name in texts if start[name] <= MOST_VALUES + 1]
+    gaps = [name for name in figures if zeros.filled[name] < frame.height]
+    some = [name for name in figures if zeros.zeros[name]]
+    beside = [pl.col(name).count().alias(f"n.{name}") for name in gaps]
+    beside += [(pl.col(name) == 0).sum().alias(f"z.{name}") for name in some]
+    wide = [name for name in few if start[name] * len(figures) > _MOST_GROUPS]
+    asked = [frame.lazy().group_by(name).agg(pl.len(), *([] if name in wide else beside)) for name in few]
+    groups: dict[str, dict[str, dict[str, tuple[int, int]]]] = {}
+    for name, found in zip(few, pl.collect_all([each.drop_nulls() for each in asked]), strict=True):
+        if found.height > MOST_VALUES + 1:
+            continue
+        rows = found.rows_by_key(name, named=True, unique=True)
+        counted[name] = {value: row["len"] for value, row in rows.items()}
+        if figures and rows and name not in wide and len(rows) * len(figures) <= _MOST_GROUPS:
+            groups[name] = {
+                value: {each: (row.get(f"n.{each}", row["len"]), row.get(f"z.{each}", 0)) for each in figures}
+                for value, row in rows.items()
+            }
+    return counted, groups
