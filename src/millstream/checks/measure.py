@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from millstream.checks.memory import MOST_COLUMNS, MOST_VALUES, RECENT, Memory
+from millstream.definitions.noticed import Frozen, NewCategory, Zeros
 from millstream.definitions.table import Table
 from millstream.lake.frame import TableFrame
 from millstream.types import to_micros
@@ -74,8 +75,8 @@ class Measured:
 
 
 def measure(table: Table, batch: TableFrame, memory: Memory | None, *, timezone: str) -> Measured:
-    """Measure a batch; columns beyond ``MOST_COLUMNS`` are not looked at."""
-    schema = dict(list(batch.schema.items())[:MOST_COLUMNS])
+    """Measure a batch; of a table wider than ``MOST_COLUMNS`` only some columns (``looked_at``)."""
+    schema = {name: batch.schema[name] for name in looked_at(table, batch)}
     figures = [name for name, kind in schema.items() if kind in ("bigint", "double") and name not in table.key]
     over = {name for name, seen in memory.texts.items() if seen is None} if memory is not None else set()
     texts = [name for name, kind in schema.items() if kind == "varchar" and name not in over]
@@ -92,23 +93,45 @@ def measure(table: Table, batch: TableFrame, memory: Memory | None, *, timezone:
     )
 
 
+def looked_at(table: Table, batch: TableFrame) -> list[str]:
+    """Name the columns in which something may be noticed: those that a check of that kind names, then the first ones."""
+    named = [
+        each
+        for check in table.checks
+        if isinstance(check, NewCategory | Zeros | Frozen)
+        for each in check.columns
+        if each in batch.schema
+    ]
+    return list(dict.fromkeys([*named, *batch.schema]))[:MOST_COLUMNS]
+
+
 def numbers(frame: pl.DataFrame, figures: Collection[str], columns: Sequence[str]) -> Numbers:
     """Count zeros of number columns and how columns vary, in one select."""
     if not frame.height:
         return Numbers(0, {}, {}, frozenset(), {}, {})
     maybe = _maybe_flags(frame, figures)
-    asked = [pl.col(name).ne_missing(pl.col(name).first()).sum().alias(f"d.{name}") for name in columns]
+    return _numbers(frame.lazy().select(_asked(figures, columns, maybe)).collect().row(0, named=True), figures, maybe)
+
+
+def _asked(figures: Collection[str], columns: Sequence[str], maybe: Collection[str]) -> list[pl.Expr]:
+    asked = [pl.len().alias("rows")]
+    for name in columns:
+        first = pl.col(name).first()
+        asked += [pl.col(name).ne_missing(first).sum().alias(f"d.{name}"), first.alias(f"f.{name}")]
     for name in figures:
         at = pl.col(name)
         asked += [at.count().alias(f"n.{name}"), (at == 0).sum().alias(f"z.{name}")]
         asked += [(at == 1).sum().alias(f"o.{name}")] if name in maybe else []
-    found = frame.lazy().select(asked).collect().row(0, named=True)
+    return asked
+
+
+def _numbers(found: Mapping[str, Any], figures: Collection[str], maybe: Collection[str]) -> Numbers:
     filled = {name: int(found[f"n.{name}"]) for name in figures}
     zeros = {name: int(found[f"z.{name}"]) for name in figures}
     flags = frozenset(name for name in maybe if zeros[name] + int(found[f"o.{name}"]) == filled[name])
-    differing = {name: int(found[f"d.{name}"]) for name in columns}
-    only = {name: _text(frame[name][0]) for name, differ in differing.items() if not differ}
-    return Numbers(frame.height, filled, zeros, flags, differing, only)
+    differing = {name[2:]: int(number) for name, number in found.items() if name.startswith("d.")}
+    only = {name: _text(found[f"f.{name}"]) for name, differ in differing.items() if not differ}
+    return Numbers(int(found["rows"]), filled, zeros, flags, differing, only)
 
 
 def _maybe_flags(frame: pl.DataFrame, figures: Collection[str]) -> list[str]:
@@ -137,8 +160,9 @@ def _days(batch: TableFrame, figures: Collection[str], columns: Sequence[str], t
     last = last.tail(RECENT)
     if last.len() < 2:
         return []
-    parts = frame.with_columns(days).filter(days.is_in(last.implode())).partition_by("_day", as_dict=True)
-    return [numbers(parts[(each,)], figures, columns) for each in last]
+    rows, maybe = frame.with_columns(days).filter(days.is_in(last.implode())), _maybe_flags(frame, figures)
+    found = rows.lazy().group_by("_day", maintain_order=True).agg(_asked(figures, columns, maybe)).sort("_day").collect()
+    return [_numbers(each, figures, maybe) for each in found.iter_rows(named=True)]
 
 
 def _texts_and_groups(

@@ -17,7 +17,7 @@ import polars as pl
 from millstream.checks.contract import kind
 from millstream.checks.found import HABIT, Found
 from millstream.checks.measure import Measured, Numbers, measure
-from millstream.checks.memory import MOST_VALUES, RECENT, SOME, Memory, Run, Share
+from millstream.checks.memory import MOST_COLUMNS, MOST_VALUES, RECENT, SOME, Memory, Run, Share
 from millstream.checks.report import CheckResult
 from millstream.checks.still import frozen, stopped
 from millstream.checks.words import count, percent, value
@@ -42,11 +42,14 @@ class Noticed(msgspec.Struct, frozen=True):
         Rows to set aside, of checks that were asked for: key columns, ``check`` and ``reason``.
     memory
         To be kept for the next batch.
+    remarks
+        What was not, or could not be, judged.
     """
 
     results: tuple[CheckResult, ...]
     aside: list[pl.DataFrame]
     memory: Memory
+    remarks: tuple[CheckResult, ...] = ()
 
 
 def notice(table: Table, batch: TableFrame, memory: Memory | None, *, timezone: str, whole: bool = False) -> Noticed:
@@ -74,8 +77,10 @@ def notice(table: Table, batch: TableFrame, memory: Memory | None, *, timezone: 
     learnt = learn(kept, found_now, found, whole=whole)
     gone = [each for each in kept.failing if each not in learnt.failing] if batch.frame.height else []
     results = [_result(table, each) for each in found] + [_over(table, each) for each in gone]
+    remarks = [_said(table, "first", _first(found_now))] if memory is None and batch.frame.height else []
+    remarks += [_said(table, "wide", _wide(batch))] if len(batch.schema) > MOST_COLUMNS else []
     aside = [each for each in (_aside(table, batch, one) for one in found) if each is not None]
-    return Noticed(tuple(results), aside, learnt)
+    return Noticed(tuple(results), aside, learnt, tuple(remarks))
 
 
 def wanted(table: Table, found: Found) -> bool:
@@ -323,6 +328,36 @@ def _result(table: Table, found: Found) -> CheckResult:
         says=f"{subject}: {found.says}",
         rows=tuple({found.by: each} for each in found.values[:5]) if found.by else (),
         detail=detail,
+    )
+
+
+def _said(table: Table, what: str, says: str) -> CheckResult:
+    """Return what was not, or cannot be, looked at, as a result that holds: silence would be taken for a judgement."""
+    return CheckResult(
+        check="noticed",
+        subject=table.name,
+        severity="note",
+        ok=True,
+        failed_rows=0,
+        share=None,
+        threshold=None,
+        says=f"{table.name}: {says}",
+        detail={"noticed": True, "about": what},
+    )
+
+
+def _first(now: Measured) -> str:
+    days = f" and the last {count(len(now.days), 'day')} of it one by one" if now.days else ""
+    return (
+        f"a first batch teaches what is usual: {count(now.numbers.rows, 'row')}{days}. Whether it was good itself"
+        " nobody can tell from it alone; millstream profile shows what looks odd in it"
+    )
+
+
+def _wide(batch: TableFrame) -> str:
+    return (
+        f"{len(batch.schema):,} columns, of which {MOST_COLUMNS} are looked at unasked (those that checks.zeros,"
+        " new_category or frozen name, then the first); checks of your own look at any column"
     )
 
 

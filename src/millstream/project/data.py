@@ -253,9 +253,10 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
     since = before.version if before is not None else None
     kind = project.lake.version(table.name, version).kind
     whole = kind in ("ingested", "made") and not getattr(table.source, "cursor", "")  # each version brings all its rows
+    batch = project.lake.added(table.name, since=since, version=version)
     made = run(
         table,
-        project.lake.added(table.name, since=since, version=version),
+        batch,
         known_keys=None if since is None or whole else _earlier(project, table.name, since, version),
         other=_other(project),
         now=project.clock.now(),
@@ -263,7 +264,7 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
         since=parse_instant(before.checked_at) if before is not None else None,
         newest=_newest(before),
     )
-    noticed, aside, memory = notice(project, table, version)
+    noticed, aside, memory = notice(project, table, version, batch=batch, since=since)
     results = [msgspec.to_builtins(each) for each in (*made.results, *noticed)]
     masked = pl.concat([made.quarantine, *aside], how="vertical_relaxed")
     quarantined = masked.height
