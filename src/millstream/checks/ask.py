@@ -1,7 +1,7 @@
 """What each check asks of the rows: columns of one Polars select over the batch.
 
-A check of rows asks whether any row fails it; nearly always none does, and then nothing else is computed. Only for those
-that fail the positions of the rows are found. All checks of a table go into one select, so a batch is passed once.
+A check of rows asks whether any row fails it; nearly always none does, and then nothing else is computed. Only for a
+check that fails the positions of its rows are found. All checks of a table go into one select: a batch is passed once.
 """
 
 from __future__ import annotations

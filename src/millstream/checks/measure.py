@@ -94,7 +94,7 @@ def measure(table: Table, batch: TableFrame, memory: Memory | None, *, timezone:
 
 
 def looked_at(table: Table, batch: TableFrame) -> list[str]:
-    """Name the columns in which something may be noticed: those that a check of that kind names, then the first ones."""
+    """Name the columns in which something may be noticed: those that a check of that kind names, then the first."""
     named = [
         each
         for check in table.checks
@@ -161,7 +161,9 @@ def _days(batch: TableFrame, figures: Collection[str], columns: Sequence[str], t
     if last.len() < 2:
         return []
     rows, maybe = frame.with_columns(days).filter(days.is_in(last.implode())), _maybe_flags(frame, figures)
-    found = rows.lazy().group_by("_day", maintain_order=True).agg(_asked(figures, columns, maybe)).sort("_day").collect()
+    found = (
+        rows.lazy().group_by("_day", maintain_order=True).agg(_asked(figures, columns, maybe)).sort("_day").collect()
+    )
     return [_numbers(each, figures, maybe) for each in found.iter_rows(named=True)]
 
 
@@ -176,7 +178,7 @@ def _texts_and_groups(
     if not texts or not frame.height:
         return dict.fromkeys(texts, None), {}
     start = frame.head(_START).select(pl.col(texts).n_unique()).row(0, named=True)
-    counted: dict[str, dict[str, int] | None] = {name: None for name in texts}
+    counted: dict[str, dict[str, int] | None] = dict.fromkeys(texts)
     few = [name for name in texts if start[name] <= MOST_VALUES + 1]
     gaps = [name for name in figures if zeros.filled[name] < frame.height]
     some = [name for name in figures if zeros.zeros[name]]

@@ -342,7 +342,7 @@ def _said(table: Table, what: str, says: str) -> CheckResult:
         share=None,
         threshold=None,
         says=f"{table.name}: {says}",
-        detail={"noticed": True, "about": what},
+        detail={"remark": what},
     )
 
 

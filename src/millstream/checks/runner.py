@@ -138,7 +138,9 @@ def _answer(asked: list[Asked], scene: Scene) -> list[dict[str, Any]]:
 
 def _select(questions: Sequence[Mapping[str, pl.Expr]], asked: list[Asked], scene: Scene) -> list[dict[str, Any]]:
     columns = [
-        expression.alias(f"{number}.{name}") for number, each in enumerate(questions) for name, expression in each.items()
+        expression.alias(f"{number}.{name}")
+        for number, each in enumerate(questions)
+        for name, expression in each.items()
     ]
     if not columns:
         return [{} for _ in questions]

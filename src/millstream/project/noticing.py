@@ -46,4 +46,9 @@ def _again(project: Project, table: Table) -> list[Any]:
 
     last = contracts.last(project.state, table.name)
     said = msgspec.convert(last.report["results"], list[CheckResult]) if last is not None else []
-    return [again for each in said if each.detail.get("noticed") and (again := still_wanted(table, each)) is not None]
+    return [
+        again
+        for each in said
+        if "remark" in each.detail or each.detail.get("noticed")
+        if (again := still_wanted(table, each)) is not None
+    ]
