@@ -92,6 +92,8 @@ BAD = {
     ("refresh", "--accept-schema", "planes"): (2, "nothing of it waits to be accepted"),
     ("profile", "planes", "--label", "year_"): (3, "did you mean 'year'?"),
     ("demo", "--until", "soon"): (2, "'soon' is not a day"),
+    ("demo", "retial"): (3, "did you mean 'retail'?"),
+    ("demo", "retail", "--until", "2013-02-12"): (2, "2017-06-14 to 2017-12-31"),
     ("demo", "--until", "2015-01-01"): (2, "2013-02-02 to 2013-12-31"),
     ("statu",): (2, "Did you mean 'status'?"),
     ("train",): (2, "Missing argument"),

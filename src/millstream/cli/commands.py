@@ -114,25 +114,29 @@ def init(  # noqa: PLR0913 - its options are what a person may say
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option("--dir", help="Folder of the demo's project.")] = Path("millstream-demo"),
+    name: Annotated[str, typer.Argument(help="Which: flights (the whole loop) or retail (two incidents).")] = "flights",
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", help="Folder of the project; millstream-demo when left out.", show_default=False),
+    ] = None,
     exit_: Annotated[bool, typer.Option("--exit", help="End when the story ends; leave nothing running.")] = False,
     ask: Annotated[
         bool, typer.Option("--ask", help="Wait for a person to approve, on the page or at the prompt.")
     ] = False,
     full: Annotated[
-        bool, typer.Option("--full", help="Replay every flight, not one in four, to the year's end.")
+        bool, typer.Option("--full", help="Replay to the year's end, and every flight, not one in four.")
     ] = False,
     until: Annotated[
-        str | None, typer.Option("--until", help="Last day to replay; 2013-08-31 when left out.", show_default=False)
+        str | None,
+        typer.Option("--until", help="Last day to replay; 2013-08-31 or 2017-09-22 when left out.", show_default=False),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the whole loop on all flights of 2013, and show it on one page."""
+    """Run the whole loop on all flights of 2013, or two incidents on real sales of 2017, and show it on one page."""
     from millstream.cli.demo import Wishes, tell
 
     with calls.told(as_json=as_json):
-        last = until or ("2013-12-31" if full else "2013-08-31")
-        tell(Wishes(folder=folder, exit=exit_, ask=ask, full=full, until=last, json=as_json))
+        tell(Wishes(name=name, folder=folder, exit=exit_, ask=ask, full=full, until=until, json=as_json))
 
 
 @app.command()

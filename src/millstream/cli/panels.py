@@ -7,7 +7,7 @@ import typer
 PANELS: dict[str, dict[str, str]] = {
     "Begin": {
         "init": "Write a project that runs: from your data, an example, or empty",
-        "demo": "Run the whole loop on the flights of 2013, on one page",
+        "demo": "Run the whole loop on flights, or two incidents on retail data",
     },
     "Data": {
         "refresh": "Bring every table to its newest version; say why",

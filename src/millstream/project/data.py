@@ -249,6 +249,8 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
     import polars as pl
 
     from millstream.checks import run
+    from millstream.checks.scene import Scene
+    from millstream.project import standing
 
     since = before.version if before is not None else None
     kind = project.lake.version(table.name, version).kind
@@ -265,7 +267,10 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
         newest=_newest(before),
     )
     noticed, aside, memory = notice(project, table, version, batch=batch, since=since)
-    results = [msgspec.to_builtins(each) for each in (*made.results, *noticed)]
+    results = standing.plain((*made.results, *noticed))
+    if before is not None:
+        seen = Scene(table, batch, None, _other(project), project.clock.now(), project.settings.timezone)
+        results = standing.carry(project, seen, before.report["results"], results)
     masked = pl.concat([made.quarantine, *aside], how="vertical_relaxed")
     quarantined = masked.height
     return {
