@@ -65,6 +65,10 @@ class Measured:
         Text column to value to number column to (rows with a value, zeros).
     newest
         The newest event in microseconds.
+    times
+        Days of a first batch with an event time; else 1.
+    lasting
+        Text column to value to the days it came on, for a first batch.
     """
 
     numbers: Numbers
@@ -72,6 +76,12 @@ class Measured:
     groups: dict[str, dict[str, dict[str, tuple[int, int]]]]
     newest: int | None
     days: list[Numbers] = field(default_factory=list)
+    times: int = 1
+    lasting: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def lasted(self, column: str, value: str) -> int:
+        """Return on how many days of a first batch a value came; 1 for another batch."""
+        return self.lasting.get(column, {}).get(value, 1)
 
 
 def measure(table: Table, batch: TableFrame, memory: Memory | None, *, timezone: str) -> Measured:
@@ -84,13 +94,29 @@ def measure(table: Table, batch: TableFrame, memory: Memory | None, *, timezone:
     every = numbers(frame, figures, list(schema))
     counted, groups = _texts_and_groups(frame, figures, texts, every)
     newest = frame[batch.event_time].max() if batch.event_time and frame.height else None
+    times, lasting = (1, {}) if memory is not None else _lasting(batch, counted, timezone)
     return Measured(
         numbers=every,
         days=_days(batch, figures, list(schema), timezone) if memory is None else [],
         texts={**dict.fromkeys(over), **counted},
         groups=groups,
         newest=to_micros(newest) if isinstance(newest, datetime) else None,
+        times=times,
+        lasting=lasting,
     )
+
+
+def _lasting(
+    batch: TableFrame, counted: Mapping[str, Mapping[str, int] | None], timezone: str
+) -> tuple[int, dict[str, dict[str, int]]]:
+    """Count the days of a first batch, and those on which each value of its text columns came."""
+    if batch.event_time is None or not batch.frame.height:
+        return 1, {}
+    at = pl.col(batch.event_time)
+    rows = batch.frame.with_columns(at.dt.convert_time_zone(timezone).dt.date().alias("_day"))
+    few = [name for name, values in counted.items() if values]
+    found = pl.collect_all([rows.lazy().drop_nulls(name).group_by(name).agg(pl.col("_day").n_unique()) for name in few])
+    return max(1, rows["_day"].n_unique()), {name: dict(each.rows()) for name, each in zip(few, found, strict=True)}
 
 
 def looked_at(table: Table, batch: TableFrame) -> list[str]:

@@ -80,6 +80,10 @@ class Memory(msgspec.Struct):
         Text column to value to rows; None for a column of too many values.
     fresh
         Text column to the batch, by number, that last brought a new value.
+    seen
+        Text column to value to the batches that had it; the days of a first batch count one by one.
+    times
+        Batches that could have had a value, counted alike.
     zeros
         Number column to its exact zeros.
     groups
@@ -101,6 +105,8 @@ class Memory(msgspec.Struct):
     sizes: list[int] = []
     texts: dict[str, dict[str, int] | None] = {}
     fresh: dict[str, int] = {}
+    seen: dict[str, dict[str, int]] = {}
+    times: int = 0
     zeros: dict[str, Share] = {}
     groups: dict[str, dict[str, dict[str, tuple[int, int]]]] = {}
     flags: dict[str, bool] = {}
@@ -110,3 +116,11 @@ class Memory(msgspec.Struct):
     stopped: int = 0
     advanced: int = 0
     failing: list[str] = []
+
+    def news(self, column: str) -> float:
+        """Return how many values never seen before the next batch is expected to bring (Chao 1987).
+
+        Rows of a batch are alike, so batches are counted, not rows: values that only one batch had, by batch.
+        """
+        once = sum(times == 1 for times in self.seen.get(column, {}).values())
+        return once / self.times if self.times else 0.0

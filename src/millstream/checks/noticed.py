@@ -27,8 +27,12 @@ from millstream.definitions.severity import Severity
 from millstream.definitions.table import Table
 from millstream.lake.frame import TableFrame
 
-FEW_ROWS, FEW_SHARE = 10, 0.01
-"""A new value of fewer rows and a smaller share of the batch is written down, and no alarm."""
+FEW_ROWS, FEW_SHARE = 10, 0.05
+"""A new value of fewer rows, and not surely a larger share of the batch, is written down, and no alarm."""
+NEWS = 1 / 90
+"""Where a batch is expected to bring more values never seen, a new one is no news: one a quarter of days."""
+NAMES = 0.2
+"""Where it is expected to bring more than one in five batches, a new value is no group to look at for zeros."""
 
 
 class Noticed(msgspec.Struct, frozen=True):
@@ -132,10 +136,10 @@ def _new_categories(now: Measured, memory: Memory) -> list[Found]:
         if not new or not _settled(known, memory, column):
             continue
         rows, share = sum(new.values()), sum(new.values()) / now.numbers.rows
-        few = rows < FEW_ROWS and share < FEW_SHARE
+        few = _few(rows, now.numbers.rows)
         expected_anyway = _unseen(known) * now.numbers.rows
         usual = memory.batches - memory.fresh.get(column, -RECENT) < RECENT
-        note = few or expected_anyway > 0.05 or (usual and share < 0.05)
+        note = few or expected_anyway > 0.05 or memory.news(column) > NEWS or (usual and share < 0.05)
         most = sorted(new, key=lambda each: -new[each])
         some = ", ".join(value(each) for each in most[:3]) + (" ..." if len(new) > 3 else "")
         says = (
@@ -146,6 +150,11 @@ def _new_categories(now: Measured, memory: Memory) -> list[Found]:
             Found("new_category", column, "note" if note else "warn", share, 0.0, says, rows, column, tuple(most[:50]))
         )
     return found
+
+
+def _few(rows: int, of: int) -> bool:
+    """Say whether rows are too few to wake anybody: in number, and not surely a part of the batch that matters."""
+    return rows < FEW_ROWS and at_least(rows, of) < FEW_SHARE
 
 
 def _settled(known: dict[str, int], memory: Memory, column: str) -> bool:
@@ -201,7 +210,9 @@ def _group_zeros(now: Measured, memory: Memory) -> list[Found]:
                 > limit
             ]
             if groups:
-                found.append(_of_groups(by, column, groups, memory, past))
+                one = _of_groups(by, column, groups, memory, past)
+                few = _few(one.rows, now.numbers.rows)
+                found.append(msgspec.structs.replace(one, severity="note") if few else one)
     return found
 
 
@@ -209,7 +220,10 @@ def _group_limit(by: str, name: str, column: str, memory: Memory, past: Share) -
     """Return the share of zeros above which a group has too many: by its own past, or for a new one the others'."""
     rows, zeros = _had(memory, by, name, column) or (0, 0)
     if rows:
-        return max(0.5, 2 * zeros / rows + 0.2) if rows >= 2 * SOME else None
+        habit = rows >= 2 * SOME and memory.seen.get(by, {}).get(name, 0) >= HABIT
+        return max(0.5, 2 * zeros / rows + 0.2) if habit else None
+    if memory.news(by) > NAMES and name not in (memory.texts.get(by) or {}):
+        return None
     others = [of[column] for of in memory.groups.get(by, {}).values() if of.get(column, (0, 0))[0] >= SOME]
     worst = max((zero / had for had, zero in others), default=past.share)
     return max(0.3, min(2 * past.share + 0.2, worst + 0.1))
@@ -261,6 +275,7 @@ def learn(memory: Memory, now: Measured, found: Sequence[Found], *, whole: bool)
         made.stopped, made.advanced = (0, made.advanced + 1) if ahead else (made.stopped + 1, made.advanced)
         made.newest = max(now.newest, made.newest or now.newest)
     made.batches += max(1, len(now.days))
+    made.times += now.times
     made.rows = rows if whole else made.rows + rows
     return made
 
@@ -271,7 +286,10 @@ def _learn_texts(made: Memory, now: Measured, bad: dict[tuple[Notice, str], Foun
         if values is None or known is None:
             made.texts[column] = None
             made.groups.pop(column, None)
+            made.seen.pop(column, None)
             continue
+        seen = made.seen.setdefault(column, {})
+        made.seen[column] = seen | {each: seen.get(each, 0) + now.lasted(column, each) for each in values}
         if any(each not in known for each in values) and made.batches:
             made.fresh[column] = made.batches
         both = values | ({} if whole else {each: n + values.get(each, 0) for each, n in known.items()})
