@@ -59,12 +59,25 @@ class Run(msgspec.Struct):
         Batches in a row that had it.
     same, pairs
         Of the last neighbours (at most ``RECENT`` count), those that had the same value, and all.
+    longest
+        Batches of the longest run that ended and was no fault.
     """
 
     value: str | None = None
     length: int = 0
     same: float = 0.0
     pairs: float = 0.0
+    longest: int = 0
+
+    def after(self, only: str | None, *, fault: bool) -> Run:
+        """Return the run after a further batch with this one value, or with several; a fault is not learnt."""
+        same = self.value is not None and self.value == only
+        old = 1 - 1 / RECENT
+        longest = self.longest if same or fault else max(self.longest, self.length)
+        if only is None:
+            return Run(None, 0, self.same * old, self.pairs * old + 1, longest)
+        length, pairs = self.length + 1 if same else 1, self.pairs * old + (self.length > 0)
+        return Run(only, length, self.same * old + same, pairs, longest)
 
 
 class Memory(msgspec.Struct):

@@ -27,7 +27,7 @@ from millstream.definitions.severity import Severity
 from millstream.definitions.table import Table
 from millstream.lake.frame import TableFrame
 
-FEW_ROWS, FEW_SHARE = 10, 0.05
+FEW_ROWS, FEW_SHARE = 10, 0.2
 """A new value of fewer rows, and not surely a larger share of the batch, is written down, and no alarm."""
 NEWS = 1 / 90
 """Where a batch is expected to bring more values never seen, a new one is no news: one a quarter of days."""
@@ -269,7 +269,8 @@ def learn(memory: Memory, now: Measured, found: Sequence[Found], *, whole: bool)
         made.flags[name] = made.flags.get(name, True) and name in now.numbers.flags
     if not whole:
         for name in now.numbers.differing:
-            made.runs[name] = _ran(made.runs.get(name, Run()), now.numbers.only.get(name))
+            fault = f"frozen.{name}" in memory.failing
+            made.runs[name] = made.runs.get(name, Run()).after(now.numbers.only.get(name), fault=fault)
     if now.newest is not None:
         ahead = made.newest is None or now.newest > made.newest
         made.stopped, made.advanced = (0, made.advanced + 1) if ahead else (made.stopped + 1, made.advanced)
@@ -320,14 +321,6 @@ def _learn_shares(made: Memory, now: Numbers, bad: dict[tuple[Notice, str], Foun
     for name, differ in now.differing.items():
         if ("frozen", name) not in bad:
             made.varied.setdefault(name, Share()).add(now.rows, differ)
-
-
-def _ran(run: Run, only: str | None) -> Run:
-    same = run.value is not None and run.value == only
-    old = 1 - 1 / RECENT
-    if only is None:
-        return Run(None, 0, run.same * old, run.pairs * old + 1)
-    return Run(only, run.length + 1 if same else 1, run.same * old + same, run.pairs * old + (run.length > 0))
 
 
 def _result(table: Table, found: Found) -> CheckResult:

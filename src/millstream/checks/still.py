@@ -49,7 +49,7 @@ def frozen(now: Numbers, memory: Memory, *, whole: bool) -> list[Found]:
             continue
         length, before = run.length + 1, run.length - 1  # what is usual is learnt without the run itself
         usual = max(run.same - before, 1.0) / max(run.pairs - before, 1.0)
-        if run.pairs < HABIT or length < _LEAST_RUN or usual ** (length - 1) > _ODDS:
+        if run.pairs < HABIT or length < _LEAST_RUN or length <= 2 * run.longest or usual ** (length - 1) > _ODDS:
             continue
         says = f"{only!r} in {length} batches in a row; {percent(usual)} of batches repeat the one before"
         found.append(Found("frozen", column, "warn", 1.0, usual, says, now.rows))

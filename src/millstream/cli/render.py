@@ -463,6 +463,8 @@ def profile(record: dict[str, Any]) -> None:
     for each in found["columns"][:_MOST_COLUMNS]:
         for said in each["says"]:
             console.print(f"[bold]{escape(each['name'])}[/]: {escape(said)}")
+    for each in found["pitfalls"]:
+        console.print(f"[bold]{escape(each['column'])}[/]: {escape(each['says'])}[dim]; {escape(each['do'])}[/]")
     for each in record["suspects"]:
         say(
             f"may tell {escape(record['label'])}: [bold]{escape(each['column'])}[/], {escape(each['says'])}",
