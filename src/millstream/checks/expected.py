@@ -117,7 +117,7 @@ def check(asked: Expected, scene: Scene) -> CheckResult:
 
 def missing(asked: Expected, scene: Scene, *, periods: list[date]) -> pl.DataFrame:
     """Return every row that is missing from these periods: ``period`` (its first day) and the columns."""
-    there = Present(asked, scene, window(asked, scene, of=asked.of))
+    there = Present(asked, scene, _back_to(asked, scene, periods))
     found = [there.rows(number(each, asked.every), asked) for each in periods]
     frame = pl.concat(found) if found else there.rows(0, asked).head(0)
     return frame.filter(~pl.col("present")).drop("present")
@@ -125,9 +125,16 @@ def missing(asked: Expected, scene: Scene, *, periods: list[date]) -> pl.DataFra
 
 def shares(asked: Expected, scene: Scene, *, periods: list[date]) -> dict[str, float | None]:
     """Return what share of the expected rows of each period is there now, by its first day; None where none is due."""
-    there = Present(asked, scene, window(asked, scene, of=asked.of))
+    there = Present(asked, scene, _back_to(asked, scene, periods))
     found = {each.isoformat(): there.share(number(each, asked.every), asked) for each in periods}
     return {start: present / due if due else None for start, (due, present) in found.items()}
+
+
+def _back_to(asked: Expected, scene: Scene, periods: list[date]) -> Window:
+    """Find how far back to read for periods that may have been judged long ago."""
+    seen = window(asked, scene, of=asked.of)
+    first = min([number(each, asked.every) for each in periods], default=seen.first)
+    return msgspec.structs.replace(seen, first=min(seen.first, first - asked.of * strides(asked.every)))
 
 
 def _judge(asked: Expected, seen: Window, there: Present) -> list[tuple[int, Period]]:
