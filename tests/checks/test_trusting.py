@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from millstream.errors import NotFound, UserError
+from millstream.errors import NotFound, Refused, UserError
 from millstream.project import Project
 
 SHOP = """
@@ -138,6 +138,12 @@ def test_missing_rows_are_named_until_they_are_there(root: Path) -> None:
     found = run(root, "missing")["tables"][0]["checks"][0]
     assert found["periods"] == ["2024-03-11"] and found["count"] == 20 and found["columns"] == ["period", "kind"]
     assert sorted(row[1] for row in found["rows"]) == stores[40:]
+    settings = (root / "millstream.toml").read_text()
+    roles = '[roles.few]\npeople = ["eva"]\nmask = { "*" = "show" }\nrows = { sales = "units = 1" }\n'
+    (root / "millstream.toml").write_text(settings + roles)
+    with pytest.raises(Refused, match="may be what eva does not see"):
+        run(root, "missing", actor="eva")
+    (root / "millstream.toml").write_text(settings)
     bring(root, 71, stores)
     bring(root, 70, stores[40:45], first=900)
     run(root, "check", at=72)

@@ -42,8 +42,7 @@ def over_time(frame: pl.DataFrame, time: str, columns: Sequence[Column]) -> Time
         .agg(pl.len().alias("_rows"), *(pl.col(name).null_count().alias(f"n.{name}") for name in names))
         .collect()
     )
-    ends = found.select(pl.col("_at").min().alias("low"), pl.col("_at").max().alias("high")).row(0)
-    spans = pl.DataFrame({"_at": pl.datetime_range(*ends, every, eager=True)})
+    spans = found.select(pl.datetime_range(pl.col("_at").min(), pl.col("_at").max(), every))
     every_one = spans.with_columns(pl.col("_at").cast(pl.Datetime("us"))).join(found, on="_at", how="left").sort("_at")
     rows = every_one["_rows"].fill_null(0)
     return Timeline(
