@@ -124,8 +124,11 @@ def missing(asked: Expected, scene: Scene, *, periods: list[date]) -> pl.DataFra
 
 
 def shares(asked: Expected, scene: Scene, *, periods: list[date]) -> dict[str, float | None]:
-    """Return what share of the expected rows of each period is there now, by its first day; None where none is due."""
-    there = Present(asked, scene, _back_to(asked, scene, periods))
+    """Return what share of the expected rows of each period is there now, by its first day.
+
+    None where none is due, or where the period is longer ago than a check reads.
+    """
+    there = Present(asked, scene, window(asked, scene, of=asked.of))
     found = {each.isoformat(): there.share(number(each, asked.every), asked) for each in periods}
     return {start: present / due if due else None for start, (due, present) in found.items()}
 
