@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from millstream.state import alarms, runs
+from millstream.project.table_alarms import Wrong, settle
+from millstream.state import runs
 
 if TYPE_CHECKING:
     from millstream.project.root import Project
@@ -79,29 +78,13 @@ def why_pieces(pieces: Mapping[str, str]) -> str:
 
 def tell_slow(project: Project, made: Iterable[TableVersion]) -> None:
     """Open an alarm for each table that took far longer than its habit, and close it when one took its time again."""
-    open_ = alarms.of_tables(project.state, KIND)
-    now = project.clock.now().isoformat()
-    for version in made:
-        said = of_version(project, version)
-        known = open_.get(version.table)
-        if said is None or (not said["far"] and known is None):
-            continue
-        with project.state.transact() as tx:
-            if said["far"]:
-                alarm = _alarm(version, said, now)
-                if known is not None:
-                    alarm = msgspec.structs.replace(known, last_at=now, value=alarm.value, says=alarm.says)
-                says, act = alarm.says, "alarm.open"
-            else:
-                assert known is not None
-                says, act = f"table {version.table} takes its usual time again", "alarm.close"
-                alarm = msgspec.structs.replace(known, closed_at=now, detail=known.detail | {"closed": says})
-            alarms.put(tx, alarm)
-            if not said["far"] or known is None:
-                subject = f"{KIND} {version.table}"
-                project.ledger.append(
-                    tx, actor=ACTOR, act=act, subject=subject, detail={"id": alarm.id, "model": "", "says": says}
-                )
+    last = {version.table: (version, said) for version in made if (said := of_version(project, version)) is not None}
+    settle(
+        project,
+        KIND,
+        wrong={name: _wrong(version, said) for name, (version, said) in last.items() if said["far"]},
+        over=lambda name: f"table {name} takes its usual time again" if name in last else None,
+    )
 
 
 def lately(project: Project, table: str) -> dict[str, Any] | None:
@@ -114,19 +97,11 @@ def lately(project: Project, table: str) -> dict[str, Any] | None:
     return {"usual": usual, "runs": [{name: getattr(each, name) for name in shown} for each in last]}
 
 
-def _alarm(version: TableVersion, said: Mapping[str, Any], now: str) -> alarms.Alarm:
+def _wrong(version: TableVersion, said: Mapping[str, Any]) -> Wrong:
     of = f"partition {said['piece']} of {version.table}" if said["piece"] else version.table
-    return alarms.Alarm(
-        id=alarms.alarm_id("", KIND, version.table, now),
-        model="",
-        kind=KIND,
-        subject=version.table,
-        severity="warn",
-        opened_at=now,
-        since=now[:10],
-        last_at=now,
+    return Wrong(
+        f"{of} took {said['seconds']:.1f} s to be made, usual {said['usual']:.1f} s",
+        f"look at .millstream/steps/{version.table}.log and at what came in",
         value=said["seconds"],
         threshold=said["usual"],
-        says=f"{of} took {said['seconds']:.1f} s to be made, usual {said['usual']:.1f} s",
-        next=f"look at .millstream/steps/{version.table}.log and at what came in",
     )

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from millstream.state import alarms, observations, versions
+from millstream.project.table_alarms import Wrong, settle
+from millstream.state import observations, versions
 from millstream.types import parse_instant
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from millstream.state.versions import TableVersion
 
 KIND = "lag"
-ACTOR = "system:lake"
 
 
 def keep_lags(project: Project, made: Iterable[TableVersion]) -> None:
@@ -68,38 +68,17 @@ def _keep(project: Project, found: Lag, *, behind_s: float) -> None:
         says=says,
         detail=detail,
     )
-    open_ = alarms.of_tables(project.state, KIND).get(found.table)
-    with project.state.transact() as tx:
-        observations.put(tx, [said_of])
-        if found.late:
-            alarm = _alarm(found, now.isoformat(), says)
-            if open_:
-                words = {"last_at": alarm.last_at, "says": alarm.says, "value": alarm.value, "next": alarm.next}
-                alarms.put(tx, msgspec.structs.replace(open_, **words))
-                return
-            alarms.put(tx, alarm)
-            detail = {"id": alarm.id, "model": "", "says": says}
-            project.ledger.append(tx, actor=ACTOR, act="alarm.open", subject=f"{KIND} {found.table}", detail=detail)
-        elif open_ and found.p95 is not None:
-            closed = {"closed": found.says}
-            alarms.put(tx, msgspec.structs.replace(open_, closed_at=now.isoformat(), detail=open_.detail | closed))
-            detail = {"id": open_.id, "model": "", "says": found.says}
-            project.ledger.append(tx, actor=ACTOR, act="alarm.close", subject=f"{KIND} {found.table}", detail=detail)
-
-
-def _alarm(found: Lag, now: str, says: str) -> alarms.Alarm:
-    return alarms.Alarm(
-        id=alarms.alarm_id("", KIND, found.table, now),
-        model="",
-        kind=KIND,
-        subject=found.table,
-        severity="warn",
-        opened_at=now,
-        since=now[:10],
-        last_at=now,
+    wrong = Wrong(
+        f"{found.table}: {says}",
+        f"declare lag='{found.suggested}' of table {found.table} and train again, or ask its owner",
         value=found.p95,
         threshold=found.declared,
-        says=f"{found.table}: {says}",
-        next=f"declare lag='{found.suggested}' of table {found.table} and train again, or ask its owner",
         detail={"version": found.version, "suggested": found.suggested},
+    )
+    settle(
+        project,
+        KIND,
+        wrong={found.table: wrong} if found.late else {},
+        over=lambda name: found.says if name == found.table and found.p95 is not None else None,
+        also=lambda tx: observations.put(tx, [said_of]),
     )

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from millstream.errors import IntegrityError, UserError
-from millstream.state import alarms, versions
+from millstream.project.table_alarms import Wrong, settle
 from millstream.state import pins as kept
 from millstream.state import releases as rows
+from millstream.state import versions
 from millstream.types import parse_instant
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from millstream.project.root import Project
 
 KIND = "lost"
-ACTOR = "system:lake"
 _NAMED = 5
 
 Version = tuple[str, int]
@@ -88,41 +88,12 @@ def refuse_lost(project: Project, wanted: Mapping[str, int], *, of: str) -> None
 
 def tell_lost(project: Project, standing: Iterable[Mapping[str, Any]]) -> None:
     """Open an alarm for each version whose files are gone, and close those of versions that can be read again."""
-    now = project.clock.now().isoformat()
-    lost = {each["version"]: each for each in standing if each["missing"]}
-    open_ = alarms.of_tables(project.state, KIND)
-    fresh, over = [each for each in lost if each not in open_], [each for each in open_ if each not in lost]
-    if not fresh and not over:
-        return
-    with project.state.transact() as tx:
-        for subject in over:
-            says = f"{subject} can be read again"
-            alarm = open_[subject]
-            alarms.put(tx, msgspec.structs.replace(alarm, closed_at=now, detail=alarm.detail | {"closed": says}))
-            detail = {"id": alarm.id, "model": "", "says": says}
-            project.ledger.append(tx, actor=ACTOR, act="alarm.close", subject=f"{KIND} {subject}", detail=detail)
-        for subject in fresh:
-            alarm = _alarm(subject, lost[subject], now)
-            alarms.put(tx, alarm)
-            detail = {"id": alarm.id, "model": "", "says": alarm.says}
-            project.ledger.append(tx, actor=ACTOR, act="alarm.open", subject=f"{KIND} {subject}", detail=detail)
-
-
-def _alarm(subject: str, said: Mapping[str, Any], now: str) -> alarms.Alarm:
-    return alarms.Alarm(
-        id=alarms.alarm_id("", KIND, subject, now),
-        model="",
-        kind=KIND,
-        subject=subject,
-        severity="warn",
-        opened_at=now,
-        since=now[:10],
-        last_at=now,
-        value=float(said["missing"]),
-        threshold=None,
-        says=said["says"],
-        next=said["next"],
-    )
+    lost = {
+        each["version"]: Wrong(each["says"], each["next"], value=float(each["missing"]))
+        for each in standing
+        if each["missing"]
+    }
+    settle(project, KIND, wrong=lost, over=lambda version: f"{version} can be read again")
 
 
 def _named(project: Project, version: str) -> Version:

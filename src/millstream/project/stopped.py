@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from millstream.errors import MillstreamError
+from millstream.project.table_alarms import Wrong, settle
 from millstream.state import alarms
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from millstream.project.root import Project
 
 KIND = "stopped"
-ACTOR = "system:lake"
 _TAIL = 2000
 
 
@@ -30,26 +30,19 @@ def tell_stopped(project: Project, looked: Collection[str], stopped: Mapping[str
     stopped
         Those that could not be, each with its error.
     """
-    open_ = alarms.of_tables(project.state, KIND)
-    over = [each for name, each in open_.items() if name in looked and name not in stopped]
-    if not stopped and not over:
-        return
-    now = project.clock.now().isoformat()
-    with project.state.transact() as tx:
-        for alarm in over:
-            says = f"table {alarm.subject} is made again"
-            alarms.put(tx, msgspec.structs.replace(alarm, closed_at=now, detail=alarm.detail | {"closed": says}))
-            detail = {"id": alarm.id, "model": "", "says": says}
-            project.ledger.append(tx, actor=ACTOR, act="alarm.close", subject=f"{KIND} {alarm.subject}", detail=detail)
-        for name, error in stopped.items():
-            known = open_.get(name)
-            fresh = _alarm(name, error, now)
-            if known is not None:
-                alarms.put(tx, msgspec.structs.replace(known, last_at=now, says=fresh.says, next=fresh.next))
-                continue
-            alarms.put(tx, fresh)
-            detail = {"id": fresh.id, "model": "", "says": fresh.says}
-            project.ledger.append(tx, actor=ACTOR, act="alarm.open", subject=f"{KIND} {name}", detail=detail)
+    settle(
+        project,
+        KIND,
+        wrong={
+            name: Wrong(
+                f"{name} was not made and stays as it is: {error.happened}",
+                error.do or f"millstream refresh {name}",
+                severity="stop",
+            )
+            for name, error in stopped.items()
+        },
+        over=lambda name: f"table {name} is made again" if name in looked else None,
+    )
 
 
 def away(project: Project, table: Table) -> str:
@@ -72,20 +65,3 @@ def running(project: Project, table: str) -> dict[str, str] | None:
     except (OSError, msgspec.DecodeError, KeyError):
         return None
     return {"since": str(said["since"]), "last": lines[-1][:300] if lines else ""}
-
-
-def _alarm(table: str, error: MillstreamError, now: str) -> alarms.Alarm:
-    return alarms.Alarm(
-        id=alarms.alarm_id("", KIND, table, now),
-        model="",
-        kind=KIND,
-        subject=table,
-        severity="stop",
-        opened_at=now,
-        since=now[:10],
-        last_at=now,
-        value=None,
-        threshold=None,
-        says=f"{table} was not made and stays as it is: {error.happened}",
-        next=error.do or f"millstream refresh {table}",
-    )

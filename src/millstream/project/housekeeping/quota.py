@@ -7,11 +7,9 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from millstream.errors import MillstreamError, StorageFull
+from millstream.project.table_alarms import Wrong, settle
 from millstream.settings import parse_size
-from millstream.state import alarms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from millstream.project.root import Project
 
 KIND = "quota"
-ACTOR = "system:lake"
 NEAR = 0.8
 _LAKE = "the lake"
 
@@ -100,25 +97,16 @@ def over_quota(project: Project, asked: Mapping[str, Iterable[str]]) -> dict[str
 def tell_quota(project: Project) -> list[dict[str, Any]]:
     """Open an alarm for each limit of which four fifths are used, and close those of limits that are kept again."""
     found = stands(project)
-    near = {each["subject"]: each for each in found if each["near"]}
-    open_ = {each.subject: each for each in alarms.opened(project.state) if each.kind == KIND and not each.model}
-    fresh, over = [each for each in near if each not in open_], [each for each in open_ if each not in near]
-    if not fresh and not over:
-        return found
-    now = project.clock.now().isoformat()
-    with project.state.transact() as tx:
-        for subject in over:
-            says = f"{subject} holds less than {NEAR:.0%} of its quota again"
-            alarm = open_[subject]
-            alarms.put(tx, msgspec.structs.replace(alarm, closed_at=now, detail=alarm.detail | {"closed": says}))
-            detail = {"id": alarm.id, "model": "", "says": says}
-            project.ledger.append(tx, actor=ACTOR, act="alarm.close", subject=f"{KIND} {subject}", detail=detail)
-        for subject in fresh:
-            said = near[subject]
-            alarm = _alarm(subject, said, now)
-            alarms.put(tx, alarm)
-            detail = {"id": alarm.id, "model": "", "says": alarm.says}
-            project.ledger.append(tx, actor=ACTOR, act="alarm.open", subject=f"{KIND} {subject}", detail=detail)
+    settle(
+        project,
+        KIND,
+        wrong={
+            each["subject"]: Wrong(each["says"], "millstream gc", value=each["share"], threshold=NEAR)
+            for each in found
+            if each["near"]
+        },
+        over=lambda subject: f"{subject} holds less than {NEAR:.0%} of its quota again",
+    )
     return found
 
 
@@ -131,20 +119,3 @@ def _writes(project: Project, name: str) -> bool:
         return False
     attached = isinstance(table.source, Delta) or (isinstance(table.source, Parquet) and table.source.attach)
     return not attached
-
-
-def _alarm(subject: str, said: dict[str, Any], now: str) -> alarms.Alarm:
-    return alarms.Alarm(
-        id=alarms.alarm_id("", KIND, subject, now),
-        model="",
-        kind=KIND,
-        subject=subject,
-        severity="warn",
-        opened_at=now,
-        since=now[:10],
-        last_at=now,
-        value=said["share"],
-        threshold=NEAR,
-        says=said["says"],
-        next="millstream gc",
-    )
