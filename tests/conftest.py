@@ -8,6 +8,8 @@ import os
 import pytest
 from hypothesis import settings
 
+from tests.objects import bucket as bucket
+from tests.objects import objects as objects
 from tests.postgres import server as server
 
 settings.register_profile("same", derandomize=True, database=None, deadline=None)
