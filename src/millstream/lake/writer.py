@@ -579,9 +579,9 @@ def _halted(table: str, waits: Mapping[str, str], why: MillstreamError) -> Mills
     by = waits[table]
     if by in waits:  # what is said of the one before names the rest of the way
         said, do = why.happened.partition(" stays as it is: it waits for ")[2], why.do
-        return type(why)(f"table {table!r} stays as it is: it waits for {by!r}, which waits for {said}", do=do)
+        return why.but(f"table {table!r} stays as it is: it waits for {by!r}, which waits for {said}", do=do)
     said = f"table {table!r} stays as it is: it waits for {by!r}, of which it is computed: {why.happened}"
-    return type(why)(said, do=f"millstream refresh {by}")
+    return why.but(said, do=f"millstream refresh {by}")
 
 
 def _sha256(path: Path) -> str | None:
