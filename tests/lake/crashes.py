@@ -67,6 +67,12 @@ class Journey:
             for each in lake.refresh(actor="ann"):
                 yield f"{each.table}@{each.version}"
 
+    @contextmanager
+    def open(self, root: Path) -> Iterator[Lake]:
+        """Hold the lake open."""
+        with self.bench(root) as lake:
+            yield lake
+
     def has(self, root: Path) -> set[str]:
         """Tell what is there of what could have been acknowledged; a lake that was just opened."""
         with self.bench(root) as lake:
@@ -186,6 +192,11 @@ class Releasing(Journey):
             project.run("refresh", {"actor": "ann"})
             project.run("check", {"actor": "ann"})
 
+    @contextmanager
+    def open(self, root: Path) -> Iterator[Lake]:
+        with Project(root) as project:
+            yield project.lake
+
     def act(self, root: Path) -> Iterator[str]:
         with Project(root, lock=True) as project:
             said = {"table": "t", "keys": ["2"], "reason": "true all along", "actor": "bo"}
@@ -211,6 +222,11 @@ class Restoring(Releasing):
         super().prepare(root / "shop")
         with Project(root / "shop", lock=True) as project:
             project.run("backup", {"to": str(root / "kept"), "actor": "bo"})
+
+    @contextmanager
+    def open(self, root: Path) -> Iterator[Lake]:
+        with super().open(root / "shop") as lake:
+            yield lake
 
     def act(self, root: Path) -> Iterator[str]:
         if not (root / "again/millstream.toml").exists():
@@ -294,19 +310,24 @@ def _killed(name: str, root: str, die_at: int, told: Connection) -> None:
 
 
 def _filled(name: str, root: str, most: int, told: Connection) -> None:
-    """Act while no file may grow beyond so many bytes; then read; then act again with room."""
+    """Act while no file may grow beyond so many bytes, with reads going on; then act again with room."""
     journey = JOURNEYS[name]
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
-    try:
+    with journey.open(Path(root)) as lake:
+        before = _rows(lake)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+        try:
+            list(journey.act(Path(root)))
+            told.send("done")
+        except StorageFull as wrong:
+            told.send(f"full: {wrong.happened}")
+        except BaseException as wrong:  # noqa: BLE001 - told to the test, which fails of it
+            told.send(f"{type(wrong).__name__}: {wrong}")
+        after = _rows(lake)
+        if any([*map(len, after[table][: len(made)])] != [*map(len, made)] for table, made in before.items()):
+            told.send("what was there is not read as it was")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_LIMIT, hard))
         list(journey.act(Path(root)))
-        told.send("done")
-    except StorageFull as wrong:
-        told.send(f"full: {wrong.happened}")
-    except BaseException as wrong:  # noqa: BLE001 - told to the test, which fails of it
-        told.send(f"{type(wrong).__name__}: {wrong}")
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_LIMIT, hard))
-    list(journey.act(Path(root)))
 
 
 def in_a_child(
