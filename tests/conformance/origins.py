@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from millstream.definitions.sources import Csv, Json, Parquet, Postgres, Source, Sql
+from millstream.definitions.sources import Csv, Dlt, Json, Parquet, Postgres, Source, Sql
 from millstream.testing import rows
 from tests.objects import Bucket, Cut
 from tests.postgres import Server
@@ -164,6 +164,55 @@ class Served(Rows):
 
     def execute(self, statement: str) -> None:
         self.server.run(self.name, statement)
+
+
+class Loaded:
+    """A resource of dlt, which gives all it has each time."""
+
+    databases: Mapping[str, str] = {}
+    module = """
+import json
+from pathlib import Path
+
+import dlt
+
+
+@dlt.resource(name="rows", primary_key="id", write_disposition="replace")
+def rows(file):
+    for number, line in enumerate(Path(file).read_text().splitlines()):
+        if line == "broken":
+            raise ValueError("the service is gone")
+        yield json.loads(line)
+"""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "project").mkdir()
+        (folder / "project/given.py").write_text(self.module)
+        self.file = folder / "rows.jsonl"
+        self.frame = rows(1, 0)
+
+    def source(self, *, columns: tuple[str, ...] = ()) -> Source:
+        assert not columns, "a resource says which columns it has"
+        return Dlt("given:rows", arguments={"file": str(self.file)})
+
+    def put(self, added: pl.DataFrame) -> None:
+        self.frame = pl.concat([self.frame, added])
+        self.write()
+
+    def write(self) -> None:
+        self.frame.with_columns(pl.col("at").dt.strftime("%Y-%m-%dT%H:%M:%S%:z")).write_ndjson(self.file)
+
+    @contextmanager
+    def half(self, added: pl.DataFrame) -> Iterator[None]:
+        self.put(added)
+        whole = self.file.read_text().splitlines()
+        self.file.write_text("\n".join([*whole[:MIDDLE], "broken", *whole[MIDDLE:]]))
+        yield
+        self.write()
+
+    def widen(self) -> None:
+        self.frame = self.frame.with_columns(extra=pl.lit(1, dtype=pl.Int64))
+        self.write()
 
 
 def _said(row: tuple[object, ...]) -> str:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from millstream.testing import BoundedSuite, NarrowedSuite, Origin, RedeliveredSuite, SourceSuite
-from tests.conformance.origins import Files, Lite, Objects, Served
+from tests.conformance.origins import Files, Lite, Loaded, Objects, Served
 from tests.objects import Bucket
 from tests.postgres import Server
+
+HOW = [pytest.param("", id="snapshot", marks=pytest.mark.nightly), pytest.param("id", id="cursor")]
 
 
 class TestFiles(SourceSuite, NarrowedSuite, RedeliveredSuite):
@@ -26,7 +28,7 @@ class TestObjects(SourceSuite, NarrowedSuite, RedeliveredSuite):
 
 
 class TestSql(SourceSuite, NarrowedSuite):
-    @pytest.fixture(params=["", "id"], ids=["snapshot", "cursor"])
+    @pytest.fixture(params=HOW)
     def origin(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Origin]:
         made = Lite(tmp_path / "shop.db", cursor=request.param)
         yield made
@@ -34,9 +36,16 @@ class TestSql(SourceSuite, NarrowedSuite):
 
 
 class TestPostgres(SourceSuite, NarrowedSuite):
-    @pytest.fixture(params=["", "id"], ids=["snapshot", "cursor"])
+    @pytest.fixture(params=HOW)
     def origin(self, request: pytest.FixtureRequest, server: Server) -> Origin:
         return Served(server, cursor=request.param)
+
+
+@pytest.mark.nightly
+class TestDlt(SourceSuite):
+    @pytest.fixture
+    def origin(self, tmp_path: Path) -> Origin:
+        return Loaded(tmp_path)
 
 
 @pytest.mark.nightly
