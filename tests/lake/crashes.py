@@ -1,8 +1,8 @@
 """Ways of changing a lake, each of which can be ended at any instant of it: by a kill, or by a disk that is full.
 
 A child is forked off a process that has only imported things, so that a hundred kills take a minute. In it every
-instant that matters is counted: before and after a transaction of the state database, after each sync of a file and
-each rename, and at each named point. It dies at one of them, by SIGKILL. What it acknowledged came through a pipe.
+instant that matters is counted: before a transaction of the state database, before it commits and after, before and
+after each sync of a file and each rename, and at each named point. It dies at one of them, by SIGKILL. What it acknowledged came through a pipe.
 """
 
 from __future__ import annotations
@@ -245,6 +245,17 @@ class Restoring(Releasing):
 JOURNEYS = {each.__name__: each() for each in (Taking, Deleting, Believing, Parting, Accepting, Releasing, Restoring)}
 
 
+class Boasting(Taking):
+    """Acknowledges before it acts: what a test of kills has to notice."""
+
+    def act(self, root: Path) -> Iterator[str]:
+        yield "t@1"
+        yield from super().act(root)
+
+
+BROKEN = {"Boasting": Boasting()}
+
+
 def _rows(lake: Lake) -> dict[str, Any]:
     return {
         name: [
@@ -279,13 +290,15 @@ def counted(die_at: int) -> Iterator[int]:
 
     @contextmanager
     def transacting(self: State) -> Iterator[Any]:
+        tick()
         with transact(self) as tx:
             yield tx
             tick()
         tick()
 
-    def after(whole: Callable[..., Any]) -> Callable[..., Any]:
+    def around(whole: Callable[..., Any]) -> Callable[..., Any]:
         def then(*given: Any, **words: Any) -> Any:
+            tick()
             made = whole(*given, **words)
             tick()
             return made
@@ -293,7 +306,7 @@ def counted(die_at: int) -> Iterator[int]:
         return then
 
     State.transact = transacting  # type: ignore[method-assign, assignment]
-    os.fsync, os.replace, os.rename = after(fsync), after(replace), after(rename)
+    os.fsync, os.replace, os.rename = around(fsync), around(replace), around(rename)
     for each in list(sys.modules.values()):
         if getattr(each, "reach", None) is faults.reach:
             each.reach = tick  # type: ignore[attr-defined]
@@ -304,14 +317,14 @@ def counted(die_at: int) -> Iterator[int]:
 def _killed(name: str, root: str, die_at: int, told: Connection) -> None:
     counts = counted(die_at)
     next(counts)
-    for each in JOURNEYS[name].act(Path(root)):
+    for each in (JOURNEYS | BROKEN)[name].act(Path(root)):
         told.send(each)
     told.send(next(counts))
 
 
 def _filled(name: str, root: str, most: int, told: Connection) -> None:
     """Act while no file may grow beyond so many bytes, with reads going on; then act again with room."""
-    journey = JOURNEYS[name]
+    journey = (JOURNEYS | BROKEN)[name]
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with journey.open(Path(root)) as lake:
         before = _rows(lake)

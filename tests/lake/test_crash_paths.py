@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.lake.crashes import JOURNEYS, filled, in_a_child
+from tests.lake.crashes import BROKEN, JOURNEYS, filled, in_a_child
 
 
 class Undisturbed:
     """A journey prepared once, and what is there at its end when nothing disturbs it."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        self.name, self.journey, self.folder = name, JOURNEYS[name], folder
+        self.name, self.journey, self.folder = name, (JOURNEYS | BROKEN)[name], folder
         self.journey.prepare(folder / "prepared")
         root = self.copy("whole")
         told, code = in_a_child(name, root, 0)
@@ -67,6 +67,11 @@ def _undisturbed(name: str, folder: Path) -> Undisturbed:
 def test_laws_6_and_8_killed_on_the_way(path: Undisturbed) -> None:
     assert path.instants >= 2
     path.killed_at(2 * path.instants // 3)
+
+
+def test_what_is_acknowledged_too_early_is_noticed(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="acknowledged and lost"):
+        Undisturbed("Boasting", tmp_path).killed_at(2)
 
 
 @pytest.mark.nightly
