@@ -2,7 +2,8 @@
 
 A child is forked off a process that has only imported things, so that a hundred kills take a minute. In it every
 instant that matters is counted: before a transaction of the state database, before it commits and after, before and
-after each sync of a file and each rename, and at each named point. It dies at one of them, by SIGKILL. What it acknowledged came through a pipe.
+after each sync of a file and each rename, and at each named point. It dies at one of them, by SIGKILL. What it
+acknowledged came through a pipe.
 """
 
 from __future__ import annotations
