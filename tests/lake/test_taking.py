@@ -302,20 +302,3 @@ def test_columns_of_parquet_are_pushed_down_and_nested_ones_are_refused(house: H
     assert lake.read("parts").frame.columns == ["n"]
     with pytest.raises(BadData, match=r"column 'l' of .* is a List"):
         house.lake([Table("other", source=Parquet("files/*.parquet"))]).refresh(actor="ann")
-
-
-def test_a_project_that_was_moved_knows_its_files_again(tmp_path: Path) -> None:
-    """A changed file replaces what it brought wherever the project is by then; it used to be added beside it."""
-    table = Table("t", source=Csv("files/in-*.csv"), key="n")
-    first = House(tmp_path / "first")
-    (first.root / "files/in-a.csv").write_text("n\n1\n2\n")
-    (first.root / "files/in-b.csv").write_text("n\n3\n")
-    first.lake([table]).refresh(actor="ann")
-    first.state.close()
-    moved = House(first.root.rename(tmp_path / "second"))
-    (moved.root / "files/in-a.csv").write_text("n\n1\n9\n")
-    lake = moved.lake([table])
-    lake.refresh(actor="ann")
-    assert sorted(lake.read("t").frame["n"]) == [1, 3, 9]
-    assert lake.refresh(actor="ann") == [] and all(each.ok for each in lake.verify())
-    moved.state.close()

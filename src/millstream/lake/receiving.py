@@ -35,10 +35,9 @@ _COPIED = 8 << 20
 
 @dataclass(frozen=True)
 class Known:
-    """A file that is there, the name it is kept under, and what it brings."""
+    """A file that is there, and what it brings."""
 
     entry: Entry
-    name: str
     sha256: str
     what: str
 
@@ -51,7 +50,6 @@ class FilesTable:
     source: Files
     store: Store
     reading: str
-    root: str
 
     @classmethod
     def of(cls, catalog: Catalog, table: Table) -> FilesTable:
@@ -59,11 +57,7 @@ class FilesTable:
         source = table.source
         assert isinstance(source, Csv | Json | Parquet)
         said = {key: each for key, each in msgspec.to_builtins(source).items() if key != "mirror" and each}
-        return cls(table, source, store(source.path, catalog.places.root), content_hash(said), str(catalog.places.root))
-
-    def name(self, path: str) -> str:
-        """Return the name a file is kept under: a project that is moved or restored knows its files again."""
-        return path.removeprefix(f"{self.root}/")
+        return cls(table, source, store(source.path, catalog.places.root), content_hash(said))
 
     @property
     def where(self) -> str:
@@ -115,8 +109,7 @@ def identify(files: FilesTable, stamps: Mapping[str, Stamp]) -> list[Known]:
     """Find the files of a table and what each brings; one that did not change is not read for it."""
     made = []
     for entry in files.store.entries(where=files.where):
-        name = files.name(entry.path)
-        kept = stamps.get(name)
+        kept = stamps.get(entry.path)
         if kept is not None and kept.stamp == entry.stamp and kept.size == entry.size:
             sha256 = kept.sha256
         elif isinstance(files.store, Folder):
@@ -124,7 +117,7 @@ def identify(files: FilesTable, stamps: Mapping[str, Stamp]) -> list[Known]:
                 sha256 = hashlib.file_digest(cast(BufferedReader, opened), "sha256").hexdigest()
         else:
             sha256 = content_hash(["etag", entry.stamp, entry.size])
-        made.append(Known(entry, name, sha256, files.what(name, sha256)))
+        made.append(Known(entry, sha256, files.what(entry.path, sha256)))
     return made
 
 
@@ -164,9 +157,9 @@ def _one(
     progress: _Progress,
 ) -> dict[str, str]:
     entry, source = known.entry, files.source
-    content = Content(known.what, known.name, entry.size, 0, entry.at.isoformat())
+    content = Content(known.what, entry.path, entry.size, 0, entry.at.isoformat())
     with _said_of(entry, files.where), locally(files.store, entry) as file:
-        delivery = Delivery(file, files.parts(known.name), entry.at.isoformat())
+        delivery = Delivery(file, files.parts(entry.path), entry.at.isoformat())
         kinds: dict[str, str] = dict(agreed or {})
         before = agreed
         while True:

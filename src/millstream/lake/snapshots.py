@@ -41,7 +41,7 @@ def snapshot(
     parts: list[pl.DataFrame] = []
     for each in found:
         with locally(files.store, each.entry) as file:
-            came = File(file, files.parts(each.name), each.entry.at.isoformat())
+            came = File(file, files.parts(each.entry.path), each.entry.at.isoformat())
             parts.extend(frames(came, files.source, expected=expected, where=files.where))
         refuse_change(schema(parts[0]), schema(parts[-1]), where=f"{files.where}, file {each.entry.name}")
     made = pl.concat(parts) if parts else pl.DataFrame()

@@ -112,7 +112,7 @@ def _plan(
     anew: bool,
 ) -> _Plan | None:
     """Say what is new, what stays and what goes."""
-    present = {each.name: each.what for each in found}
+    present = {each.entry.path: each.what for each in found}
     brought = set(present.values())
     away = {path: files.what(path, stamp.sha256) for path, stamp in stamps.items() if path not in present}
     gone = {path: what for path, what in away.items() if what not in brought and what in had}
@@ -237,7 +237,7 @@ def _remember(catalog: Catalog, table: str, found: Sequence[Known], stamps: dict
     gone = [path for path, each in stamps.items() if path not in present and each.sha256 in by_content]
     if not new and not gone:
         return
-    for each in _said_twice([one for one in found if one.name not in stamps], found):
+    for each in _said_twice([one for one in found if one.entry.path not in stamps], found):
         tell(f"{table}: {each}")
     with catalog.state.transact() as tx:
         taken.keep_stamps(tx, table, new, gone)
@@ -245,7 +245,7 @@ def _remember(catalog: Catalog, table: str, found: Sequence[Known], stamps: dict
 
 def _stamp(known: Known) -> Stamp:
     settled = time.time() - known.entry.at.timestamp() > _SETTLED_S
-    return Stamp(known.name, known.entry.size, known.entry.stamp if settled else "", known.sha256)
+    return Stamp(known.entry.path, known.entry.size, known.entry.stamp if settled else "", known.sha256)
 
 
 def _first(found: Sequence[Known]) -> list[Known]:
