@@ -15,6 +15,7 @@ from millstream.definitions.steps import code_of
 from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError, near
 from millstream.project import habits as usual
 from millstream.project.columns import accept
+from millstream.project.housekeeping.quota import over_quota
 from millstream.project.lags import keep_lags
 from millstream.project.noticing import notice
 from millstream.project.people import Person
@@ -165,12 +166,15 @@ def _move(
         refuse_broken(project, [each.name for each in upstream])
 
     meanwhile = Meanwhile(aside=project.aside, tell=project.said)
-    wanted = _named(project, tables)
+    asked = _named(project, tables)
+    behind = {each: [one.name for one in _upstream(project, project.manifest.table(each))] for each in asked}
+    move.stopped.update(over_quota(project, behind))
+    wanted = [each for each in asked if each not in move.stopped]
     made = project.lake.refresh(
         wanted, actor=actor, ready=ready, stopped=move.stopped, meanwhile=meanwhile, again=again
     )
     move.made.extend(made)
-    looked = {each.name for name in wanted for each in _upstream(project, project.manifest.table(name))}
+    looked = {each.name for name in asked for each in _upstream(project, project.manifest.table(name))}
     tell_stopped(project, looked, move.stopped)
     keep_lags(project, move.made)
     usual.tell_slow(project, move.made)
@@ -326,16 +330,16 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
         table,
         batch,
         known_keys=None if since is None or whole else _earlier(project, table.name, since, version),
-        other=_other(project),
+        other=any_table(project),
         now=project.clock.now(),
         timezone=project.settings.timezone,
         since=parse_instant(before.checked_at) if before is not None else None,
         newest=_newest(before),
     )
-    noticed, aside, memory = notice(project, table, version)
+    noticed, aside, memory = notice(project, table, version, batch=batch, since=since)
     results = standing.plain((*made.results, *noticed))
     if before is not None:
-        seen = Scene(table, batch, None, _other(project), project.clock.now(), project.settings.timezone)
+        seen = Scene(table, batch, None, any_table(project), project.clock.now(), project.settings.timezone)
         results = standing.carry(project, seen, before.report["results"], results)
     masked = pl.concat([made.quarantine, *aside], how="vertical_relaxed")
     quarantined = masked.height
@@ -364,7 +368,7 @@ def _check_silence(project: Project, table: Table, before: Checked) -> dict[str,
         dataclasses.replace(table, checks=wanted),
         settled(project.lake.added(table.name, since=before.version, version=before.version)),
         known_keys=None,
-        other=_other(project),
+        other=any_table(project),
         now=now,
         timezone=zone,
         since=since,
@@ -439,7 +443,9 @@ def verify_checks(project: Project) -> list[dict[str, Any]]:
     return [{"ok": False, "subject": f"checks of {each}", "says": says} for each, says in sorted(wrong.items())]
 
 
-def _other(project: Project) -> Reader:
+def any_table(project: Project) -> Reader:
+    """Return what reads tables for checks: as they stand, rows in quarantine included."""
+
     def other(table: str, *, columns: Sequence[str] | None = None, between: Between | None = None) -> TableFrame:
         from millstream.lake.beliefs import settled
 
