@@ -11,6 +11,8 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.objects import bucket as bucket
+from tests.objects import objects as objects
 from tests.postgres import server as server
 
 REPLAYED = re.compile(r"^tests/journeys/test_[34568]_")

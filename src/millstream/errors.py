@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Self
 
 
 class MillstreamError(Exception):
@@ -53,6 +54,14 @@ class MillstreamError(Exception):
         if self.do:
             lines.append(f"do next: {self.do}")
         return "\n".join(lines)
+
+    def but(self, happened: str, *, do: str | None = None) -> Self:
+        """Return the same error with other words of what happened, and of what to do where they are given."""
+        made = type(self).__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        made.happened, made.do = happened, self.do if do is None else do
+        made.args = (made.happened, made.expected, made.do)
+        return made
 
     def problem(self) -> dict[str, object]:
         """Return the error as an RFC 9457 problem document."""

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import importlib
 import io
+import re
+from collections.abc import Iterator
 from datetime import datetime
 from typing import IO, Any, cast
 
-from millstream.errors import NotFound, Refused, Unavailable, UserError, near
+from millstream.errors import MillstreamError, NotFound, Refused, Unavailable, UserError, near
 from millstream.sources.stores import Entry, pattern_of
 
 _PART = 4 << 20
 _MAGIC = "*?["
+_METADATA = re.compile(r"/latest/(api/token|meta-data)")
+"""Where a machine in a cloud is asked for its role, when there are no keys."""
+_REFUSED = re.compile(r"status code: 40[13]\b")
 
 
 class Objects:
@@ -87,7 +92,14 @@ class Objects:
             raise FileNotFoundError(entry.path) from None
         except self._wrong.BaseError as wrong:
             raise self._said(wrong, entry.path) from None
-        return cast(IO[bytes], io.BufferedReader(_Stream(iter(found.stream(min_chunk_size=_PART)))))
+        return cast(IO[bytes], io.BufferedReader(_Stream(self._parts(found, entry))))
+
+    def _parts(self, found: Any, entry: Entry) -> Iterator[bytes]:
+        try:
+            for part in found.stream(min_chunk_size=_PART):
+                yield bytes(part)
+        except self._wrong.BaseError as wrong:
+            raise self._said(wrong, entry.path) from None
 
     def _of(self, entry: Entry) -> str:
         return entry.path.removeprefix(f"{self._root}/")
@@ -97,11 +109,27 @@ class Objects:
         stamp = meta["e_tag"] or at.isoformat()
         return Entry(path=f"{self._root}/{meta['path']}", size=meta["size"], stamp=stamp, at=at)
 
-    def _said(self, wrong: Exception, where: str) -> Refused | Unavailable:
-        said = str(wrong).splitlines()[0]
-        if isinstance(wrong, self._wrong.PermissionDeniedError | self._wrong.UnauthenticatedError):
+    def _said(self, wrong: Exception, where: str) -> MillstreamError:
+        text = str(wrong)
+        said = text.partition("\n")[0].partition(": <?xml")[0]
+        code = re.search(r"<Code>(\w+)</Code>", text)
+        said = f"{said} ({code[1]})" if code else said
+        if _METADATA.search(text):
+            return Refused(
+                f"{where}: there are no keys for {self._root}, and this machine has no role to read it by: {said}",
+                expected="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or a machine with a role",
+                do="export them, and refresh again",
+            )
+        refused = self._wrong.PermissionDeniedError, self._wrong.UnauthenticatedError
+        if isinstance(wrong, refused) or _REFUSED.search(text):
             return Refused(
                 f"{where}: {self._root} refuses to be read: {said}", do="look at the keys in the environment"
+            )
+        if "NoSuchBucket" in text:
+            return NotFound(
+                f"{where}: there is no bucket {self._root.partition('://')[2]!r} at {self._root}",
+                expected="a bucket of that store",
+                do="correct the address of the source, or AWS_ENDPOINT_URL if it is not Amazon's",
             )
         return Unavailable(
             f"{where}: {self._root} does not answer: {said}",
@@ -111,7 +139,7 @@ class Objects:
 
 
 class _Stream(io.RawIOBase):
-    def __init__(self, parts: Any) -> None:
+    def __init__(self, parts: Iterator[bytes]) -> None:
         self._parts = parts
         self._held = memoryview(b"")
 
@@ -123,7 +151,7 @@ class _Stream(io.RawIOBase):
             part = next(self._parts, None)
             if part is None:
                 return 0
-            self._held = memoryview(bytes(part))
+            self._held = memoryview(part)
         count = min(len(buffer), len(self._held))
         buffer[:count] = self._held[:count]
         self._held = self._held[count:]

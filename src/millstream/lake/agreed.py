@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from millstream.definitions.table import Table
+from millstream.lake.files import empty
+from millstream.lake.shape import compile_shape
 from millstream.ledger import Ledger
 from millstream.sources import SchemaChanged
-from millstream.sources.drift import changed, differences
+from millstream.sources.drift import changed, differences, word
 from millstream.state import State, Transaction, schemas, versions
 from millstream.state.versions import TableVersion
 from millstream.types import Clock
@@ -58,3 +63,25 @@ def accept(state: State, ledger: Ledger, table: str, *, actor: str) -> None:
         old, new = changed(waiting.before, waiting.after)
         detail = {"before": old, "after": new, "says": waiting.says}
         ledger.append(tx, actor=actor, act=ACCEPTED, subject=table, detail=detail)
+
+
+def refuse_unfit(table: Table | None, columns: Mapping[str, str], *, kind: str) -> None:
+    """Refuse rows that the definition of their table cannot use, before anything of them is committed.
+
+    Parameters
+    ----------
+    table
+        The definition; None for a table of the lake's own.
+    columns
+        Column to type, as Polars names it.
+    kind
+        How the rows come about; what a step makes was looked at when it was made.
+
+    Raises
+    ------
+    BadData, DefinitionError
+        Naming the column and what to declare.
+    """
+    if table is not None and kind == "ingested":
+        named = {name: word(each) for name, each in columns.items()}
+        compile_shape(table, empty(named, where=f"table {table.name!r}"))

@@ -11,7 +11,7 @@ import polars as pl
 
 from millstream.definitions.databases import Relational
 from millstream.definitions.table import Table
-from millstream.errors import BadData, DefinitionError
+from millstream.errors import BadData, DefinitionError, StorageFull
 from millstream.lake.past import Past
 from millstream.sources.reading import Reading, Tell
 from millstream.types import parse_duration
@@ -92,7 +92,11 @@ class Cursor:
             files = []
             for number, frame in enumerate(copied.frames()):
                 files.append(self._scratch / f"keys-{number}.parquet")
-                frame.write_parquet(files[-1])
+                try:
+                    frame.write_parquet(files[-1])
+                except (OSError, pl.exceptions.ComputeError) as wrong:
+                    said = f"{self._scratch} could not be written: {wrong}"
+                    raise StorageFull(said, do="free some space and try again") from None
             self._past.lose_others(files)
         finally:
             copied.close()

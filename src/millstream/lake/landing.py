@@ -150,7 +150,7 @@ class Landing:
             try:
                 frame.write_parquet(file, compression="zstd", compression_level=1, row_group_size=ROWS)
                 sync(file)
-            except OSError as wrong:
+            except (OSError, pl.exceptions.ComputeError) as wrong:  # as which Polars tells what the disk said
                 file.unlink(missing_ok=True)
                 raise StorageFull(f"{file} could not be written: {wrong}", do="free some space and try again") from None
         made = Landed(

@@ -143,4 +143,4 @@ def _about(piece: str, bounds: Bounds) -> dict[str, str]:
 
 def _of(piece: str, error: MillstreamError) -> MillstreamError:
     """Say of which partition an error is."""
-    return type(error)(f"partition {piece}: {error.happened}", expected=error.expected, do=error.do)
+    return error.but(f"partition {piece}: {error.happened}")

@@ -232,9 +232,7 @@ def locally(where: Store, entry: Entry) -> Iterator[Path]:
         try:
             yield copy
         except MillstreamError as wrong:
-            raise type(wrong)(
-                wrong.happened.replace(str(copy), entry.path), expected=wrong.expected, do=wrong.do
-            ) from None
+            raise wrong.but(wrong.happened.replace(str(copy), entry.path)) from None
 
 
 @contextmanager

@@ -51,11 +51,14 @@ class Bench:
         Where scratch files and logs go.
     memory_bytes
         What all processes of a step may hold together.
+    free_bytes
+        What a step has to leave free of the disk, or it is ended: the ledger and the answers are written there too.
     """
 
     root: Path
     folder: Path
     memory_bytes: int
+    free_bytes: int = 256 << 20
 
     def log(self, name: str) -> Path:
         """Return the log of a table's last step."""
@@ -233,7 +236,7 @@ def carried_out(table: Table, task: Task, *, at: Bench, place: Path, tell: Calla
             start_new_session=True,
         )
     try:
-        why = _watched(table, process, log=log, memory_bytes=at.memory_bytes, tell=tell)
+        why = _watched(table, process, at=at, tell=tell)
     finally:  # on Ctrl-C too; a step's children end with it
         running.unlink(missing_ok=True)
         with contextlib.suppress(ProcessLookupError):
@@ -262,12 +265,13 @@ def _watched(
     table: Table,
     process: subprocess.Popen[bytes],
     *,
-    log: Path,
-    memory_bytes: int,
+    at: Bench,
     tell: Callable[[str], object],
 ) -> str:
     """Wait for a step, passing on what it prints; return why it has to be ended, if so."""
-    told = 0
+    log, memory_bytes, told = at.log(table.name), at.memory_bytes, 0
+    free = shutil.disk_usage(at.folder).free
+    least = at.free_bytes if free > at.free_bytes else free // 2  # that a disk was full before is not its doing
     allowed_s = parse_duration(table.timeout).total_seconds()
     until = time.monotonic() + allowed_s
     while True:
@@ -286,6 +290,9 @@ def _watched(
         held = _held_bytes(process.pid)
         if held > memory_bytes:
             return f"held {_gb(held)} of memory, more than the {_gb(memory_bytes)} a step may have, and was ended"
+        free = shutil.disk_usage(at.folder).free
+        if free < least:
+            return f"left {_gb(free)} free on the disk, less than the {_gb(least)} a step has to leave, and was ended"
 
 
 def _passed_on(log: Path, since: int, tell: Callable[[str], object]) -> int:

@@ -36,6 +36,7 @@ from millstream.lake.maker import Maker
 from millstream.lake.pulling import pulled
 from millstream.lake.shape import PIECE, compile_shape
 from millstream.lake.snapshots import snapshot
+from millstream.lake.stays import stays
 from millstream.lake.steps import Meanwhile
 from millstream.lake.strangers import bare
 from millstream.lake.taking import take
@@ -88,7 +89,7 @@ class Writer:
             if halted is not None:
                 why = stopped[halted]
                 waits[table.name] = halted
-                stopped[table.name] = _halted(table.name, waits, why)
+                stopped[table.name] = stays(table.name, waits, why)
             elif table.name in shared or not (table.made or isinstance(table.source, ASKED)):
                 with catalog.locked():
                     made += self._moved([table], heads, stopped=stopped, actor=actor, tell=meanwhile.tell)
@@ -444,18 +445,18 @@ class Writer:
             before = versions.intent(self._state, intent.table, intent.app_id, intent.app_version)
         if before is not None and before.version is not None:
             return catalog.version(intent.table, before.version)
-        expected = self._expected_frame(intent.table)
-        if expected is not None and not msgspec.json.decode(intent.note).get("anew"):
-            found = {name: str(kind) for name, kind in frame.schema.items() if name != PIECE}
-            table = self._catalog.manifest.tables.get(intent.table)
+        expected, note = self._expected_frame(intent.table), msgspec.json.decode(intent.note)
+        found = {name: str(kind) for name, kind in frame.schema.items() if name != PIECE}
+        table = catalog.manifest.tables.get(intent.table)
+        if expected is not None and not note.get("anew"):
             refuse_change(expected, found, where=f"table {intent.table!r}", table=table)
+        agreed.refuse_unfit(table, found, kind=note["kind"])
         reach("lake.begun")
         with self._state.transact() as tx:
             versions.intend(tx, intent)
         reach("lake.intended")
         log = self._log(intent.table)
         head = catalog.ledger.head().text
-        note = msgspec.json.decode(intent.note)
         log.append(
             frame,
             app_id=intent.app_id,
@@ -531,7 +532,11 @@ class Writer:
     def _recover(self) -> list[Finding]:
         found: list[Finding] = []
         for intent in versions.open_intents(self._state):
-            made = self._settle(intent)
+            try:
+                made = self._settle(intent)
+            except UserError as wrong:  # its definition does not fit it any more: that stops no other table
+                found.append(Finding(False, intent.table, f"was committed before a crash; {wrong.happened}"))
+                continue
             if made is not None:
                 found.append(
                     Finding(True, f"{made.table}@{made.version}", "committed before a crash, adopted now as intended")
@@ -540,16 +545,6 @@ class Writer:
 
     def _log(self, name: str) -> DeltaLog:
         return self._catalog.log(bare(self._catalog, name))
-
-
-def _halted(table: str, waits: Mapping[str, str], why: MillstreamError) -> MillstreamError:
-    """Say that a table stays as it is because of one it is computed from, naming the way down to what went wrong."""
-    by = waits[table]
-    if by in waits:  # what is said of the one before names the rest of the way
-        said, do = why.happened.partition(" stays as it is: it waits for ")[2], why.do
-        return type(why)(f"table {table!r} stays as it is: it waits for {by!r}, which waits for {said}", do=do)
-    said = f"table {table!r} stays as it is: it waits for {by!r}, of which it is computed: {why.happened}"
-    return type(why)(said, do=f"millstream refresh {by}")
 
 
 def _sha256(path: Path) -> str | None:

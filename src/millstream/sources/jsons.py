@@ -149,6 +149,8 @@ def _agreed(frame: pl.DataFrame, kinds: Mapping[str, pl.DataType], file: Path, *
             expected=f"these: {', '.join(kinds)}",
             do=near(new[0], kinds),
         )
+    if not frame.width:  # blank lines
+        return pl.DataFrame(schema=dict(kinds))
     columns = []
     for name, kind in kinds.items():
         had = frame.schema.get(name)
@@ -158,4 +160,4 @@ def _agreed(frame: pl.DataFrame, kinds: Mapping[str, pl.DataType], file: Path, *
             columns.append(pl.col(name).cast(kind))
         else:
             columns.append(pl.col(name))
-    return frame.select(columns)
+    return frame.with_columns(columns).select(list(kinds))  # of literals alone, select would make one row

@@ -13,7 +13,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -162,7 +162,8 @@ class Reading:
                     written.write(data)
             written.flush()
         except OSError as wrong:
-            written.close()
+            with suppress(OSError):  # it tries once more to write
+                written.close()
             raise StorageFull(f"{folder} could not be written: {wrong}", do="free some space and try again") from None
         except BaseException:
             written.close()

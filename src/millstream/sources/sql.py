@@ -11,7 +11,7 @@ import io
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -155,7 +155,8 @@ class Reading:
                 progress(rows)
             written.flush()
         except OSError as wrong:
-            written.close()
+            with suppress(OSError):  # it tries once more to write
+                written.close()
             raise StorageFull(f"{folder} could not be written: {wrong}", do="free some space and try again") from None
         except BaseException:
             written.close()

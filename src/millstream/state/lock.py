@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 from pathlib import Path
 from typing import IO
 
-from millstream.errors import Conflict
+from millstream.errors import Conflict, StorageFull
 
 
 class ProjectLock:
@@ -25,6 +26,8 @@ class ProjectLock:
     ------
     Conflict
         When another process holds it.
+    StorageFull
+        When the disk refuses to be written.
     """
 
     def __init__(self, folder: Path, *, holder: str) -> None:
@@ -42,9 +45,16 @@ class ProjectLock:
                 expected="one command at a time where no server is up",
                 do="wait for it to end, or start `millstream up` and send every command through it",
             ) from None
-        self._file.truncate(0)
-        self._file.write(json.dumps({"pid": os.getpid(), "holder": holder}))
-        self._file.flush()
+        try:
+            self._file.truncate(0)
+            self._file.write(json.dumps({"pid": os.getpid(), "holder": holder}))
+            self._file.flush()
+        except OSError as wrong:
+            with contextlib.suppress(OSError):  # it tries once more to write
+                self._file.close()
+            raise StorageFull(
+                f"{folder / 'lock'} could not be written: {wrong.strerror}", do="free some space and try again"
+            ) from None
 
     def release(self) -> None:
         """Let go."""

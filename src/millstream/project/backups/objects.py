@@ -250,9 +250,10 @@ def told(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as wrong:
-        if wrong.errno in (errno.ENOSPC, errno.EDQUOT):
+        if wrong.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
             raise StorageFull(
-                f"the disk of {folder} is full", do="make room there and say it again: what was copied is kept"
+                f"{wrong.filename or folder} could not be written: {wrong.strerror}",
+                do="make room there and say it again: what was copied is kept",
             ) from None
         raise UserError(f"{wrong.filename or folder}: {wrong.strerror}", expected="a folder to write to") from None
 
