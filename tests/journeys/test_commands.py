@@ -46,6 +46,7 @@ LONG = pytest.mark.nightly
 SESSIONS = {
     "README.md": (nothing, ()),
     "docs/environments.md": (flights, LONG),
+    "docs/checks.md": (flights, LONG),
     "docs/page.md": (flights, ()),
     "docs/keep.md": (flights, LONG),
     **{f"examples/{each.parent.name}/README.md": (written(each.parent.name), LONG)

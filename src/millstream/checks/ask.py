@@ -10,12 +10,27 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from millstream.checks.across import theirs
 from millstream.checks.contract import kind, validate
 from millstream.checks.scene import Scene
-from millstream.definitions.checks import Between, Check, Complete, Fresh, Holds, Nulls, References, Unique
+from millstream.definitions.checks import (
+    Agrees,
+    Between,
+    Check,
+    Fresh,
+    Holds,
+    Isin,
+    Lag,
+    Matches,
+    Nulls,
+    Outliers,
+    References,
+    Unique,
+)
 from millstream.errors import DefinitionError, near
 from millstream.expressions import parse
 from millstream.expressions.polars import to_polars
+from millstream.types import parse_duration
 
 ROWS = "rows"
 """Answer that holds positions of rows; the others are numbers and instants."""
@@ -37,6 +52,20 @@ def ask(check: Check, scene: Scene) -> dict[str, pl.Expr]:
             return {ROWS: outside, "lowest": column.min(), "highest": column.max()}
         case Holds(expression=text):
             return {ROWS: positions(~_condition(text, scene))}
+        case Isin(column=name, values=values):
+            return {
+                ROWS: positions(~pl.col(name).is_in(pl.Series(values, dtype=scene.batch.frame.schema[name]).implode()))
+            }
+        case Matches(column=name, pattern=pattern):
+            return {ROWS: positions(~pl.col(name).str.contains(f"^(?:{pattern})$"))}
+        case Outliers(column=name):
+            least, most, skewed = fences(name, spreads=check.spreads)
+            outside = positions(~pl.col(name).is_between(least, most))
+            return {ROWS: outside, "low": least.first(), "high": most.first(), "skewed": skewed.first()}
+        case Agrees():
+            return _apart(check, scene)
+        case Lag():
+            return {"late": _waited(scene).gt(parse_duration(check.within)).sum(), "longest": _waited(scene).max()}
         case References(column=name):
             known = _referenced(check, scene)
             return {ROWS: positions(~pl.col(name).is_in(known.implode()))}
@@ -46,8 +75,39 @@ def ask(check: Check, scene: Scene) -> dict[str, pl.Expr]:
             return {"nulls": pl.col(name).null_count()}
         case Fresh():
             return {"newest": pl.col(str(scene.table.event_time)).max()}
-        case Complete():
+        case _:  # judged beside the select
             return {}
+
+
+def fences(column: str, *, spreads: float) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+    """Return the lowest and highest value that is no outlier, and whether they were found on a logarithmic scale."""
+    raw = pl.col(column).cast(pl.Float64)
+    low, middle, high = (raw.quantile(each) for each in (0.05, 0.5, 0.95))
+    skewed = (raw.min() > 0) & (high - middle > 2 * (middle - low))
+    bounds: list[tuple[pl.Expr, pl.Expr]] = []
+    for values in (raw, raw.log()):
+        centre = values.median()
+        near_by = 1.4826 * (values - centre).abs().median()
+        wide = (values.quantile(0.75) - values.quantile(0.25)) / 1.349
+        spread = pl.when(near_by > 0).then(near_by).when(wide > 0).then(wide)
+        bounds.append((centre - spreads * spread, centre + spreads * spread))
+    (straight_low, straight_high), (log_low, log_high) = bounds
+    least = pl.when(skewed).then(log_low.exp()).otherwise(straight_low)
+    return least, pl.when(skewed).then(log_high.exp()).otherwise(straight_high), skewed
+
+
+def _apart(check: Agrees, scene: Scene) -> dict[str, pl.Expr]:
+    ours = parse(check.expression, scene.batch.schema, where=f"check 'agrees' of table {scene.table.name!r}")
+    other = pl.lit(theirs(check, scene))
+    if ours.dtype in ("bigint", "double"):
+        return {ROWS: positions((to_polars(ours) - other).abs() > check.within)}
+    return {ROWS: positions(to_polars(ours) != other)}
+
+
+def _waited(scene: Scene) -> pl.Expr:
+    """Return how long ago each row became known, by the clock; the table's own lag is no part of it."""
+    known = [pl.col(each) - parse_duration(scene.table.lag) for each in scene.batch.known_for(())]
+    return pl.lit(scene.now) - (pl.max_horizontal(known) if known else pl.col(str(scene.table.event_time)))
 
 
 def positions(fails: pl.Expr) -> pl.Expr:

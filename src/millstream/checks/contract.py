@@ -8,7 +8,28 @@ import msgspec
 
 from millstream.checks.report import CheckResult
 from millstream.checks.words import percent, value
-from millstream.definitions.checks import Between, Check, Complete, Fresh, Holds, Nulls, References, Unique
+from millstream.definitions.checks import (
+    Agrees,
+    Between,
+    Check,
+    Complete,
+    Defaults,
+    Expected,
+    Fresh,
+    Frozen,
+    Holds,
+    Isin,
+    Lag,
+    Matches,
+    NewCategory,
+    Nulls,
+    Outliers,
+    References,
+    Unique,
+    Volume,
+    Zeros,
+)
+from millstream.definitions.noticed import NOTICES
 from millstream.definitions.table import Table
 from millstream.errors import DefinitionError, near
 from millstream.types import Schema, parse_duration
@@ -22,7 +43,7 @@ def kind(check: Check) -> str:
     >>> kind(Nulls(column="tailnum", at_most=0.05, severity="warn"))
     'nulls'
     """
-    return type(check).__name__.lower()
+    return str(type(check).__struct_config__.tag)
 
 
 def subject(table: Table, check: Check) -> str:
@@ -30,14 +51,24 @@ def subject(table: Table, check: Check) -> str:
     match check:
         case Unique(columns=columns):
             return f"{table.name}.{','.join(columns)}"
-        case Between() | Nulls() | References():
+        case Between() | Nulls() | References() | Isin() | Matches() | Outliers():
             return f"{table.name}.{check.column}"
+        case Agrees():
+            return f"{table.name}: {check.expression}"
+        case Lag():
+            return table.name
         case Holds(expression=text):
             return f"{table.name}: {text}"
         case Fresh():
             return f"{table.name}.{table.event_time}" if table.event_time else table.name
         case Complete():
             return f"{table.name}.{check.key}"
+        case (
+            Expected(columns=columns) | NewCategory(columns=columns) | Zeros(columns=columns) | Frozen(columns=columns)
+        ):
+            return f"{table.name}.{','.join(columns)}" if columns else table.name
+        case Volume() | Defaults():
+            return table.name
 
 
 def wording(check: Check) -> str:
@@ -53,6 +84,16 @@ def wording(check: Check) -> str:
             return f"{check.column}: from {value(check.low)} to {value(check.high)}"
         case Nulls():
             return f"{check.column}: at most {percent(check.at_most)} NULL"
+        case Isin():
+            return f"{check.column}: one of {', '.join(value(each) for each in check.values)}"
+        case Matches():
+            return f"{check.column}: matches {check.pattern}"
+        case Outliers():
+            return f"{check.column}: at most {percent(check.at_most)} lie {check.spreads:g} spreads from the median"
+        case Agrees():
+            return f"{check.expression}: equals {check.value} of {check.table} with the same {check.on}"
+        case Lag():
+            return f"rows come at most {check.within} after they are known"
         case Holds():
             return f"{check.expression}: never false"
         case References():
@@ -62,6 +103,121 @@ def wording(check: Check) -> str:
         case Complete():
             habit = percent(check.at_least)
             return f"{check.key}: at least {habit} of a day's habitual share of what {check.against} expects"
+        case Expected() | Volume() | NewCategory() | Zeros() | Frozen() | Defaults():
+            return habitual(check)
+
+
+def habitual(check: Expected | Volume | NewCategory | Zeros | Frozen | Defaults) -> str:
+    """Say what a check demands that learns what is usual."""
+    match check:
+        case Expected():
+            each = "day" if check.every == "1d" else "week"
+            usual = f"{check.seen} of {check.of} like {each}s"
+            share = percent(check.at_least)
+            return f"{', '.join(check.columns)}: each {each} has what {usual} had, at least {share} of the habit"
+        case Volume():
+            each = "day" if check.every == "1d" else "week"
+            return f"rows of a {each}: {check.at_least:g} to {check.at_most:g} times the habit"
+        case NewCategory():
+            return f"{', '.join(check.columns) or 'texts of few values'}: no value that never was"
+        case Zeros():
+            return f"{', '.join(check.columns) or 'numbers'}: no more zeros than usual, in any group"
+        case Frozen():
+            return f"{', '.join(check.columns) or 'columns'}: vary as usual"
+        case Defaults():
+            return f"not noticed unasked: {', '.join(check.off) or 'nothing is turned off'}"
+
+
+def validate_habitual(
+    table: Table, check: Expected | Volume | NewCategory | Zeros | Frozen | Defaults, schema: Schema
+) -> None:
+    """Refuse a check that learns what is usual where it cannot."""
+    for each in getattr(check, "columns", ()):
+        _column(table, check, each, schema)
+    match check:
+        case Expected() | Volume():
+            if table.event_time is None:
+                _refuse(table, check, "needs an event time, which the table has not", "Table(..., event_time='column')")
+            if check.every not in ("1d", "1w"):
+                _refuse(table, check, f"has every={check.every!r}", "'1d' or '1w'")
+            if isinstance(check, Volume):
+                if not 0 <= check.at_least < check.at_most:
+                    found = f"has at_least={check.at_least} and at_most={check.at_most}"
+                    _refuse(table, check, found, "0 <= at_least < at_most")
+                return
+            if not check.columns:
+                _refuse(table, check, "names no column", "expected('store_id', 'category', ...)")
+            _share(table, check, check.at_least, "at_least")
+            if not 1 <= check.seen <= check.of:
+                _refuse(table, check, f"has seen={check.seen} and of={check.of}", "1 <= seen <= of")
+        case Defaults():
+            for each in check.off:
+                what, _, column = each.partition(".")
+                if what not in NOTICES:
+                    _refuse(table, check, f"turns off {each!r}, which is nothing that is noticed", near(what, NOTICES))
+                if column:
+                    _column(table, check, column, schema)
+        case _:
+            pass
+
+
+def validate_values(table: Table, check: Isin | Matches | Outliers | Agrees | Lag, schema: Schema) -> None:
+    """Refuse a check of values where it cannot be asked."""
+    match check:
+        case Isin():
+            _column(table, check, check.column, schema)
+            _one_type(table, check, schema[check.column])
+        case Matches():
+            _column(table, check, check.column, schema)
+            if schema[check.column] != "varchar":
+                _refuse(table, check, f"needs texts, and {check.column} is {schema[check.column]}", "a varchar column")
+            wrong = wrong_pattern(check.pattern)
+            if wrong:
+                found = f"has a pattern that is no regular expression: {check.pattern!r}"
+                _refuse(table, check, found, f"one of Rust's regex, without look-around; it says: {wrong}")
+        case Outliers():
+            _column(table, check, check.column, schema)
+            if schema[check.column] not in _NUMBERS:
+                _refuse(table, check, f"needs numbers, and {check.column} is {schema[check.column]}", "a number column")
+            _share(table, check, check.at_most, "at_most")
+            if not check.spreads > 0:
+                _refuse(table, check, f"has spreads={check.spreads}", "a number above 0")
+        case Lag():
+            _fresh(table, check)
+        case Agrees():
+            pass  # both tables' expressions are parsed where they are asked; their errors carry a caret
+
+
+def wrong_pattern(pattern: str) -> str:
+    """Say what is wrong with a regular expression; empty where nothing is.
+
+    >>> wrong_pattern("[A-Z]{3}"), wrong_pattern("[A-Z") != ""
+    ('', True)
+    """
+    import polars as pl
+
+    try:
+        pl.select(pl.lit("").str.contains(pattern))
+    except pl.exceptions.ComputeError as wrong:
+        return " ".join(str(wrong).partition("\n\nThis error")[0].split())[:300]
+    return ""
+
+
+def _one_type(table: Table, check: Isin, dtype: str) -> None:
+    """Refuse a set whose values are not of the column's type."""
+    fits: dict[str, tuple[type, ...]] = {
+        "varchar": (str,),
+        "boolean": (bool,),
+        "bigint": (int,),
+        "double": (int, float),
+    }
+    if dtype not in fits:
+        _refuse(table, check, f"cannot compare {check.column}, which is {dtype}", "a text, number or boolean column")
+    if not check.values:
+        _refuse(table, check, "names no value", "isin('column', ['a', 'b'])")
+    for each in check.values:
+        if not isinstance(each, fits[dtype]) or (isinstance(each, bool) and dtype != "boolean"):
+            _refuse(table, check, f"has the value {each!r}, and {check.column} is {dtype}", f"values of type {dtype}")
 
 
 def summary(table: Table, schema: Schema) -> tuple[str, ...]:
@@ -108,6 +264,10 @@ def validate(table: Table, check: Check, schema: Schema) -> None:
             _share(table, check, check.at_least, "at_least")
         case Fresh():
             _fresh(table, check)
+        case Isin() | Matches() | Outliers() | Agrees() | Lag():
+            validate_values(table, check, schema)
+        case Expected() | Volume() | NewCategory() | Zeros() | Frozen() | Defaults():
+            validate_habitual(table, check, schema)
         case Holds():
             pass  # the expression is parsed where it is asked; its errors carry a caret
 
@@ -184,7 +344,7 @@ def _share(table: Table, check: Check, share: float, name: str) -> None:
         _refuse(table, check, f"has {name}={share}", "a share from 0 to 1")
 
 
-def _fresh(table: Table, check: Fresh) -> None:
+def _fresh(table: Table, check: Fresh | Lag) -> None:
     if table.event_time is None:
         _refuse(table, check, "needs an event time, which the table has not", "Table(..., event_time='column')")
     try:

@@ -8,13 +8,13 @@ from typing import Any
 
 import polars as pl
 
-from millstream.checks import completeness
+from millstream.checks import completeness, expected, volume
 from millstream.checks.ask import ask
 from millstream.checks.contract import kind
 from millstream.checks.report import CheckReport, CheckResult
 from millstream.checks.scene import Reader, Scene
 from millstream.checks.tell import tell
-from millstream.definitions.checks import Check, Complete, Fresh
+from millstream.definitions.checks import Check, Complete, Defaults, Expected, Fresh, Frozen, NewCategory, Volume, Zeros
 from millstream.definitions.table import Table
 from millstream.errors import BadData
 from millstream.lake.frame import TableFrame
@@ -77,9 +77,12 @@ def run(
     results: list[CheckResult] = []
     aside: list[pl.DataFrame] = []
     for check, answer in zip(table.checks, answers, strict=True):
-        if isinstance(check, Complete):
-            results.append(completeness.check(check, scene))
+        beside = _beside(check, scene)
+        if beside is not None:
+            results.append(beside)
             continue
+        if isinstance(check, NewCategory | Zeros | Frozen | Defaults):
+            continue  # ``noticed`` judges these, which need what earlier batches were like
         result, rows = tell(check, answer, scene)
         results.append(result)
         if rows is not None:
@@ -93,13 +96,27 @@ def run(
     )
 
 
+def _beside(check: Check, scene: Scene) -> CheckResult | None:
+    """Judge a check that reads more than the batch; None for the others."""
+    match check:
+        case Complete():
+            return completeness.check(check, scene)
+        case Expected():
+            return expected.check(check, scene)
+        case Volume():
+            return volume.check(check, scene)
+        case _:
+            return None
+
+
 def by_the_clock(table: Table, *, now: datetime, timezone: str, since: datetime) -> tuple[Check, ...]:
     """Name the checks that time alone may break: no rows came since ``since``, and that may be the trouble."""
     lag = parse_duration(table.lag)
     newly_due = completeness.last_due(now, timezone=timezone, lag=lag) > completeness.last_due(
         since, timezone=timezone, lag=lag
     )
-    return tuple(each for each in table.checks if isinstance(each, Fresh) or (isinstance(each, Complete) and newly_due))
+    daily = Complete | Expected | Volume
+    return tuple(each for each in table.checks if isinstance(each, Fresh) or (isinstance(each, daily) and newly_due))
 
 
 def _answer(asked: list[dict[str, pl.Expr]], scene: Scene) -> list[dict[str, Any]]:

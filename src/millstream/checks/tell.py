@@ -13,7 +13,20 @@ from millstream.checks.contract import kind, subject
 from millstream.checks.report import CheckResult
 from millstream.checks.scene import Scene
 from millstream.checks.words import count, percent, span, value
-from millstream.definitions.checks import Between, Check, Fresh, Holds, Nulls, References, Unique
+from millstream.definitions.checks import (
+    Agrees,
+    Between,
+    Check,
+    Fresh,
+    Holds,
+    Isin,
+    Lag,
+    Matches,
+    Nulls,
+    Outliers,
+    References,
+    Unique,
+)
 from millstream.types import parse_duration
 
 EXAMPLES = 5
@@ -32,6 +45,8 @@ def tell(check: Check, answers: Answers, scene: Scene) -> tuple[CheckResult, pl.
     match check:
         case Nulls():
             return _tell_nulls(check, answers, scene), None
+        case Lag():
+            return _tell_lag(check, answers, scene), None
         case _:
             return _tell_rows(check, answers, scene)
 
@@ -51,6 +66,17 @@ def _tell_nulls(check: Nulls, answers: Answers, scene: Scene) -> CheckResult:
     )
     share = nulls / rows
     return _result(check, scene, ok=ok, says=says, failed_rows=nulls, share=share, threshold=check.at_most)
+
+
+def _tell_lag(check: Lag, answers: Answers, scene: Scene) -> CheckResult:
+    rows, named, limit = scene.batch.frame.height, subject(scene.table, check), parse_duration(check.within)
+    if scene.since is None:
+        return _result(check, scene, ok=True, says=f"{named}: a first batch, which is of any age")
+    late = int(answers["late"] or 0)
+    longest = span(answers["longest"]) if answers["longest"] is not None else "never"
+    beyond = f"{late:,} of {count(rows, 'row')} beyond {span(limit)}"
+    says = f"{named}: rows came up to {longest} after they were known, {beyond}"
+    return _result(check, scene, ok=not late, says=says, failed_rows=late, share=late / rows, threshold=0.0)
 
 
 def freshness(check: Fresh, newest: datetime | None, scene: Scene) -> CheckResult:
@@ -79,17 +105,18 @@ def _tell_rows(check: Check, answers: Answers, scene: Scene) -> tuple[CheckResul
     key = list(scene.table.key)
     shown = key or [each for each in _looked_at(check) if each in frame.columns]
     share = failed / frame.height
+    allowed = check.at_most if isinstance(check, Outliers) else 0.0
     result = _result(
         check,
         scene,
-        ok=False,
+        ok=share <= allowed,
         says=f"{named}: {failed:,} of {count(frame.height, 'row')} ({percent(share)}) {_fails(check, answers, rows)}",
         failed_rows=failed,
         share=share,
-        threshold=0.0,
+        threshold=allowed,
         rows=tuple(rows.head(EXAMPLES).select(shown).to_dicts()),
     )
-    if check.severity == "note" or not key:
+    if check.severity == "note" or not key or result.ok:
         return result, None
     aside = rows.select(
         *key, pl.lit(f"{kind(check)} {named}").alias("check"), _reason(check, scene).cast(pl.String).alias("reason")
@@ -116,7 +143,9 @@ def _looked_at(check: Check) -> tuple[str, ...]:
     match check:
         case Unique(columns=columns):
             return columns
-        case Between(column=column) | References(column=column):
+        case Between(column=column) | References(column=column) | Isin(column=column) | Matches(column=column):
+            return (column,)
+        case Outliers(column=column):
             return (column,)
         case _:
             return ()
@@ -133,8 +162,23 @@ def _holds(check: Check, answers: Answers, rows: int) -> str:
             return f"no two of {count(rows, 'row')} alike"
         case References():
             return f"all found in {check.to}"
+        case Isin():
+            return f"all of {count(len(check.values), 'value')}"
+        case Matches():
+            return f"all match {check.pattern}"
+        case Outliers():
+            return f"none beyond {_fences(answers)}"
+        case Agrees():
+            return f"as {check.value} of {check.table} for {count(rows, 'row')}"
         case _:
             return f"true for {count(rows, 'row')}"
+
+
+def _fences(answers: Answers) -> str:
+    if answers["low"] is None:
+        return "any value, as more than half are alike"
+    how = "of the logarithms" if answers["skewed"] else "of the values"
+    return f"{answers['low']:.4g} to {answers['high']:.4g} (median and MAD {how})"
 
 
 def _fails(check: Check, answers: Answers, rows: pl.DataFrame) -> str:
@@ -142,6 +186,14 @@ def _fails(check: Check, answers: Answers, rows: pl.DataFrame) -> str:
         case Between():
             extremes = f"values go from {value(answers['lowest'])} to {value(answers['highest'])}"
             return f"outside {value(check.low)} to {value(check.high)}; {extremes}"
+        case Isin() | Matches():
+            odd = rows[check.column].value_counts(sort=True).head(EXAMPLES)
+            some = ", ".join(f"{value(each)} ({n:,})" for each, n in odd.rows())
+            return f"{'not one of the set' if isinstance(check, Isin) else f'do not match {check.pattern}'}: {some}"
+        case Outliers():
+            return f"beyond {_fences(answers)}"
+        case Agrees():
+            return f"differ from {check.value} of {check.table} with the same {check.on}"
         case References():
             absent = rows[check.column].unique(maintain_order=True).to_list()
             some = ", ".join(value(each) for each in absent[:EXAMPLES]) + (" ..." if len(absent) > EXAMPLES else "")
@@ -164,6 +216,14 @@ def _reason(check: Check, scene: Scene) -> pl.Expr:
         case Unique(columns=columns):
             when = " and known-at" if scene.batch.known_for(columns) else ""
             return pl.lit(f"another row has the same {', '.join(columns)}{when}")
+        case Isin(column=column):
+            return pl.format("{} is {}, not one of the set", pl.lit(column), pl.col(column))
+        case Matches(column=column, pattern=pattern):
+            return pl.format("{} is {}, which does not match {}", pl.lit(column), pl.col(column), pl.lit(pattern))
+        case Outliers(column=column):
+            return pl.format("{} is {}, far from the others", pl.lit(column), pl.col(column))
+        case Agrees():
+            return pl.lit(f"{check.expression} is not {check.value} of {check.table}")
         case Holds(expression=text):
             return pl.lit(f"not true: {text}")
         case _:

@@ -35,10 +35,10 @@ def span(length: timedelta) -> str:
     >>> span(timedelta(hours=49)), span(timedelta(minutes=5)), span(timedelta(seconds=-3600))
     ('2 d 1 h', '5 min', '1 h')
     """
-    minutes = round(abs(length.total_seconds()) / 60)
-    parts = ((minutes // 1440, "d"), (minutes // 60 % 24, "h"), (minutes % 60, "min"))
+    seconds = round(abs(length.total_seconds()))
+    parts = ((seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min"), (seconds % 60, "s"))
     said = [f"{number} {unit}" for number, unit in parts if number]
-    return " ".join(said[:2]) or "0 min"
+    return " ".join(said[:2]) or "0 s"
 
 
 def day(when: date) -> str:

@@ -183,11 +183,35 @@ def pin(
 @app.command()
 def check(
     tables: Annotated[list[str] | None, typer.Argument(help="Tables; all when left out.")] = None,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Propose checks from the data, held against its own past; run none.")
+    ] = False,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the contracts on what arrived since they last ran; the exit code says whether one of severity stop broke."""
+    if suggest:
+        _do("suggest", project, as_json=as_json, tables=tables)
+        return
     _do("check", project, as_json=as_json, tables=tables)
+
+
+@app.command()
+def quarantine(
+    table: Annotated[str, typer.Argument(help="Name of a table.")],
+    release: Annotated[
+        list[str] | None, typer.Option("--release", help="Let this key back (its values, with commas); repeatable.")
+    ] = None,
+    check: Annotated[str, typer.Option("--check", help="Only what this check set aside.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Let them back, and why: kept on the ledger.")] = "",
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List rows in quarantine with their reasons; with --reason let keys, or all that a check set aside, back."""
+    if reason or release:
+        _do("let_back", project, as_json=as_json, table=table, keys=release or [], check=check, reason=reason)
+    else:
+        _do("quarantine", project, as_json=as_json, table=table, check=check)
 
 
 @app.command()

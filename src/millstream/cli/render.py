@@ -9,6 +9,9 @@ from rich.markup import escape
 
 from millstream.cli import proofs
 from millstream.cli.drawing import age, console, number, say, spark, table
+from millstream.cli.trusting import let_back as let_back
+from millstream.cli.trusting import quarantine as quarantine
+from millstream.cli.trusting import suggest as suggest
 
 _MOST_LEFT_OUT = 12
 _MOST_COLUMNS, _BARS_SHOWN = 100, 12

@@ -7,11 +7,75 @@ quarantine, a mask by key: trusted reads leave them out, nothing is dropped or c
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
-Severity: TypeAlias = Literal["note", "warn", "stop"]
+from millstream.definitions.habits import Expected, Volume, expected, volume
+from millstream.definitions.noticed import (
+    Defaults,
+    Frozen,
+    NewCategory,
+    Zeros,
+    defaults,
+    frozen,
+    new_category,
+    zeros,
+)
+from millstream.definitions.severity import Severity
+from millstream.definitions.values import (
+    Agrees,
+    Isin,
+    Lag,
+    Matches,
+    Outliers,
+    agrees,
+    isin,
+    lag,
+    matches,
+    outliers,
+)
+
+__all__ = [
+    "Agrees",
+    "Between",
+    "Check",
+    "Complete",
+    "Defaults",
+    "Expected",
+    "Fresh",
+    "Frozen",
+    "Holds",
+    "Isin",
+    "Lag",
+    "Matches",
+    "NewCategory",
+    "Nulls",
+    "Outliers",
+    "References",
+    "Severity",
+    "Unique",
+    "Volume",
+    "Zeros",
+    "agrees",
+    "between",
+    "complete",
+    "defaults",
+    "expected",
+    "fresh",
+    "frozen",
+    "holds",
+    "isin",
+    "lag",
+    "matches",
+    "new_category",
+    "nulls",
+    "outliers",
+    "references",
+    "unique",
+    "volume",
+    "zeros",
+]
 
 
 class Unique(msgspec.Struct, frozen=True, tag="unique"):
@@ -73,7 +137,26 @@ class Complete(msgspec.Struct, frozen=True, tag="complete"):
     severity: Severity
 
 
-Check: TypeAlias = Unique | Between | Nulls | Holds | References | Fresh | Complete
+Check: TypeAlias = (
+    Unique
+    | Between
+    | Nulls
+    | Holds
+    | References
+    | Fresh
+    | Complete
+    | Expected
+    | Volume
+    | NewCategory
+    | Zeros
+    | Frozen
+    | Defaults
+    | Isin
+    | Matches
+    | Outliers
+    | Agrees
+    | Lag
+)
 
 
 def unique(*columns: str, severity: Severity = "stop") -> Unique:

@@ -13,9 +13,11 @@ import msgspec
 from millstream.definitions.steps import code_of
 from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError
 from millstream.project.columns import accept
+from millstream.project.noticing import notice
 from millstream.project.pins import look, tell_lost
+from millstream.project.quarantining import verify_released
 from millstream.project.stopped import tell_stopped
-from millstream.state import contracts, quarantine, taken, versions
+from millstream.state import contracts, habits, quarantine, taken, versions
 from millstream.types import content_hash, parse_instant
 
 if TYPE_CHECKING:
@@ -232,7 +234,8 @@ def _check_one(project: Project, name: str, *, actor: str) -> dict[str, Any] | N
         before = None
     if before is None or before.version < head.version:
         record = _check_batch(project, definition, head.version, before)
-        return _keep(project, record, made=record.pop("quarantine"), actor=actor)
+        made, memory = record.pop("quarantine"), record.pop("memory")
+        return _keep(project, record, made=made, memory=memory, actor=actor)
     again = _check_silence(project, definition, before)
     return None if again is None else _keep(project, again, made=None, actor=actor)
 
@@ -243,6 +246,8 @@ def _contract(table: Table) -> str:
 
 
 def _check_batch(project: Project, table: Table, version: int, before: Checked | None) -> dict[str, Any]:
+    import polars as pl
+
     from millstream.checks import run
 
     since = before.version if before is not None else None
@@ -258,8 +263,10 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
         since=parse_instant(before.checked_at) if before is not None else None,
         newest=_newest(before),
     )
-    results = [msgspec.to_builtins(each) for each in made.results]
-    quarantined = made.quarantine.height
+    noticed, aside, memory = notice(project, table, version)
+    results = [msgspec.to_builtins(each) for each in (*made.results, *noticed)]
+    masked = pl.concat([made.quarantine, *aside], how="vertical_relaxed")
+    quarantined = masked.height
     return {
         "table": table.name,
         "version": version,
@@ -267,7 +274,8 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
         "rows": made.rows,
         "results": results,
         "quarantined": quarantined,
-        "quarantine": made.quarantine,
+        "quarantine": masked,
+        "memory": memory,
     }
 
 
@@ -297,13 +305,17 @@ def _check_silence(project: Project, table: Table, before: Checked) -> dict[str,
     return before.report | {"results": list((said | news).values())}
 
 
-def _keep(project: Project, record: dict[str, Any], *, made: pl.DataFrame | None, actor: str) -> dict[str, Any]:
+def _keep(
+    project: Project, record: dict[str, Any], *, made: pl.DataFrame | None, actor: str, memory: bytes | None = None
+) -> dict[str, Any]:
     """Write down what checks found, and mask the rows that failed."""
     name, version = record["table"], record["version"]
     record["checked_at"] = at = project.clock.now().isoformat()
     with project.state.transact() as tx:
         if made is not None:
             project.lake.quarantine(name, version, made, tx=tx)
+        if memory is not None:
+            habits.put(tx, name, version, memory=memory)
         kept = contracts.put(tx, name, version, at=at, report=record)
         failed = [each["says"] for each in record["results"] if not each["ok"]]
         project.ledger.append(
@@ -347,6 +359,7 @@ def verify_checks(project: Project) -> list[dict[str, Any]]:
         masked = quarantine.masked_hash(project.state, name, int(number))
         if row.detail.get("masked", masked) != masked:
             wrong[subject] = f"its rows in quarantine are not as row {row.sequence} of the ledger tells"
+    wrong |= verify_released(project)
     if not wrong:
         says = f"{len(kept)} reports and their quarantine as the ledger tells"
         return [{"ok": True, "subject": "checks", "says": says}]

@@ -36,6 +36,9 @@ COMMANDS = {
     "refresh": "data:refresh",
     "check": "data:check",
     "sql": "data:sql",
+    "quarantine": "quarantining:masked",
+    "let_back": "quarantining:let_back",
+    "suggest": "suggesting:suggest",
     "profile": "profiles:profile",
     "pin": "pins:pin",
     "views": "learn:views",
@@ -71,7 +74,9 @@ IN_WORKER = frozenset({"train", "register", "backtest", "reproduce", "mirror", "
 """Commands that import user code or MLflow, and so run in a worker wherever a control plane is up."""
 
 
-BY_COMMAND = frozenset({"ingest", "refresh", "check", "release", "approve", "reject", "rollback", "retrain"})
+BY_COMMAND = frozenset(
+    {"ingest", "refresh", "check", "let_back", "release", "approve", "reject", "rollback", "retrain"}
+)
 """What changes production, and so is done by a command, the page or the loop, and not by a notebook."""
 
 

@@ -25,6 +25,13 @@ CREATE TABLE IF NOT EXISTS quarantine (
 """
 
 
+_HELD = (
+    "NOT EXISTS (SELECT 1 FROM released AS r WHERE r.name = quarantine.name AND r.version = quarantine.version "
+    "AND r.key = quarantine.key AND r.check_name = quarantine.check_name)"
+)
+"""What no person let back (``released``)."""
+
+
 class Masked(msgspec.Struct, frozen=True):
     """One key that a check masked.
 
@@ -69,10 +76,10 @@ def versions_of(state: State) -> list[tuple[str, int]]:
 
 
 def upto(state: State, table: str, version: int) -> list[Masked]:
-    """Return what was masked at a version or before."""
+    """Return what was masked at a version or before, and not let back since."""
     found = state.query(
         "SELECT name AS 'table', version, key, check_name AS 'check', reason FROM quarantine "
-        "WHERE name = ? AND version <= ? ORDER BY version, key, check_name",
+        f"WHERE name = ? AND version <= ? AND {_HELD} ORDER BY version, key, check_name",
         (table, version),
     )
     return [Masked(**dict(each)) for each in found]
@@ -81,12 +88,16 @@ def upto(state: State, table: str, version: int) -> list[Masked]:
 def count(state: State, table: str, version: int) -> int:
     """Count the keys masked at a version or before."""
     found = state.query(
-        "SELECT count(DISTINCT key) AS n FROM quarantine WHERE name = ? AND version <= ?", (table, version)
+        f"SELECT count(DISTINCT key) AS n FROM quarantine WHERE name = ? AND version <= ? AND {_HELD}", (table, version)
     )
     return int(found[0]["n"])
 
 
 def latest(state: State, table: str) -> int:
-    """Return a number that grows whenever something of a table is masked."""
-    found = state.query("SELECT coalesce(max(rowid), 0) AS n FROM quarantine WHERE name = ?", (table,))
+    """Return a number that grows whenever something of a table is masked or let back."""
+    found = state.query(
+        "SELECT (SELECT coalesce(max(rowid), 0) FROM quarantine WHERE name = ?) "
+        "+ (SELECT coalesce(max(rowid), 0) FROM released WHERE name = ?) AS n",
+        (table, table),
+    )
     return int(found[0]["n"])
