@@ -249,20 +249,22 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
     import polars as pl
 
     from millstream.checks import run
+    from millstream.checks.outside import inside
 
     since = before.version if before is not None else None
     kind = project.lake.version(table.name, version).kind
     whole = kind in ("ingested", "made") and not getattr(table.source, "cursor", "")  # each version brings all its rows
-    made = run(
-        table,
-        project.lake.added(table.name, since=since, version=version),
-        known_keys=None if since is None or whole else _earlier(project, table.name, since, version),
-        other=_other(project),
-        now=project.clock.now(),
-        timezone=project.settings.timezone,
-        since=parse_instant(before.checked_at) if before is not None else None,
-        newest=_newest(before),
-    )
+    with inside(project.root):
+        made = run(
+            table,
+            project.lake.added(table.name, since=since, version=version),
+            known_keys=None if since is None or whole else _earlier(project, table.name, since, version),
+            other=_other(project),
+            now=project.clock.now(),
+            timezone=project.settings.timezone,
+            since=parse_instant(before.checked_at) if before is not None else None,
+            newest=_newest(before),
+        )
     noticed, aside, memory = notice(project, table, version)
     results = [msgspec.to_builtins(each) for each in (*made.results, *noticed)]
     masked = pl.concat([made.quarantine, *aside], how="vertical_relaxed")
@@ -302,7 +304,8 @@ def _check_silence(project: Project, table: Table, before: Checked) -> dict[str,
     judged_a_day = any(each.check == "complete" and each.detail.get("days") for each in made.results)
     if not judged_a_day and all(said.get(about, {}).get("ok") == each["ok"] for about, each in news.items()):
         return None
-    return before.report | {"results": list((said | news).values())}
+    again = [news.get((each["check"], each["subject"]), each) for each in before.report["results"]]
+    return before.report | {"results": again}
 
 
 def _keep(
