@@ -1,18 +1,22 @@
 """31 checks of all 336,776 flights of 2013 in 19 columns (``checks``; ``checks-x10``: ten years of them).
 
 Ours reports each check in words with keys of the rows that fail, and hands over the rows to set aside. The limit is
-the least that could be done: one Polars select, written by hand, that counts.
+the least that could be done: one Polars select, written by hand, that counts. Great Expectations, Pandera and
+Pointblank are asked the same 31 in the same run, in an environment of their own, and must find the same in each.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from zipfile import ZipFile
 
-from benchmarks.harness import Work
+from benchmarks.harness import ROOT, Work
 
 NOW = datetime(2014, 1, 1, 12, tzinfo=UTC)
 RANGES: dict[str, tuple[float, float]] = {
@@ -122,10 +126,58 @@ def limit(given: dict[str, Any]) -> object:
     )
 
 
+PEERS = ("great_expectations", "pandera", "pointblank")
+
+
+def peers(given: dict[str, Any]) -> dict[str, list[float]]:
+    """Ask the other libraries the same; refuse a comparison of what is not equal."""
+    python = ROOT / ".venv" / "peers" / "bin" / "python"
+    if not python.exists():
+        raise SystemExit("the other libraries are not installed: make bench does that")
+    frames = given["frames"]
+    took: dict[str, list[float]] = {}
+    with TemporaryDirectory() as held:
+        frames["flights"].frame.write_parquet(Path(held) / "flights.parquet")
+        sets = {
+            to: frames[to.split(".")[0]].frame[to.split(".")[1]].drop_nulls().to_list() for to in REFERENCES.values()
+        }
+        (Path(held) / "given.json").write_text(json.dumps(sets))
+        for name in PEERS:
+            command = [str(python), "-m", "benchmarks.peers.checks", name, held]
+            done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+            said = json.loads(done.stdout.splitlines()[-1])
+            same(name, said["found"], given)
+            took[name] = said["took"]
+    return took
+
+
+def same(library: str, found: dict[str, int | bool], given: dict[str, Any]) -> None:
+    """Stop unless a library found what we do: the same number of failing rows, or the same verdict of the batch."""
+    report = ours(given)
+    mine = {}
+    for name, each in zip(names(), report.results, strict=True):
+        mine[name] = each.ok if isinstance(found[name], bool) else each.failed_rows
+    if mine != found:
+        odd = {name: (mine[name], found[name]) for name in mine if mine[name] != found[name]}
+        raise SystemExit(f"{library} finds something else than we do (ours, theirs): {odd}")
+
+
+def names() -> list[str]:
+    """Name the 31 checks in the order in which they are declared."""
+    return [
+        "unique",
+        "fresh",
+        *(f"between {each}" for each in RANGES),
+        *(f"nulls {each}" for each in NULLS),
+        *(f"holds {place}" for place in range(1, len(HOLDS) + 1)),
+        *(f"in {each}" for each in REFERENCES),
+    ]
+
+
 def work(name: str, times: int) -> Work:
     """Describe the work at a size."""
     size = f"31 checks, {336_776 * times:,} rows x 19"
-    return Work(name, size, lambda: setup(times), ours, limit)
+    return Work(name, size, lambda: setup(times), ours, limit, peers=peers)
 
 
 WORKS = {"checks": work("checks", 1), "checks-x10": work("checks-x10", 10)}

@@ -6,6 +6,7 @@ or any function where a work is not two callables in one process.
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 7
@@ -30,6 +31,9 @@ class Record(TypedDict):
     limit: float
     peers: dict[str, float]
     peak_mb: float
+    least: NotRequired[dict[str, float]]  # the quickest run of each, beside the medians
+    curve: NotRequired[list[dict[str, float]]]  # the same at other sizes
+    load: NotRequired[float]  # the machine's, over a minute, when the work was done
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Work:
         Do it, given that.
     in_children
         Whether the work is done by processes they start, whose memory then counts.
+    peers
+        Does it with other libraries; gives the seconds of each one's runs.
     """
 
     name: str
@@ -56,6 +62,7 @@ class Work:
     ours: Callable[[Any], object]
     limit: Callable[[Any], object]
     in_children: bool = False
+    peers: Callable[[Any], dict[str, list[float]]] | None = None
 
     def __call__(self) -> Record:
         """Run ours and the limit in turn, after one run of each that does not count; return the medians."""
@@ -67,6 +74,8 @@ class Work:
                 run(given)
                 if turn:
                     took[name].append(time.perf_counter() - begun)
+        for name, seconds in (self.peers(given) if self.peers else {}).items():
+            took[name] = seconds
         return {
             "work": self.name,
             "size": self.size,
@@ -74,7 +83,11 @@ class Work:
             "better": "lower",
             "ours": round(statistics.median(took["ours"]), 4),
             "limit": round(statistics.median(took["limit"]), 4),
-            "peers": {},
+            "peers": {
+                name: round(statistics.median(runs), 4) for name, runs in took.items() if name not in ("ours", "limit")
+            },
+            "least": {name: round(min(runs), 4) for name, runs in took.items()},
+            "load": round(os.getloadavg()[0], 1),
             "peak_mb": in_a_process("peak", self.name, float),
         }
 

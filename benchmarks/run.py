@@ -66,6 +66,13 @@ def show(records: list[Record]) -> None:
         numbers = (f"{each['ours']:g} {unit}", f"{each['limit']:g} {unit}", f"{ratio:.2f}", f"{each['peak_mb']:g}")
         table.add_row(each["work"], each["size"], *numbers)
     console = Console()
+    for each in records:
+        for peer, seconds in sorted(each["peers"].items()):
+            times = f"{seconds / each['ours']:.1f} times ours"
+            table.add_row(f"  {peer}", each["size"], f"{seconds:g} {each['unit']}", "", times, "")
+        for point in each.get("curve", ()):
+            numbers = (f"{point['ours']:g}", f"{point['limit']:g}", f"{point['ours'] / point['limit']:.2f}")
+            table.add_row(f"  {each['work']}", f"{point['rows']:,.0f} rows", *numbers, f"{point['peak_mb']:g}")
     (console if console.is_terminal else Console(width=120)).print(table)
 
 

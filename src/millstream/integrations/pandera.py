@@ -56,14 +56,15 @@ def _verdict(test: dict[str, Any], found: list[dict[str, Any]]) -> Verdict:
 
 
 def _about(test: dict[str, Any], case: dict[str, Any]) -> bool:
-    check, column = str(case.get("check")), case.get("column")
+    check: str = str(case.get("check"))
+    column = case.get("column")
     name = str(test["check"])
     if check.startswith("column_in_dataframe"):  # a column that is missing fails every check of it
         return str(case["failure_case"]) == test["column"]
     if test["column"] and column != test["column"]:
         return False
-    words = {"dtype": ("dtype", "coerce_dtype"), "strict": ("column_in_schema",), "ordered": ("column_ordered",)}
-    return str(check.partition("(")[0]) in words.get(name, (name.partition("(")[0],))
+    words: dict[str, tuple[str, ...]] = {"dtype": ("dtype", "coerce_dtype"), "strict": ("column_in_schema",), "ordered": ("column_ordered",)}
+    return check.partition("(")[0] in words.get(name, (name.partition("(")[0],))
 
 
 def main() -> int:
