@@ -7,6 +7,7 @@ import getpass
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -52,6 +53,25 @@ class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label: str
 
 
+class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What some people read through the project: which columns masked and how, which rows.
+
+    Parameters
+    ----------
+    people
+        Names, as ``MILLSTREAM_USER`` or the login says them; the role ``default`` is that of everybody else.
+    mask
+        Word of ``Table(sensitive=...)`` to what becomes of such columns: ``show``, ``hash``, ``redact``, ``null``,
+        ``day``, ``month``, ``year``, ``bucket:WIDTH``; ``"*"`` for the words not named. A word not said is ``null``.
+    rows
+        Table to an expression over its rows; only rows for which it is true are read.
+    """
+
+    people: tuple[str, ...] = ()
+    mask: dict[str, str] = {}
+    rows: dict[str, str] = {}
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything ``millstream.toml`` can say.
 
@@ -64,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     databases
         Name to address of the databases that tables come from (``"postgresql://reader:${SHOP_PASSWORD}@host/shop"``).
         ``${NAME}`` is an environment variable; a password is never written down.
+    roles
+        Who reads sensitive columns masked, and which rows; without any, everybody reads everything.
     environment
         Where one stands: ``prod``, or the name of an overlay. Not from the file: ``--env`` or ``MILLSTREAM_ENV``.
     """
@@ -74,6 +96,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server: Server = Server()
     replay: Replay | None = None
     databases: dict[str, str] = {}
+    roles: dict[str, Role] = {}
     environment: str = PRODUCTION
 
     @property
@@ -240,11 +263,46 @@ def _refuse_impossible(file: Path, settings: Settings) -> None:
                 expected=f'an environment variable in its place: "postgresql://user:${{{name.upper()}_PASSWORD}}@host/db"',
                 do=f"write ${{{name.upper()}_PASSWORD}} there, and change the password if the file was shared",
             )
+    refuse_roles(file, settings.roles)
     if settings.replay is not None:
         try:
             parse_instant(settings.replay.start)
         except ValueError as wrong:
             raise DefinitionError(f"{file}: replay.start: {wrong}") from None
+
+
+MASKS = ("show", "hash", "redact", "null", "day", "month", "year", "bucket")
+"""What can become of a sensitive column, the mildest first."""
+
+
+def refuse_roles(file: Path, roles: Mapping[str, Role]) -> None:
+    """Refuse roles that say nothing or too much: an unknown mask, somebody in two of them.
+
+    Raises
+    ------
+    DefinitionError
+        Naming the role.
+    """
+    seen: dict[str, str] = {}
+    for name, role in roles.items():
+        for word, mask in role.mask.items():
+            kind, _, width = mask.partition(":")
+            if kind not in MASKS or (kind == "bucket") != bool(re.fullmatch(r"[0-9]*\.?[0-9]*[1-9][0-9]*", width)):
+                raise DefinitionError(
+                    f"{file}: roles.{name}.mask.{word} is {mask!r}",
+                    expected=f"{', '.join(MASKS[:-1])} or bucket:WIDTH",
+                    do=near(kind, MASKS),
+                )
+        if (name == "default") == bool(role.people):
+            says = "names people" if role.people else "names nobody"
+            raise DefinitionError(
+                f"{file}: roles.{name} {says}", expected="people = [...], and none in default, which is everybody else"
+            )
+        for person in role.people:
+            if seen.setdefault(person, name) != name:
+                raise DefinitionError(
+                    f"{file}: {person!r} is in two roles, {seen[person]} and {name}", expected="one role a person"
+                )
 
 
 def _named(environment: str) -> str:

@@ -12,7 +12,11 @@ from millstream.project import Project
 
 SIZES = {"desk": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 LONG = "probability_that_a_flight_from_new_york_arrives_more_than_an_hour_late"
-ASKED = {"status": {}, "look": {"model": "late"}, "decision": {"decision": 2}, "decisions": {}}
+ASKED = {
+    "board": {}, "model": {"model": "late"}, "decision": {"decision": 2}, "decisions": {}, "catalog": {},
+    "table": {"table": "flights"}, "lineage": {"name": "movements.dep_delay"},
+}  # fmt: skip
+"""Page, by its template, to the arguments of its command."""
 
 
 def whole(view, record):
@@ -44,6 +48,18 @@ def much(command, record):
         side = {"rows": 12_345, "challenger": 0.61, "champion": 0.62, "worse": True}
         said["segments"] = [{**side, "segment": f"carrier {LONG}"}] * 5
         said["by_horizon"] = [{"ahead": f"{day} days", "challenger": 3.2, "baseline": 4.5} for day in range(7)]
+    if command == "catalog" and "tables" in said:
+        said["tables"] = [{**each, "name": f"{each['name']}_{LONG}", "late": True} for each in said["tables"]] * 40
+    if command == "catalog" and "column_list" in said:
+        wide = {"name": LONG, "how": f"{LONG} + 1", "about": "what it is", "sensitive": {"personal": f"a.{LONG}"}}
+        said["column_list"] = [{**said["column_list"][0], **wide}] * 300
+    if command == "lineage":
+        deep = []
+        for number in range(8):
+            deep = [{"kind": "column", "name": f"t.{LONG}_{number}", "how": ["rows"], "says": LONG, "again": True,
+                     "children": deep}, {"kind": "more", "name": "88 more", "count": 88}]  # fmt: skip
+        said["upstream"], said["name"] = deep, f"t.{LONG}"
+        said["says"] = ["a step makes it"]
     if command == "decisions":
         said["decisions"] = [{**each, "name": f"{LONG}@2"} for each in said["decisions"]] * 3
     return said
@@ -56,11 +72,11 @@ def pages(waiting, tmp_path_factory):
     write("flights", folder / "new")
     with Project(folder / "new", lock=True) as new, Project(waiting) as old:
         for view in VIEWS:
-            full = much(view.command, old.run(view.command, ASKED[view.command]))
-            (folder / f"full-{view.command}.html").write_text(whole(view, full), encoding="utf-8")
-            if view.command != "decision":
-                empty = whole(view, new.run(view.command, ASKED[view.command]))
-                (folder / f"empty-{view.command}.html").write_text(empty, encoding="utf-8")
+            full = much(view.command, old.run(view.command, ASKED[view.template.partition(".")[0]]))
+            (folder / f"full-{view.template}").write_text(whole(view, full), encoding="utf-8")
+            if view.command not in ("decision", "lineage"):
+                empty = whole(view, new.run(view.command, ASKED[view.template.partition(".")[0]]))
+                (folder / f"empty-{view.template}").write_text(empty, encoding="utf-8")
         profile = profiled.page(old.run("profile", {"table": "weather", "label": "temp"}))
         (folder / "profile.html").write_text(profile, encoding="utf-8")
     return sorted(folder.glob("*.html"))
@@ -70,7 +86,7 @@ def pages(waiting, tmp_path_factory):
 def test_every_page_in_every_state_fits_and_reads_well(browser, axe, pages, size):
     context = browser.new_context(viewport=SIZES[size])
     page = context.new_page()
-    assert len(pages) == 8
+    assert len(pages) == 13
     for each in pages:
         page.goto(each.as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size]["width"], each.name
@@ -83,7 +99,7 @@ def test_every_page_in_every_state_fits_and_reads_well(browser, axe, pages, size
 
 def test_empty_pages_say_what_to_do_next(pages):
     said = {each.name: each.read_text(encoding="utf-8") for each in pages}
-    assert "millstream check" in said["empty-status.html"]
-    assert "Nothing was checked or judged yet" in said["empty-status.html"]
+    assert "millstream check" in said["empty-board.html"]
+    assert "Nothing was checked or judged yet" in said["empty-board.html"]
     assert "millstream release MODEL" in said["empty-decisions.html"]
-    assert "millstream release late" in said["empty-look.html"]
+    assert "millstream release late" in said["empty-model.html"]

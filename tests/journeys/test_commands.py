@@ -45,6 +45,7 @@ def written(name: str) -> Folder:
 LONG = pytest.mark.nightly
 SESSIONS = {
     "README.md": (nothing, ()),
+    "docs/catalog.md": (flights, LONG),
     "docs/environments.md": (flights, LONG),
     "docs/checks.md": (flights, LONG),
     "docs/page.md": (flights, ()),

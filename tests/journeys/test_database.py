@@ -96,7 +96,8 @@ def test_from_a_database_to_an_answer_by_the_guide(shop: str, server: Server, tm
     assert "rows new, 0 changed, 0 gone" in shell.run("millstream refresh")
     del shell.environment["SHOP_PASSWORD"]
     refused = shell.start("millstream refresh")
-    _, told = refused.communicate(timeout=60)
+    told = "".join(each or "" for each in refused.communicate(timeout=60))
+    told = " ".join(told.split())
     assert refused.returncode == 2 and "SHOP_PASSWORD, which is not set" in told and "Traceback" not in told
 
 

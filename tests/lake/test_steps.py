@@ -337,7 +337,7 @@ def test_a_function_beside_the_definitions_is_named_by_its_file(steady: House, m
 def test_the_page_runs() -> None:
     page = (REPOSITORY / "docs/lake.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) > 3
     for each in blocks:
         exec(compile(each, "docs/lake.md", "exec"), {"__name__": "page"})
 

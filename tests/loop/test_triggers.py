@@ -73,3 +73,14 @@ def test_a_trigger_never_comes_too_soon(days: int, hurt: bool, broken: bool) -> 
     trigger = due("late", RULE, last_at=LAST, alarms=alarms, now=LAST + timedelta(days=days))
     assert (trigger is not None) == (days >= 28 or (hurt and days >= 14))
     assert trigger is None or trigger.held == broken
+
+
+def test_rows_that_are_missing_and_false_zeros_hold_until_their_alarm_is_closed() -> None:
+    now = LAST + timedelta(days=30)
+    for check in ("expected", "zeros"):
+        calm = alarm("contract", model="", subject=f"daily.{check}", detail={"check": check}, calm_days=7)
+        trigger = due("late", RULE, last_at=LAST, alarms=[calm], now=now)
+        assert trigger is not None and trigger.held and f"daily.{check}" in trigger.says
+    calm = alarm("contract", model="", subject="movements.complete", detail={"check": "complete"}, calm_days=7)
+    trigger = due("late", RULE, last_at=LAST, alarms=[calm], now=now)
+    assert trigger is not None and not trigger.held, "what never comes, as after a storm, does not hold for ever"

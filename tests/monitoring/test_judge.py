@@ -193,3 +193,36 @@ def test_a_lag_beyond_the_declared_one_is_noticed() -> None:
     none = from_lag("movements", DAY, known_at=known.clear(), seen_at=seen, declared=timedelta(days=1))
     assert (late.verdict, kept.verdict, none.verdict) == ("alarm", "ok", "unknown")
     assert late.detail["late"] == 50 and "declared 24 h" in late.says
+
+
+def noticed(check: str, column: str, **detail: object) -> CheckResult:
+    return CheckResult(
+        check=check, subject=f"daily.{column}", severity="warn", ok=False, failed_rows=9, share=0.9, threshold=0.5,
+        says=f"daily.{column}: odd", detail={"noticed": True, "by": "category", "values": ["YOGURT"]} | detail,
+    )  # fmt: skip
+
+
+def test_one_cause_is_one_alarm_whichever_columns_show_it(state: State) -> None:
+    results = (noticed("new_category", "category"), noticed("zeros", "units"), noticed("zeros", "sales"))
+    made = CheckReport("daily", 3, 90, results, pl.DataFrame())
+    judged = judge_data(DAY, from_checks(made, DAY), opened=[], now=end(DAY))
+    (alarm,) = judged.opened
+    assert (
+        alarm.subject == "daily.zeros" and "daily.units: odd" in alarm.says and alarm.says.endswith("and daily.sales")
+    )
+    alone = CheckReport("daily", 3, 90, results[:1], pl.DataFrame())
+    (alarm,) = judge_data(DAY, from_checks(alone, DAY), opened=[], now=end(DAY)).opened
+    assert alarm.subject == "daily.new_category", "without zeros the new category is the news"
+    eggs = (noticed("new_category", "category", values=["EGGS"]), *results[1:])
+    other = CheckReport("daily", 3, 90, eggs, pl.DataFrame())
+    assert len(judge_data(DAY, from_checks(other, DAY), opened=[], now=end(DAY)).opened) == 2
+
+
+def test_an_alarm_closes_at_once_when_its_data_are_repaired(state: State) -> None:
+    bad = CheckReport("daily", 3, 90, (noticed("zeros", "units"),), pl.DataFrame())
+    write(state, judge_data(DAY, from_checks(bad, DAY), opened=[], now=end(DAY)))
+    good = msgspec.structs.replace(noticed("zeros", "units", repaired=True), ok=True)
+    after = DAY + timedelta(days=1)
+    repaired = CheckReport("daily", 4, 90, (good,), pl.DataFrame())
+    judged = judge_data(after, from_checks(repaired, after), opened=alarms.opened(state), now=end(after))
+    assert [each.subject for each in judged.closed] == ["daily.zeros"]

@@ -110,6 +110,13 @@ def missing(asked: Expected, scene: Scene, *, periods: list[date]) -> pl.DataFra
     return frame.filter(~pl.col("present")).drop("present")
 
 
+def shares(asked: Expected, scene: Scene, *, periods: list[date]) -> dict[str, float | None]:
+    """Return what share of the expected rows of each period is there now, by its first day; None where none is due."""
+    there = Present(asked, scene, window(asked, scene, of=asked.of))
+    found = {each.isoformat(): there.share(number(each, asked.every), asked) for each in periods}
+    return {start: present / due if due else None for start, (due, present) in found.items()}
+
+
 def _judge(asked: Expected, seen: Window, there: Present) -> list[tuple[int, Period]]:
     shares: dict[int, tuple[int, int]] = {}
     judged: list[tuple[int, Period]] = []

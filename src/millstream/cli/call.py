@@ -53,6 +53,17 @@ def one_file(*, csv: Path | None, parquet: Path | None) -> str | None:
     return str(chosen.resolve())
 
 
+def pins(said: list[str] | None) -> dict[str, int] | None:
+    """Read ``TABLE=VERSION`` words; None for none."""
+    found: dict[str, int] = {}
+    for each in said or []:
+        name, _, number = each.partition("=")
+        if not name or not number.isdecimal():
+            raise UserError(f"--at {each!r} is no version of a table", expected="--at TABLE=VERSION, such as orders=12")
+        found[name] = int(number)
+    return found or None
+
+
 def call(root: Path, command: str, arguments: dict[str, Any]) -> Any:
     """Run a command of the project and return its record as plain data.
 

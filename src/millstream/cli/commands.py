@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from millstream.cli import call as calls
-from millstream.cli import keeping
+from millstream.cli import cataloged, data, keeping
 from millstream.cli.panels import arrange
 from millstream.cli.words import JsonOption, ModelArgument, ProjectOption, ReasonOption
 from millstream.cli.words import do as _do
@@ -114,129 +114,29 @@ def init(  # noqa: PLR0913 - its options are what a person may say
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option("--dir", help="Folder of the demo's project.")] = Path("millstream-demo"),
+    name: Annotated[str, typer.Argument(help="Which: flights (the whole loop) or retail (two incidents).")] = "flights",
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", help="Folder of the project; millstream-demo when left out.", show_default=False),
+    ] = None,
     exit_: Annotated[bool, typer.Option("--exit", help="End when the story ends; leave nothing running.")] = False,
     ask: Annotated[
         bool, typer.Option("--ask", help="Wait for a person to approve, on the page or at the prompt.")
     ] = False,
     full: Annotated[
-        bool, typer.Option("--full", help="Replay every flight, not one in four, to the year's end.")
+        bool, typer.Option("--full", help="Replay to the year's end, and every flight, not one in four.")
     ] = False,
     until: Annotated[
-        str | None, typer.Option("--until", help="Last day to replay; 2013-08-31 when left out.", show_default=False)
+        str | None,
+        typer.Option("--until", help="Last day to replay; 2013-08-31 or 2017-09-22 when left out.", show_default=False),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the whole loop on all flights of 2013, and show it on one page."""
+    """Run the whole loop on all flights of 2013, or two incidents on real sales of 2017, and show it on one page."""
     from millstream.cli.demo import Wishes, tell
 
     with calls.told(as_json=as_json):
-        last = until or ("2013-12-31" if full else "2013-08-31")
-        tell(Wishes(folder=folder, exit=exit_, ask=ask, full=full, until=last, json=as_json))
-
-
-@app.command()
-def ingest(
-    tables: Annotated[list[str] | None, typer.Argument(help="Tables; all when left out.")] = None,
-    project: ProjectOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Notice new versions of attached tables and take in new or changed files; the same input twice changes nothing."""
-    _do("ingest", project, as_json=as_json, tables=tables)
-
-
-@app.command()
-def refresh(
-    tables: Annotated[list[str] | None, typer.Argument(help="Tables; all when left out.")] = None,
-    accept_schema: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--accept-schema",
-            metavar="TABLE",
-            help="Agree to the columns this table waits for, and to no others; may be said again.",
-        ),
-    ] = None,
-    project: ProjectOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Bring every table to its newest version, remake what a step makes where something changed; says why."""
-    _do("refresh", project, as_json=as_json, tables=tables, accept_schema=accept_schema or None)
-
-
-@app.command()
-def pin(
-    version: Annotated[
-        str, typer.Argument(help="TABLE@VERSION, or TABLE for its newest; all pins when left out.", show_default=False)
-    ] = "",
-    copy: Annotated[
-        bool, typer.Option("--copy", help="Copy its files into the lake; reads use the copies when the owner deletes.")
-    ] = False,
-    drop: Annotated[bool, typer.Option("--drop", help="Let the pin go; copies stay.")] = False,
-    note: Annotated[str, typer.Option("--note", help="Why; kept with the pin.")] = "",
-    project: ProjectOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Keep a version readable: what rests on which, what its owner deleted or may soon, and copies of its files."""
-    _do("pin", project, as_json=as_json, version=version, copy=copy, drop=drop, note=note)
-
-
-@app.command()
-def check(
-    tables: Annotated[list[str] | None, typer.Argument(help="Tables; all when left out.")] = None,
-    suggest: Annotated[
-        bool, typer.Option("--suggest", help="Propose checks from the data, held against its own past; run none.")
-    ] = False,
-    project: ProjectOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Run the contracts on what arrived since they last ran; the exit code says whether one of severity stop broke."""
-    if suggest:
-        _do("suggest", project, as_json=as_json, tables=tables)
-        return
-    _do("check", project, as_json=as_json, tables=tables)
-
-
-@app.command()
-def quarantine(
-    table: Annotated[str, typer.Argument(help="Name of a table.")],
-    release: Annotated[
-        list[str] | None, typer.Option("--release", help="Let this key back (its values, with commas); repeatable.")
-    ] = None,
-    check: Annotated[str, typer.Option("--check", help="Only what this check set aside.")] = "",
-    reason: Annotated[str, typer.Option("--reason", help="Let them back, and why: kept on the ledger.")] = "",
-    project: ProjectOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List rows in quarantine with their reasons; with --reason let keys, or all that a check set aside, back."""
-    if reason or release:
-        _do("let_back", project, as_json=as_json, table=table, keys=release or [], check=check, reason=reason)
-    else:
-        _do("quarantine", project, as_json=as_json, table=table, check=check)
-
-
-@app.command()
-def profile(
-    table: Annotated[str, typer.Argument(help="Name of a table.")],
-    label: Annotated[str, typer.Option("--label", help="Column to predict: say which others may tell it.")] = "",
-    html: Annotated[
-        Path | None, typer.Option("--html", help="Write one self-contained page.", show_default=False)
-    ] = None,
-    project: ProjectOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show what a table holds at its newest version: each column, keys, times, gaps, and what could mislead a model."""
-    from millstream.cli import drawing, render
-
-    with calls.told(as_json=as_json):
-        root = calls.find_root(project)
-        with drawing.working("profile", quiet=as_json):
-            record = calls.call(root, "profile", {"table": table, "label": label})
-        if html is not None:
-            from millstream.console.profiled import write
-
-            write(record, html)
-            record["html"] = str(html.resolve())
-        calls.show(record, render.profile, as_json=as_json)
+        tell(Wishes(name=name, folder=folder, exit=exit_, ask=ask, full=full, until=until, json=as_json))
 
 
 @app.command()
@@ -474,20 +374,6 @@ def verify(
 
 
 @app.command()
-def sql(
-    query: Annotated[str, typer.Argument(help="A SELECT in DuckDB's dialect over the project's tables.")],
-    csv: Annotated[Path | None, typer.Option("--csv", help="Write every row to this CSV file.")] = None,
-    parquet: Annotated[Path | None, typer.Option("--parquet", help="Write every row to this Parquet file.")] = None,
-    project: ProjectOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Ask pinned versions of the tables; the read goes on the ledger."""
-    with calls.told(as_json=as_json):
-        out = calls.one_file(csv=csv, parquet=parquet)
-    _do("sql", project, as_json=as_json, query=query, out=out)
-
-
-@app.command()
 def lab(
     project: ProjectOption = None,
     port: Annotated[
@@ -569,5 +455,7 @@ def up(
             supervisor.stop()
 
 
+app.registered_commands += data.app.registered_commands
 app.registered_commands += keeping.app.registered_commands
+cataloged.register(app)
 arrange(app)

@@ -1,4 +1,4 @@
-"""The demo: the whole loop on all flights of 2013, told live in the terminal and on the page."""
+"""The demos: the whole loop on flights, and two incidents on retail data, told live in the terminal and on the page."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from pathlib import Path
 
 from millstream.cli import drawing
 from millstream.cli.examples import load_standin, write
+from millstream.cli.retail import Retail
 from millstream.cli.story import Story
-from millstream.errors import Conflict, UserError
+from millstream.cli.teller import Teller
+from millstream.errors import Conflict, NotFound, UserError, near
 from millstream.server.client import running
 from millstream.server.supervisor import Supervisor
 from millstream.settings import FILE, places, read
@@ -25,49 +27,95 @@ MARK = "demo.json"
 
 
 @dataclass(frozen=True)
+class Tale:
+    """A demo.
+
+    Parameters
+    ----------
+    story
+        What tells it.
+    data
+        What its stand-in wrote.
+    until
+        Last day to replay where none is said.
+    first, last
+        Between which days that may lie.
+    """
+
+    story: type[Teller]
+    data: str
+    until: date
+    first: date
+    last: date
+
+
+TALES = {
+    "flights": Tale(
+        Story,
+        "336,776 flights, 26,115 hours of weather, one commit a day",
+        date(2013, 8, 31),
+        date(2013, 2, 2),
+        date(2013, 12, 31),
+    ),
+    "retail": Tale(
+        Retail,
+        "real sales of 2017, the 12 stores and 22 categories with most lines of 457 and 303, one commit a day",
+        date(2017, 9, 22),
+        date(2017, 6, 14),
+        date(2017, 12, 31),
+    ),
+}
+
+
+@dataclass(frozen=True)
 class Wishes:
     """What was asked of the demo.
 
     Parameters
     ----------
+    name
+        Which one.
     folder
-        The project's folder.
+        The project's folder; ``millstream-demo`` for the flights, ``millstream-NAME`` for others, where none is said.
     exit, ask, full
         End at the end; wait for a person to approve; replay every flight.
     until
-        Last day to replay.
+        Last day to replay; None is the demo's own.
     json
         Print only the summary on standard output.
     """
 
-    folder: Path
+    name: str
+    folder: Path | None
     exit: bool
     ask: bool
     full: bool
-    until: str
+    until: str | None
     json: bool
 
 
 def tell(wishes: Wishes) -> None:
     """Run the demo from an empty folder to a summary."""
     drawing.console.stderr = wishes.json  # with --json the story goes to standard error
-    until = _until(wishes.until)
+    tale = TALES.get(wishes.name)
+    if tale is None:
+        raise NotFound(f"there is no demo {wishes.name!r}", do=near(wishes.name, TALES))
+    until = _until(wishes, tale)
     begun = time.perf_counter()
-    _make_room(wishes.folder)
-    drawing.say("writing the stand-in for the airline's own systems (not part of the story's time) ...")
+    folder = wishes.folder or Path("millstream-demo" if wishes.name == "flights" else f"millstream-{wishes.name}")
+    _make_room(folder)
+    drawing.say("writing the stand-in for the company's own systems (not part of the story's time) ...")
     with redirect_stdout(sys.stderr) if wishes.json else nullcontext():
-        write("flights", wishes.folder)
-    drawing.say(
-        f"336,776 flights, 26,115 hours of weather, one commit a day: {time.perf_counter() - begun:.1f} s", tone="good"
-    )
-    root = wishes.folder.resolve()
+        write(wishes.name, folder)
+    drawing.say(f"{tale.data}: {time.perf_counter() - begun:.1f} s", tone="good")
+    root = folder.resolve()
     where = places(root, read(root))
     where.state.mkdir(parents=True, exist_ok=True)
-    (where.state / MARK).write_text(json.dumps({"made_by": "millstream demo"}))
+    (where.state / MARK).write_text(json.dumps({"made_by": "millstream demo", "name": wishes.name}))
     supervisor = _supervise(root)
     try:
         supervisor.start()
-        story = Story(root=root, supervisor=supervisor, airline=load_standin(root), until=until, wishes=wishes)
+        story = tale.story(root=root, supervisor=supervisor, standin=load_standin(root), until=until, wishes=wishes)
         summary = asyncio.run(story.tell())
         (where.state / MARK).write_text(json.dumps(summary, indent=1))
         if wishes.json:
@@ -80,13 +128,15 @@ def tell(wishes: Wishes) -> None:
         supervisor.stop()
 
 
-def _until(text: str) -> date:
+def _until(wishes: Wishes, tale: Tale) -> date:
+    if wishes.until is None:
+        return tale.last if wishes.full else tale.until
     try:
-        until = date.fromisoformat(text)
+        until = date.fromisoformat(wishes.until)
     except ValueError:
-        raise UserError(f"--until {text!r} is not a day", expected="for instance 2013-06-30") from None
-    if not date(2013, 2, 2) <= until <= date(2013, 12, 31):
-        raise UserError(f"--until {text} is outside the replay", expected="2013-02-02 to 2013-12-31")
+        raise UserError(f"--until {wishes.until!r} is not a day", expected=f"for instance {tale.until}") from None
+    if not tale.first <= until <= tale.last:
+        raise UserError(f"--until {wishes.until} is outside the replay", expected=f"{tale.first} to {tale.last}")
     return until
 
 

@@ -7,7 +7,7 @@ import typer
 PANELS: dict[str, dict[str, str]] = {
     "Begin": {
         "init": "Write a project that runs: from your data, an example, or empty",
-        "demo": "Run the whole loop on the flights of 2013, on one page",
+        "demo": "Run the whole loop on flights, or two incidents on retail data",
     },
     "Data": {
         "refresh": "Bring every table to its newest version; say why",
@@ -16,6 +16,8 @@ PANELS: dict[str, dict[str, str]] = {
         "pin": "Keep a version readable, by copies if you like",
         "quarantine": "Rows set aside and why; let repaired ones back",
         "profile": "Look at a table, and at what could mislead a model",
+        "catalog": "What data there is, whose it is, and who depends on it",
+        "lineage": "What something is made of, or what is made of it",
         "sql": "Ask pinned versions of the tables in DuckDB's dialect",
     },
     "Models": {
@@ -45,6 +47,7 @@ PANELS: dict[str, dict[str, str]] = {
         "why": "How one answer came about",
         "audit": "How a version came about",
         "reproduce": "Train a version again, compare the bytes",
+        "reads": "Who read a table, which version and columns",
         "verify": "Ledger, tables and releases hold, or what does not",
     },
     "Keep": {

@@ -9,9 +9,10 @@ from rich.markup import escape
 
 from millstream.cli import proofs
 from millstream.cli.drawing import age, console, number, say, spark, table
-from millstream.cli.trusting import let_back as let_back
-from millstream.cli.trusting import quarantine as quarantine
-from millstream.cli.trusting import suggest as suggest
+from millstream.cli.tables import contract, ingest, made_lately, pin, refresh, standing, stopped
+from millstream.cli.trusting import let_back, quarantine, suggest
+
+__all__ = ["ingest", "let_back", "pin", "quarantine", "refresh", "suggest"]
 
 _MOST_LEFT_OUT = 12
 _MOST_COLUMNS, _BARS_SHOWN = 100, 12
@@ -57,92 +58,6 @@ def started(record: dict[str, Any]) -> None:
     steps = (f"cd {escape(record['folder'])}", f"millstream train {model}", f"millstream release {model}",
              "MILLSTREAM_USER=somebody-else millstream approve -m REASON", "millstream up")  # fmt: skip
     console.print("next:\n" + "\n".join(f"  {each}" for each in steps))
-
-
-def ingest(record: dict[str, Any]) -> None:
-    """Show which tables moved."""
-    if not record["versions"]:
-        say("nothing new")
-    else:
-        table(
-            "table",
-            "version",
-            "rows",
-            "how",
-            "bytes copied",
-            "why",
-            rows=[
-                (
-                    each["table"],
-                    each["version"],
-                    number(each["rows"]),
-                    each["kind"],
-                    number(each["bytes_copied"]),
-                    escape(each["why"] + took(each)),
-                )
-                for each in record["versions"]
-            ],
-            right={1, 2, 4},
-        )
-    for each in record["reports"]:
-        contract(each)
-    stopped(record)
-    standing(record["pins"])
-    for each in record["assumptions"]:
-        say(f"[dim]assumed: {escape(each)}[/]")
-
-
-refresh = ingest
-
-
-def took(version: dict[str, Any]) -> str:
-    """Say how long a step took; nothing of a table without one."""
-    return f" (its step took {version['making']['seconds']:.1f} s)" if version["making"] else ""
-
-
-def standing(pins: list[dict[str, Any]]) -> None:
-    """Show the pinned versions of which the owner deleted files, or may soon."""
-    for each in pins:
-        says = each["says"] if each["leaving"] and not each["missing"] else f"unreadable: {each['says']}"
-        say(escape(says), tone="bad" if each["missing"] else "warn")
-        console.print(f"    next: {escape(each['next'])}")
-
-
-def pin(record: dict[str, Any]) -> None:
-    """Show what was pinned, and all pins."""
-    if record["copied"]:
-        say(f"copied {number(record['copied'])} files, {number(record['bytes_copied'])} bytes", tone="good")
-    if record["pins"]:
-        made = [
-            (f"{each['table']}@{each['version']}", each["at"][:16], each["actor"], each["note"])
-            for each in record["pins"]
-        ]
-        table("pinned", "since", "by", "why", rows=[tuple(map(escape, each)) for each in made])
-    else:
-        say("nothing is pinned by anybody; versions that models were trained on are watched without it")
-    standing(record["standing"])
-
-
-def stopped(record: dict[str, Any]) -> None:
-    """Show the tables that could not be made, and why."""
-    for each in record["stopped"]:
-        say(f"[bold]{each['table']}[/] was not made: {escape(each['detail'])}", tone="bad")
-        for word, said in (("expected", each["expected"]), ("do next", each["do"])):
-            if said:
-                console.print(f"    {word}: {escape(said)}")
-
-
-def contract(report: dict[str, Any]) -> None:
-    """Show what one contract found."""
-    failed = [each for each in report["results"] if not each["ok"]]
-    tone = "bad" if any(each["severity"] == "stop" for each in failed) else "warn" if failed else "good"
-    say(
-        f"[bold]{report['table']}[/]@{report['version']}  {len(report['results'])} checks on "
-        f"{number(report['rows'])} rows, {number(report['quarantined'])} in quarantine",
-        tone=tone,
-    )
-    for each in failed:
-        console.print(f"    {each['severity']}: {escape(each['says'])}")
 
 
 def check(record: dict[str, Any]) -> None:
@@ -387,24 +302,15 @@ def status(record: dict[str, Any]) -> None:
         "copied",
         "hops",
         "age",
+        "lag p95",
         "contract",
-        rows=[
-            (
-                each["name"],
-                each["version"],
-                number(each["rows"]),
-                number(each["quarantined"]),
-                number(each["copied_bytes"]),
-                each["hops"],
-                age(each["seconds_behind"]),
-                each["contract"],
-            )
-            for each in record["tables"]
-        ],
-        right={1, 2, 3, 4, 5, 6},
+        rows=[_stands(each) for each in record["tables"]],
+        right={1, 2, 3, 4, 5, 6, 7},
     )
     for each in record["tables"]:
         _table_stands(each)
+        _lag(each)
+        made_lately(each)
     standing(record["pins"])
     for each in record["models"]:
         live = each["live"]
@@ -430,6 +336,27 @@ def status(record: dict[str, Any]) -> None:
         console.print(f"    next: millstream decision {each['id']}")
     for each in record["servers"]:
         say(f"server {each['url']} serves {each['generations']}", tone="good")
+
+
+def _stands(table: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        table["name"],
+        table["version"],
+        number(table["rows"]),
+        number(table["quarantined"]),
+        number(table["copied_bytes"]),
+        table["hops"],
+        age(table["seconds_behind"]),
+        age((table.get("lag") or {}).get("p95")),
+        table["contract"],
+    )
+
+
+def _lag(table: dict[str, Any]) -> None:
+    """Say what is wrong with the times of a table's facts; nothing where all is well."""
+    found = table.get("lag")
+    if found and (found["late"] or found["future"] or found["clock_behind_s"]):
+        say(f"[bold]{table['name']}[/] {escape(found['says'])}", tone="warn")
 
 
 def why(record: dict[str, Any]) -> None:
@@ -493,7 +420,8 @@ def sql(record: dict[str, Any]) -> None:
         )
         return
     table(*record["columns"], rows=record["rows"])
-    console.print(f"[dim]{number(record['count'])} rows from {_pins(record['pins'])}[/]")
+    then = f", as known at {record['as_of']}" if "as_of" in record else ""
+    console.print(f"[dim]{number(record['count'])} rows from {_pins(record['pins'])}{then}[/]")
 
 
 def profile(record: dict[str, Any]) -> None:

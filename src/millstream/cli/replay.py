@@ -66,10 +66,10 @@ async def ask(client: Client, model: str, bodies: Sequence[bytes], tally: Tally)
             if status != 200:
                 tally.failed += 1
                 continue
-            said = msgspec.json.decode(answer)["predictions"][0]
-            tally.ids.append(said["id"])
-            tally.answered_by[said["answered_by"]] = tally.answered_by.get(said["answered_by"], 0) + 1
-            tally.versions[said["version"]] = tally.versions.get(said["version"], 0) + 1
+            for said in msgspec.json.decode(answer)["predictions"]:
+                tally.ids.append(said["id"])
+                tally.answered_by[said["answered_by"]] = tally.answered_by.get(said["answered_by"], 0) + 1
+                tally.versions[said["version"]] = tally.versions.get(said["version"], 0) + 1
 
     await asyncio.gather(*(caller() for _ in range(IN_FLIGHT)))
 

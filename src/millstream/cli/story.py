@@ -7,42 +7,31 @@ import time
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
-
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from millstream.cli import drawing, render
-from millstream.cli.replay import Tally, ask, by_day, ready, requests
-from millstream.errors import Refused
+from millstream.cli.replay import ask, by_day, ready, requests
+from millstream.cli.teller import Teller, bar, milliseconds, stage
 from millstream.serving.client import Client
-from millstream.settings import clock as project_clock
-from millstream.settings import places, read
 
 if TYPE_CHECKING:
     from millstream.cli.demo import Wishes
     from millstream.server.supervisor import Supervisor
 
 MODEL = "late"
-APPROVER = "Ada (simulated approver)"
-TRAINER = "system:demo"
-LOOP = "system:loop"
 ONE_IN = 4
 BAD_RELEASE_ON = date(2013, 5, 6)
 ROLLED_BACK_AFTER = timedelta(days=3)
-_IDS_A_CALL = 30_000
-"""Ids sent at a time: the control plane reads a megabyte at most."""
-_SWAP_PATIENCE_S = 10.0
 _FIELDS = ("flight_id", "carrier", "origin", "dest", "scheduled_departure", "distance")
 
 
-class Story:
+class Story(Teller):
     """Tells the story once.
 
     Parameters
     ----------
     root, supervisor
         The project and its processes.
-    airline
+    standin
         The stand-in's module.
     until
         Last day to replay.
@@ -50,34 +39,20 @@ class Story:
         What was asked of the demo.
     """
 
-    def __init__(self, *, root: Path, supervisor: Supervisor, airline: Any, until: date, wishes: Wishes) -> None:
-        self.root = root
-        self.supervisor = supervisor
-        self.standin = airline
-        self.airline = airline.Airline(root / "ops")
-        self.until = until
-        self.wishes = wishes
-        settings = read(root)
-        self.zone = ZoneInfo(settings.timezone)
-        self.clock = project_clock(settings, places(root, settings))
-        self.tally = Tally()
-        self.alarms: dict[str, dict[str, Any]] = {}
+    model = MODEL
+
+    def __init__(self, *, root: Path, supervisor: Supervisor, standin: Any, until: date, wishes: Wishes) -> None:
+        super().__init__(root=root, supervisor=supervisor, standin=standin, until=until, wishes=wishes)
+        self.airline = standin.Airline(root / "ops")
         self.rollback_ms: float | None = None
-        self.planted = airline.planted()
-        self._began = 0.0
         self._bad: int | None = None
 
     async def tell(self) -> dict[str, Any]:
         """Tell all of it and return the summary."""
-        self._began = time.perf_counter()
         decisions = asyncio.get_running_loop().run_in_executor(None, self._decisions)
-        control = await asyncio.to_thread(self.supervisor.ready)
-        self.control = control
-        drawing.say(
-            f"the page fills as this runs: [bold]{control.address.url}/?token={control.address.token}[/]", tone="good"
-        )
+        await self._open()
         await self._trust()
-        await self._learn()
+        await self._learn("features joined to every row as known two hours before departure")
         await self._ship()
         async with Client(self.supervisor.scoring_url) as client:
             await ready(client)
@@ -86,74 +61,22 @@ class Story:
 
     # --- the parts -------------------------------------------------------------------------------------------
 
-    async def _trust(self) -> None:
-        _stage(1, "Read and trust", "tables read where they lie; contracts run in one pass")
-        moved = await self._ask("refresh")
-        checked = await self._ask("check")
-        reports = {each["table"]: each for each in checked["reports"]}
-        rows = [
-            (
-                each["table"],
-                each["kind"],
-                f"{each['version']}",
-                drawing.number(each["rows"]),
-                drawing.number(each["bytes_copied"]),
-                _contract(reports.get(each["table"])),
-            )
-            for each in moved["versions"]
-        ]
-        drawing.table("table", "how", "version", "rows", "bytes copied", "contract", rows=rows, right={2, 3, 4})
-
-        for report in checked["reports"]:
-            for each in report["results"]:
-                if not each["ok"]:
-                    drawing.say(f"[bold]{report['table']}[/] {each['severity']}: {each['says']}", tone="warn")
-
-    async def _learn(self) -> None:
-        _stage(2, "Describe", "features joined to every row as known two hours before departure")
-        for name, features in (await self._ask("views", model=MODEL))["views"].items():
-            drawing.console.print(f"  [bold]{name}[/]  [dim]{', '.join(features)}[/]")
-        _stage(3, "Learn", "LightGBM beside the simple rule, on splits that purge what was not known yet")
-        trained = await self._ask("train", model=MODEL, note="first model", actor=TRAINER)
-        render.learnt(trained)
-        tested = await self._ask("backtest", model=MODEL, actor=TRAINER)
-        render.backtest(tested)
-
-    async def _ship(self) -> None:
-        _stage(4, "Ship", "signed, its rollback rehearsed, approved by somebody who did not train it")
-        released = await self._ask("release", model=MODEL, actor=TRAINER)
-        drawing.say(f"release [bold]{MODEL}@{released['version']}[/] signed; {released['rehearsal']}", tone="good")
-        if not await self._approve(released["decision"], released["version"], "better than the simple rule"):
-            raise Refused(
-                f"{MODEL}@{released['version']} was not approved, so nobody answers and the story ends here",
-                expected="an approval of the first release",
-                do="run the demo again; without --ask a simulated approver decides",
-            )
-
     async def _year(self, client: Client, days: dict[date, list[dict[str, Any]]]) -> None:
         count = sum(len(each) for each in days.values())
         sample = "every flight" if self.wishes.full else f"one flight in {ONE_IN}"
-        _stage(
+        stage(
             5,
             "Answer",
             f"{count:,} decisions over HTTP in order of time ({sample}); every answer durable before it leaves",
         )
-        _stage(6, "Watch", "each day is judged: contracts, drift, outcomes, nulls, latency, bias, harm")
-        _stage(7, "Act", "harm or schedule retrains; a person approves; the swap drops no request")
-        progress = Progress(
-            TextColumn("[bold]{task.fields[day]}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[says]}"),
-            TimeElapsedColumn(),
-            console=drawing.console,
-            transient=True,
-        )
+        stage(6, "Watch", "each day is judged: contracts, drift, outcomes, nulls, latency, bias, harm")
+        stage(7, "Act", "harm or schedule retrains; a person approves; the swap drops no request")
+        progress = bar()
         with progress:
-            bar = progress.add_task("replay", total=count, day="2013-02-01", says="")
+            task = progress.add_task("replay", total=count, day="2013-02-01", says="")
             for day in sorted(days):
                 await self._day(client, day, days[day])
-                progress.update(bar, advance=len(days[day]), day=str(day), says=f"{len(self.alarms)} alarms so far")
+                progress.update(task, advance=len(days[day]), day=str(day), says=f"{len(self.alarms)} alarms so far")
         # what the last day brought
         await self._take_in(self.until + timedelta(days=1))
         await self._look(self.until + timedelta(days=1))
@@ -170,7 +93,7 @@ class Story:
         await asyncio.gather(*work)
 
     async def _prove(self) -> dict[str, Any]:
-        _stage(8, "Prove", "any answer, any version, all of it")
+        stage(8, "Prove", "any answer, any version, all of it")
         chosen = self.tally.ids[len(self.tally.ids) // 2]
         render.why(await self._ask("why", prediction=chosen))
         audited = await self._ask("audit", subject=f"{MODEL}@champion")
@@ -184,11 +107,7 @@ class Story:
             if each["rows"] is None:  # a derived table is computed when it is read
                 counted = await self._ask("sql", query=f"select count(*) from {each['name']}")
                 each["rows"] = counted["rows"][0][0]
-        lost = 0
-        for start in range(0, len(self.tally.ids), _IDS_A_CALL):
-            said = await self._ask("lost", ids=self.tally.ids[start : start + _IDS_A_CALL])
-            lost += said["lost"]
-        return self._summary(status, reproduced=reproduced["equal"], verified=verified["ok"], lost=lost)
+        return self._summary(status, reproduced=reproduced["equal"], verified=verified["ok"], lost=await self._lost())
 
     def _summary(self, status: dict[str, Any], *, reproduced: bool, verified: bool, lost: int) -> dict[str, Any]:
         live = status["models"][0]["live"]
@@ -225,22 +144,12 @@ class Story:
 
     # --- acting ----------------------------------------------------------------------------------------------
 
-    async def _take_in(self, day: date) -> None:
-        """Begin a day: the airline commits what it knew by midnight, the clock moves, features become current."""
+    def _publish(self, day: date) -> None:
         self.airline.publish(day - timedelta(days=1))
         self.clock.advance(self.standin.midnight(day))  # type: ignore[attr-defined]
-        await asyncio.to_thread(self.control.send, "POST", "/api/tick", {"part": "take-in"})
 
-    async def _look(self, day: date) -> None:
-        """Have the days that ended judged; tell what was found, and approve what the loop asks."""
-        turned = await asyncio.to_thread(self.control.send, "POST", "/api/tick", {"part": "look"})
+    def _tell_turn(self, turned: dict[str, Any], day: date) -> None:
         self._tell_alarms(turned["opened"], day)
-        for said in turned["says"]:
-            drawing.say(f"{day}  {said}", tone="good")
-        for decision in turned["decisions"]:
-            if decision["asked_by"] == LOOP:
-                drawing.say(f"{day}  candidate {MODEL}@{decision['version']}: {decision['says']}", tone="good")
-                await self._approve(decision["id"], decision["version"], "the gate says it is no worse")
 
     def _tell_alarms(self, opened: list[dict[str, Any]], day: date) -> None:
         """Count every alarm; tell each, but drift of one day together."""
@@ -270,37 +179,6 @@ class Story:
                 return date.fromisoformat(str(min(days)))
         return None
 
-    async def _approve(self, decision: Any, version: int, reason: str) -> bool:
-        """Have a release approved, by the simulated approver or by a person; say whether it is live."""
-        if not self.wishes.ask:
-            said = await self._ask("approve", decision=decision, reason=reason, actor=APPROVER, simulated=True)
-            drawing.say(f"{said['says']} [dim](simulated approver)[/]", tone="good")
-            return True
-        drawing.say(
-            f"decision [bold]{decision}[/] waits for you: on the page, or in another terminal:"
-            f" millstream approve {decision} -m REASON -p {self.root} (or reject)",
-            tone="warn",
-        )
-        status = await self._ask("status")
-        while any(each["id"] == decision for each in status["decisions"]):
-            await asyncio.sleep(0.2)
-            status = await self._ask("status")
-        deadline = time.monotonic() + _SWAP_PATIENCE_S  # a decision is made a moment before its release is live
-        while (live := status["models"][0]["live"]) is None or live["version"] != version:
-            if time.monotonic() > deadline:
-                drawing.say(f"{MODEL}@{version} did not go live; what was live stays live", tone="warn")
-                return False
-            await asyncio.sleep(0.05)
-            status = await self._ask("status")
-        drawing.say(f"{MODEL}@{version} is live, as you decided", tone="good")
-        return True
-
-    async def _settled(self, day: date) -> None:
-        """Let a retrain that is at work come to its end: its release was rehearsed against what is live now."""
-        while (await self._ask("status"))["jobs"]:
-            await self._look(day)
-            await asyncio.sleep(0.1)
-
     async def _bad_release(self, day: date) -> None:
         """Somebody trains on two weeks of January only, and somebody else approves it against the verdict."""
         trained = await self._ask("train", model=MODEL, note="a bad idea", until="2013-01-17", actor="intern")
@@ -318,10 +196,6 @@ class Story:
         self._bad = None
         drawing.say(f"{rolled['says']} in {rolled['ms']:.0f} ms, under traffic", tone="good")
 
-    async def _ask(self, command: str, **arguments: Any) -> Any:
-        arguments.setdefault("actor", "demo")
-        return await asyncio.to_thread(self.control.command, command, arguments)
-
     def _decisions(self) -> dict[date, list[dict[str, Any]]]:
         """Read what the airline's booking system would ask: its schedule, decided two hours before departure."""
         import polars as pl
@@ -334,35 +208,11 @@ class Story:
         days = by_day(rows, zone=self.zone)
         return {day: days[day] for day in days if self.standin.HISTORY_ENDS < day <= self.until}
 
-    def try_next(self) -> None:
+    def try_next(self, *words: str) -> None:
         """Say what to try while everything is up."""
-        address = self.control.address
-        live = f"{MODEL}@champion"
-        drawing.console.print(
-            f"\n[bold]Everything is still up.[/] Try, in another terminal:\n"
-            f"  open      {address.url}/?token={address.token}\n"
-            f"  cd {self.root}\n"
-            f"  millstream status\n  millstream why {self.tally.ids[-1]}\n  millstream audit {live}\n"
-            f'  millstream sql "select carrier, avg(arr_delay) from flights group by 1 order by 2 desc"\n'
-            f"  millstream rollback {MODEL} -m 'trying it'\n"
-            f"Ctrl-C stops all of it."
+        super().try_next(
+            'millstream sql "select carrier, avg(arr_delay) from flights group by 1 order by 2 desc"', *words
         )
-
-
-def _stage(number: int, title: str, says: str) -> None:
-    drawing.console.print(f"\n[bold cyan]{number}[/] [bold]{title}[/]  [dim]{says}[/]")
-
-
-def _contract(report: dict[str, Any] | None) -> str:
-    if report is None:
-        return "[dim]none[/]"
-    failed = [each for each in report["results"] if not each["ok"]]
-    count = len(report["results"])
-    return f"[yellow]{len(failed)} of {count} failed[/]" if failed else f"[green]{count} hold[/]"
-
-
-def _ms(value: float | None) -> str:
-    return "·" if value is None else f"{value:.1f} ms"
 
 
 def _close(summary: dict[str, Any], *, failed: int, answered_by: dict[str, int]) -> None:
@@ -377,10 +227,10 @@ def _close(summary: dict[str, Any], *, failed: int, answered_by: dict[str, int])
             ("predictions / outcomes joined", f"{summary['predictions']:,} / {summary['outcomes']:,}"),
             ("requests failed / answers lost", f"{failed} / {summary['lost']}"),
             ("answered by", ", ".join(f"{name} {count:,}" for name, count in answered_by.items())),
-            ("answer time p50 / p99", f"{_ms(latency['p50'])} / {_ms(latency['p99'])}"),
+            ("answer time p50 / p99", f"{milliseconds(latency['p50'])} / {milliseconds(latency['p99'])}"),
             ("alarms", f"{len(summary['alarms'])}, {planted} of them planted"),
             ("retrains / releases", f"{summary['retrains']} / {summary['releases']}"),
-            ("rollback under traffic", _ms(summary["rollback_ms"])),
+            ("rollback under traffic", milliseconds(summary["rollback_ms"])),
             ("retrained from pins to the same bytes", "yes" if summary["reproduced"] else "NO"),
             ("ledger, lake and releases verify", "yes" if summary["verify"] else "NO"),
         ],

@@ -19,7 +19,7 @@ _HOW = {
     "attached": "read where it lies",
     "ingested": "copied in",
     "derived": "computed on read",
-    "made": "made by a step",
+    "made": "made and stored",
     "own": "written here",
 }
 UNJUDGED = "No answer was judged yet: a day is judged when it is over."

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 
 from millstream.console.board import board
 from millstream.console.bodies import read_body
+from millstream.console.cataloged import catalog_page, lineage_page, table_page
 from millstream.console.views import decision_page, decisions_page, model_page
 from millstream.errors import MillstreamError, NotFound, UserError
 
@@ -52,6 +53,10 @@ class View:
         Draws it.
     every_s
         Seconds between two questions while somebody looks.
+    asks
+        Arguments that come with the query of the address.
+    below
+        Where what it asks for again is served, if not below its path.
     """
 
     path: str
@@ -59,13 +64,18 @@ class View:
     shown: Callable[[Mapping[str, Any]], dict[str, Any]]
     template: str
     every_s: int
+    asks: tuple[str, ...] = ()
+    below: str = ""
 
 
 BOARD = View("/", "status", board, "board.html", 1)
 DECISION = View("/decisions/{decision:int}", "decision", decision_page, "decision.html", 2)
 DECISIONS = View("/decisions", "decisions", decisions_page, "decisions.html", 5)
 MODEL = View("/models/{model}", "look", model_page, "model.html", 5)
-VIEWS = (BOARD, DECISION, DECISIONS, MODEL)
+CATALOG = View("/catalog", "catalog", catalog_page, "catalog.html", 30, asks=("find",), below="/board/catalog")
+TABLE = View("/catalog/{table}", "catalog", table_page, "table.html", 30)
+LINEAGE = View("/lineage/{name}", "lineage", lineage_page, "lineage.html", 60)
+VIEWS = (BOARD, DECISION, DECISIONS, MODEL, CATALOG, TABLE, LINEAGE)
 
 
 class Commands(Protocol):
@@ -93,7 +103,7 @@ class Pages:
                 moved.set_cookie(f"millstream-{request.url.port}", token, httponly=True, samesite="strict", path="/")
                 return moved
             try:
-                return await self._whole(view, _arguments(request))
+                return await self._whole(view, _arguments(view, request))
             except NotFound as wrong:
                 if "text/html" not in request.headers.get("accept", ""):
                     raise
@@ -105,7 +115,7 @@ class Pages:
         """Return what draws the part of a page that is asked for again."""
 
         async def part(request: Request) -> Response:
-            drawn = await self._drawn(view.template, view, _arguments(request))
+            drawn = await self._drawn(view.template, view, _arguments(view, request))
             return HTMLResponse(drawn, headers=_HEADERS)
 
         return part
@@ -153,7 +163,7 @@ def routes(commands: Commands) -> Sequence[BaseRoute]:
     static = Path(str(files("millstream.console"))) / "static"
     return [
         *(Route(each.path, pages.page(each)) for each in VIEWS),
-        *(Route(_below(each.path), pages.part(each)) for each in VIEWS),
+        *(Route(_below(each), pages.part(each)) for each in VIEWS),
         *(Route(f"/{name}/{{subject}}", pages.act(name), methods=["POST"]) for name in _ACTS),
         Mount("/static", StaticFiles(directory=static)),
     ]
@@ -163,25 +173,28 @@ def _render(template: str, **said: Any) -> str:
     return _environment().get_template(template).render(**said)
 
 
-def _arguments(request: Request) -> dict[str, Any]:
-    """Take a command's arguments from the path, and where a list begins from the query."""
+def _arguments(view: View, request: Request) -> dict[str, Any]:
+    """Take a command's arguments from the path, what it asks for and where a list begins from the query."""
     before = request.query_params.get("before")
+    asked = {name: request.query_params[name] for name in view.asks if request.query_params.get(name)}
     if before is None:
-        return dict(request.path_params)
+        return {**request.path_params, **asked}
     if not before.isdigit():
         raise UserError(f"{before!r} is no decision", expected="the number the list goes on before")
     return {**request.path_params, "before": int(before)}
 
 
-def _below(path: str) -> str:
-    return f"{path.rstrip('/')}/board"
+def _below(view: View) -> str:
+    return view.below or f"{view.path.rstrip('/')}/board"
 
 
 def _again(view: View, arguments: Mapping[str, Any]) -> str:
     """Return where a page asks for itself again."""
-    path = view.path.replace("{decision:int}", str(arguments.get("decision", "")))
-    path = path.replace("{model}", quote(str(arguments.get("model", "")), safe=""))
-    return _below(path) + (f"?before={arguments['before']}" if "before" in arguments else "")
+    path = _below(view).replace("{decision:int}", str(arguments.get("decision", "")))
+    for name in ("model", "table", "name"):
+        path = path.replace(f"{{{name}}}", quote(str(arguments.get(name, "")), safe=""))
+    asked = {name: arguments[name] for name in ("before", *view.asks) if name in arguments}
+    return f"{path}?{urlencode(asked)}" if asked else path
 
 
 _HEADERS = {

@@ -120,6 +120,9 @@ def remarks(record: Mapping[str, Any]) -> list[str]:
     if not record["event_time"] and found["times"]:
         said.append(f"no event time is declared; {' or '.join(found['times'][:3])} could be one")
     said += [f"no rows between {each['since']} and {each['until']}" for each in found["gaps"]]
+    if record.get("lag"):
+        cover = f"; lag='{record['lag']['suggested']}' covers 99 of 100" if record["lag"]["p99"] is not None else ""
+        said.append(f"lag: {record['lag']['says']}{cover}")
     return said + list(record["assumptions"])
 
 

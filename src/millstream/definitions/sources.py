@@ -1,7 +1,8 @@
 """Where production data comes from.
 
 ``Delta`` is attached: a version only names files, nothing is copied. ``Csv``, ``Json`` and ``Parquet`` files and tables
-of a ``Postgres`` database are ingested into the lake, because they can change under one's feet and cannot be pinned.
+of a ``Postgres`` database are ingested into the lake, because they can change under one's feet and cannot be pinned. So
+is what another database (``Sql``) or a resource of dlt (``Dlt``) gives; see ``definitions.databases``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from typing import TypeAlias
 
 import msgspec
 
+from millstream.definitions.databases import Dlt, Postgres, Sql
 from millstream.errors import DefinitionError
+
+__all__ = ["Csv", "Delta", "Dlt", "Files", "Json", "Parquet", "Postgres", "Source", "Sql"]
 
 
 class Delta(msgspec.Struct, frozen=True, tag="delta"):
@@ -188,64 +192,5 @@ class Parquet(msgspec.Struct, frozen=True, tag="parquet"):
             )
 
 
-class Postgres(msgspec.Struct, frozen=True, tag="postgres"):
-    """A table, view or query of a PostgreSQL database, ingested.
-
-    Parameters
-    ----------
-    table
-        Its name, ``schema.name`` or ``name``.
-    database
-        Name of an address under ``[databases]`` of ``millstream.toml``; may be left out where there is one only.
-    query
-        A SELECT in place of a table.
-    columns
-        Columns wanted; all when left out. Others are not read.
-    where
-        Condition in PostgreSQL's SQL; other rows are not read.
-    cursor
-        Column that never gets smaller as rows are added or changed (a time, a date or a whole number). Only rows from
-        the largest value seen on are read then, and added; without it every refresh reads all rows, and notices those
-        that are gone.
-    late
-        How far behind the largest value to look again, for transactions that commit after later ones: a length of
-        time (``"10m"``), or a whole number for a cursor that is one.
-    times
-        Text, date or number column to the formats its times are written in, as of ``Parquet``.
-    rename
-        Name in the database to name in the table; all other words here use the database's names.
-    timeout
-        After how long the server is to give up.
-    """
-
-    table: str = ""
-    database: str = ""
-    query: str = ""
-    columns: tuple[str, ...] = ()
-    where: str = ""
-    cursor: str = ""
-    late: str = ""
-    times: dict[str, tuple[str, ...]] = {}
-    rename: dict[str, str] = {}
-    timeout: str = "30m"
-
-    def __post_init__(self) -> None:
-        what = f"sources.Postgres({self.table or self.query!r})"
-        if bool(self.table) == bool(self.query):
-            said = "both a table and a query" if self.table else "neither a table nor a query"
-            raise DefinitionError(f"sources.Postgres has {said}", expected="Postgres('schema.name') or query='select'")
-        if "://" in self.database:
-            raise DefinitionError(
-                f"{what} has an address in place of the name of a database",
-                expected="database='shop', and under [databases] in millstream.toml: shop = \"postgresql://...\"",
-            )
-        if self.late and not self.cursor:
-            raise DefinitionError(f"{what} has late without cursor", expected="both, or neither")
-        if self.cursor in self.times:
-            raise DefinitionError(f"{what}: cursor {self.cursor!r} is written in a way of its own", expected="a time")
-        if self.cursor and self.columns and self.cursor not in self.columns:
-            raise DefinitionError(f"{what}: cursor {self.cursor!r} is not in columns", expected="it among them")
-
-
 Files: TypeAlias = Csv | Json | Parquet
-Source: TypeAlias = Delta | Csv | Json | Parquet | Postgres
+Source: TypeAlias = Delta | Csv | Json | Parquet | Postgres | Sql | Dlt

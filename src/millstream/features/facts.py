@@ -15,8 +15,9 @@ import numpy.typing as npt
 import polars as pl
 
 from millstream.features.plan import ViewPlan, WindowPlan
-from millstream.lake.frame import TableFrame
+from millstream.lake.frame import EVER, TableFrame
 from millstream.types import DType
+from millstream.types import to_micros as micros
 
 Instants = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int64]
@@ -35,6 +36,7 @@ ALWAYS = np.iinfo(np.int64).min
 FOREVER = np.iinfo(np.int64).max
 NOBODY = -1
 """Code of an entity that no fact is about; a NULL key is nobody."""
+_EVER = micros(EVER)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,10 @@ def read_facts(table: TableFrame, entity: Codes, *, waits_for: tuple[str, ...]) 
     frame = table.frame
     event, happened = _instants(frame, (table.event_time,) if table.event_time else ())
     known, knowable = _instants(frame, waits_for)
-    superseded, successor = _supersede(table, known, knowable, tie=_instants(frame, table.known_for(()))[0])
+    superseded, successor = _supersede(table, known, knowable, waits_for=waits_for)
+    known = np.where(known <= _EVER, ALWAYS, known)
+    if table.gone is not None:
+        happened = happened & (frame[table.gone] == 0).to_numpy()
     return Facts(np.where(happened & knowable, entity, NOBODY), event, known, superseded, successor)
 
 
@@ -125,17 +130,24 @@ def _instants(frame: pl.DataFrame, columns: tuple[str, ...]) -> tuple[Instants, 
 
 
 def _supersede(
-    table: TableFrame, known: Instants, knowable: npt.NDArray[np.bool_], *, tie: Instants
+    table: TableFrame, known: Instants, knowable: npt.NDArray[np.bool_], *, waits_for: tuple[str, ...]
 ) -> tuple[Instants, npt.NDArray[np.int64]]:
-    """Find who takes over from each row: the next of its key by (known-at, known-at of the key, row order)."""
+    """Find who takes over from each row: the next of its key by (known-at, its parts, known-at of the key, row order).
+
+    Of rows that become known together, the one whose parts are the latest is what is believed: a join of two tables
+    with corrections gives a row for each pair of beliefs.
+    """
     superseded = np.full(len(known), FOREVER)
     successor = np.full(len(known), -1)
     rows = _repeated(table, knowable)
     if rows is None:
         return superseded, successor
     position = rows["__position"].to_numpy()
-    rows = rows.with_columns(pl.Series("__known", known[position]), pl.Series("__tie", tie[position]))
-    rows = rows.sort(*table.key, "__known", "__tie", "__position")
+    tie = _instants(table.frame, table.known_for(()))[0]
+    parts = {f"__part_{each}": table.frame[name].to_physical()[position] for each, name in enumerate(waits_for)}
+    parts = parts if len(parts) > 1 else {}
+    rows = rows.with_columns(pl.Series("__known", known[position]), pl.Series("__tie", tie[position]), **parts)
+    rows = rows.sort(*table.key, "__known", *parts, "__tie", "__position")
     position, when = rows["__position"].to_numpy(), rows["__known"].to_numpy()
     next_is_same = rows.select(pl.all_horizontal(pl.col(each) == pl.col(each).shift(-1) for each in table.key))
     followed = np.flatnonzero(next_is_same.to_series().fill_null(False).to_numpy())

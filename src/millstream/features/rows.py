@@ -97,6 +97,8 @@ def _each(
     revisions = _with_decision(plan, rows, static_at=static_at)
     corrected = _corrected(revisions, rows.key)
     chosen = _believed(revisions, rows) if corrected else revisions
+    if rows.gone is not None:
+        revisions, chosen = (each.filter(pl.col(rows.gone) == 0) for each in (revisions, chosen))
     if plan.where is not None:
         chosen = chosen.filter(to_polars(plan.where))
     _refuse_undecided(chosen, rows)

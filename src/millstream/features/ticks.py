@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -16,7 +17,7 @@ from millstream.features import calendar
 from millstream.features.facts import ALWAYS, COLUMN, Codes, Facts, Instants, encode_entities, read_facts
 from millstream.features.plan import TARGET, FeaturePlan, TickPlan, ViewPlan, WindowPlan
 from millstream.features.views import ViewFacts
-from millstream.lake.frame import TableFrame
+from millstream.lake.frame import EVER, TableFrame
 from millstream.types import MICROSECOND, DType, from_micros, to_micros
 
 _INSTANT = pl.Datetime("us", "UTC")
@@ -140,7 +141,7 @@ def _known(rows: TableFrame, codes: Codes) -> Facts:
 
 def timeless(rows: TableFrame) -> TableFrame:
     """Return entities as facts that hold from when they are known: what is planned for one is known of it."""
-    return TableFrame(rows.table, rows.version, rows.frame, rows.schema, rows.key, None, rows.known)
+    return replace(rows, event_time=None)
 
 
 def _beginning(first: Instants, since: datetime | None, seen: datetime | None) -> datetime | None:
@@ -218,6 +219,7 @@ def _end(tables: Iterable[TableFrame], *, first: bool) -> datetime | None:
     for table in tables:
         for name in dict.fromkeys(table.known.values()):
             column = table.frame[name]
+            column = column.filter(column > EVER)
             instant = column.min() if first else column.max()
             if isinstance(instant, datetime):
                 found.append(instant)

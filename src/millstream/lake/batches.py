@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -31,3 +32,10 @@ class Shelved:
     schema: pl.Schema
     files: Sequence[Landed]
     removed: Sequence[DataFile]
+
+
+def peeked(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame] | None:
+    """Return the frames that have rows, the first of them made already; None where there is none."""
+    filled = (each for each in frames if each.height)
+    first = next(filled, None)
+    return None if first is None else itertools.chain([first], filled)

@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,13 @@ from millstream.lake.delta import DeltaLog, Snapshot
 from millstream.lake.derive import Derivation, derivation
 from millstream.lake.files import empty
 from millstream.lake.lineage import Input
-from millstream.lake.shape import Shape, compile_shape
+from millstream.lake.shape import PIECE, Shape, compile_shape
 from millstream.lake.spare import Folders
 from millstream.ledger import Ledger
 from millstream.settings import Places
 from millstream.state import State, Transaction, quarantine, versions
 from millstream.state.versions import DataFile, Kind, Making, TableVersion
-from millstream.types import Clock, Pins, content_hash, from_micros
+from millstream.types import Clock, Pins, content_hash, from_micros, parse_instant
 
 _KEPT_LISTS = 64
 
@@ -46,6 +47,8 @@ class Catalog:
         self._shapes: dict[tuple[str, str], Shape] = {}
         self._derivations: dict[tuple[str, str], Derivation] = {}
         self._digests: dict[str, str] = {}
+        self.origins: dict[str, tuple[str, object]] = {}
+        """Table to what its lineage was read from, and the lineage; kept by ``lake.columns``."""
         self._shared: frozenset[str] = frozenset()
         self._listing = threading.Lock()
         self._lists: OrderedDict[tuple[str, int], list[DataFile]] = OrderedDict()
@@ -76,8 +79,14 @@ class Catalog:
         if name not in self._digests:
             table = self.table(name)
             said = msgspec.to_builtins(table)
-            for word in ("checks", "owner", "description", "timeout", "grows", *(() if table.made else ("step",))):
+            silent = ("checks", "owner", "description", "about", "sensitive", "timeout", "grows")
+            for word in (*silent, *(() if table.made else ("step",))):
                 said.pop(word)
+            if not table.history:  # what a definition does not say leaves its hash as it was before there was the word
+                said.pop("history"), said.pop("changed_at")
+            for word in ("partition", "lookback", "stored", "valid_from", "valid_to"):
+                if said[word] in ("", "0s", False, None):
+                    said.pop(word)
             self._digests[name] = content_hash([said, [self.digest(each) for each in table.of]])
         return self._digests[name]
 
@@ -123,7 +132,14 @@ class Catalog:
                 shape = self.derivation(said, None if at is None else at.inputs).shape
             else:
                 shape = self.shape(said, self.columns(said) if at is None else columns_of(self, at))
-            inputs[name] = Input(schema=shape.schema, known=shape.known, key=said.key, event_time=said.event_time)
+            inputs[name] = Input(
+                schema=shape.schema,
+                known=shape.known,
+                key=said.key,
+                event_time=said.event_time,
+                valid_from=said.valid_from,
+                valid_to=said.valid_to,
+            )
         key = (table.name, content_hash([[dict(each.schema), dict(each.known)] for each in inputs.values()]))
         if key not in self._derivations:
             self._derivations[key] = derivation(table, inputs)
@@ -140,7 +156,7 @@ class Catalog:
                 raise NotFound(f"table {table.name!r} has no version yet", do=f"millstream ingest {table.name}")
             if not logged(table):
                 return head.columns
-        return self.log(table).head().columns
+        return shown(self.log(table).head().columns)
 
     def head(self, name: str) -> TableVersion:
         """Return the newest version of a table."""
@@ -200,6 +216,11 @@ class Catalog:
         schema = dict(self.shape(table, snapshot.columns).schema)
         return self._record(table, snapshot, schema=schema, content=content, copied=copied)
 
+    def _now(self, name: str) -> datetime:
+        """Return the instant at which a version is seen: the clock's, never before the table's last version."""
+        head = versions.head(self.state, name)
+        return self.clock.now() if head is None else max(self.clock.now(), parse_instant(head.registered_at))
+
     def _record(
         self, table: Table, snapshot: Snapshot, *, schema: Mapping[str, str], content: str, copied: int
     ) -> TableVersion:
@@ -218,18 +239,18 @@ class Catalog:
             inputs={},
             definition=self.digest(table.name) if table.name in self.manifest.tables else "",
             bytes_copied=copied,
-            registered_at=self.clock.now().isoformat(),
+            registered_at=self._now(table.name).isoformat(),
             event_min=_iso(min((each for each in low if each is not None), default=None)) if None not in low else None,
             event_max=_iso(max((each for each in high if each is not None), default=None))
             if None not in high
             else None,
             content=content,
-            columns=dict(snapshot.columns),
+            columns=shown(snapshot.columns),
         )
 
     def describe_made(self, table: Table, snapshot: Snapshot, note: Mapping[str, Any], *, copied: int) -> TableVersion:
         """Make the record of a version that a step made, from what its intent noted: definitions may have moved on."""
-        making = msgspec.structs.replace(msgspec.convert(note["making"], Making), columns=dict(snapshot.columns))
+        making = msgspec.structs.replace(msgspec.convert(note["making"], Making), columns=shown(snapshot.columns))
         found = self._record(table, snapshot, schema=note["schema"], content=note["content"], copied=copied)
         return msgspec.structs.replace(
             found, kind="made", inputs=note["inputs"], definition=note["definition"], making=making
@@ -248,7 +269,7 @@ class Catalog:
             inputs=dict(inputs),
             definition=self.digest(table.name),
             bytes_copied=0,
-            registered_at=self.clock.now().isoformat(),
+            registered_at=self._now(table.name).isoformat(),
             event_min=None,
             event_max=None,
         )
@@ -284,6 +305,7 @@ class Catalog:
             detail["brought"] = versions.brought_hash(tx, made.table, made.version)
         if made.making is not None:
             detail |= {"step": made.making.step, "code": made.making.code, "seconds": made.making.seconds}
+            detail |= {"partitions": made.making.pieces} if made.making.pieces else {}
         self.ledger.append(tx, actor=actor, act="table.version", subject=f"{made.table}@{made.version}", detail=detail)
 
     @contextmanager
@@ -353,9 +375,22 @@ def derived_hash(inputs: Pins, definition: str) -> str:
     return content_hash([dict(inputs), definition])
 
 
-def made_hash(inputs: Pins, definition: str, code: Mapping[str, str], masked: Mapping[str, int]) -> str:
+def made_hash(
+    inputs: Pins,
+    definition: str,
+    code: Mapping[str, str],
+    masked: Mapping[str, int],
+    environment: Mapping[str, str],
+) -> str:
     """Hash what a version made by a step rests on."""
-    return content_hash([dict(inputs), definition, dict(code), dict(masked)])
+    return content_hash(
+        [dict(inputs), definition, dict(code), dict(masked), *([dict(environment)] * bool(environment))]
+    )
+
+
+def shown(columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns of a table's files that are its own: without the one that names partitions."""
+    return {name: kind for name, kind in columns.items() if name != PIECE}
 
 
 def refuse_other_kind(table: Table, head: TableVersion | None, kind: Kind) -> None:

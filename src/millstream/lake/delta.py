@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -188,11 +188,14 @@ class DeltaLog:
         app_version: int,
         overwrite: bool = False,
         anchor: str = "",
+        by: str = "",
+        only: Collection[str] | None = None,
     ) -> int:
         """Commit rows under an application's id; return the version. Nothing is synced yet.
 
         Batches are written as they come: memory holds a few of them. ``anchor`` is the ledger's head, kept with the
-        commit (see ``anchors``).
+        commit (see ``anchors``). ``by`` is the column that parts the files; of these parts ``only`` those are
+        overwritten that it names, and the files of the others stay as they are.
 
         Raises
         ------
@@ -204,6 +207,10 @@ class DeltaLog:
         said = {_ANCHOR: anchor} if anchor else None
         properties = CommitProperties(app_transactions=[Transaction(app_id, app_version)], custom_metadata=said)
         hooks = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+        words: dict[str, Any] = {"mode": "append"}
+        if overwrite:
+            words = {"mode": "overwrite"}
+            words |= {"schema_mode": "overwrite"} if only is None else {"predicate": _named(by, only)}
         try:
             if isinstance(rows, Shelved):
                 self._place(rows, properties, hooks, overwrite=overwrite)
@@ -211,11 +218,11 @@ class DeltaLog:
             write_deltalake(
                 self.path,
                 _stream(rows) if isinstance(rows, Batches) else rows,
-                mode="overwrite" if overwrite else "append",
-                schema_mode="overwrite" if overwrite else None,
+                partition_by=[by] if by else [],
                 configuration={"delta.logRetentionDuration": _KEEP_LOG},
                 commit_properties=properties,
                 post_commithook_properties=hooks,
+                **words,
             )
         except (DeltaError, OSError) as wrong:
             if "No space left" in str(wrong) or "Disk quota" in str(wrong):
@@ -402,6 +409,12 @@ class DeltaLog:
                 f"{self.path} uses column mapping: the names in its files are not its column names",
                 do="ask its owner to rewrite the table without column mapping",
             )
+
+
+def _named(by: str, only: Collection[str]) -> str:
+    """Write the predicate of the parts that are replaced; of none, one that no file fulfils."""
+    texts = ", ".join("'" + each.replace("'", "''") + "'" for each in only)
+    return f"{by} in ({texts})" if texts else f"{by} is null"
 
 
 def _stream(rows: Batches) -> RecordBatchReader:

@@ -14,6 +14,7 @@ from millstream.lake.cache import Range
 from millstream.lake.files import Between, inside
 from millstream.lake.lineage import Input, Lineage, registered, trace
 from millstream.lake.shape import POLARS, Shape, compile_shape
+from millstream.lake.validity import timeline
 
 ReadInput = Callable[[str, Between | None, Mapping[str, Range], tuple[str, ...] | None], pl.DataFrame]
 """Reads an input: table, range of event time, ranges of columns outside which rows do not matter, columns or all."""
@@ -39,6 +40,10 @@ class Derivation:
     lineage: Lineage
     shape: Shape
     driver: str | None
+
+    def raw(self, frames: Mapping[str, pl.DataFrame], *, limit_s: float | None = None) -> pl.DataFrame:
+        """Run the query over whole rows of its inputs, by table; what it gives is not shaped yet."""
+        return _run(self, {source: frames[name] for source, name in self.lineage.sources.items()}, limit_s=limit_s)
 
     def rows(self, read: ReadInput, *, between: Between | None = None) -> pl.DataFrame:
         """Compute the rows whose event lies in a range, ordered by event time and key.
@@ -116,10 +121,11 @@ def _zone(lineage: Lineage, source: str, frames: Mapping[str, pl.DataFrame]) -> 
     return zone
 
 
-def _run(made: Derivation, frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+def _run(made: Derivation, frames: Mapping[str, pl.DataFrame], *, limit_s: float | None = None) -> pl.DataFrame:
     lineage = made.lineage
+    frames = {**frames, **{source: timeline(frames[source], each) for source, each in lineage.valid.items()}}
     named = {registered(source) if lineage.plain else source: frame for source, frame in frames.items()}
     try:
-        return duck.run(lineage.sql, named)
+        return duck.run(lineage.sql, named, limit_s=limit_s)
     except UserError as wrong:
         raise DefinitionError(f"sql of table {made.table.name!r}: {wrong.happened}", do=wrong.do) from None

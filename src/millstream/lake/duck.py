@@ -52,7 +52,7 @@ def run(sql: str, tables: Mapping[str, pl.DataFrame], *, limit_s: float | None =
             raise UserError(
                 f"the query was stopped after {limit_s:g} s",
                 expected="an answer in that time: others wait for it",
-                do="read fewer rows; for long work: millstream.open('.').lake.read(...) in a notebook",
+                do="read fewer rows; for long work: millstream.open('.').table(NAME).frame() in a notebook",
             ) from None
         raise UserError(f"the query fails: {wrong}", do="try it with millstream sql") from None
     finally:
@@ -68,6 +68,7 @@ def _connection() -> duckdb.DuckDBPyConnection:
         kept.execute("SET TimeZone='UTC'")
         kept.execute("SET python_enable_replacements=false")
         kept.execute("SET enable_external_access=false")
+        kept.execute("SET asof_loop_join_threshold=0")  # frames say no size: each would be looked through for each row
         kept.execute("SET lock_configuration=true")
         _here.connection = kept
     return kept

@@ -78,7 +78,8 @@ class FileReader:
         return [rows for each in files if (rows := found[each.path]) is not None]
 
     def _decode(self, files: Sequence[DataFile], shape: Shape) -> list[pl.DataFrame]:
-        together = len(files) > 1 and all(each.rows is not None and not each.parts for each in files)
+        inside = set(self._raw.columns)  # parts that are no column of the table need not be filled in
+        together = len(files) > 1 and all(each.rows is not None and not inside & set(each.parts) for each in files)
         if together:
             places = [self._folders.place(each.path) for each in files]
             made = self._read(places, {})

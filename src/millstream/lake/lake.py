@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Literal
 
 import polars as pl
 
 from millstream.definitions.manifest import Manifest
+from millstream.definitions.table import Table
 from millstream.errors import BadData, MillstreamError, UserError
 from millstream.lake import agreed
+from millstream.lake.beliefs import settled
 from millstream.lake.cache import FileCache
 from millstream.lake.catalog import Catalog, known
 from millstream.lake.files import Between
@@ -58,7 +60,8 @@ class Lake:
     ) -> None:
         self._catalog = Catalog(manifest, places, state=state, ledger=ledger, clock=clock)
         self._reader = Reader(self._catalog, FileCache(cache_bytes))
-        self._writer = Writer(self._catalog, Maker(self._catalog, self._reader))
+        self.maker = Maker(self._catalog, self._reader)
+        self._writer = Writer(self._catalog, self.maker)
         if versions.open_intents(state):
             self._writer.recover()
 
@@ -70,6 +73,7 @@ class Lake:
         ready: Callable[[str], object] | None = None,
         stopped: dict[str, MillstreamError] | None = None,
         meanwhile: Meanwhile | None = None,
+        again: Mapping[str, Collection[str]] | None = None,
     ) -> list[TableVersion]:
         """Register what is new; the same again changes nothing.
 
@@ -90,6 +94,8 @@ class Lake:
             of these errors is raised after the others have gone on.
         meanwhile
             What goes on while a step runs.
+        again
+            Tables that are made although nothing changed, each with the partitions that are; none of them means all.
 
         Returns
         -------
@@ -103,7 +109,10 @@ class Lake:
             When columns or types are not those the table had at first, or a file is empty or unreadable.
         """
         failed: dict[str, MillstreamError] = {} if stopped is None else stopped
-        made = self._writer.refresh(names, actor=actor, ready=ready, stopped=failed, meanwhile=meanwhile or Meanwhile())
+        aside = meanwhile or Meanwhile()
+        made = self._writer.refresh(
+            names, actor=actor, ready=ready, stopped=failed, meanwhile=aside, again=dict(again or {})
+        )
         if stopped is None and failed:
             raise next(iter(failed.values()))
         return made
@@ -233,6 +242,9 @@ class Lake:
         said = []
         if found.derived:
             return [line for each in found.of for line in self.assumptions(each)]
+        if found.event_time is None and not found.known_at and found.history:
+            first = f"{table} has no event time: what its first load brought is taken as always known"
+            return [first, _corrected(found)]
         if found.event_time is None and not found.known_at:
             return [f"{table} has no event time: its rows are taken as always known"]
         if not found.known_at:
@@ -240,7 +252,10 @@ class Lake:
         for name in dict.fromkeys(word for text in found.known_at.values() for word in self._computed(table, text)):
             said.append(f"{table}.{name} is computed, and when columns became known rests on it: {found.columns[name]}")
         if found.made and found.known_at:
-            said.append(f"{table} is made by a step, and is taken to be known as declared: {found.known_at['*']}")
+            by = "a step" if found.step is not None else "a query"
+            said.append(f"{table} is made by {by}, and is taken to be known as declared: {found.known_at['*']}")
+        if found.history:
+            said.append(_corrected(found))
         if found.lag != "0s":
             said.append(f"{table} is taken to be here {found.lag} after its rows became known")
         return said
@@ -310,7 +325,7 @@ class Lake:
         Tables are read at ``pins``, else at their newest versions. The query reaches no file and no network. The
         caller writes the ledger row.
         """
-        return query(sql, known=set(self.heads()), read=lambda name: self.read(name, pins=pins))
+        return query(sql, known=set(self.heads()), read=lambda name: settled(self.read(name, pins=pins)))
 
     def accept_schema(self, table: str, *, actor: str) -> None:
         """Agree to the columns a table waits for; where it waits for none, to any that the next refresh brings."""
@@ -331,3 +346,10 @@ class Lake:
     def _computed(self, table: str, text: str) -> list[str]:
         found = self._catalog.table(table)
         return [each for each in found.columns if each in text]
+
+
+def _corrected(table: Table) -> str:
+    """Say from when corrections of a table with history are taken as known."""
+    if table.changed_at is not None:
+        return f"corrections of {table.name} are taken as known from {table.changed_at} on, or else when they were seen"
+    return f"corrections of {table.name} are taken as known when they were seen: nothing says when they were made"

@@ -10,7 +10,7 @@ subqueries) merges or drops rows by values, and must declare known-at itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import sqlglot
 from sqlglot import exp
@@ -19,6 +19,7 @@ from sqlglot.optimizer.qualify import qualify
 
 from millstream.errors import DefinitionError, near
 from millstream.lake.shape import KNOWN, Knowledge
+from millstream.lake.validity import SINCE, Validity
 from millstream.types import Schema
 
 _DIALECT = "duckdb, normalization_strategy=case_sensitive"
@@ -33,6 +34,8 @@ class Input:
     known: Mapping[str, str]
     key: tuple[str, ...]
     event_time: str | None
+    valid_from: str | None = None
+    valid_to: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class Lineage:
         Source to the equalities by which it is joined to earlier ones.
     used
         Source to the columns the query reads, known-at columns included.
+    valid
+        Source that is joined as of a time, to how its rows hold.
     """
 
     sql: str
@@ -76,6 +81,7 @@ class Lineage:
     straight: dict[str, tuple[str, str]] = field(default_factory=dict)
     equals: dict[str, tuple[Equal, ...]] = field(default_factory=dict)
     used: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    valid: dict[str, Validity] = field(default_factory=dict)
 
 
 def trace(table: str, sql: str, inputs: Mapping[str, Input]) -> Lineage:
@@ -97,7 +103,8 @@ def trace(table: str, sql: str, inputs: Mapping[str, Input]) -> Lineage:
     """
     tree = _parse(table, sql)
     _refuse_unknown_tables(table, tree, inputs)
-    if not _plain(tree):
+    if not _plain(tree, inputs):
+        _refuse_as_of(table, tree, inputs)
         return Lineage(sql=sql, sources={name: name for name in inputs}, plain=False)
     assert isinstance(tree, exp.Select)
     schema: dict[str, object] = {
@@ -133,6 +140,7 @@ class _Tracer:
         self._match: dict[str, Knowledge] = {}
         self._exists: Knowledge = frozenset()
         self._equals: dict[str, tuple[Equal, ...]] = {}
+        self._valid: dict[str, Validity] = {}
         source = tree.args["from_"].this
         for each in (source, *(join.this for join in tree.args.get("joins") or [])):
             self._sources[each.alias_or_name] = each.name
@@ -156,6 +164,9 @@ class _Tracer:
             if isinstance(said, exp.Column):
                 straight[name] = (said.table, said.name)
         used = self._used(tree)
+        for name, each in self._valid.items():
+            wanted = [*each.by, each.valid_from, *([each.valid_to] if each.valid_to else [])]
+            used[name] = tuple(dict.fromkeys([*(column for column in used[name] if column != SINCE), *wanted]))
         for (source, column), hidden in self._hidden.items():
             tree.select(exp.alias_(exp.column(column, table=source, quoted=True), hidden, quoted=True), copy=False)
             used[source] = (*used[source], column)
@@ -170,21 +181,58 @@ class _Tracer:
             straight=straight,
             equals=self._equals,
             used=used,
+            valid={name: replace(each, known=self._known(name)) for name, each in self._valid.items()},
         )
+
+    def _known(self, source: str) -> tuple[str, ...]:
+        """Name the known-at columns that come along from a source."""
+        return tuple(dict.fromkeys(column for each, column in self._hidden if each == source))
 
     def _join(self, join: exp.Join) -> None:
         name = join.this.alias_or_name
         condition = join.args.get("on")
         columns = list(condition.find_all(exp.Column)) if condition else []
+        if join.method == "ASOF":
+            self._as_of(join, name)
         theirs = self._all(each for each in columns if each.table != name)
         own = {each.name for each in columns if each.table == name}
         ours = self._all(each for each in columns if each.table == name)
         if join.side == "LEFT":
             key = set(self._inputs[name].key)
-            self._match[name] = theirs | (frozenset() if own and own <= key else ours)
+            names_itself = own and own <= key and join.method != "ASOF"
+            found = {hidden for (source, _), hidden in self._hidden.items() if source == name}
+            self._match[name] = theirs | (frozenset() if names_itself else ours)
+            self._match[name] |= found if join.method == "ASOF" else set()
         else:
             self._exists |= theirs | ours | self._identity(name)
         self._equals[name] = tuple(self._equalities(name, condition))
+
+    def _as_of(self, join: exp.Join, name: str) -> None:
+        """Let an as-of join find the row that held and was known at the time of the fact: its timeline's."""
+        said = self._inputs[name]
+        assert said.valid_from is not None
+        condition = join.args.get("on")
+        parts = list(condition.flatten()) if isinstance(condition, exp.And) else [condition]
+        by, bounds = [], []
+        for each in parts:
+            sides = [each.left, each.right] if isinstance(each, exp.EQ | exp.GTE | exp.LTE) else []
+            own = [side for side in sides if isinstance(side, exp.Column) and side.table == name]
+            if len(own) == 1 and isinstance(each, exp.EQ):
+                by.append(own[0].name)
+            elif len(own) == 1 and own[0].name == said.valid_from and own[0] is _not_later(each):
+                bounds.append(own[0])
+        if len(bounds) != 1 or len(by) != len(parts) - 1 or not by:
+            text = condition.sql("duckdb") if condition else "without a condition"
+            raise DefinitionError(
+                f"sql of table {self._table!r}: the asof join with {name!r} is {text}",
+                expected=f"equal columns, and one fact's time >= {name}.{said.valid_from}",
+            )
+        self._valid[name] = Validity(tuple(dict.fromkeys(by)), said.valid_from, said.valid_to, ())
+        read = {each.name for each in self._tree.find_all(exp.Column) if each.table == name}
+        read |= {said.valid_from, *([said.valid_to] if said.valid_to else [])}
+        for known in dict.fromkeys(said.known[each] for each in said.schema if each in read & set(said.known)):
+            self._hidden.setdefault((name, known), f"{KNOWN}in_{len(self._hidden)}")  # it counts when all is known
+        bounds[0].set("this", exp.to_identifier(SINCE, quoted=True))
 
     def _equalities(self, name: str, condition: exp.Expr | None) -> list[Equal]:
         found = []
@@ -262,7 +310,26 @@ def _refuse_unknown_tables(table: str, tree: exp.Expr, inputs: Mapping[str, Inpu
             )
 
 
-def _plain(tree: exp.Expr) -> bool:
+def _refuse_as_of(table: str, tree: exp.Expr, inputs: Mapping[str, Input]) -> None:
+    """Refuse an as-of join that cannot be made to look only at what was known."""
+    for each in tree.find_all(exp.Join):
+        said = inputs.get(each.this.name) if isinstance(each.this, exp.Table) else None
+        if each.method == "ASOF" and said is not None and said.valid_from:
+            raise DefinitionError(
+                f"sql of table {table!r} joins {each.this.name!r} as of a time and does more (or is no left join), so "
+                "rows that were not known yet would be found",
+                expected=f"asof left join {each.this.name} ... in a table of its own; aggregate that one",
+            )
+
+
+def _not_later(condition: exp.Expr | None) -> object:
+    """Return the side of a comparison that is not the later one."""
+    if isinstance(condition, exp.GTE):
+        return condition.right
+    return condition.left if isinstance(condition, exp.LTE) else None
+
+
+def _plain(tree: exp.Expr, inputs: Mapping[str, Input]) -> bool:
     if not isinstance(tree, exp.Select):
         return False
     merging = ("group", "having", "distinct", "limit", "offset", "qualify", "with_", "laterals", "windows", "sample")
@@ -273,5 +340,8 @@ def _plain(tree: exp.Expr) -> bool:
     joins = tree.args.get("joins") or []
     tables = [tree.args["from_"].this, *(each.this for each in joins)]
     return all(isinstance(each, exp.Table) and not each.args.get("joins") for each in tables) and all(
-        each.side in ("", "LEFT") and each.kind in ("", "INNER", "CROSS", "OUTER") and not each.method for each in joins
+        each.side in ("", "LEFT")
+        and each.kind in ("", "INNER", "CROSS", "OUTER")
+        and (not each.method or ((each.method, each.side) == ("ASOF", "LEFT") and inputs[each.this.name].valid_from))
+        for each in joins
     )

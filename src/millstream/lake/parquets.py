@@ -16,7 +16,7 @@ from millstream.errors import BadData, IntegrityError
 from millstream.lake.catalog import Catalog
 from millstream.lake.delta import Snapshot, file_sha256
 from millstream.sources.drift import refuse_change, wider
-from millstream.sources.stores import files
+from millstream.sources.stores import files as files_of
 from millstream.state import stamps, versions
 from millstream.state.stamps import Stamped
 from millstream.state.versions import DataFile, TableVersion
@@ -68,7 +68,8 @@ def snapshot(catalog: Catalog, table: Table, source: Parquet, head: TableVersion
     A file's bytes are read once, to hash them; then one look at each file, until its size or time of change differs.
     """
     where = f"table {table.name!r}"
-    there = {_named(each, catalog.places.root): each for each in files(source.path, catalog.places.root, where=where)}
+    root = catalog.places.root
+    there = {_named(each, root): each for each in files_of(source.path, root, where=where)}
     ever = {each.path: each for each, _ in versions.all_files(catalog.state, table.name)}
     hashes = _hashes(catalog, table, there)
     for path, sha256 in hashes.items():

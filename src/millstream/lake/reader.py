@@ -13,10 +13,11 @@ import polars as pl
 
 from millstream.definitions.table import Table
 from millstream.errors import NotFound, UserError, near
+from millstream.lake.beliefs import settled
 from millstream.lake.cache import FileCache, Range
 from millstream.lake.catalog import Catalog, columns_of, folders
 from millstream.lake.files import Between, FileReader, empty, inside, matching, ordered, overlapping
-from millstream.lake.frame import TableFrame
+from millstream.lake.frame import GONE, MARKS, TableFrame
 from millstream.lake.shape import POLARS, Shape
 from millstream.state import quarantine
 from millstream.state.versions import DataFile, TableVersion
@@ -72,14 +73,16 @@ class Reader:
             self._keep(table, version, between, trusted=trusted, read=(shape, frame))
         chosen = _chosen(table, shape, columns)
         known = {each: shape.known[each] for each in chosen if each in shape.known}
+        marks = [each for each in MARKS if each in frame.columns]
         return TableFrame(
             table=table.name,
             version=version.version,
-            frame=frame.select(*chosen, *dict.fromkeys(known.values())),
+            frame=frame.select(*chosen, *dict.fromkeys(known.values()), *marks),
             schema={each: shape.schema[each] for each in chosen},
             key=table.key,
             event_time=table.event_time,
             known=known,
+            gone=GONE if GONE in marks else None,
         )
 
     def _kept(
@@ -138,6 +141,8 @@ class Reader:
         shape = catalog.shape(table, raw)
         gone = {each.path for each in without}
         files = [each for each in ordered(catalog.files(table, version.version)) if each.path not in gone]
+        if table.history:  # of beliefs known at one instant the one that was written later holds
+            files.sort(key=lambda each: (each.since, each.path))
         if between is not None:
             files = overlapping(files, table.event_time, between)
         digest = f"{table.name}:{id(shape)}"
@@ -171,7 +176,8 @@ class Reader:
             name: str, asked: Between | None, zone: Mapping[str, Range], columns: tuple[str, ...] | None
         ) -> pl.DataFrame:
             pinned = catalog.version(name, version.inputs[name])
-            found = self.read(pinned, between=asked, zone=zone, trusted=trusted)
+            kept = {} if catalog.table(name).history else zone  # a correction may lie anywhere
+            found = settled(self.read(pinned, between=asked, zone=kept, trusted=trusted))
             return found.frame.select(columns if columns is not None else list(found.schema))
 
         frame = made.rows(read, between=between)

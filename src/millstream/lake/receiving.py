@@ -156,7 +156,7 @@ def _one(
 ) -> dict[str, str]:
     entry, source = known.entry, files.source
     content = Content(known.what, entry.path, entry.size, 0, entry.at.isoformat())
-    with _said_of(entry, files.where), _local(files.store, entry) as file:
+    with _said_of(entry, files.where), locally(files.store, entry) as file:
         delivery = Delivery(file, files.parts(entry.path), entry.at.isoformat())
         kinds: dict[str, str] = dict(agreed or {})
         before = agreed
@@ -173,7 +173,9 @@ def _one(
                     if agreed is None:
                         agreed = schema(frame)
                     frame = _without_values(frame, agreed)
-                    refuse_change(agreed, schema(frame), where=f"{files.where}, file {entry.name}")
+                    where = f"{files.where}, file {entry.name}"
+                    refuse_change(agreed, schema(frame), where=where, table=files.table)
+                    refuse_change(agreed, schema(frame), where=where)  # where a table grows: files are kept as one
                     frame = frame.select(list(agreed))
                     if held is not None:
                         landing.add(held, content, whole=False, alone=True)
@@ -215,7 +217,7 @@ def _moving(entry: Entry, look: Entry | None, where: str) -> Conflict:
 
 
 @contextmanager
-def _local(where: Store, entry: Entry) -> Iterator[Path]:
+def locally(where: Store, entry: Entry) -> Iterator[Path]:
     """Have a file on this machine: itself, or a copy of the object for as long as it is read."""
     if isinstance(where, Folder):
         yield Path(entry.path)

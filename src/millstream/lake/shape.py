@@ -14,6 +14,7 @@ from millstream.definitions.table import Table
 from millstream.errors import BadData, DefinitionError, near
 from millstream.expressions import Expression, door, parse
 from millstream.expressions.polars import to_polars
+from millstream.lake.frame import EVER, MARKS, PREFIX, SINCE
 from millstream.types import Schema, parse_duration
 
 KNOWN = "__known_"
@@ -29,6 +30,9 @@ POLARS: Mapping[str, pl.DataType] = {
     "interval": pl.Duration("us"),
 }
 """How rows of the lake hold each type of the row language."""
+
+PIECE = "__partition"
+"""Column by which Delta keeps the partitions of a table that is made in them; no row of the lake shows it."""
 
 Knowledge = frozenset[str]
 """Names of known-at columns of which the latest counts; empty is always known."""
@@ -53,7 +57,7 @@ class Shape:
     known
         Column to the known-at column that holds for it.
     carried
-        Known-at columns that come with the raw rows (of a derived table) and go no further.
+        Known-at columns that come with the raw rows (of a derived table, or one with history) and go no further.
     """
 
     table: Table
@@ -68,15 +72,18 @@ class Shape:
         """Turn raw rows into rows of the table, with their known-at columns behind the declared ones."""
         table = self.table
         lag = parse_duration(table.lag)
-        rows = door.frame(_whole(raw), timezone=table.timezone, where=f"table {table.name!r}").lazy()
-        if self.carried and lag:
+        rows = door.frame(whole(raw), timezone=table.timezone, where=f"table {table.name!r}").lazy()
+        if self.carried and lag and (table.changed_at or not table.history):  # what was seen is here: it need not wait
             rows = rows.with_columns(pl.col(self.carried) + lag)
+        if table.history:
+            rows = rows.with_columns(pl.col(self.carried).fill_null(EVER))
         for name, expression in self.computed.items():
             rows = rows.with_columns(to_polars(expression).alias(name))
         rows = rows.with_columns((to_polars(each) + lag).alias(name) for name, each in self.stated.items())
         rows = rows.with_columns(_latest(parts).alias(name) for name, parts in self.latest.items())
         try:
-            return rows.select(*self.schema, *dict.fromkeys(self.known.values())).collect()
+            marks = [each for each in MARKS if each in raw.columns]
+            return rows.select(*self.schema, *dict.fromkeys(self.known.values()), *marks).collect()
         except pl.exceptions.InvalidOperationError as wrong:
             raise BadData(f"a computed column of table {table.name!r} fails: {str(wrong).splitlines()[0]}") from None
 
@@ -106,11 +113,13 @@ def compile_shape(
     DefinitionError
         For a key or event time that is no column, a computed column that is one already, or a wrong expression.
     """
-    carried = tuple(carried)
+    carried, added = tuple(carried), tuple(carried)
+    if table.history:
+        added = tuple(each for each in raw.columns if each.startswith(PREFIX))
+        carried = tuple(each for each in added if each.startswith(SINCE))
+        inherited = {each.removeprefix(SINCE): frozenset({each}) for each in carried}
     schema = dict(
-        door.schema(
-            door.frame(_whole(raw.head(0)).drop(carried), timezone=table.timezone, where=f"table {table.name!r}")
-        )
+        door.schema(door.frame(whole(raw.head(0)).drop(added), timezone=table.timezone, where=f"table {table.name!r}"))
     )
     computed: dict[str, Expression] = {}
     for name, text in table.columns.items():
@@ -150,7 +159,8 @@ class _Knowing:
         self._by_parts: dict[Knowledge, str] = {}
         sets: dict[str, Knowledge] = {}
         for column in schema:
-            parts = self._declared(column, silent=any(inherited.values())) | inherited.get(column, frozenset())
+            silent = any(inherited.values()) and not table.history
+            parts = self._declared(column, silent=silent) | inherited.get(column, frozenset())
             if column in computed:
                 for needed in computed[column].columns:
                     parts |= sets[needed]
@@ -191,7 +201,7 @@ def _latest(parts: tuple[str, ...]) -> pl.Expr:
     return pl.when(~never).then(pl.max_horizontal(parts))
 
 
-def _whole(raw: pl.DataFrame) -> pl.DataFrame:
+def whole(raw: pl.DataFrame) -> pl.DataFrame:
     """Turn whole decimals, as which SQL sums integers, into integers."""
     wholes = [name for name, kind in raw.schema.items() if isinstance(kind, pl.Decimal) and kind.scale == 0]
     return raw.with_columns(pl.col(wholes).cast(pl.Int64)) if wholes else raw
@@ -206,16 +216,25 @@ def _refuse_reserved(table: Table, schema: Schema) -> None:
 
 
 def _refuse_unknown(table: Table, schema: Schema) -> None:
-    for word, names in (("key", table.key), ("event_time", (table.event_time,)), ("known_at", table.known_at)):
+    for word, names in (
+        ("key", table.key),
+        ("event_time", (table.event_time,)),
+        ("valid_to", (table.valid_to,)),
+        ("known_at", table.known_at),
+        ("about", table.about),
+        ("sensitive", table.sensitive),
+    ):
         for name in names:
             if name is not None and name != "*" and name not in schema:
                 raise DefinitionError(
                     f"{word} of table {table.name!r} names {name!r}, which is not a column of it",
                     do=near(name, schema),
                 )
-    if table.event_time is not None and schema[table.event_time] != "timestamptz":
+    for word, name in (("event_time", table.event_time), ("valid_to", table.valid_to)):
+        if name is None or schema[name] == "timestamptz":
+            continue
         raise DefinitionError(
-            f"event_time {table.event_time!r} of table {table.name!r} is a {schema[table.event_time]}",
+            f"{word} {name!r} of table {table.name!r} is a {schema[name]}",
             expected="an instant (timestamptz)",
-            do="columns={'at': 'cast(... as timestamptz)'} and event_time='at'",
+            do=f"columns={{'at': 'cast(... as timestamptz)'}} and {word}='at'",
         )

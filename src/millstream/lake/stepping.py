@@ -16,6 +16,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ class Task(msgspec.Struct, frozen=True):
         Table to the Parquet file with its rows.
     out, answer
         Files to write: the rows, and what came of it.
+    about
+        What is said of the partition that is made: ``partition``, ``since``, ``until``; a function gets those it names.
     """
 
     root: str
@@ -47,6 +50,7 @@ class Task(msgspec.Struct, frozen=True):
     inputs: dict[str, str]
     out: str
     answer: str
+    about: dict[str, str] = {}
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -118,7 +122,7 @@ def _function(task: Task) -> int:
         import polars as pl
 
         frames = {name: pl.read_parquet(file, glob=False) for name, file in task.inputs.items()}
-        made = function(**frames)
+        made = function(**frames, **_wanted(function, task))
         answer = _written(task, made)
     except _WrongStep as wrong:
         answer = wrong.answer
@@ -142,13 +146,23 @@ def _imported(task: Task) -> Callable[..., Any]:
         raise _WrongStep(Answer(error=f"module {module} has no function {name}"))
     wants = inspect.signature(function)
     try:
-        wants.bind(**task.inputs)
+        wants.bind(**task.inputs, **_wanted(function, task))
     except TypeError as wrong:
         takes = ", ".join(task.inputs)
         raise _WrongStep(
             Answer(error=f"{name}{wants} does not take its inputs: {wrong}", expected=f"def {name}({takes}): ...")
         ) from None
     return function
+
+
+def _wanted(function: Callable[..., Any], task: Task) -> dict[str, Any]:
+    """Pick what a function wants to know of its partition: its name, and its range as instants."""
+    named = inspect.signature(function).parameters
+    return {
+        name: said if name == "partition" else datetime.fromisoformat(said)
+        for name, said in task.about.items()
+        if name in named and name not in task.inputs
+    }
 
 
 def _written(task: Task, made: object) -> Answer:

@@ -26,7 +26,7 @@ from millstream.definitions.table import Table
 from millstream.errors import BadData, MillstreamError, NotFound, StorageFull, UserError
 from millstream.expressions import door
 from millstream.lake.faults import VARIABLE
-from millstream.lake.shape import compile_shape
+from millstream.lake.shape import compile_shape, whole
 from millstream.lake.stepping import Answer, Task
 from millstream.sources import read
 from millstream.types import parse_duration
@@ -134,6 +134,8 @@ def first_files(table: Table, root: Path) -> tuple[str, ...]:
         When the module is not in the project.
     """
     step = table.step or ""
+    if not step:
+        return ()
     if not isinstance(step, str):
         inside = [each for each in step if not Path(each).is_absolute() and (root / each).is_file()]
         return tuple(dict.fromkeys(str(Path(each)) for each in inside))
@@ -155,6 +157,7 @@ def run_step(
     at: Bench,
     expected: Mapping[str, str] | None,
     tell: Callable[[str], object] = lambda line: None,
+    about: Mapping[str, str] | None = None,
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Run a table's step on rows of its inputs.
 
@@ -170,6 +173,8 @@ def run_step(
         Column to type the table has, by which the texts of a CSV file are read; None when it may have any.
     tell
         Called with each line that the step prints, as it prints it.
+    about
+        What is said of the partition that is made: ``partition``, ``since``, ``until``.
 
     Returns
     -------
@@ -198,19 +203,21 @@ def run_step(
             inputs=paths,
             out=str(place / "__out"),
             answer=str(place / "__answer"),
+            about=dict(about or {}),
         )
-        answer = _carried_out(table, task, at=at, place=place, tell=tell)
+        answer = carried_out(table, task, at=at, place=place, tell=tell)
         try:
-            return _fit(table, _collected(table, Path(task.out), at=at, expected=expected)), answer.files
+            return fit(table, _collected(table, Path(task.out), at=at, expected=expected)), answer.files
         except MillstreamError as wrong:
             raise StepFailed(wrong, answer.files) from None
 
 
-def _carried_out(table: Table, task: Task, *, at: Bench, place: Path, tell: Callable[[str], object]) -> Answer:
+def carried_out(table: Table, task: Task, *, at: Bench, place: Path, tell: Callable[[str], object]) -> Answer:
     """Run a task in a process of its own and see that all of it ends."""
     (place / "__task").write_bytes(msgspec.json.encode(task))
     words = os.environ | {f"MILLSTREAM_IN_{name}": path for name, path in task.inputs.items()}
     words |= {"MILLSTREAM_OUT": task.out, "PYTHONUNBUFFERED": "1"}
+    words |= {f"MILLSTREAM_{name.upper()}": said for name, said in task.about.items()}
     words.pop(VARIABLE, None)
     log = at.log(table.name)
     running = at.folder / f"{table.name}.running"
@@ -355,12 +362,12 @@ def _collected(table: Table, out: Path, *, at: Bench, expected: Mapping[str, str
         raise BadData(f"{where} cannot be read: {str(wrong).splitlines()[0]}", do=f"look at {log}") from None
 
 
-def _fit(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
+def fit(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
     """Bring rows through the door, and see that the definition fits them."""
     where = f"table {table.name!r}"
     if not rows.width:
         raise BadData(f"the step of {where} gives a frame without columns", expected="columns and rows")
-    made = door.frame(rows, timezone=table.timezone, where=where)
+    made = door.frame(whole(rows), timezone=table.timezone, where=where)
     lengths = [name for name, each in made.schema.items() if isinstance(each, pl.Duration)]
     if lengths:
         raise BadData(

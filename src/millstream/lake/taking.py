@@ -17,13 +17,14 @@ import msgspec
 import polars as pl
 
 from millstream.definitions.table import Table
+from millstream.lake import snapshots
 from millstream.lake.batches import Shelved
 from millstream.lake.catalog import Catalog
 from millstream.lake.files import empty
 from millstream.lake.landing import Landing
 from millstream.lake.receiving import FilesTable, Known, identify, received
 from millstream.sources.arrival import no_rows
-from millstream.state import taken
+from millstream.state import taken, versions
 from millstream.state.taken import Content, Landed, Piece, Stamp, Taking
 from millstream.state.versions import DataFile, TableVersion
 from millstream.types import content_hash
@@ -58,17 +59,35 @@ def take(
     Refused
         For one that may not be read, or rows that could not be read again.
     """
+    files, found, stamps, plan = _look(catalog, table, head=head, anew=expected is None)
+    if plan is None:
+        _remember(catalog, table.name, found, stamps, tell)
+        return None
+    return _carry_out(catalog, files, plan, head=head, expected=expected, tell=tell)
+
+
+def moves(catalog: Catalog, table: Table, *, head: TableVersion) -> bool:
+    """Say whether the files of a table hold something else than its newest version; nothing is taken."""
+    if table.history:
+        return snapshots.content(FilesTable.of(catalog, table)) != head.content
+    return _look(catalog, table, head=head, anew=False)[-1] is not None
+
+
+def _look(
+    catalog: Catalog, table: Table, *, head: TableVersion | None, anew: bool
+) -> tuple[FilesTable, list[Known], dict[str, Stamp], _Plan | None]:
+    """Look what is there, and what of it is new."""
     files = FilesTable.of(catalog, table)
     before = taken.taking(catalog.state, table.name, head.version) if head else None
     had = taken.contents(catalog.state, table.name) if before else {}
     stamps = taken.stamps(catalog.state, table.name)
     other = before is None or before.reading != files.reading
     found = identify(files, stamps if not other else {})
-    plan = _plan(catalog, files, found, had, stamps, head=head, anew=other or expected is None)
-    if plan is None:
-        _remember(catalog, table.name, found, stamps, tell)
-        return None
-    return _carry_out(catalog, files, plan, head=head, expected=expected, tell=tell)
+    agreed = versions.expected_schema(catalog.state, table.name)
+    accepted = head is not None and bool(head.columns) and agreed != head.columns  # a commit of all files says so
+    anew = anew or other or accepted
+    plan = _plan(catalog, files, found, had, stamps, head=head, anew=anew)
+    return files, found, stamps, plan
 
 
 @dataclass(frozen=True)

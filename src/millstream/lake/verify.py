@@ -172,8 +172,9 @@ def _first_bad(catalog: Catalog, name: str, history: list[TableVersion]) -> Find
     if lost is not None:
         return Finding(False, name, f"the copy {where.copy(lost)} of {lost} has not the bytes that were copied")
     for each in history:
-        if each.making is not None and each.content != made_hash(
-            each.inputs, each.definition, each.making.code, each.making.masked
+        making = each.making
+        if making is not None and each.content != made_hash(
+            each.inputs, each.definition, making.code, making.masked, making.environment
         ):
             return Finding(False, f"{name}@{each.version}", "its inputs, definition or code were changed in the state")
         files = _files(catalog, table, each, kept)

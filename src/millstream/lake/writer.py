@@ -8,33 +8,40 @@ then version, files and ledger row in one transaction. A crash between any two l
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import polars as pl
 
-from millstream.definitions.sources import Delta, Files, Parquet, Postgres
+from millstream.definitions.databases import ASKED
+from millstream.definitions.sources import Csv, Delta, Files, Json, Parquet
 from millstream.definitions.table import Table
 from millstream.errors import BadData, Conflict, IntegrityError, MillstreamError, NotFound, StorageFull, UserError, near
 from millstream.expressions import door
 from millstream.lake import agreed, parquets
 from millstream.lake.batches import Batches, Shelved
-from millstream.lake.catalog import Catalog, derived_hash, logged, refuse_other_kind, refuse_rewritten
+from millstream.lake.beliefs import plain, stored
+from millstream.lake.catalog import Catalog, derived_hash, logged, refuse_other_kind, refuse_rewritten, shown
 from millstream.lake.delta import DeltaLog, Snapshot, file_sha256
-from millstream.lake.extracts import extracted
+from millstream.lake.extract import Extract
+from millstream.lake.extracts import drawn
 from millstream.lake.faults import reach
 from millstream.lake.files import empty
 from millstream.lake.finding import Finding
 from millstream.lake.foreign import Stage, leaving, stages
 from millstream.lake.maker import Maker
-from millstream.lake.shape import compile_shape
+from millstream.lake.shape import PIECE, compile_shape
+from millstream.lake.snapshots import snapshot
 from millstream.lake.steps import Meanwhile
 from millstream.lake.taking import take
+from millstream.lake.upsert import Delivery, upsert
 from millstream.sources import SchemaChanged, refuse_change
-from millstream.state import Transaction, pins, schemas, taken, versions
+from millstream.state import Transaction, pins, runs, schemas, taken, versions
+from millstream.state.runs import Run
 from millstream.state.versions import DataFile, Intent, TableVersion
+from millstream.types import parse_instant
 
 _HASHED_BYTES = 64 << 20
 """Of somebody else's files, what a version brings is hashed as it is registered up to this size (0.1 s)."""
@@ -58,13 +65,16 @@ class Writer:
         ready: Callable[[str], object] | None,
         stopped: dict[str, MillstreamError],
         meanwhile: Meanwhile,
+        again: Mapping[str, Collection[str]],
     ) -> list[TableVersion]:
         """Register new versions. See ``Lake.refresh``."""
         catalog = self._catalog
         wanted = self._with_inputs(names)
         tables = [each for name, each in catalog.manifest.tables.items() if name in wanted]
-        behind = self._behind_steps()
+        behind = self._behind()
+        shared = catalog.shared()
         heads: dict[str, int] = {}
+        waits: dict[str, str] = {}
         with catalog.locked():
             self._recover()
             made = self._pulled(wanted & catalog.shared(), actor=actor)
@@ -73,26 +83,35 @@ class Writer:
         for table in (each for each in tables if each.name in behind):
             halted = next((each for each in table.of if each in stopped), None)
             if halted is not None:
-                stopped[table.name] = _halted(table, halted, stopped[halted])
-            elif not table.made:
+                why = stopped[halted]
+                waits[table.name] = halted
+                stopped[table.name] = _halted(table.name, waits, why)
+            elif table.name in shared or not (table.made or isinstance(table.source, ASKED)):
                 with catalog.locked():
                     made += self._moved([table], heads, stopped=stopped, actor=actor, tell=meanwhile.tell)
             else:
                 try:
-                    new = self._made(table, heads, actor=actor, ready=ready, meanwhile=meanwhile)
+                    if table.made:
+                        asked = again.get(table.name)
+                        new = self._made(table, heads, actor=actor, ready=ready, meanwhile=meanwhile, again=asked)
+                    else:
+                        new = self._drawn(table, heads, actor=actor, meanwhile=meanwhile)
                 except StorageFull:
                     raise
+                except SchemaChanged as wrong:
+                    stopped[table.name] = wrong if table.made else self._waits(table, wrong, actor=actor)
                 except MillstreamError as wrong:
                     stopped[table.name] = wrong
                 else:
+                    self._waits_no_more(table.name)
                     made += new
         return made
 
-    def _behind_steps(self) -> set[str]:
-        """Name the tables that have a step, or are computed from one that has."""
+    def _behind(self) -> set[str]:
+        """Name the tables that somebody else makes, a step or a database, and those that are computed from them."""
         found: set[str] = set()
         for name, each in self._catalog.manifest.tables.items():
-            if each.made or found & set(each.of):
+            if each.made or isinstance(each.source, ASKED) or found & set(each.of):
                 found.add(name)
         return found
 
@@ -110,7 +129,6 @@ class Writer:
         shared = catalog.shared()
         changes: list[_Change] = []
         made: list[TableVersion] = []
-        waiting = schemas.all_waiting(self._state)
         for table in tables:
             head = versions.head(self._state, table.name)
             found: list[_Change] = []
@@ -124,7 +142,7 @@ class Writer:
                 elif isinstance(table.source, Parquet) and table.source.attach:
                     found = self._attached_files(table, table.source, head)
                 else:
-                    assert table.source is not None
+                    assert isinstance(table.source, Csv | Json | Parquet)
                     ingested = self._ingested(table, table.source, head, actor=actor, tell=tell)
                     if ingested is not None:
                         made.append(ingested)
@@ -136,8 +154,7 @@ class Writer:
                     raise
                 stopped[table.name] = wrong
             else:
-                if table.name in waiting:
-                    self._waits_no_more(table.name)
+                self._waits_no_more(table.name)
             for change in found:
                 changes.append(change)
                 made.append(change[0])
@@ -176,6 +193,8 @@ class Writer:
 
     def _waits_no_more(self, name: str) -> None:
         """Forget what nobody accepted: the columns are as agreed again."""
+        if name not in schemas.all_waiting(self._state):
+            return
         with self._state.transact() as tx:
             schemas.forget(tx, name)
 
@@ -187,6 +206,7 @@ class Writer:
         actor: str,
         ready: Callable[[str], object] | None,
         meanwhile: Meanwhile,
+        again: Collection[str] | None,
     ) -> list[TableVersion]:
         """Run a step where something changed; the lake is locked only while its rows are written.
 
@@ -204,7 +224,9 @@ class Writer:
                 now = versions.heads(self._state)
                 inputs = {each: max(heads[each], now[each]) for each in table.of}
                 expected = self._expected_frame(table.name)
-                done = self._maker.make(table, inputs, head=head, expected=expected, actor=actor, tell=meanwhile.tell)
+                done = self._maker.make(
+                    table, inputs, head=head, expected=expected, actor=actor, tell=meanwhile.tell, again=again
+                )
             if done is None:
                 return []
             note, rows = done
@@ -215,8 +237,48 @@ class Writer:
                 number = 0 if head is None else head.version + 1
                 intent = self._intent(table.name, f"millstream:step:{table.name}", number, actor=actor, note=note)
                 version = self._commit(intent, rows, overwrite=True)
+            if table.partition:
+                self._maker.finished(table)
         heads[table.name] = version.version
         return [version]
+
+    def _drawn(self, table: Table, heads: dict[str, int], *, actor: str, meanwhile: Meanwhile) -> list[TableVersion]:
+        """Ask a database for what is new; the lake is locked only while its rows are written."""
+        assert isinstance(table.source, ASKED)
+        with contextlib.ExitStack() as held:
+            with meanwhile.aside():
+                held.enter_context(self._maker.turn(table.name))
+                head = versions.head(self._state, table.name)
+                if head is not None:
+                    heads[table.name] = head.version
+                asking = drawn(
+                    self._catalog,
+                    table,
+                    head=head,
+                    expected=_delivered(self._expected_frame(table.name)),
+                    tell=lambda line: meanwhile.tell(f"{table.name}: {line}"),
+                )
+                found = held.enter_context(asking)
+            if found is None:
+                return []
+            with self._catalog.locked():
+                self._recover()
+                if versions.head(self._state, table.name) != head:
+                    raise Conflict(f"table {table.name!r} got another version while it was read", do="refresh again")
+                version = self._taken(table, found, head, actor=actor)
+        if version is None:
+            return []
+        heads[table.name] = version.version
+        return [version]
+
+    def _taken(self, table: Table, found: Extract, head: TableVersion | None, *, actor: str) -> TableVersion | None:
+        """Commit what a database gave; None where a table with history learns nothing from it."""
+        if found.delivery is not None:
+            return self._upserted(table, found.delivery, head, content=found.content, actor=actor)
+        number = 0 if head is None else head.version + 1
+        note = {"kind": "ingested", "content": found.content, "state": found.state}
+        intent = self._intent(table.name, f"millstream:ingest:{table.name}", number, actor=actor, note=note)
+        return self._commit(intent, found.rows, overwrite=found.overwrite)
 
     def _pulled(self, wanted: set[str], *, actor: str) -> list[TableVersion]:
         """In an overlay, take over production's newest versions of the tables it shares: records, no data."""
@@ -325,14 +387,16 @@ class Writer:
     def _ingested(
         self,
         table: Table,
-        source: Files | Postgres,
+        source: Files,
         head: TableVersion | None,
         *,
         actor: str,
         tell: Callable[[str], object],
     ) -> TableVersion | None:
-        if isinstance(source, Postgres):
-            return self._extracted(table, source, head, actor=actor)
+        if table.history:
+            expected = _delivered(self._expected_frame(table.name))
+            came = snapshot(self._catalog, table, head=head, expected=expected)
+            return None if came is None else self._upserted(table, came[0], head, content=came[1], actor=actor)
         found = take(self._catalog, table, head=head, expected=self._expected_frame(table.name), tell=tell)
         if found is None:
             return None
@@ -341,17 +405,18 @@ class Writer:
         intent = self._intent(table.name, f"millstream:ingest:{table.name}", number, actor=actor, note=note)
         return self._commit(intent, found.rows, overwrite=found.taking.anew)
 
-    def _extracted(
-        self, table: Table, source: Postgres, head: TableVersion | None, *, actor: str
+    def _upserted(
+        self, table: Table, delivery: Delivery, head: TableVersion | None, *, content: str, actor: str
     ) -> TableVersion | None:
-        expected = self._expected_frame(table.name)
-        with extracted(self._catalog, table, source, head=head, expected=expected) as found:
-            if found is None:
-                return None
-            number = 0 if head is None else head.version + 1
-            note = {"kind": "ingested", "content": found.content}
-            intent = self._intent(table.name, f"millstream:ingest:{table.name}", number, actor=actor, note=note)
-            return self._commit(intent, found.rows, overwrite=found.overwrite)
+        """Append what a delivery says anew of a table with history."""
+        before = stored(self._catalog, table, head)
+        made = upsert(table, delivery, before=before, now=self._catalog.clock.now())
+        if made.empty:
+            return None
+        note = {"kind": "ingested", "content": content, "seen": made.seen.isoformat(), "anew": before is None}
+        number = 0 if head is None else head.version + 1
+        intent = self._intent(table.name, f"millstream:ingest:{table.name}", number, actor=actor, note=note)
+        return self._commit(intent, Batches(made.schema, made.frames), overwrite=before is None)
 
     def _expected_frame(self, name: str) -> dict[str, str] | None:
         expected = versions.expected_schema(self._state, name)
@@ -380,7 +445,7 @@ class Writer:
             return catalog.version(intent.table, before.version)
         expected = self._expected_frame(intent.table)
         if expected is not None and not msgspec.json.decode(intent.note).get("anew"):
-            found = {name: str(kind) for name, kind in frame.schema.items()}
+            found = {name: str(kind) for name, kind in frame.schema.items() if name != PIECE}
             table = self._catalog.manifest.tables.get(intent.table)
             refuse_change(expected, found, where=f"table {intent.table!r}", table=table)
         reach("lake.begun")
@@ -389,7 +454,16 @@ class Writer:
         reach("lake.intended")
         log = self._log(intent.table)
         head = catalog.ledger.head().text
-        log.append(frame, app_id=intent.app_id, app_version=intent.app_version, overwrite=overwrite, anchor=head)
+        note = msgspec.json.decode(intent.note)
+        log.append(
+            frame,
+            app_id=intent.app_id,
+            app_version=intent.app_version,
+            overwrite=overwrite,
+            anchor=head,
+            by=note.get("by", ""),
+            only=note.get("only"),
+        )
         reach("lake.committed")
         made = self._settle(intent)
         if made is None:
@@ -422,10 +496,14 @@ class Writer:
             made = catalog.describe_made(table, snapshot, note, copied=copied)
         else:
             made = catalog.describe(table, snapshot, content=note.get("content", ""), copied=copied)
+        if "seen" in note:  # no version is older than the rows it brought, wherever the clock stands by now
+            seen = max(note["seen"], made.registered_at, key=parse_instant)
+            made = msgspec.structs.replace(made, registered_at=seen)
         with self._state.transact() as tx:
             if note.get("anew"):
                 versions.forget_schema(tx, intent.table)
-            versions.expect_schema(tx, intent.table, snapshot.columns)
+            versions.expect_schema(tx, intent.table, shown(snapshot.columns))
+            runs.put(tx, intent.table, number, msgspec.convert(note.get("runs", []), list[Run]), at=made.registered_at)
             catalog.register(tx, made, added=added, removed=removed, actor=intent.actor)
             if "taking" in note:
                 taken.record(tx, intent.table, number, msgspec.convert(note["taking"], taken.Taking))
@@ -496,12 +574,14 @@ class Writer:
         return found or Table(name, source=Delta(str(self._catalog.places.lake / name)))
 
 
-def _halted(table: Table, by: str, why: MillstreamError) -> MillstreamError:
-    """Say that a table stays as it is because one it is computed from could not be made."""
-    return type(why)(
-        f"table {table.name!r} stays as it is: {by!r}, of which it is computed, could not be made",
-        do=f"millstream refresh {by}",
-    )
+def _halted(table: str, waits: Mapping[str, str], why: MillstreamError) -> MillstreamError:
+    """Say that a table stays as it is because of one it is computed from, naming the way down to what went wrong."""
+    by = waits[table]
+    if by in waits:  # what is said of the one before names the rest of the way
+        said, do = why.happened.partition(" stays as it is: it waits for ")[2], why.do
+        return type(why)(f"table {table!r} stays as it is: it waits for {by!r}, which waits for {said}", do=do)
+    said = f"table {table!r} stays as it is: it waits for {by!r}, of which it is computed: {why.happened}"
+    return type(why)(said, do=f"millstream refresh {by}")
 
 
 def _sha256(path: Path) -> str | None:
@@ -509,6 +589,11 @@ def _sha256(path: Path) -> str | None:
         return file_sha256(path)
     except OSError:  # it is named when it is read
         return None
+
+
+def _delivered(columns: dict[str, str] | None) -> dict[str, str] | None:
+    """Return the columns a source must deliver: those of a table without the lake's own."""
+    return None if columns is None else plain(columns)
 
 
 def _frame_schema(columns: dict[str, str]) -> pl.Schema:

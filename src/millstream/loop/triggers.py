@@ -14,6 +14,8 @@ from millstream.types import parse_duration
 
 _SETTLED_DAYS = 3
 """Judged days without the breach after which data counts as whole again."""
+_UNTIL_CLOSED = ("expected", "zeros")
+"""Checks whose breach stays in the data until it is repaired: what they say holds until their alarm is closed."""
 
 
 class Trigger(msgspec.Struct, frozen=True):
@@ -71,7 +73,11 @@ def due(
 
 
 def breaks_data(alarm: Alarm) -> bool:
-    """Whether an open alarm says that data may not be learnt from: a stop, or a batch that is not whole."""
-    if alarm.kind != "contract" or alarm.closed_at is not None or alarm.calm_days >= _SETTLED_DAYS:
+    """Whether an open alarm says that data may not be learnt from: a stop, rows that are missing, or false zeros."""
+    if alarm.kind != "contract" or alarm.closed_at is not None or alarm.severity == "note":
+        return False
+    if alarm.detail.get("check") in _UNTIL_CLOSED:
+        return True
+    if alarm.calm_days >= _SETTLED_DAYS:
         return False
     return alarm.severity == "stop" or alarm.detail.get("check") == "complete"

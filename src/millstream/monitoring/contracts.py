@@ -36,9 +36,10 @@ def _from_results(
     table: str, version: int, rows: int, results: Iterable[CheckResult], day: date, *, checked_at: str | None = None
 ) -> list[Finding]:
     found: dict[str, Finding] = {}
-    for result in results:
+    told = tuple(results)
+    for result in told:
         subject = _subject(table, result)
-        broken = not result.ok and result.severity != "note"
+        broken = not result.ok and result.severity != "note" and not _explained(result, told)
         finding = Finding(
             day=day.isoformat(),
             model="",
@@ -57,14 +58,30 @@ def _from_results(
                 "checked_at": checked_at,
                 "failed": result.failed_rows,
                 "rows": rows,
+                "repaired": result.ok and bool(result.detail.get("repaired")),
             },
         )
-        if subject not in found or broken:  # two checks of one name: the broken one speaks
+        before = found.get(subject)
+        if before is not None and before.verdict == "alarm" and broken:  # one batch, one cause, several columns
+            also = f"{before.says}; and {result.subject}"
+            found[subject] = msgspec.structs.replace(before, says=also) if result.detail.get("noticed") else finding
+        elif before is None or broken:  # two checks of one name: the broken one speaks
             found[subject] = finding
     return list(found.values())
 
 
+def _explained(result: CheckResult, told: Iterable[CheckResult]) -> bool:
+    """Whether a new category is told of already, by the zeros that came with it: one cause is one alarm."""
+    if result.check != "new_category" or result.severity == "stop":
+        return False
+    zeros = [each.detail for each in told if each.check == "zeros" and not each.ok and each.severity != "note"]
+    named = {value for each in zeros if each.get("by") == result.detail.get("by") for value in each.get("values", ())}
+    return bool(named) and set(result.detail.get("values", ())) <= named
+
+
 def _subject(table: str, result: CheckResult) -> str:
+    if result.detail.get("noticed"):  # whichever columns: what froze or is zero in one batch has one cause
+        return f"{table}.{result.check}"
     if result.check in ("complete", "fresh"):  # of the table, whichever column they look at
         return f"{table}.{result.check}"
     return result.subject if result.check == "holds" else f"{result.subject}.{result.check}"

@@ -136,8 +136,9 @@ def reconcile(
 ) -> Judgement:
     """Turn findings into alarms, one open per model, kind and subject.
 
-    An alarm found again is updated; one whose value is back for ``CALM_DAYS`` judged days closes; one about a
-    release that is no longer live closes at once. What is unknown or incomplete changes nothing.
+    An alarm found again is updated; one whose value is back for ``CALM_DAYS`` judged days closes, one whose data are
+    repaired at once; one about a release that is no longer live closes at once. What is unknown or incomplete changes
+    nothing.
     """
     at, today = now.isoformat(), day.isoformat()
     kept = {(each.model, each.kind, each.subject): each for each in opened}
@@ -161,7 +162,7 @@ def reconcile(
             calm = msgspec.structs.replace(
                 known, calm_days=known.calm_days + 1, last_at=at, detail=known.detail | {"judged": today}
             )
-            if calm.calm_days >= CALM_DAYS[finding.kind]:
+            if finding.detail.get("repaired") or calm.calm_days >= CALM_DAYS[finding.kind]:
                 closed[calm.id] = _close(calm, at, f"passed: {finding.says}")
             else:
                 updated[calm.id] = calm

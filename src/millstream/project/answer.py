@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from millstream.errors import NotFound, UserError
 from millstream.project import answers
 from millstream.project.lists import outcome_of_list, recomputed_lists, score_lists
+from millstream.project.people import Person
+from millstream.project.reads import record_scoring
 from millstream.types import from_micros, parse_instant
 
 if TYPE_CHECKING:
@@ -76,7 +78,9 @@ def _delivered(
     rows: int,
     actor: str,
 ) -> dict[str, Any]:
-    """Write what was scored where it is wanted, and say what was done."""
+    """Write what was scored where it is wanted, keys as the one who asks sees them, and say what was done."""
+    reader = Person(project, actor)
+    made = reader.hide(made, reader.masks_of_plan(plan))
     if out is not None:
         target = Path(out)
         if target.suffix not in (".parquet", ".csv"):
@@ -90,6 +94,7 @@ def _delivered(
     items = () if plan.ranking is None else (plan.ranking.candidates,)
     pins = {name: project.lake.head(name).version for name in (plan.rows_table, *plan.tables, *items)}
     project.ledger.record(actor=actor, act="model.score", subject=release.name, detail={"rows": rows, "pins": pins})
+    record_scoring(project, plan, pins, actor=actor, rows=rows)
     sample = made.head(_SAMPLE).to_dicts()
     return {
         "model": plan.model,
@@ -130,6 +135,8 @@ def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[s
     release = rows.get(project.state, said.release)
     opened = project.releases.open(release)  # every file as signed, or nothing is explained by it
     plan = FeaturePlan.decode(opened.read("plan.json"))
+    reader = Person(project, actor)
+    masks = reader.masks_of_plan(plan)
     names = [each.name for each in plan.columns]
     values = [None if each != each else each for each in said.values()]
     project.ledger.record(actor=actor, act="prediction.why", subject=prediction, detail={"release": release.name})
@@ -142,11 +149,11 @@ def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[s
         **told(said.value, said.said),
         "answered_by": said.answered_by,
         "degraded": said.degraded,
-        "row": said.row,
-        "features": dict(zip(names, values, strict=False)),  # of a list those of its first item
+        "row": reader.hide_values(said.row, masks),
+        "features": reader.hide_values(dict(zip(names, values, strict=False)), masks),  # of a list, of its first item
         "tables": said.applied,
         "recomputed": _recomputed(project, plan, said, release=Path(release.path)),
-        **_became(project, plan, logged),
+        **_became(project, plan, logged, hidden="label" in masks),
         "approved_by": _approver(project, said.release),
     }
 
@@ -182,8 +189,10 @@ def _compared(again: Sequence[tuple[str, float]], served: Sequence[float]) -> di
     return {"equal": True, "says": "a point-in-time read at that instant and those versions gives the same features"}
 
 
-def _became(project: Project, plan: FeaturePlan, logged: Logged) -> dict[str, Any]:
+def _became(project: Project, plan: FeaturePlan, logged: Logged, *, hidden: bool) -> dict[str, Any]:
     """Say what became true: what a table says stands above what was reported, and both are shown."""
+    if hidden:
+        return {"outcome": None, "reported": []}
     told = [each.outcome for each in answers.reported(project, logged)]
     reported = [
         {"label": each.label, "known_at": from_micros(each.at_us).isoformat()} for each in told if each is not None

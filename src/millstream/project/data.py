@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from millstream.definitions.sources import Csv, Json, Parquet
 from millstream.definitions.steps import code_of
-from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError
+from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError, near
+from millstream.project import habits as usual
 from millstream.project.columns import accept
+from millstream.project.lags import keep_lags
 from millstream.project.noticing import notice
+from millstream.project.people import Person
 from millstream.project.pins import look, tell_lost
 from millstream.project.quarantining import verify_released
 from millstream.project.stopped import tell_stopped
-from millstream.state import contracts, habits, quarantine, taken, versions
+from millstream.state import contracts, habits, quarantine, runs, taken, versions
 from millstream.types import content_hash, parse_instant
 
 if TYPE_CHECKING:
@@ -56,23 +60,37 @@ class _Move:
 def refresh(
     project: Project,
     *,
-    tables: Iterable[str] | None = None,
+    tables: list[str] | None = None,
     accept_schema: list[str] | None = None,
+    again: bool = False,
+    partitions: list[str] | None = None,
+    plan: bool = False,
     actor: str = "somebody",
 ) -> dict[str, Any]:
     """Notice new versions, take in changed files, run the steps that have to, and keep served features current.
 
-    The columns that the tables in ``accept_schema`` wait for are agreed to first.
+    The columns that the tables in ``accept_schema`` wait for are agreed to first. With ``again`` the named tables are
+    made although nothing changed, of those in partitions the named ones or all; with ``plan`` it is only said what
+    would be done.
     """
+    asked = _asked(project, tables, again=again, partitions=partitions)
+    if plan:
+        from millstream.project import planned
+
+        wanted = {
+            each.name for name in _named(project, tables) for each in _upstream(project, project.manifest.table(name))
+        }
+        found = planned.plan(project, [each for each in project.manifest.tables if each in wanted], again=asked)
+        return {"plan": found, "versions": [], "reports": [], "stopped": [], "assumptions": [], "exit_code": 0}
     accept(project, accept_schema or (), actor=actor)
-    move = _move(project, tables, actor=actor)
+    move = _move(project, tables, actor=actor, again=asked)
     if move.made:
         keep_served(project)
     standing = look(project)
     tell_lost(project, standing)
     assumed = [said for name in project.manifest.tables for said in _assumed(project, name)]
     return {
-        "versions": [{**msgspec.to_builtins(each), "why": _why(project, each)} for each in move.made],
+        "versions": [{**msgspec.to_builtins(each), **_told(project, each)} for each in move.made],
         "reports": move.reports,
         "stopped": move.said(),
         "assumptions": assumed,
@@ -81,10 +99,41 @@ def refresh(
     }
 
 
+def _asked(
+    project: Project, tables: list[str] | None, *, again: bool, partitions: list[str] | None
+) -> dict[str, list[str]]:
+    """Say which tables are made although nothing changed, each with its partitions."""
+    if partitions and not again:
+        raise UserError("partitions are named and nothing is asked of them", do="add --again")
+    if not again:
+        return {}
+    if not tables:
+        raise UserError("--again needs to know which tables", expected="millstream refresh TABLE --again")
+    for name in tables:
+        table = project.manifest.table(name)
+        if not table.made or (partitions and not table.partition):
+            what = "has no partitions" if table.made else "is not made by a step or a stored query"
+            raise UserError(f"table {name!r} {what}", expected="a table with step=, stored=True or partition=")
+        head = versions.head(project.state, name)
+        there = runs.pieces(project.state, name, head.version) if head is not None else {}
+        for each in partitions or []:
+            if each not in there:
+                raise NotFound(f"table {name!r} has no partition {each!r}", do=near(each, there))
+    return {name: list(partitions or []) for name in tables}
+
+
+def _told(project: Project, made: TableVersion) -> dict[str, Any]:
+    """Say why a version came about, and how long it took against its habit."""
+    said = usual.of_version(project, made)
+    return {"why": _why(project, made), "habit": said, "took": usual.in_words(made, said)}
+
+
 def _assumed(project: Project, name: str) -> list[str]:
     """Say what is assumed of a table; nothing of one that could not be made yet."""
     definition = project.manifest.table(name)
-    if any(each.made and versions.head(project.state, each.name) is None for each in _upstream(project, definition)):
+    if any(
+        not each.derived and versions.head(project.state, each.name) is None for each in _upstream(project, definition)
+    ):
         return []
     return project.lake.assumptions(name)
 
@@ -97,7 +146,9 @@ def _upstream(project: Project, table: Table) -> list[Table]:
     return [*found.values(), table]
 
 
-def _move(project: Project, tables: Iterable[str] | None, *, actor: str) -> _Move:
+def _move(
+    project: Project, tables: Iterable[str] | None, *, actor: str, again: Mapping[str, list[str]] | None = None
+) -> _Move:
     """Bring tables to their newest version; a step runs on rows that were checked, or not at all."""
     from millstream.lake.steps import Meanwhile
 
@@ -115,9 +166,14 @@ def _move(project: Project, tables: Iterable[str] | None, *, actor: str) -> _Mov
 
     meanwhile = Meanwhile(aside=project.aside, tell=project.said)
     wanted = _named(project, tables)
-    move.made.extend(project.lake.refresh(wanted, actor=actor, ready=ready, stopped=move.stopped, meanwhile=meanwhile))
+    made = project.lake.refresh(
+        wanted, actor=actor, ready=ready, stopped=move.stopped, meanwhile=meanwhile, again=again
+    )
+    move.made.extend(made)
     looked = {each.name for name in wanted for each in _upstream(project, project.manifest.table(name))}
     tell_stopped(project, looked, move.stopped)
+    keep_lags(project, move.made)
+    usual.tell_slow(project, move.made)
     return move
 
 
@@ -129,12 +185,18 @@ def _why(project: Project, made: TableVersion) -> str:
         return f"production's {made.making.reused} rests on the same"
     before = versions.before(project.state, made.table, made.version)
     if before is None:
-        return "read for the first time"
+        count = len(made.making.pieces) if made.making is not None else 0
+        return f"read for the first time{f', in {count} partitions' if count else ''}"
     if made.kind in ("derived", "made"):
         moved = [f"{name}@{number}" for name, number in made.inputs.items() if before.inputs.get(name) != number]
         said = ["its definition changed"] if before.definition != made.definition else []
         if made.making is not None and before.making is not None:
             said += _why_step(before.making, made.making)
+            if made.making.pieces or project.manifest.table(made.table).partition:
+                pieces = usual.why_pieces(made.making.pieces)
+                return pieces if made.making.pieces else f"{', '.join(moved)} came; {pieces}"
+            if made.making.why:
+                return made.making.why
         return " and ".join([*said, f"{', '.join(moved)} came"] if moved else said)
     if made.kind == "ingested":
         from millstream.lake import extracts
@@ -162,9 +224,10 @@ def _new_columns(before: TableVersion, made: TableVersion) -> str:
 
 def _why_step(before: Making, now: Making) -> list[str]:
     """Say what of a step changed beside its inputs' versions."""
-    edited = [each for each in {**before.code, **now.code} if before.code.get(each) != now.code.get(each)]
+    from millstream.lake.due import code_reasons
+
     masked = [each for each in {**before.masked, **now.masked} if before.masked.get(each) != now.masked.get(each)]
-    said = [f"{', '.join(edited)} changed"] if edited else []
+    said = code_reasons(before, now.code, now.environment)
     return [*said, f"what is in quarantine of {', '.join(masked)} changed"] if masked else said
 
 
@@ -250,14 +313,20 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
 
     from millstream.checks import run
     from millstream.checks.outside import inside
+    from millstream.checks.scene import Scene
+    from millstream.lake.beliefs import settled
+    from millstream.project import standing
 
     since = before.version if before is not None else None
     kind = project.lake.version(table.name, version).kind
-    whole = kind in ("ingested", "made") and not getattr(table.source, "cursor", "")  # each version brings all its rows
+    partial = table.partition or getattr(table.source, "cursor", "") or isinstance(table.source, Csv | Json | Parquet)
+    whole = kind in ("ingested", "made") and not partial  # each version brings all its rows
+    whole = whole or table.history  # a row of a key that is here already corrects it
+    batch = settled(project.lake.added(table.name, since=since, version=version))
     with inside(project.root):
         made = run(
             table,
-            project.lake.added(table.name, since=since, version=version),
+            batch,
             known_keys=None if since is None or whole else _earlier(project, table.name, since, version),
             other=_other(project),
             now=project.clock.now(),
@@ -266,7 +335,10 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
             newest=_newest(before),
         )
     noticed, aside, memory = notice(project, table, version)
-    results = [msgspec.to_builtins(each) for each in (*made.results, *noticed)]
+    results = standing.plain((*made.results, *noticed))
+    if before is not None:
+        seen = Scene(table, batch, None, _other(project), project.clock.now(), project.settings.timezone)
+        results = standing.carry(project, seen, before.report["results"], results)
     masked = pl.concat([made.quarantine, *aside], how="vertical_relaxed")
     quarantined = masked.height
     return {
@@ -284,6 +356,7 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
 def _check_silence(project: Project, table: Table, before: Checked) -> dict[str, Any] | None:
     """Ask again the checks that time alone may break; None when they say what they said."""
     from millstream.checks import by_the_clock, run
+    from millstream.lake.beliefs import settled
 
     now, since, zone = project.clock.now(), parse_instant(before.checked_at), project.settings.timezone
     wanted = by_the_clock(table, now=now, timezone=zone, since=since)
@@ -291,7 +364,7 @@ def _check_silence(project: Project, table: Table, before: Checked) -> dict[str,
         return None
     made = run(
         dataclasses.replace(table, checks=wanted),
-        project.lake.added(table.name, since=before.version, version=before.version),
+        settled(project.lake.added(table.name, since=before.version, version=before.version)),
         known_keys=None,
         other=_other(project),
         now=now,
@@ -371,7 +444,11 @@ def verify_checks(project: Project) -> list[dict[str, Any]]:
 
 def _other(project: Project) -> Reader:
     def other(table: str, *, columns: Sequence[str] | None = None, between: Between | None = None) -> TableFrame:
-        return project.lake.read(table, columns=columns, between=between, trusted=False)
+        from millstream.lake.beliefs import settled
+
+        history = table in project.manifest.tables and project.manifest.table(table).history
+        read = project.lake.read(table, columns=None if history else columns, between=between, trusted=False)
+        return settled(read)
 
     return other
 
@@ -414,23 +491,35 @@ def quarantined(project: Project, table: str, version: int) -> int:
     return quarantine.count(project.state, table, version)
 
 
-def sql(project: Project, *, query: str, out: str | None = None, actor: str = "somebody") -> dict[str, Any]:
-    """Run a SELECT over the heads of the tables it names; the read goes on the ledger.
+def sql(
+    project: Project,
+    *,
+    query: str,
+    out: str | None = None,
+    as_of: str | None = None,
+    as_seen: str | None = None,
+    at: dict[str, int] | None = None,
+    actor: str = "somebody",
+) -> dict[str, Any]:
+    """Run a SELECT over the heads of the tables it names, as the one who asks may see them; it goes on the ledger.
 
     With ``out`` every row goes into that file, CSV or Parquet by its ending, which appears whole or not at all.
+    ``as_of`` leaves out what became known after an instant, ``as_seen`` reads the versions that were the newest then,
+    ``at`` names versions.
     """
     _refuse_ending(out)
-    frame, pins = project.lake.query(query)
+    reader = Person(project, actor)
+    frame, pins, reads, meant = reader.query(query, as_of=as_of, as_seen=as_seen, at=at)
     if out is not None:
         _write(frame, Path(out))
-    subject = " ".join(f"{name}@{version}" for name, version in pins.items())
-    project.ledger.record(actor=actor, act="table.read", subject=subject, detail={"sql": query, "rows": frame.height})
+    reader.record(pins, reads, {"sql": query, "rows": frame.height, **meant})
     shown = frame.head(_SHOWN)
     return {
         "columns": shown.columns,
         "rows": [[_plain(value) for value in row] for row in shown.rows()],
         "count": frame.height,
         "pins": dict(pins),
+        **meant,
         "out": out,
     }
 

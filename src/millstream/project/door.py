@@ -64,23 +64,52 @@ class Door:
 
         return Cache(cast("Project", self).places.cache)
 
-    def sql(self, query: str) -> Answer:
-        """Run one SELECT in DuckDB's dialect over the newest versions of the tables it names."""
+    def sql(
+        self,
+        query: str,
+        *,
+        as_of: str | datetime | None = None,
+        as_seen: str | datetime | None = None,
+        at: Mapping[str, int] | None = None,
+    ) -> Answer:
+        """Run one SELECT in DuckDB's dialect over the newest versions of the tables it names.
+
+        Parameters
+        ----------
+        query
+            The SELECT.
+        as_of
+            As known at an instant: later facts and corrections left out.
+        as_seen
+            At the versions that were the newest at an instant.
+        at
+            Table to version.
+        """
         from millstream.project.notebook.tables import asked
 
-        return asked(fresh(self), query)
+        return asked(fresh(self), query, as_of=as_of, as_seen=as_seen, at=at)
 
-    def table(self, name: str, *, version: int | None = None) -> LakeTable:
-        """Return a table at a version, the newest when left out; rows are read when asked for."""
+    def table(self, name: str, *, version: int | None = None, as_seen: str | datetime | None = None) -> LakeTable:
+        """Return a table at a version, at the one that was the newest at an instant, or at the newest."""
         from millstream.project.notebook.tables import LakeTable
 
-        return LakeTable(fresh(self), name, version=version)
+        return LakeTable(fresh(self), name, version=version, as_seen=as_seen)
 
     def tables(self) -> Answer:
         """List the tables."""
         from millstream.project.notebook.tables import listed
 
         return listed(fresh(self))
+
+    def catalog(self, table: str = "", *, find: str = "") -> Answer:
+        """List what data there is; of one table its columns; with ``find`` what has a word in its names or tags."""
+        from millstream.project.notebook.tables import cataloged
+
+        return cataloged(fresh(self), table, find)
+
+    def lineage(self, name: str) -> dict[str, Any]:
+        """Trace a table, column, feature, model, version or answer both ways, as plain data."""
+        return cast("dict[str, Any]", fresh(self).run("lineage", {"name": name}))
 
     def model(self, name: str) -> Model:
         """Return a model as the definition files have it, to change with ``.but(...)``."""

@@ -18,6 +18,7 @@ from millstream.project.data import refuse_broken
 from millstream.project.git import described
 from millstream.project.pins import refuse_lost
 from millstream.project.plain import by_horizon, segments
+from millstream.project.reads import record_training
 from millstream.state import releases as release_rows
 from millstream.types import parse_instant
 
@@ -65,6 +66,7 @@ def train(
         folder = Path(scratch) / "artifact"
         with _noted(project, model, tags=tags, note=note):
             rows, tested, verdict = _judged(project, model, until)
+            record_training(project, rows.plan, rows.pins, actor=actor, rows=rows.rows)
             record = training.train(
                 project.manifest, rows, folder=folder, tested=tested, verdict=verdict, tell=project.progress
             )
@@ -117,7 +119,8 @@ def backtest(project: Project, *, model: str, version: int | None = None, actor:
             "segments": segments(msgspec.to_builtins(report.verdict)),
             "by_horizon": by_horizon(msgspec.to_builtins(report.verdict)),
         }
-    _, tested, verdict = _judged(project, model, None)
+    rows, tested, verdict = _judged(project, model, None)
+    record_training(project, rows.plan, rows.pins, actor=actor, rows=rows.rows)
     project.ledger.record(actor=actor, act="model.backtest", subject=model, detail={"passed": verdict.passed})
     return {
         "model": model,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from millstream.errors import NotFound, near
+from millstream.project.lags import lag
+from millstream.project.people import Person
 
 if TYPE_CHECKING:
     from millstream.project.root import Project
@@ -17,6 +19,8 @@ MOST_VERSIONS = 20
 def profile(project: Project, *, table: str, label: str = "", actor: str = "somebody") -> dict[str, Any]:
     """Profile a table at its head, rows in quarantine included; with a label, name the columns that may tell it.
 
+    What is sensitive is profiled as the one who asks sees it.
+
     Raises
     ------
     NotFound
@@ -26,16 +30,14 @@ def profile(project: Project, *, table: str, label: str = "", actor: str = "some
 
     definition = project.manifest.table(table)
     head = project.lake.head(table)
-    read = project.lake.read(table, trusted=False)
-    frame = read.frame.select(list(read.schema))
+    reader = Person(project, actor)
+    frame, _ = reader.rows(table, version=head.version, trusted=False)
     if label and label not in frame.columns:
         raise NotFound(f"table {table!r} has no column {label!r}", do=near(label, frame.columns))
     found = profiling.profile(frame, key=definition.key, event_time=definition.event_time)
     suspects = profiling.suspects(frame, label, event_time=definition.event_time) if label else ()
     history = project.lake.history(table)
-    project.ledger.record(
-        actor=actor, act="table.read", subject=f"{table}@{head.version}", detail={"profile": True, "rows": frame.height}
-    )
+    reader.record({table: head.version}, {table: frame.columns}, {"profile": True, "rows": frame.height})
     return {
         "table": table,
         "version": head.version,
@@ -51,4 +53,5 @@ def profile(project: Project, *, table: str, label: str = "", actor: str = "some
         "label": label,
         "suspects": msgspec.to_builtins(suspects),
         "assumptions": project.lake.assumptions(table),
+        "lag": lag(project, table),
     }

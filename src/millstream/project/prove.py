@@ -14,8 +14,10 @@ from millstream.project import anchors, answers, git
 from millstream.project.columns import waits
 from millstream.project.data import step_failure, verify_checks
 from millstream.project.decide import brief
+from millstream.project.habits import lately
+from millstream.project.lags import lag
 from millstream.project.pins import look
-from millstream.project.stopped import running
+from millstream.project.stopped import away, running
 from millstream.project.timeline import frame, timeline, told
 from millstream.state import (
     alarms,
@@ -83,7 +85,7 @@ def _table(project: Project, table: Table) -> dict[str, Any]:
     if head is not None and head.event_max:
         behind = max(0.0, (project.clock.now() - parse_instant(head.event_max)).total_seconds())
     seen = (project.clock.now() - parse_instant(head.registered_at)).total_seconds() if head is not None else None
-    stopped, waiting = step_failure(project, table), waits(project, table.name)
+    stopped, waiting = step_failure(project, table) or away(project, table), waits(project, table.name)
     return {
         "name": table.name,
         "kind": head.kind if head is not None else "not read yet",
@@ -94,6 +96,7 @@ def _table(project: Project, table: Table) -> dict[str, Any]:
         "hops": _hops(project, table),
         "seconds_behind": behind,
         "seen_seconds_ago": seen,
+        "lag": lag(project, table.name),
         "contract": worst if table.checks else "none",
         "failed": [
             *([stopped] if stopped else []),
@@ -103,6 +106,7 @@ def _table(project: Project, table: Table) -> dict[str, Any]:
         "schema_waits": waiting,
         "stopped": stopped,
         "running": running(project, table.name) if table.made else None,
+        "lately": lately(project, table.name) if table.made else None,
         "inputs": dict(head.inputs) if head is not None else {},
         "owner": table.owner,
         "description": table.description,

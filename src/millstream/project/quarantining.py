@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from millstream.errors import NotFound, UserError, near
+from millstream.errors import NotFound, Refused, UserError, near
+from millstream.project.people import Person
 from millstream.state import quarantine, released
 
 if TYPE_CHECKING:
@@ -19,20 +20,41 @@ _SHOWN = 1000
 
 
 def masked(project: Project, *, table: str, check: str = "", actor: str = "somebody") -> dict[str, Any]:
-    """List what is in quarantine of a table: the checks that put it there, and its rows by key, with reasons."""
+    """List what is in quarantine of a table: the checks that put it there, and its rows by key, with reasons.
+
+    Reasons quote values and rows are named by their keys: who sees columns of the table masked sees neither.
+
+    Raises
+    ------
+    Refused
+        For somebody who sees only some rows of the table.
+    """
+    definition, reader = project.manifest.table(table), Person(project, actor)
+    sight = reader.sight(table)
+    if sight.where is not None:
+        raise Refused(
+            f"what is in quarantine of {table!r} may be rows that {actor} does not see",
+            expected="a role that sees every row of it",
+        )
+    hides_key, hides_why = any(each in sight.masks for each in definition.key), bool(sight.masks)
     rows = _of(project, table, check)
     groups: dict[tuple[str, int], list[Masked]] = defaultdict(list)
     for each in rows:
         groups[(each.check, each.version)].append(each)
     return {
         "table": table,
-        "key": list(project.manifest.table(table).key),
+        "key": list(definition.key),
         "checks": [
-            {"check": name, "version": version, "rows": len(found), "reason": found[0].reason}
+            {"check": name, "version": version, "rows": len(found), "reason": "" if hides_why else found[0].reason}
             for (name, version), found in sorted(groups.items(), key=lambda each: (each[0][1], each[0][0]))
         ],
         "rows": [
-            {"key": words(each), "check": each.check, "version": each.version, "reason": each.reason}
+            {
+                "key": "(masked)" if hides_key else words(each),
+                "check": each.check,
+                "version": each.version,
+                "reason": "" if hides_why else each.reason,
+            }
             for each in rows[:_SHOWN]
         ],
         "count": len({each.key for each in rows}),

@@ -97,9 +97,11 @@ def null_counts(
     """Count, for each day of event time, the rows of a table and the NULLs of some of its columns."""
     import polars as pl
 
+    from millstream.lake.beliefs import settled
+
     if project.manifest.table(table).event_time is None:
         return {}
-    read = project.lake.read(table, between=between)
+    read = settled(project.lake.read(table, between=between))
     names = [each.partition(".")[2] for each in columns if each.partition(".")[0] == table]
     names = [each for each in names if each in read.frame.columns]
     if read.event_time is None or not names:

@@ -12,6 +12,7 @@ from millstream.errors import MillstreamError
 from millstream.state import alarms
 
 if TYPE_CHECKING:
+    from millstream.definitions.table import Table
     from millstream.project.root import Project
 
 KIND = "stopped"
@@ -49,6 +50,14 @@ def tell_stopped(project: Project, looked: Collection[str], stopped: Mapping[str
             alarms.put(tx, fresh)
             detail = {"id": fresh.id, "model": "", "says": fresh.says}
             project.ledger.append(tx, actor=ACTOR, act="alarm.open", subject=f"{KIND} {name}", detail=detail)
+
+
+def away(project: Project, table: Table) -> str:
+    """Say why a table without a step stays as it is, while whoever it comes from gives no rows; empty when it does."""
+    if table.made:
+        return ""
+    open_ = [each for each in alarms.opened(project.state) if each.kind == KIND and not each.model]
+    return next((each.says for each in open_ if each.subject == table.name), "")
 
 
 def running(project: Project, table: str) -> dict[str, str] | None:

@@ -1,7 +1,7 @@
 """Where production data comes from: files and databases that are ingested; whether what arrives is what was agreed.
 
 Delta tables are read where they lie; the lake names their files itself. The words of definitions (``Delta``, ``Csv``,
-``Json``, ``Parquet``, ``Postgres``) are here too: ``millstream.sources`` is this room once something imported it.
+``Json``, ``Parquet``, ``Postgres`` ...) are here too: ``millstream.sources`` is this room once something imported it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from millstream.definitions.sources import Csv, Delta, Files, Json, Parquet, Postgres, Source
+from millstream.definitions.sources import Csv, Delta, Dlt, Files, Json, Parquet, Postgres, Source, Sql
 
 if TYPE_CHECKING:
     from millstream.sources.arrival import Delivery, frames, read
@@ -19,12 +19,14 @@ __all__ = [
     "Csv",
     "Delivery",
     "Delta",
+    "Dlt",
     "Files",
     "Json",
     "Parquet",
     "Postgres",
     "SchemaChanged",
     "Source",
+    "Sql",
     "frames",
     "read",
     "refuse_change",

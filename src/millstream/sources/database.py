@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
 
-from millstream.errors import BadData, DefinitionError, MillstreamError, NotFound, Refused, Unavailable, UserError, near
+from millstream.errors import BadData, MillstreamError, NotFound, Refused, Unavailable, UserError
+from millstream.sources.addresses import filled, whole
 from millstream.types import parse_duration
 
 try:
@@ -22,7 +22,6 @@ except ImportError as _missing:
 
 CONNECT_S = 10
 """How long a server may take to answer at all."""
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
 _SETTINGS = {
     "TimeZone": "UTC",
     "DateStyle": "ISO, YMD",
@@ -30,26 +29,6 @@ _SETTINGS = {
     "extra_float_digits": "1",
     "synchronize_seqscans": "off",
 }
-
-
-def address(database: str, databases: Mapping[str, str], *, where: str) -> str:
-    """Find the address of a database by its name; without a name the only one there is.
-
-    Raises
-    ------
-    DefinitionError
-        When ``millstream.toml`` has none of that name, or several and none was named.
-    """
-    if database in databases:
-        return databases[database]
-    if not database and len(databases) == 1:
-        return next(iter(databases.values()))
-    named = f"no address of a database {database!r}" if database else f"{len(databases) or 'no'} addresses of databases"
-    raise DefinitionError(
-        f"millstream.toml has {named}, which {where} comes from",
-        expected="[databases] with " + f'{database or "shop"} = "postgresql://user:${{SHOP_PASSWORD}}@host/database"',
-        do=near(database, databases) if databases else "",
-    )
 
 
 def parameters(said: str, *, where: str) -> dict[str, Any]:
@@ -60,29 +39,14 @@ def parameters(said: str, *, where: str) -> dict[str, Any]:
     UserError
         When a variable is not set, or what is said is no address.
     """
-
-    def filled(text: str) -> str:
-        return _VARIABLE.sub(lambda found: _variable(found.group(1), where=where), text)
-
-    whole = _VARIABLE.fullmatch(said.strip())
     try:
-        parts = conninfo_to_dict(filled(said) if whole else said)
+        parts = conninfo_to_dict(filled(said, where=where) if whole(said) else said)
     except psycopg.ProgrammingError as wrong:
         raise UserError(
             f"the address of the database of {where} cannot be read: {str(wrong).strip()}",
             expected="postgresql://user:${PASSWORD}@host:5432/database",
         ) from None
-    return {name: filled(value) if isinstance(value, str) else value for name, value in parts.items()}
-
-
-def _variable(name: str, *, where: str) -> str:
-    found = os.environ.get(name)
-    if found is None:
-        raise UserError(
-            f"the address of the database of {where} needs the environment variable {name}, which is not set",
-            do=f"export {name}=... and try again",
-        )
-    return found
+    return {name: filled(value, where=where) if isinstance(value, str) else value for name, value in parts.items()}
 
 
 @contextmanager

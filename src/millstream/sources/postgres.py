@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +25,10 @@ from psycopg import sql
 
 from millstream.definitions.sources import Postgres
 from millstream.errors import BadData, DefinitionError, NotFound, StorageFull, near
+from millstream.sources.addresses import address
 from millstream.sources.copied import REFUSED, Field, frames
-from millstream.sources.database import address, opened
+from millstream.sources.database import opened
+from millstream.sources.reading import Tell, asked, counted, only
 from millstream.sources.texts import settle
 
 _TEXTS = {"text", "varchar"}
@@ -95,13 +98,17 @@ class Reading:
         What is read.
     where
         What it is, for messages.
+    fields
+        Its columns, where they are known already.
     """
 
-    def __init__(self, connection: psycopg.Connection, source: Postgres, *, where: str) -> None:
+    def __init__(
+        self, connection: psycopg.Connection, source: Postgres, *, where: str, fields: tuple[Field, ...] = ()
+    ) -> None:
         self._connection = connection
         self._source = source
         self._where = where
-        self.fields = tuple(
+        self.fields = fields or tuple(
             each
             for each in described(connection, source, where=where)
             if not source.columns or each.name in source.columns
@@ -113,7 +120,15 @@ class Reading:
         """Column of the table to type."""
         return _settled(self.fields, self._source)
 
-    def copy(self, *, order: Sequence[str], since: object, folder: Path, share: float | None = None) -> Copied:
+    def copy(
+        self,
+        *,
+        order: Sequence[str],
+        since: object,
+        folder: Path,
+        share: float | None = None,
+        tell: Tell = lambda line: None,
+    ) -> Copied:
         """Copy the rows out.
 
         Parameters
@@ -126,11 +141,13 @@ class Reading:
             Where the file without a name lies.
         share
             Read so large a part of the rows, each chosen by chance; None for all.
+        tell
+            Called now and then with how many rows came.
         """
         digest = hashlib.sha256(
             msgspec.json.encode([asked(self._source), [[each.name, each.kind] for each in self.fields]])
         )
-        rows = 0
+        rows, said = 0, counted(tell)
         if share is not None:
             self._connection.execute("select setseed(0.7)")
         query = self._query(order=order, since=since, share=share)
@@ -139,6 +156,7 @@ class Reading:
             with self._connection.cursor() as cursor, cursor.copy(sql.SQL("copy ({}) to stdout").format(query)) as copy:
                 while lines := list(itertools.islice(copy, _TOGETHER)):
                     rows += len(lines)
+                    said(rows)
                     data = b"".join(lines)
                     digest.update(data)
                     written.write(data)
@@ -150,6 +168,34 @@ class Reading:
             written.close()
             raise
         return Copied(self.fields, digest.hexdigest(), rows, self._source, written, self._where)
+
+    def keys(self, key: Sequence[str], folder: Path, *, tell: Tell = lambda line: None) -> Copied:
+        """Copy the key of every row out, and nothing else."""
+        source = self._source
+        mine = tuple(each for each in self.fields if source.rename.get(each.name, each.name) in key)
+        found = Reading(self._connection, only(source, [each.name for each in mine]), where=self._where, fields=mine)
+        return found.copy(order=key, since=None, folder=folder, tell=tell)
+
+    def now(self, timezone: str | None) -> object:
+        """Return the server's clock as a value of the cursor; None for a cursor that is a number."""
+        kind = next(each.kind for each in self.fields if each.name == self._source.cursor)
+        if kind.startswith("int"):
+            return None
+        said = "now()" if kind == "timestamptz" else "now() at time zone %s"
+        zone = () if kind == "timestamptz" else (timezone or "UTC",)
+        row = self._connection.execute(
+            sql.SQL("select ({})::{}").format(_written(said), _written(kind)), zone
+        ).fetchone()
+        return row[0] if row else None
+
+    def newest(self, limit: object) -> object:
+        """Return the largest value of the cursor that is no more than ``limit``; None where there is none."""
+        name = sql.Identifier(self._source.cursor)
+        query = sql.SQL("select max({}) from {}").format(name, _rows_of(self._source))
+        if limit is not None:
+            query += sql.SQL(" where {} <= {}").format(name, sql.Literal(limit))
+        row = self._connection.execute(query).fetchone()
+        return row[0] if row else None
 
     def refuse_empty_cursor(self) -> None:
         """Refuse a cursor that is NULL in some row, which would never be seen.
@@ -202,12 +248,6 @@ def reading(source: Postgres, databases: Mapping[str, str], *, where: str) -> It
         yield Reading(connection, source, where=where)
 
 
-def asked(source: Postgres) -> dict[str, object]:
-    """Return what a source says of its rows: not how late to look again, nor how long to wait."""
-    said = msgspec.structs.asdict(source)
-    return {name: value for name, value in said.items() if name not in ("late", "timeout", "database")}
-
-
 def _settled(fields: Sequence[Field], source: Postgres) -> dict[str, pl.DataType]:
     none = settle(pl.DataFrame(schema={each.name: each.dtype for each in fields}), source, where="a table")
     return dict(none.schema)
@@ -234,10 +274,17 @@ def described(connection: psycopg.Connection, source: Postgres, *, where: str) -
         with connection.transaction():
             query = sql.SQL("select * from {} limit 0").format(_rows_of(source))
             found = connection.execute(query).description or []
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-        if source.query:
-            raise
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as wrong:
         there = tables(connection)
+        if source.query:
+            named = re.search(r'relation "([^"]+)" does not exist', str(wrong))
+            if named is None:
+                raise
+            name, short = named.group(1), {each.partition(".")[2]: each for each in there}
+            raise NotFound(
+                f"the query of {where} names a table {name!r}, which the database has not",
+                do=near(name, there if "." in name else short),
+            ) from None
         short = {each.partition(".")[2]: each for each in there}
         close = near(source.table, there) if "." in source.table else near(source.table, short)
         raise NotFound(
@@ -254,6 +301,7 @@ def described(connection: psycopg.Connection, source: Postgres, *, where: str) -
     for word, wanted in (
         ("columns", source.columns),
         ("cursor", (source.cursor,)),
+        ("deleted", (source.deleted,)),
         *((word, tuple(getattr(source, word))) for word in ("times", "rename")),
     ):
         for each in wanted:

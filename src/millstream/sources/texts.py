@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from millstream.definitions.sources import Csv, Files, Json, Parquet, Postgres
+from millstream.definitions.databases import Relational
+from millstream.definitions.sources import Csv, Files, Json, Parquet
 from millstream.errors import BadData, near
 
 EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000}
@@ -18,7 +19,7 @@ FIRST_YEAR = 100
 """A year before it was written with two digits."""
 
 
-def settle(frame: pl.DataFrame, source: Files | Postgres, *, where: str) -> pl.DataFrame:
+def settle(frame: pl.DataFrame, source: Files | Relational, *, where: str) -> pl.DataFrame:
     """Read the texts of a frame as its source says, then give columns the names of the table.
 
     Raises
@@ -29,7 +30,7 @@ def settle(frame: pl.DataFrame, source: Files | Postgres, *, where: str) -> pl.D
     numbers = source.numbers if isinstance(source, Csv) else ()
     nulls = source.nulls if isinstance(source, Csv) else {}
     without = source.without if isinstance(source, Parquet | Json) else ()
-    texts = () if isinstance(source, Postgres) else source.texts
+    texts = () if isinstance(source, Relational) else source.texts
     for name in (*numbers, *nulls, *without, *texts, *source.times, *source.rename):
         if name not in frame.columns:
             raise BadData(f"{where} has no column {name!r}, which its source names", do=near(name, frame.columns))

@@ -55,7 +55,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
         The model it is about; empty for alarms about data, which belong to every model that reads it.
     kind
         ``contract``, ``lag``, ``outcomes``, ``drift``, ``nulls``, ``performance``, ``harm``, ``bias``, ``latency``,
-        ``degraded``.
+        ``degraded``, ``stopped``, ``slow``.
     subject
         What of it: a feature, ``table.column``, ``table.check``, a metric.
     severity

@@ -19,6 +19,7 @@ _OWNERS = (
     "schemas",
     "pins",
     "stamps",
+    "runs",
     "contracts",
     "habits",
     "quarantine",

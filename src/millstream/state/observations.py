@@ -96,6 +96,16 @@ def of_day(state: State, day: str, *, model: str | None = None) -> list[Observat
     return [each for each in found if model is None or each.model in ("", model)]
 
 
+def newest(state: State, kind: str, prefix: str) -> Observation | None:
+    """Return what was measured last of data whose subject is a prefix and a number (``orders@14``), if anything."""
+    where = (
+        "WHERE model = '' AND kind = ? AND substr(subject, 1, length(?)) = ?"
+        " ORDER BY CAST(substr(subject, length(?) + 1) AS INTEGER) DESC LIMIT 1"
+    )
+    found = _read(state, where, (kind, prefix, prefix, prefix))
+    return found[0] if found else None
+
+
 def subjects(state: State, model: str) -> list[tuple[str, str]]:
     """List the (kind, subject) pairs that were measured of a model."""
     found = state.query(

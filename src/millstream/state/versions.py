@@ -98,6 +98,12 @@ class Making(msgspec.Struct, frozen=True):
     reused
         The version of production that was taken over, ``table@version``, because it rests on the same; empty when the
         step ran.
+    environment
+        Package or program that counts to its version.
+    pieces
+        For a table in partitions: each that was made for this version, and why.
+    why
+        Why it ran, where somebody asked for it although nothing had changed.
     """
 
     step: str
@@ -106,6 +112,9 @@ class Making(msgspec.Struct, frozen=True):
     columns: dict[str, str]
     seconds: float
     reused: str = ""
+    environment: dict[str, str] = {}
+    pieces: dict[str, str] = {}
+    why: str = ""
 
 
 class TableVersion(msgspec.Struct, frozen=True):

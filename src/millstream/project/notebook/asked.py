@@ -21,6 +21,8 @@ from millstream.project.notebook import show
 from millstream.project.notebook.cache import key_of
 from millstream.project.notebook.sets import state_of
 from millstream.project.notebook.tables import instant, reading
+from millstream.project.people import Person
+from millstream.project.reads import columns_of
 from millstream.types import content_hash
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ def asked(
     roles = _roles(project, features)
     spine = _decided(project, given, at).with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_NUMBER))
     plan = _plan(project, roles, door.schema(spine))
+    reader = Person(project, project.actor)
+    masks = reader.masks_of_plan(plan, keys=True)
     pins = {name: project.lake.head(name).version for name in plan.tables}
     bytes_of = content_hash([each.hash().to_list() for each in spine.select(sorted(spine.columns))])
     parts = [msgspec.to_builtins(plan), state_of(project, plan.tables, pins), bytes_of]
@@ -59,7 +63,8 @@ def asked(
         tables = {name: project.lake.read(name, version=pins[name]) for name in plan.tables}
         found = point_in_time(plan, spine, tables).select(plan.names)
         project.cache.put(key, found)
-    reading(project, pins, {"features": list(plan.names), "rows": spine.height})
+    reading(reader, pins, columns_of(plan, rows=False), {"features": list(plan.names), "rows": spine.height})
+    found = reader.hide(found, masks)
     kept = spine.select([each for each in spine.columns if each != _NUMBER])
     return show.Answer(kept.hstack(found.get_columns()), pins=pins, title=f"{len(plan.names)} features, as known then")
 

@@ -18,6 +18,8 @@ from millstream.project.notebook import show
 from millstream.project.notebook.frames import to_pandas
 from millstream.project.notebook.sets import build
 from millstream.project.notebook.tables import instant, reading, refuse_strange
+from millstream.project.people import Person
+from millstream.project.reads import columns_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,10 +55,18 @@ class TrainingRows:
     def __init__(self, project: Project, found: TrainingSet) -> None:
         self._project = project
         self._set = found
-        self.frame = found.frame
+        self._reader = Person(project, project.actor)
+        changed = project.origin.get("millstream.origin") == "notebook"
+        self._masks = self._reader.masks_of_plan(found.plan, changed=changed)
+        self.frame = self._reader.hide(found.frame, self._masks)
         self.pins = dict(found.pins)
         self.model = found.plan.model
         self.since, self.until = found.since, found.until
+
+    @property
+    def reader(self) -> Person:
+        """Who sees these rows, and what of them."""
+        return self._reader
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -96,7 +106,7 @@ class TrainingRows:
         """
         from millstream.project.notebook.why import explained
 
-        return explained(self._project, self._set, column, self._position(row))
+        return explained(self._project, self._set, column, self._position(row), seen=(self._reader, self._masks))
 
     def _position(self, row: int | Mapping[str, Any]) -> int:
         height = self.frame.height
@@ -156,9 +166,10 @@ def made(
     """Build the training set of a model; the read goes on the ledger."""
     start, end = instant(since), instant(until)
     found = keep(project, resolved(project, model), since=start, until=end, pins=pins)
-    detail = {"training_set": model, "rows": found.rows, "columns": _columns(found.plan)}
-    reading(project, found.pins, detail)
-    return TrainingRows(project, found)
+    rows = TrainingRows(project, found)  # refused before it is written down as read
+    reads = columns_of(found.plan)
+    reading(rows.reader, found.pins, reads, {"training_set": model, "rows": found.rows, "columns": reads})
+    return rows
 
 
 def keep(
@@ -207,13 +218,3 @@ def spread(series: pl.Series) -> str:
         return ""
     counts, edges = np.histogram(numbers, bins=_BARS)
     return show.bars(counts.tolist(), says=f"how often, from {show.plain(edges[0])} to {show.plain(edges[-1])}")
-
-
-def _columns(plan: FeaturePlan) -> dict[str, list[str]]:
-    """Name what is read of each table."""
-    said = [each.columns for each in (plan.label, plan.where, plan.decide_at) if each is not None]
-    found = {plan.rows_table: [*plan.request_columns, *(name for each in said for name in each)]}
-    for view in plan.views:
-        values = [name for each in view.features.values() if each.value is not None for name in each.value.columns]
-        found[view.table] = [*found.get(view.table, []), *view.entity, *values]
-    return {table: sorted(set(columns)) for table, columns in found.items()}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from millstream.errors import NotFound, UserError, near
-from millstream.lake.asof import believed
+from millstream.errors import NotFound, Refused, UserError, near
+from millstream.lake import moment
+from millstream.lake.frame import GONE, LEFT, MOVED, SEEN
+from millstream.lake.moment import seen_at
 from millstream.project.notebook import show
 from millstream.project.notebook.frames import to_pandas
+from millstream.project.people import Person
 from millstream.types import parse_instant
 
 if TYPE_CHECKING:
@@ -34,6 +37,8 @@ class LakeTable:
         Its name.
     version
         Which version; the newest when left out. It stays that one whatever arrives later.
+    as_seen
+        In place of a version: the one that was the newest at this instant.
 
     Raises
     ------
@@ -41,9 +46,15 @@ class LakeTable:
         For a table or version that is not there; near matches are named.
     """
 
-    def __init__(self, project: Project, name: str, *, version: int | None = None) -> None:
+    def __init__(
+        self, project: Project, name: str, *, version: int | None = None, as_seen: str | datetime | None = None
+    ) -> None:
         refuse_strange(project, name)
         lake = project.lake
+        if as_seen is not None:
+            if version is not None:
+                raise UserError(f"table {name!r} is asked for by version and by instant", expected="one of them")
+            version = seen_at(lake, name, moment.instant(as_seen, now=project.clock.now())).version
         self._project = project
         self._at = lake.head(name) if version is None else lake.version(name, version)
         self.name = name
@@ -66,7 +77,7 @@ class LakeTable:
         columns: Iterable[str] | None = None,
         between: tuple[str | datetime | None, str | datetime | None] | None = None,
     ) -> pl.DataFrame:
-        """Return rows in Polars, without those in quarantine.
+        """Return rows in Polars, without those in quarantine; of a table with history as they are believed last.
 
         Parameters
         ----------
@@ -86,21 +97,16 @@ class LakeTable:
             For a text that is no instant, or a range of a table without event time.
         """
         project, wanted = self._project, None if columns is None else list(dict.fromkeys(_listed(columns)))
-        at = instant(as_of)
+        at = None if as_of is None else moment.instant(as_of, now=project.clock.now())
         span = None if between is None else _span(between)
-        read = project.lake.read(
-            self.name, version=self.version, columns=None if at is not None else wanted, between=span
-        )
-        rows = read.frame.select(list(read.schema)) if at is None else believed(read, at)
-        if wanted is not None:
-            _refuse_unknown(self.name, wanted, rows.columns)
-            rows = rows.select(wanted)
+        reader = Person(project, project.actor)
+        rows, _ = reader.rows(self.name, version=self.version, columns=wanted, between=span, at=at)
         detail: dict[str, Any] = {"columns": rows.columns, "rows": rows.height}
         if at is not None:
             detail["as_of"] = at.isoformat()
         if span is not None:
             detail["between"] = [None if each is None else each.isoformat() for each in span]
-        reading(project, self.pins, detail)
+        reading(reader, self.pins, {self.name: rows.columns}, detail)
         return rows
 
     def to_pandas(
@@ -119,11 +125,43 @@ class LakeTable:
 
         return dataset(self.name, self.version, schema=self.schema, rows=self._at.rows)
 
+    def history(self) -> pl.DataFrame:
+        """Return every belief of a table with history, oldest first: when it was seen, and whether the key was gone.
+
+        Raises
+        ------
+        UserError
+            For a table that keeps none.
+        """
+        reader = Person(self._project, self._project.actor)
+        sight = reader.sight(self.name)
+        if sight.where is not None:
+            raise Refused(
+                f"what was believed of {self.name!r} may be of rows that {reader.actor} does not see",
+                expected="a role that sees every row of it",
+            )
+        read = self._project.lake.read(self.name, version=self.version)
+        if read.gone is None:
+            raise UserError(f"table {self.name!r} keeps no history", do="Table(..., history=True)")
+        known = {f"{name}_known_at": pl.col(column) for name, column in read.known.items()}
+        told = read.frame.filter(pl.col(GONE) != MOVED).select(
+            pl.col(SEEN).alias("seen_at"), (pl.col(GONE) == LEFT).alias("gone"), *read.schema, **known
+        )
+        told = reader.hide(told, {each: mask for each, mask in sight.masks.items() if each in told.columns})
+        reading(reader, self.pins, {self.name: list(read.schema)}, {"rows": told.height, "history": True})
+        return told
+
+    @property
+    def _whole(self) -> bool:
+        """Whether all columns are needed to tell which row of a key holds."""
+        definition = self._project.manifest.tables.get(self.name)
+        return definition is not None and definition.history
+
     @cached_property
     def _head(self) -> pl.DataFrame:
-        read = self._project.lake.read(self.name, version=self.version)
-        rows = read.frame.select(list(read.schema)).head(_HEAD)
-        reading(self._project, self.pins, {"columns": rows.columns, "rows": rows.height})
+        reader = Person(self._project, self._project.actor)
+        rows = reader.rows(self.name, version=self.version)[0].head(_HEAD)
+        reading(reader, self.pins, {self.name: rows.columns}, {"columns": rows.columns, "rows": rows.height})
         return rows
 
     @property
@@ -178,17 +216,46 @@ def listed(project: Project) -> show.Answer:
     return show.Answer(show.records(columns, rows), title=f"tables of {project.settings.name}")
 
 
-def asked(project: Project, query: str) -> show.Answer:
-    """Run one SELECT over the newest versions of the tables it names."""
-    frame, pins = project.lake.query(query)
-    reading(project, dict(pins), {"sql": query, "columns": frame.columns, "rows": frame.height})
+def cataloged(project: Project, table: str, find: str) -> show.Answer:
+    """List what data there is, or the columns of one table."""
+    said = {"table": table} if table else {"find": find} if find else {}
+    record = project.run("catalog", {**said, "actor": project.actor})
+    if table:
+        heads = ("column", "type", "is", "sensitive", "what", "from")
+        lines = [
+            (each["name"], each["type"], ", ".join(each["plays"]), ", ".join(each["sensitive"]), each["about"],
+             each["how"] or ", ".join(each["from"]))
+            for each in record["column_list"]
+        ]  # fmt: skip
+        return show.Answer(show.records(heads, lines), title=f"{table}: {record['table']['description']}")
+    columns = ("table", "version", "how", "rows", "columns", "owner", "seconds behind", "contract", "sensitive", "what")
+    words = ("name", "version", "kind", "rows", "columns", "owner", "seconds_behind", "contract")
+    rows = [
+        (*(each[word] for word in words), ", ".join(each["sensitive"]), each["description"])
+        for each in record["tables"]
+    ]
+    return show.Answer(show.records(columns, rows), title=f"catalog of {project.settings.name}")
+
+
+def asked(
+    project: Project,
+    query: str,
+    *,
+    as_of: str | datetime | None = None,
+    as_seen: str | datetime | None = None,
+    at: Mapping[str, int] | None = None,
+) -> show.Answer:
+    """Run one SELECT over the newest versions of the tables it names, or over these as they were."""
+    reader = Person(project, project.actor)
+    frame, pins, reads, meant = reader.query(query, as_of=as_of, as_seen=as_seen, at=at)
+    reading(reader, pins, reads, {"sql": query, "columns": frame.columns, "rows": frame.height, **meant})
     return show.Answer(frame, pins=pins)
 
 
-def reading(project: Project, pins: dict[str, int], detail: dict[str, Any]) -> None:
-    """Write down on the ledger that a person read data."""
-    project.read.update(dict.fromkeys(pins.items()))
-    project.ledger.record(actor=project.actor, act="table.read", subject=show.spelled(pins), detail=detail)
+def reading(reader: Person, pins: dict[str, int], reads: Mapping[str, Iterable[str]], detail: dict[str, Any]) -> None:
+    """Write down on the ledger that a person read data, of which versions and columns."""
+    reader.project.read.update(dict.fromkeys(pins.items()))
+    reader.record(pins, reads, detail)
 
 
 def instant(said: str | datetime | None) -> datetime | None:
@@ -211,10 +278,3 @@ def _span(between: Any) -> tuple[datetime | None, datetime | None]:
 
 def _listed(columns: Iterable[str]) -> list[str]:
     return [columns] if isinstance(columns, str) else list(columns)
-
-
-def _refuse_unknown(table: str, wanted: Iterable[str], known: Iterable[str]) -> None:
-    there = list(known)
-    for each in wanted:
-        if each not in there:
-            raise NotFound(f"table {table!r} has no column {each!r}", do=near(each, there))

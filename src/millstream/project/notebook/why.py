@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,9 @@ from millstream.project.notebook.tables import reading
 from millstream.types import MICROSECOND, to_micros
 
 if TYPE_CHECKING:
-    from millstream.features.plan import ViewPlan, WindowPlan
+    from millstream.features.plan import FeaturePlan, ViewPlan, WindowPlan
     from millstream.lake.frame import TableFrame
+    from millstream.project.people import Person
     from millstream.project.root import Project
     from millstream.training import TrainingSet
 
@@ -78,21 +80,48 @@ class Why:
         ]
 
 
-def explained(project: Project, found: TrainingSet, column: str, row: int) -> Why:
-    """Explain one column of one row of a training set.
+def explained(
+    project: Project, found: TrainingSet, column: str, row: int, *, seen: tuple[Person, Mapping[str, str]]
+) -> Why:
+    """Explain one column of one row of a training set, as somebody (``seen``: who, and what of the set is masked) may.
 
     Raises
     ------
     NotFound
         For a column that is no feature; near matches are named.
     """
+    made = _explained(project, found, column, row, seen[0])
+    masks = {**seen[1], "event_time": seen[1].get("decided_at", "show")}
+    of_facts = _of_facts(found.plan, column, seen)
+    return replace(
+        made,
+        value=seen[0].hide_values({column: made.value}, {column: masks.get(column, "show")})[column],
+        row=seen[0].hide_values(made.row, {name: mask for name, mask in masks.items() if name in made.row}),
+        facts=seen[0].hide(made.facts, of_facts),
+        too_late=seen[0].hide(made.too_late, of_facts),
+        corrected=seen[0].hide(made.corrected, of_facts),
+    )
+
+
+def _of_facts(plan: FeaturePlan, column: str, seen: tuple[Person, Mapping[str, str]]) -> dict[str, str]:
+    """Return what of the facts behind a feature is masked."""
+    table = next((view.table for view in plan.views if column.startswith(f"{view.name}.")), None)
+    if table is None:
+        return {}
+    masks = seen[0].sight(table).masks
+    definition = seen[0].project.manifest.table(table)
+    when = masks.get(definition.event_time or "", "show")
+    return {**masks, "event_time": when, "known_at": when, "value": seen[1].get(column, "show")}
+
+
+def _explained(project: Project, found: TrainingSet, column: str, row: int, reader: Person) -> Why:
     plan, at = found.plan, found.frame.row(row, named=True)
     shown = {name: at[name] for name in plan.request_columns if name in at}
     if column == "label":
         return _label(project, found, at, shown)
     if column in plan.request_features:
         said = plan.request_features[column]
-        fields = {name: at[name] for name in said.columns}
+        fields = reader.hide_values({name: at[name] for name in said.columns}, reader.sight(plan.rows_table).masks)
         return Why(
             column=column, value=at[column], row=shown, decided_at=at["decided_at"],
             says=f"{said.text}, of the row itself: {_worded(fields)}",
@@ -102,17 +131,18 @@ def explained(project: Project, found: TrainingSet, column: str, row: int) -> Wh
     for view in plan.views:
         feature = column.removeprefix(f"{view.name}.")
         if column != feature and feature in view.features:
-            return _window(project, found, view, feature, at, shown)
+            return _window(reader, found, view, feature, at, shown)
     raise NotFound(f"the set has no feature {column!r}", do=near(column, [*plan.names, "label"]))
 
 
 def _window(
-    project: Project, found: TrainingSet, view: ViewPlan, feature: str, at: dict[str, Any], shown: dict[str, Any]
+    reader: Person, found: TrainingSet, view: ViewPlan, feature: str, at: dict[str, Any], shown: dict[str, Any]
 ) -> Why:
     from millstream.expressions import parse
     from millstream.expressions.polars import compute
     from millstream.features.facts import FOREVER, encode_entities, find_entities, knowledge, read_facts
 
+    project = reader.project
     window, column, decided = view.features[feature], f"{view.name}.{feature}", at["decided_at"]
     table = project.lake.read(view.table, version=found.pins[view.table])
     entities, codes = encode_entities(table.frame, view.entity)
@@ -145,11 +175,15 @@ def _window(
     ):
         frames[name] = said.filter(pl.Series(rows)).sort("event_time", *table.key, nulls_last=False)
     pins = {view.table: found.pins[view.table]}
-    detail = {"why": column, "row": {name: str(value) for name, value in asked.items()}, "rows": frames["facts"].height}
-    reading(project, pins, detail)
+    told = reader.hide_values(
+        asked, {name: mask for name, mask in reader.sight(view.table).masks.items() if name in asked}
+    )
+    detail = {"why": column, "row": {name: str(value) for name, value in told.items()}, "rows": frames["facts"].height}
+    read = [*view.entity, *(window.value.columns if window.value is not None else ())]
+    reading(reader, pins, {view.table: read}, detail)
     return Why(
         column=column, value=at[column], row=shown, decided_at=decided,
-        says=_says(view, window, filtered, asked, decided, frames, static=table.event_time is None),
+        says=_says(view, window, filtered, told, decided, frames, static=table.event_time is None),
         pins=pins, **frames,
     )  # fmt: skip
 

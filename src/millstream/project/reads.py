@@ -1,0 +1,127 @@
+"""Who read what: the reads of people, commands and trainings, as the ledger has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from millstream.errors import NotFound, UserError, near
+from millstream.ledger.reads import reads_of
+from millstream.project.people import ALL, columns_told, record_read
+from millstream.state import versions
+from millstream.types import parse_instant
+
+if TYPE_CHECKING:
+    from millstream.features.plan import FeaturePlan
+    from millstream.ledger import LedgerRow
+    from millstream.project.root import Project
+
+SHOWN = 50
+"""Reads listed, the newest."""
+_HOW = ("profile", "training_set", "training", "score", "why", "features", "sql")
+
+
+def reads(
+    project: Project, *, table: str, by: str = "", since: str = "", limit: int = SHOWN, actor: str = "somebody"
+) -> dict[str, Any]:
+    """List who read a table, when, which version and columns, and by what.
+
+    Raises
+    ------
+    NotFound
+        For a table that is not there.
+    UserError
+        For a text that is no instant.
+    """
+    known = {*project.manifest.tables, *versions.heads(project.state)}
+    if table not in known:
+        raise NotFound(f"there is no table {table!r}", do=near(table, known))
+    if limit < 1:
+        raise UserError(f"limit is {limit}", expected="at least 1")
+    try:
+        begin = parse_instant(since) if since else None
+    except ValueError as wrong:
+        raise UserError(str(wrong)) from None
+    start = begin.isoformat() if begin is not None else ""
+    found, people = reads_of(project.state, table, by=by, since=start, limit=limit)
+    return {
+        "table": table,
+        "reads": [_told(each, table) for each in found],
+        "count": sum(people.values()),
+        "people": people,
+        "by": by,
+        "since": start,
+    }
+
+
+def record_training(project: Project, plan: FeaturePlan, pins: Mapping[str, int], *, actor: str, rows: int) -> None:
+    """Write down that a training read its tables, whole and unmasked."""
+    detail = {"training": plan.model, "rows": rows}
+    _record(project, plan, pins, actor=actor, detail=detail)
+
+
+def record_scoring(project: Project, plan: FeaturePlan, pins: Mapping[str, int], *, actor: str, rows: int) -> None:
+    """Write down that scoring in batch read its tables."""
+    _record(project, plan, pins, actor=actor, detail={"score": plan.model, "rows": rows})
+
+
+def columns_of(plan: FeaturePlan, *, rows: bool = True) -> dict[str, list[str]]:
+    """Name what is read of each table; without ``rows``, of those that features come from."""
+    said = [each.columns for each in (plan.label, plan.where, plan.decide_at) if each is not None]
+    request = [name for each in plan.request_features.values() for name in each.columns]
+    found: dict[str, list[str]] = {}
+    if rows:
+        found[plan.rows_table] = [*plan.request_columns, *request, *(name for each in said for name in each)]
+    for view in plan.views:
+        values = [name for each in view.features.values() if each.value is not None for name in each.value.columns]
+        found[view.table] = [*found.get(view.table, []), *view.entity, *values]
+    if rows and plan.ahead is not None:
+        parts = [each.columns for each in (plan.ahead.value, plan.ahead.where) if each is not None]
+        found[plan.ahead.table] = [*found.get(plan.ahead.table, []), *plan.ahead.entity, *(n for e in parts for n in e)]
+    if rows and plan.ranking is not None:
+        given = [plan.ranking.candidate, *plan.ranking.given]
+        found[plan.ranking.candidates] = [*found.get(plan.ranking.candidates, []), *given]
+    return {table: sorted(set(columns)) for table, columns in found.items()}
+
+
+def _record(
+    project: Project, plan: FeaturePlan, pins: Mapping[str, int], *, actor: str, detail: Mapping[str, Any]
+) -> None:
+    told = {}
+    for name, columns in columns_of(plan).items():
+        head = versions.head(project.state, name)
+        told[name] = columns_told(columns, () if head is None else head.schema)
+    record_read(project, actor, pins, told, detail)
+
+
+def _version(row: LedgerRow, table: str) -> int | None:
+    for each in row.subject.split():
+        name, _, number = each.partition("@")
+        if name == table and number.isdigit():
+            return int(number)
+    return None
+
+
+def _told(row: LedgerRow, table: str) -> dict[str, Any]:
+    said = row.detail
+    columns = said.get("reads", {}).get(table, _before(said.get("columns"), table))
+    how = next((each for each in _HOW if each in said), "table")
+    return {
+        "at": row.at,
+        "actor": row.actor,
+        "version": _version(row, table),
+        "how": how,
+        "what": said[how] if how in ("sql", "training_set", "training", "score", "why") else "",
+        "columns": columns,
+        "rows": said.get("rows"),
+        "role": said.get("role", ""),
+        "masked": said.get("masked", {}).get(table, []),
+        "sequence": row.sequence,
+    }
+
+
+def _before(columns: Any, table: str) -> list[str] | str:
+    """Read the columns of a row that was written before reads named them by table."""
+    if isinstance(columns, Mapping):
+        return list(columns.get(table, ()))
+    return list(columns) if isinstance(columns, Iterable) and not isinstance(columns, str) else ALL
