@@ -50,7 +50,7 @@ def files() -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "data"
 
 
-def setup(times: int) -> dict[str, Any]:
+def setup(times: int, *, head: int | None = None) -> dict[str, Any]:
     """Read the flights, through the door of the row language, and declare the checks."""
     import polars as pl
 
@@ -63,7 +63,7 @@ def setup(times: int) -> dict[str, Any]:
         raw = pl.read_csv(archive.read("flights.csv"), null_values=["NA", ""], infer_schema_length=None)
     year = frame(raw.with_columns(pl.col("time_hour").str.to_datetime(time_zone="UTC")), timezone=None, where="flights")
     copies = [year.with_columns(pl.col("time_hour") - timedelta(days=366 * each)) for each in range(times)]
-    rows = pl.concat(copies).rechunk()
+    rows = pl.concat(copies).head(head or times * year.height).rechunk()
     tables = {"flights": rows}
     for name in ("airports", "airlines"):
         tables[name] = frame(pl.read_csv(files() / f"{name}.csv", null_values=["NA", ""]), timezone=None, where=name)
@@ -129,13 +129,13 @@ def limit(given: dict[str, Any]) -> object:
 PEERS = ("great_expectations", "pandera", "pointblank")
 
 
-def peers(given: dict[str, Any]) -> dict[str, list[float]]:
+def peers(given: dict[str, Any]) -> dict[str, tuple[list[float], float]]:
     """Ask the other libraries the same; refuse a comparison of what is not equal."""
     python = ROOT / ".venv" / "peers" / "bin" / "python"
     if not python.exists():
         raise SystemExit("the other libraries are not installed: make bench does that")
     frames = given["frames"]
-    took: dict[str, list[float]] = {}
+    took: dict[str, tuple[list[float], float]] = {}
     with TemporaryDirectory() as held:
         frames["flights"].frame.write_parquet(Path(held) / "flights.parquet")
         sets = {
@@ -147,7 +147,7 @@ def peers(given: dict[str, Any]) -> dict[str, list[float]]:
             done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
             said = json.loads(done.stdout.splitlines()[-1])
             same(name, said["found"], given)
-            took[name] = said["took"]
+            took[name] = said["took"], said["peak_mb"]
     return took
 
 
@@ -174,10 +174,18 @@ def names() -> list[str]:
     ]
 
 
-def work(name: str, times: int) -> Work:
+ROWS = 336_776
+CURVE = (
+    (ROWS // 10, lambda: setup(1, head=ROWS // 10)),
+    (ROWS, lambda: setup(1)),
+    (ROWS * 10, lambda: setup(10)),
+)
+
+
+def work(name: str, times: int, curve: Any = ()) -> Work:
     """Describe the work at a size."""
-    size = f"31 checks, {336_776 * times:,} rows x 19"
-    return Work(name, size, lambda: setup(times), ours, limit, peers=peers)
+    size = f"31 checks, {ROWS * times:,} rows x 19"
+    return Work(name, size, lambda: setup(times), ours, limit, peers=peers, curve=curve)
 
 
-WORKS = {"checks": work("checks", 1), "checks-x10": work("checks-x10", 10)}
+WORKS = {"checks": work("checks", 1, CURVE), "checks-x10": work("checks-x10", 10)}

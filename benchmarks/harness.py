@@ -33,6 +33,7 @@ class Record(TypedDict):
     peak_mb: float
     least: NotRequired[dict[str, float]]  # the quickest run of each, beside the medians
     curve: NotRequired[list[dict[str, float]]]  # the same at other sizes
+    peers_peak_mb: NotRequired[dict[str, float]]
     load: NotRequired[float]  # the machine's, over a minute, when the work was done
 
 
@@ -53,7 +54,9 @@ class Work:
     in_children
         Whether the work is done by processes they start, whose memory then counts.
     peers
-        Does it with other libraries; gives the seconds of each one's runs.
+        Does it with other libraries; gives the seconds of each one's runs and the most memory it had, in MB.
+    curve
+        Other sizes at which ours and the limit are measured too: how many rows, and what makes these.
     """
 
     name: str
@@ -62,11 +65,40 @@ class Work:
     ours: Callable[[Any], object]
     limit: Callable[[Any], object]
     in_children: bool = False
-    peers: Callable[[Any], dict[str, list[float]]] | None = None
+    peers: Callable[[Any], dict[str, tuple[list[float], float]]] | None = None
+    curve: tuple[tuple[int, Callable[[], Any]], ...] = ()
 
     def __call__(self) -> Record:
         """Run ours and the limit in turn, after one run of each that does not count; return the medians."""
         given = self.setup()
+        took = self._took(given)
+        peers = self.peers(given) if self.peers else {}
+        del given
+        record: Record = {
+            "work": self.name,
+            "size": self.size,
+            "unit": "s",
+            "better": "lower",
+            **_medians(took),
+            "peers": {name: round(statistics.median(runs), 4) for name, (runs, _) in peers.items()},
+            "least": {name: round(min(runs), 4) for name, runs in took.items()},
+            "load": round(os.getloadavg()[0], 1),
+            "peak_mb": in_a_process("peak", self.name, read=float),
+        }
+        if peers:
+            record["peers_peak_mb"] = {name: peak for name, (_, peak) in peers.items()}
+        if self.curve:
+            record["curve"] = [
+                {
+                    "rows": rows,
+                    **_medians(self._took(setup())),
+                    "peak_mb": in_a_process("peak", self.name, str(place), read=float),
+                }
+                for place, (rows, setup) in enumerate(self.curve)
+            ]
+        return record
+
+    def _took(self, given: Any) -> dict[str, list[float]]:
         took: dict[str, list[float]] = {"ours": [], "limit": []}
         for turn in range(ROUNDS + 1):
             for name, run in (("ours", self.ours), ("limit", self.limit)):
@@ -74,35 +106,24 @@ class Work:
                 run(given)
                 if turn:
                     took[name].append(time.perf_counter() - begun)
-        for name, seconds in (self.peers(given) if self.peers else {}).items():
-            took[name] = seconds
-        return {
-            "work": self.name,
-            "size": self.size,
-            "unit": "s",
-            "better": "lower",
-            "ours": round(statistics.median(took["ours"]), 4),
-            "limit": round(statistics.median(took["limit"]), 4),
-            "peers": {
-                name: round(statistics.median(runs), 4) for name, runs in took.items() if name not in ("ours", "limit")
-            },
-            "least": {name: round(min(runs), 4) for name, runs in took.items()},
-            "load": round(os.getloadavg()[0], 1),
-            "peak_mb": in_a_process("peak", self.name, float),
-        }
+        return took
 
-    def peak_mb(self) -> float:
-        """Do ours once; return the most memory this process (or those it started) had."""
+    def peak_mb(self, point: int | None = None) -> float:
+        """Do ours once, at its size or at one of the curve; return the most memory this process had, or its own."""
         import resource
 
-        self.ours(self.setup())
+        self.ours(self.setup() if point is None else self.curve[point][1]())
         who = resource.RUSAGE_CHILDREN if self.in_children else resource.RUSAGE_SELF
         return round(resource.getrusage(who).ru_maxrss / 1000, 1)
 
 
-def in_a_process(word: str, work: str, read: Callable[[str], Any]) -> Any:
+def _medians(took: dict[str, list[float]]) -> Any:
+    return {name: round(statistics.median(runs), 4) for name, runs in took.items()}
+
+
+def in_a_process(word: str, work: str, *more: str, read: Callable[[str], Any]) -> Any:
     """Run ``benchmarks.run WORD WORK`` in a process of its own and read the last line it prints."""
-    command = [sys.executable, "-m", "benchmarks.run", word, work]
+    command = [sys.executable, "-m", "benchmarks.run", word, work, *more]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{work} failed: see above")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 import time
 import warnings
@@ -198,7 +199,8 @@ def main() -> None:
         took.append(time.perf_counter() - begun)
         if took[0] > ENOUGH_S:  # a warm-up of its own would take as long again
             break
-    print("\n" + json.dumps({"took": took[1:] or took, "found": found}))
+    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, 1)
+    print("\n" + json.dumps({"took": took[1:] or took, "found": found, "peak_mb": peak}))
 
 
 if __name__ == "__main__":

@@ -55,7 +55,9 @@ from millstream.checks.outside import pandas_of
 from millstream.integrations.great_expectations import run
 from tests.checks.suites_said import EXPECTATIONS, frame
 specs = tuple(json.dumps(each) for each in EXPECTATIONS)
-WHOLE = ("_to_exist", "table_row", "_min_to_be", "_max_to_be", "_mean_", "_median_", "_sum_", "_stdev_", "_unique_value_")
+WHOLE = (
+    "_to_exist", "table_row", "_min_to_be", "_max_to_be", "_mean_", "_median_", "_sum_", "_stdev_", "_unique_value_"
+)
 def rows(name, spec, verdict):
     return None if any(each in spec["type"] for each in WHOLE) else verdict.failed
 out = {}
@@ -143,9 +145,7 @@ def test_what_may_mean_something_else_goes_to_the_library(
     assert json.loads(made.spec) == {"type": kind, "kwargs": kwargs}
 
 
-def test_where_the_library_is_not_installed_that_is_no_pass(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_the_library_is_not_installed_that_is_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "great_expectations.py").write_text("raise ModuleNotFoundError(name='great_expectations')\n")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(checks.__file__).parents[2]}")

@@ -159,7 +159,9 @@ def pandas_of(rows: pl.DataFrame) -> Any:
     import pandas as pd
 
     def values(column: pl.Series) -> Any:
-        if column.dtype in (pl.String, pl.Boolean):
+        if column.dtype == pl.String:
+            return pd.array(column.to_list(), dtype="str")
+        if column.dtype == pl.Boolean and column.null_count():
             return column.to_list()
         zoned = column.dtype == pl.Datetime("us", "UTC")
         return (column.dt.replace_time_zone(None) if zoned else column).to_numpy()

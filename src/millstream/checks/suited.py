@@ -60,7 +60,7 @@ def told(check: Imported, made: Told, answers: Any) -> Told:
     ok, share = result.ok, result.share
     if ABOUT in answers and answers[ABOUT] and check.at_most:
         share = result.failed_rows / answers[ABOUT]
-        ok = (answers[ABOUT] - result.failed_rows) / answers[ABOUT] >= 1 - check.at_most
+        ok = (answers[ABOUT] - result.failed_rows) / answers[ABOUT] >= round(1 - check.at_most, 12)
     library = check.origin.partition(" ")[0]
     allowed = f"; {percent(check.at_most)} may fail" if check.at_most else ""
     result = msgspec.structs.replace(

@@ -60,10 +60,14 @@ def _about(test: dict[str, Any], case: dict[str, Any]) -> bool:
     column = case.get("column")
     name = str(test["check"])
     if check.startswith("column_in_dataframe"):  # a column that is missing fails every check of it
-        return str(case["failure_case"]) == test["column"]
+        return bool(str(case["failure_case"]) == test["column"])
     if test["column"] and column != test["column"]:
         return False
-    words: dict[str, tuple[str, ...]] = {"dtype": ("dtype", "coerce_dtype"), "strict": ("column_in_schema",), "ordered": ("column_ordered",)}
+    words: dict[str, tuple[str, ...]] = {
+        "dtype": ("dtype", "coerce_dtype"),
+        "strict": ("column_in_schema",),
+        "ordered": ("column_ordered",),
+    }
     return check.partition("(")[0] in words.get(name, (name.partition("(")[0],))
 
 

@@ -18,6 +18,7 @@ from millstream.definitions.suites.making import (
     bounds,
     literal,
     number,
+    pattern,
     quoted,
     text_of,
     yaml_of,
@@ -37,7 +38,7 @@ _CONFIG = (
     "store_failures",
     "meta",
 )
-_HARMLESS = {"tags", "meta", "store_failures", "limit", "name", "description", "quote", "quote_columns", "quote_values"}
+_HARMLESS = {"tags", "meta", "store_failures", "limit", "description", "quote_columns"}
 _WAY_OUT = "write it as a singular test, or as checks.query('select ... from batch where ...')"
 
 
@@ -95,16 +96,19 @@ class Jinja:
 
 @dataclass(frozen=True)
 class Test:
-    """One generic test: its name, the column it is about, its arguments and its config."""
+    """One generic test: its name, the column it is about, its arguments, its config, and the name it is given."""
 
     name: str
     column: str
     said: Mapping[str, Any]
     config: Mapping[str, Any]
+    label: str = ""
 
     @property
     def title(self) -> str:
         """How reports name it."""
+        if self.label:
+            return self.label
         return f"{self.name} of {self.column}" if self.column else self.name
 
 
@@ -115,7 +119,7 @@ def read(
     found = _model(file, model)
     maker = Maker("dbt", file, (file, tests) if tests else (file,), severity, without)
     for test in _tests(found, file):
-        if not maker.left_out(test.name.rpartition(".")[2], test.name):
+        if not maker.left_out(test.name.rpartition(".")[2], test.name, *([test.label] if test.label else [])):
             _generic(maker, test, Jinja(model, tables))
     if tests:
         paths = [each for each in sorted(Path().glob(tests)) if each.is_file()]
@@ -144,6 +148,8 @@ def _tests(model: Mapping[str, Any], file: str) -> Iterator[Test]:
     for each in (*(model.get("tests") or ()), *(model.get("data_tests") or ())):
         yield _test(each, "", file)
     for column in model.get("columns") or ():
+        if not isinstance(column, dict) or "name" not in column:
+            raise DefinitionError(f"{file} has a column that is {column!r}"[:300], expected="a mapping with a name")
         for each in (*(column.get("tests") or ()), *(column.get("data_tests") or ())):
             yield _test(each, str(column["name"]), file)
 
@@ -161,8 +167,10 @@ def _test(said: Any, column: str, file: str) -> Test:
     config = {key: inner.pop(key) for key in _CONFIG if key in inner} | dict(inner.pop("config", None) or {})
     arguments = {**inner, **(inner.pop("arguments", None) or {})}
     arguments.pop("arguments", None)
-    column = str(arguments.pop("column_name", column))
-    return Test(str(name), column, {key: each for key, each in arguments.items() if key not in _HARMLESS}, config)
+    column, label = str(arguments.pop("column_name", column)), str(arguments.pop("name", ""))
+    return Test(
+        str(name), column, {key: each for key, each in arguments.items() if key not in _HARMLESS}, config, label
+    )
 
 
 def _generic(maker: Maker, test: Test, jinja: Jinja) -> None:
@@ -178,7 +186,9 @@ def _generic(maker: Maker, test: Test, jinja: Jinja) -> None:
         if package == "dbt_expectations":
             check, compared = _expectation(short, test, severity, jinja)
         elif package in ("", "dbt", "dbt_utils") and short in KNOWN:
-            check, compared = KNOWN[short](test, severity, jinja), ""
+            translate, names = KNOWN[short]
+            _only(test.said, names)
+            check, compared = translate(test, severity, jinja), ""
             if short == "unique":
                 compared = f"{quoted(test.column)} is not null"
         else:
@@ -187,7 +197,7 @@ def _generic(maker: Maker, test: Test, jinja: Jinja) -> None:
             check, compared = _narrowed(check, compared, where), ""
         maker.take(test.title, check, where=compared)
     except (Untranslatable, KeyError) as why:
-        do = f"{_WAY_OUT}, or without=[{test.name!r}]"
+        do = f"{_WAY_OUT}, or without=[{test.label or test.name!r}]"
         maker.leave(test.title, spec=None, why=str(why), do=do, severity=severity)
 
 
@@ -213,6 +223,9 @@ def _narrowed(check: Plain, compared: str, where: str) -> Plain:
             names = ", ".join(quoted(each) for each in columns)
             only = f"({where}) and {compared}" if compared else f"({where})"
             asked = f"select * from batch where {only} qualify count(*) over (partition by {names}) > 1"
+        case checks.Query(sql=sql, name=name):  # those made here ask of batch, once
+            asked = sql.replace("from batch", f"from ({inside}) as batch", 1)
+            return checks.query(asked, name=f"{name}, where {where}", severity=check.severity)
         case _:
             raise Untranslatable("where is not said of this test here")
     return checks.query(asked, name=f"{asked.partition(' where ')[2]}", severity=check.severity)
@@ -226,12 +239,19 @@ def _unique(test: Test, severity: Severity, jinja: Jinja) -> Plain:
     return checks.unique(test.column, severity=severity)
 
 
+def _values(test: Test) -> list[Any]:
+    values = list(test.said["values"])
+    if not test.said.get("quote", True) and any(isinstance(each, str) for each in values):
+        raise Untranslatable("its values are SQL")
+    return [each for each in values if literal(each)]
+
+
 def _accepted(test: Test, severity: Severity, jinja: Jinja) -> Plain:
-    return checks.isin(test.column, [each for each in test.said["values"] if literal(each)], severity=severity)
+    return checks.isin(test.column, _values(test), severity=severity)
 
 
 def _refused(test: Test, severity: Severity, jinja: Jinja) -> Plain:
-    values = ", ".join(literal(each) for each in test.said["values"])
+    values = ", ".join(literal(each) for each in _values(test))
     return checks.holds(f"{quoted(test.column)} not in ({values})", severity=severity)
 
 
@@ -277,40 +297,58 @@ def _not_constant(test: Test, severity: Severity, jinja: Jinja) -> Plain:
 def _filled(test: Test, severity: Severity, jinja: Jinja) -> Plain:
     if test.said.get("at_most", 1.0) != 1.0:
         raise Untranslatable("it has at_most")
-    return checks.nulls(test.column, at_most=1 - number(test.said["at_least"]), severity=severity)
+    return checks.nulls(test.column, at_most=round(1 - number(test.said["at_least"]), 12), severity=severity)
 
 
-KNOWN: dict[str, Callable[[Test, Severity, Jinja], Plain]] = {
-    "not_null": _not_null,
-    "unique": _unique,
-    "accepted_values": _accepted,
-    "relationships": _relationships,
-    "unique_combination_of_columns": _together,
-    "expression_is_true": _true,
-    "accepted_range": _in_range,
-    "not_accepted_values": _refused,
-    "not_empty_string": _not_empty,
-    "at_least_one": _at_least_one,
-    "not_constant": _not_constant,
-    "not_null_proportion": _filled,
+KNOWN: dict[str, tuple[Callable[[Test, Severity, Jinja], Plain], tuple[str, ...]]] = {
+    "not_null": (_not_null, ()),
+    "unique": (_unique, ()),
+    "accepted_values": (_accepted, ("values", "quote")),
+    "relationships": (_relationships, ("to", "field")),
+    "unique_combination_of_columns": (_together, ("combination_of_columns",)),
+    "expression_is_true": (_true, ("expression",)),
+    "accepted_range": (_in_range, ("min_value", "max_value", "inclusive")),
+    "not_accepted_values": (_refused, ("values", "quote")),
+    "not_empty_string": (_not_empty, ("trim_whitespace",)),
+    "at_least_one": (_at_least_one, ()),
+    "not_constant": (_not_constant, ()),
+    "not_null_proportion": (_filled, ("at_least", "at_most")),
 }
+"""The tests of dbt and dbt_utils, and the arguments that are known of each."""
+_OF_VERSIONS = ("expect_column_values_to_be_in_set", "expect_compound_columns_to_be_unique")
+_PAIRS = ("expect_column_pair_values_a_to_be_greater_than_b", "expect_column_pair_values_to_be_equal")
 
 
 def _expectation(short: str, test: Test, severity: Severity, jinja: Jinja) -> tuple[Plain, str]:
-    """Translate a test of dbt_expectations as the expectation of that name; its conditions are SQL."""
+    """Translate a test of dbt_expectations as the expectation of that name: in SQL, where what is NULL passes."""
+    short = short.lower()
+    if short in _OF_VERSIONS:
+        raise Untranslatable("what it says of NULL depends on the version of dbt_expectations")
     if short not in great_expectations.KNOWN:
         raise Untranslatable("no check of ours says this")
     translate, names = great_expectations.KNOWN[short]
+    if short in great_expectations.AGGREGATES:
+        translate = great_expectations.aggregate(great_expectations.AGGREGATES[short], null_passes=True)
     said = {**test.said, **({"column": test.column} if test.column else {})}
     said = {{"column_a": "column_A", "column_b": "column_B"}.get(key.lower(), key): each for key, each in said.items()}
     narrow = said.pop("row_condition", None)
     if said.pop("strictly", False):
         said |= {"strict_min": True, "strict_max": True}
+    _only(said, names)
+    if short in _PAIRS:
+        said["ignore_row_if"] = "either_value_is_missing"
+    if short == "expect_column_values_to_match_regex":
+        found = pattern(said["regex"], anywhere=True, newline=False)
+        made: tuple[Plain, str] = checks.matches(test.column, found, severity=severity), ""
+    else:
+        made = translate(said, severity, "")[:2]
+    return (_narrowed(*made, jinja.render(str(narrow))), "") if narrow else made
+
+
+def _only(said: Mapping[str, Any], names: tuple[str, ...]) -> None:
     odd = sorted(set(said) - set(names))
     if odd:
         raise Untranslatable(f"it has {', '.join(odd)}")
-    check, compared, _ = translate(said, severity, "")
-    return (_narrowed(check, compared, jinja.render(str(narrow))), "") if narrow else (check, compared)
 
 
 def _singular(maker: Maker, path: Path, jinja: Jinja) -> None:

@@ -62,7 +62,7 @@ def _one(maker: Maker, kind: str, kwargs: Kwargs, severity: Severity) -> None:
         odd = sorted(set(said) - set(names) - _WHOLE)
         if odd:
             raise Untranslatable(f"it has {', '.join(odd)}")
-        at_most = 1 - number(said.get("mostly", 1))
+        at_most = round(1 - number(said.get("mostly", 1)), 12)
         where = condition(said["row_condition"]) if "row_condition" in said else ""
         check, own_where, of = translate(said, severity, where)
         if at_most and of is None:
@@ -192,8 +192,8 @@ def _exists(k: Kwargs, severity: Severity, where: str) -> Translated:
     return checks.nulls(k["column"], at_most=1.0, severity=severity), "", None
 
 
-def _aggregate(sql: str) -> Callable[[Kwargs, Severity, str], Translated]:
-    """Make the translation of an expectation that holds one number of the batch against limits."""
+def aggregate(sql: str, *, null_passes: bool = False) -> Callable[[Kwargs, Severity, str], Translated]:
+    """Make the translation of a test that holds one number of the batch against limits; of no rows it may be NULL."""
 
     def translate(k: Kwargs, severity: Severity, where: str) -> Translated:
         if where:
@@ -204,7 +204,8 @@ def _aggregate(sql: str) -> Callable[[Kwargs, Severity, str], Translated]:
         else:
             strict = {"over": bool(k.get("strict_min")), "under": bool(k.get("strict_max"))}
             said = bounds(what, k.get("min_value"), k.get("max_value"), **strict)
-        asked = f"select {what} as found from batch having ({said}) is not true"
+        fails = "is false" if null_passes else "is not true"
+        asked = f"select {what} as found from batch having ({said}) {fails}"
         return checks.query(asked, name=said, severity=severity), "", None
 
     return translate
@@ -226,13 +227,17 @@ KNOWN: dict[str, tuple[Callable[[Kwargs, Severity, str], Translated], tuple[str,
     "expect_column_pair_values_a_to_be_greater_than_b": (_greater, (*_PAIR, "or_equal")),
     "expect_column_pair_values_to_be_equal": (_equal, _PAIR),
     "expect_column_to_exist": (_exists, ("column",)),
-    "expect_table_row_count_to_be_between": (_aggregate("count(*)"), _RANGE[1:]),
-    "expect_table_row_count_to_equal": (_aggregate("count(*)"), ("value",)),
-    "expect_column_min_to_be_between": (_aggregate("min({})"), _RANGE),
-    "expect_column_max_to_be_between": (_aggregate("max({})"), _RANGE),
-    "expect_column_mean_to_be_between": (_aggregate("avg({})"), _RANGE),
-    "expect_column_median_to_be_between": (_aggregate("median({})"), _RANGE),
-    "expect_column_sum_to_be_between": (_aggregate("coalesce(sum({}), 0)"), _RANGE),
-    "expect_column_stdev_to_be_between": (_aggregate("stddev_samp({})"), _RANGE),
-    "expect_column_unique_value_count_to_be_between": (_aggregate("count(distinct {})"), _RANGE),
+    "expect_table_row_count_to_be_between": (aggregate("count(*)"), _RANGE[1:]),
+    "expect_table_row_count_to_equal": (aggregate("count(*)"), ("value",)),
+    "expect_column_sum_to_be_between": (aggregate("coalesce(sum({}), 0)"), _RANGE),
 }
+AGGREGATES = {
+    "expect_column_min_to_be_between": "min({})",
+    "expect_column_max_to_be_between": "max({})",
+    "expect_column_mean_to_be_between": "avg({})",
+    "expect_column_median_to_be_between": "median({})",
+    "expect_column_sum_to_be_between": "sum({})",
+    "expect_column_stdev_to_be_between": "stddev_samp({})",
+    "expect_column_unique_value_count_to_be_between": "count(distinct {})",
+}
+KNOWN = {name: (aggregate(sql), _RANGE) for name, sql in AGGREGATES.items()} | KNOWN

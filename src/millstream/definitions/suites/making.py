@@ -92,8 +92,10 @@ def bounds(what: str, low: Any, high: Any, *, over: bool = False, under: bool = 
     return " and ".join(said)
 
 
-def pattern(text: Any, *, anywhere: bool, start: bool = False) -> str:
+def pattern(text: Any, *, anywhere: bool, start: bool = False, newline: bool = True) -> str:
     """Write a pattern of Python's ``re`` as one that our ``matches`` holds the whole text against.
+
+    ``newline`` says whether ``$`` also matches before a last line break, as it does in Python and does not in Polars.
 
     Raises
     ------
@@ -112,7 +114,8 @@ def pattern(text: Any, *, anywhere: bool, start: bool = False) -> str:
     if odd or ("|" in inside and (ends or flat.startswith("^"))):
         raise Untranslatable(f"pattern {text!r} may mean something else in Rust's regex")
     head = "(?s:.*)" if anywhere and not body.startswith("^") and not start else ""
-    tail = r"\n?" if ends else "(?s:.*)" if anywhere or start else ""
+    last = r"\n?" if newline else ""
+    tail = last if ends else "(?s:.*)" if anywhere or start else ""
     return f"{head}(?:{body.removeprefix('^')}){tail}"
 
 

@@ -50,14 +50,15 @@ class Field:
     coerce: bool
     regex: bool
     rules: tuple[Rule, ...]
+    polars: bool
 
 
 @dataclass(frozen=True)
 class Found:
-    """A schema: its columns, columns unique together, and what is beyond columns, by name."""
+    """A schema: its columns, sets of columns unique together, and what is beyond columns, by name."""
 
     fields: tuple[Field, ...]
-    unique: tuple[str, ...]
+    unique: tuple[tuple[str, ...], ...]
     more: tuple[str, ...]
     file: str
 
@@ -69,8 +70,8 @@ def read(schema: str, *, severity: Severity | None, without: frozenset[str]) -> 
     maker = Maker("pandera", schema, (found.file,), severity, without)
     for each in found.fields:
         _field(maker, schema, each)
-    if found.unique and not maker.left_out("unique"):
-        maker.take("unique: " + ", ".join(found.unique), checks.unique(*found.unique, severity="warn"))
+    for names in found.unique if found.unique and not maker.left_out("unique") else ():
+        maker.take("unique: " + ", ".join(names), checks.unique(*names, severity="warn"))
     for name in found.more:
         if not maker.left_out(name):
             _leave(maker, schema, "", name, "it is of the whole frame")
@@ -87,7 +88,7 @@ def _field(maker: Maker, schema: str, field: Field) -> None:
     if field.unique:
         plain.append(("field_uniqueness", lambda: checks.unique(name, severity="warn"), True))
     for rule in field.rules:
-        plain.append((rule.name, partial(_rule, column, name, rule), rule.passes_null))
+        plain.append((rule.name, partial(_rule, column, field, rule), rule.passes_null))
     for number_, (test, translate, passes_null) in enumerate(plain):
         if maker.left_out(f"{name}.{test}", name):
             continue
@@ -126,12 +127,13 @@ def _dtype(field: Field) -> Plain:
     return checks.query(asked, name=f"{field.name} is {field.dtype}")
 
 
-def _rule(column: str, name: str, rule: Rule) -> Plain:
+def _rule(column: str, field: Field, rule: Rule) -> Plain:
     severity: Severity = "note" if rule.only_warns else "warn"
-    if rule.name not in KNOWN:
+    known = KNOWN | _OF_POLARS if field.polars else KNOWN
+    if rule.name not in known:
         raise Untranslatable("no check of ours says this")
     try:
-        return KNOWN[rule.name](column, name, rule.limits, severity)
+        return known[rule.name](column, field.name, rule.limits, severity)
     except TypeError as wrong:
         raise Untranslatable(f"its limits are {dict(rule.limits)}") from wrong
 
@@ -169,10 +171,10 @@ def _notin(column: str, name: str, limits: Limits, severity: Severity) -> Plain:
     return checks.holds(f"{column} not in ({values})", severity=severity)
 
 
-def _pattern(*, start: bool) -> Callable[[str, str, Limits, Severity], Plain]:
+def _pattern(*, start: bool, newline: bool = True) -> Callable[[str, str, Limits, Severity], Plain]:
     def translate(column: str, name: str, limits: Limits, severity: Severity) -> Plain:
         said = getattr(limits["pattern"], "pattern", limits["pattern"])
-        return checks.matches(name, pattern(said, anywhere=not start, start=start), severity=severity)
+        return checks.matches(name, pattern(said, anywhere=not start, start=start, newline=newline), severity=severity)
 
     return translate
 
@@ -208,6 +210,10 @@ KNOWN: dict[str, Callable[[str, str, Limits, Severity], Plain]] = {
     "str_endswith": _affix("ends_with"),
     "str_length": _length,
 }
+_OF_POLARS = {
+    "str_matches": _pattern(start=True, newline=False),
+    "str_contains": _pattern(start=False, newline=False),
+}
 _ALONE = {"greater_than": "min_value", "greater_than_or_equal_to": "min_value", "less_than": "max_value",
           "less_than_or_equal_to": "max_value", "equal_to": "value", "not_equal_to": "value",
           "isin": "allowed_values", "notin": "forbidden_values", "str_matches": "pattern", "str_contains": "pattern",
@@ -234,22 +240,42 @@ def _object(said: str) -> Found:
         schema = schema.to_schema()
     if not isinstance(getattr(schema, "columns", None), Mapping):
         raise DefinitionError(f"{said} is {type(schema).__name__}", expected="a DataFrameSchema or DataFrameModel")
-    fields = tuple(_column_of(key, each, bool(schema.coerce)) for key, each in schema.columns.items())
+    polars = type(schema).__module__.startswith("pandera.api.polars")
+    fields = tuple(_column_of(key, each, bool(schema.coerce), polars) for key, each in schema.columns.items())
     more = [str(each.name or each.error or f"check {place}") for place, each in enumerate(schema.checks)]
     more += [word for word in ("strict", "ordered", "index") if getattr(schema, word, None) not in (None, False)]
     path = Path(str(found.__file__))
     here = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else None
-    return Found(fields, tuple(schema.unique or ()), tuple(more), str(here) if here else f"{module}.py")
+    return Found(fields, _sets(schema.unique), tuple(more), str(here) if here else f"{module}.py")
 
 
-def _column_of(key: str, column: Any, coerce: bool) -> Field:
+def _sets(unique: Any) -> tuple[tuple[str, ...], ...]:
+    """Read ``unique``: a name, names that are unique together, or several lists of these."""
+    if not unique:
+        return ()
+    if isinstance(unique, str):
+        return ((unique,),)
+    if all(isinstance(each, str) for each in unique):
+        return (tuple(unique),)
+    return tuple(tuple(each) for each in unique)
+
+
+def _column_of(key: str, column: Any, coerce: bool, polars: bool) -> Field:
     rules = tuple(
         Rule(str(each.name), dict(each.statistics or {}), bool(each.ignore_na), bool(each.raise_warning))
         for each in column.checks
     )
     dtype = "" if column.dtype is None else str(column.dtype)
     return Field(
-        str(key), dtype, column.nullable, column.unique, column.required, coerce or column.coerce, column.regex, rules
+        str(key),
+        dtype,
+        column.nullable,
+        column.unique,
+        column.required,
+        coerce or column.coerce,
+        column.regex,
+        rules,
+        polars,
     )
 
 
@@ -258,15 +284,14 @@ def _yaml(file: str) -> Found:
     columns = found.get("columns")
     if not isinstance(columns, dict):
         raise DefinitionError(f"suite {file!r} has no 'columns'", expected="what pandera's to_yaml writes")
-    coerce = bool(found.get("coerce"))
-    fields = tuple(_said(str(name), each or {}, coerce) for name, each in columns.items())
-    unique = found.get("unique") or ()
+    coerce, polars = bool(found.get("coerce")), found.get("api") == "polars"
+    fields = tuple(_said(str(name), each or {}, coerce, polars) for name, each in columns.items())
     more = [name for name, _ in _rules(found.get("checks"))]
     more += [word for word in ("strict", "ordered", "index") if found.get(word) not in (None, False, "false")]
-    return Found(fields, (unique,) if isinstance(unique, str) else tuple(unique), tuple(more), file)
+    return Found(fields, _sets(found.get("unique")), tuple(more), file)
 
 
-def _said(name: str, said: Mapping[str, Any], coerce: bool) -> Field:
+def _said(name: str, said: Mapping[str, Any], coerce: bool, polars: bool) -> Field:
     plain = {"dtype", "nullable", "unique", "required", "coerce", "regex", "checks", "title", "description", "metadata",
              "report_duplicates", "default", "name", "drop_invalid_rows"}  # fmt: skip
     rules = [*_rules(said.get("checks")), *_rules({key: each for key, each in said.items() if key not in plain})]
@@ -279,21 +304,27 @@ def _said(name: str, said: Mapping[str, Any], coerce: bool) -> Field:
         coerce or bool(said.get("coerce", False)),
         bool(said.get("regex", False)),
         tuple(_written(rule, limits) for rule, limits in rules),
+        polars,
     )
 
 
 def _rules(said: Any) -> Iterator[tuple[str, Any]]:
-    """List the checks that a mapping or a list of mappings holds."""
+    """List the checks of a mapping of names, or of a list whose entries say their name among their options."""
     if isinstance(said, Mapping):
         yield from ((str(name), limits) for name, limits in said.items())
     for each in said if isinstance(said, list) else ():
-        yield from _rules(each)
+        name = (each.get("options") or {}).get("check_name") if isinstance(each, Mapping) else None
+        yield from [(str(name), each)] if name else _rules(each)
 
 
 def _written(name: str, limits: Any) -> Rule:
     if not isinstance(limits, Mapping):
         return Rule(name, {_ALONE.get(name, "value"): limits})
-    options = limits.get("options") or {}
-    inner = {key: each for key, each in limits.items() if key not in ("options", "value")}
-    inner |= {_ALONE.get(name, "value"): limits["value"]} if "value" in limits else {}
+    options = {**limits, **(limits.get("options") or {})}
+    inner = {key: each for key, each in limits.items() if key not in ("options", "value", *_OPTIONS)}
+    alone = _ALONE.get(name, "value")
+    inner |= {alone: limits["value"]} if "value" in limits and alone not in inner else {}
     return Rule(name, inner, bool(options.get("ignore_na", True)), bool(options.get("raise_warning", False)))
+
+
+_OPTIONS = ("check_name", "ignore_na", "raise_warning", "n_failure_cases", "description", "title", "error")
