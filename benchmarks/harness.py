@@ -81,7 +81,10 @@ class Work:
             "better": "lower",
             **_medians(took),
             "peers": {name: round(statistics.median(runs), 4) for name, (runs, _) in peers.items()},
-            "least": {name: round(min(runs), 4) for name, runs in took.items()},
+            "least": {
+                name: round(min(runs), 4)
+                for name, runs in (took | {name: runs for name, (runs, _) in peers.items()}).items()
+            },
             "load": round(os.getloadavg()[0], 1),
             "peak_mb": in_a_process("peak", self.name, read=float),
         }

@@ -99,18 +99,28 @@ def test_equal_to_the_library_on_random_rows(suite: list[Any]) -> None:
         assert found(frame(rows), suite) == theirs[name], (rows, name)
 
 
-@pytest.mark.nightly
-def test_what_is_not_translated_is_run_by_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    of = [{"type": "expect_column_values_to_be_increasing", "kwargs": {"column": "n"}, "severity": "critical"},
+def test_what_is_not_translated_is_run_by_the_library_which_agrees_on_what_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suite: list[Any]
+) -> None:
+    increasing = {"column": "id", "strictly": True}
+    of = [{"type": "expect_column_values_to_be_increasing", "kwargs": increasing, "severity": "critical"},
           {"type": "expect_column_values_to_be_dreamt_of", "kwargs": {"column": "n"}}]  # fmt: skip
-    report = run_on(pl.DataFrame({"id": [1, 2, 3], "n": [1, 3, 2]}),
-                    *checks.suite.great_expectations(written(tmp_path / "s.json", of)))  # fmt: skip
-    first, second = report.results
-    assert (first.ok, first.severity, first.failed_rows, first.rows) == (False, "stop", 1, ({"id": 3},))
-    assert "(run by great_expectations s.json: expect_column_values_to_be_increasing of n)" in first.says
-    assert not second.ok and "was not run" in second.says and "dreamt" in second.says
-    assert report.quarantine["id"].to_list() == [3]
+    alone = checks.suite.great_expectations(written(tmp_path / "s.json", of))
+    live = [
+        Own("great_expectations", f"{place}", f"the library: {place}", json.dumps(each), "to compare", "", "note")
+        for place, each in enumerate(EXPECTATIONS)
+    ]
+    report = run_on(frame(FRAMES["mixed"]), *suite, *live, *alone)
+    ours, theirs = report.results[: len(suite)], report.results[len(suite) : -2]
+    assert [each.ok for each in ours] == [each.ok for each in theirs]
+    assert [each.failed_rows for each in ours[:29]] == [each.failed_rows for each in theirs[:29]]
+    first, second = report.results[-2:]
+    assert (first.ok, first.severity, first.failed_rows, first.rows) == (False, "stop", 1, ({"id": 4},))
+    assert "(run by great_expectations s.json: expect_column_values_to_be_increasing of id)" in first.says
+    assert (second.ok, second.severity) == (False, "warn")
+    assert "was not run" in second.says and "dreamt" in second.says and "or without=" in second.says
+    reasons = report.quarantine.filter(pl.col("check") == f"great_expectations.own {first.subject}")
+    assert reasons["id"].to_list() == [4]
 
 
 def test_severity_and_the_words_of_0_18(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
