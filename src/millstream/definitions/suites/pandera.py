@@ -26,6 +26,7 @@ from millstream.definitions.suites.making import (
 from millstream.errors import DefinitionError, near
 
 Limits = Mapping[str, Any]
+_WORDS = ("strict", "ordered", "index")
 
 
 @dataclass(frozen=True)
@@ -72,24 +73,24 @@ def read(schema: str, *, severity: Severity | None, without: frozenset[str]) -> 
         _field(maker, schema, each)
     for names in found.unique if found.unique and not maker.left_out("unique") else ():
         maker.take("unique: " + ", ".join(names), checks.unique(*names, severity="warn"))
-    for name in found.more:
+    for place, name in enumerate(found.more):
         if not maker.left_out(name):
-            _leave(maker, schema, "", name, "it is of the whole frame")
+            _leave(maker, schema, "", name, "it is of the whole frame", None if name in _WORDS else place)
     return maker.done()
 
 
 def _field(maker: Maker, schema: str, field: Field) -> None:
     name, column = field.name, quoted(field.name)
-    plain: list[tuple[str, Callable[[], Plain], bool]] = []
+    plain: list[tuple[str, Callable[[], Plain], bool, int | None]] = []
     if field.dtype:
-        plain.append(("dtype", lambda: _dtype(field), True))
+        plain.append(("dtype", lambda: _dtype(field), True, None))
     if not field.nullable:
-        plain.append(("not_nullable", lambda: checks.holds(f"{column} is not null"), True))
+        plain.append(("not_nullable", lambda: checks.holds(f"{column} is not null"), True, None))
     if field.unique:
-        plain.append(("field_uniqueness", lambda: checks.unique(name, severity="warn"), True))
-    for rule in field.rules:
-        plain.append((rule.name, partial(_rule, column, field, rule), rule.passes_null))
-    for number_, (test, translate, passes_null) in enumerate(plain):
+        plain.append(("field_uniqueness", lambda: checks.unique(name, severity="warn"), True, None))
+    for place, rule in enumerate(field.rules):
+        plain.append((rule.name, partial(_rule, column, field, rule), rule.passes_null, place))
+    for test, translate, passes_null, number_ in plain:
         if maker.left_out(f"{name}.{test}", name):
             continue
         try:
@@ -101,14 +102,17 @@ def _field(maker: Maker, schema: str, field: Field) -> None:
                 raise Untranslatable("NULL does not pass")
             maker.take(f"{test} of {name}", translate())
         except (Untranslatable, KeyError) as why:
-            _leave(maker, schema, name, test, str(why), number_)
+            notes = number_ is not None and field.rules[number_].only_warns
+            _leave(maker, schema, name, test, str(why), number_, "note" if notes else "warn")
 
 
-def _leave(maker: Maker, schema: str, column: str, test: str, why: str, number_: int = 0) -> None:
+def _leave(
+    maker: Maker, schema: str, column: str, test: str, why: str, number_: int | None, severity: Severity = "warn"
+) -> None:
     name = f"{column}.{test}" if column else test
     spec = {"schema": schema, "column": column, "check": test, "number": number_}
     do = f"pip install 'millstream[suites]' where the checks run, or without=[{name!r}]"
-    maker.leave(f"{test} of {column}" if column else test, spec=spec, why=why, do=do, severity="warn")
+    maker.leave(f"{test} of {column}" if column else test, spec=spec, why=why, do=do, severity=severity)
 
 
 _TYPES = (("int", "BIGINT"), ("float", "DOUBLE"), ("str", "VARCHAR"), ("utf8", "VARCHAR"), ("bool", "BOOLEAN"),
@@ -243,7 +247,7 @@ def _object(said: str) -> Found:
     polars = type(schema).__module__.startswith("pandera.api.polars")
     fields = tuple(_column_of(key, each, bool(schema.coerce), polars) for key, each in schema.columns.items())
     more = [str(each.name or each.error or f"check {place}") for place, each in enumerate(schema.checks)]
-    more += [word for word in ("strict", "ordered", "index") if getattr(schema, word, None) not in (None, False)]
+    more += [word for word in _WORDS if getattr(schema, word, None) not in (None, False)]
     path = Path(str(found.__file__))
     here = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else None
     return Found(fields, _sets(schema.unique), tuple(more), str(here) if here else f"{module}.py")
@@ -287,7 +291,7 @@ def _yaml(file: str) -> Found:
     coerce, polars = bool(found.get("coerce")), found.get("api") == "polars"
     fields = tuple(_said(str(name), each or {}, coerce, polars) for name, each in columns.items())
     more = [name for name, _ in _rules(found.get("checks"))]
-    more += [word for word in ("strict", "ordered", "index") if found.get(word) not in (None, False, "false")]
+    more += [word for word in _WORDS if found.get(word) not in (None, False, "false")]
     return Found(fields, _sets(found.get("unique")), tuple(more), file)
 
 
