@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -84,7 +86,7 @@ def setup(times: int, *, head: int | None = None) -> dict[str, Any]:
     return {"table": table, "frames": frames}
 
 
-def ours(given: dict[str, Any]) -> object:
+def ours(given: dict[str, Any]) -> Any:
     """Run the checks."""
     from millstream.checks import run
 
@@ -127,35 +129,66 @@ def limit(given: dict[str, Any]) -> object:
 
 
 PEERS = ("great_expectations", "pandera", "pointblank")
+MARK = "said: "
 
 
-def peers(given: dict[str, Any]) -> dict[str, tuple[list[float], float]]:
-    """Ask the other libraries the same; refuse a comparison of what is not equal."""
-    python = ROOT / ".venv" / "peers" / "bin" / "python"
-    if not python.exists():
+class Other:
+    """One of the other libraries, in a process of its own, asked the same; its answers must be ours."""
+
+    def __init__(self, library: str, folder: str, given: dict[str, Any]) -> None:
+        self.library, self.given, self.peak_mb = library, given, 0.0
+        command = [str(PYTHON), "-m", "benchmarks.peers.checks", library, folder]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._said()
+
+    def __call__(self) -> float:
+        """Ask once; return the seconds."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        said = self._said()
+        same(self.library, said["found"], self.given)
+        self.peak_mb = float(said["peak_mb"])
+        return float(said["took"])
+
+    def _said(self) -> Any:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith(MARK):
+                return json.loads(line.removeprefix(MARK))
+        raise SystemExit(f"{self.library} ended: see above")
+
+
+PYTHON = ROOT / ".venv" / "peers" / "bin" / "python"
+
+
+@contextmanager
+def peers(given: dict[str, Any]) -> Iterator[dict[str, Other]]:
+    """Start the other libraries over the same rows."""
+    if not PYTHON.exists():
         raise SystemExit("the other libraries are not installed: make bench does that")
     frames = given["frames"]
-    took: dict[str, tuple[list[float], float]] = {}
     with TemporaryDirectory() as held:
         frames["flights"].frame.write_parquet(Path(held) / "flights.parquet")
         sets = {
             to: frames[to.split(".")[0]].frame[to.split(".")[1]].drop_nulls().to_list() for to in REFERENCES.values()
         }
         (Path(held) / "given.json").write_text(json.dumps(sets))
-        for name in PEERS:
-            command = [str(python), "-m", "benchmarks.peers.checks", name, held]
-            done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-            said = json.loads(done.stdout.splitlines()[-1])
-            same(name, said["found"], given)
-            took[name] = said["took"], said["peak_mb"]
-    return took
+        started: dict[str, Other] = {}
+        try:
+            for name in PEERS:
+                started[name] = Other(name, held, given)
+            yield started
+        finally:
+            for each in started.values():
+                each.process.kill()
+                each.process.wait()
 
 
 def same(library: str, found: dict[str, int | bool], given: dict[str, Any]) -> None:
     """Stop unless a library found what we do: the same number of failing rows, or the same verdict of the batch."""
-    report = ours(given)
     mine = {}
-    for name, each in zip(names(), report.results, strict=True):
+    for name, each in zip(names(), ours(given).results, strict=True):
         mine[name] = each.ok if isinstance(found[name], bool) else each.failed_rows
     if mine != found:
         odd = {name: (mine[name], found[name]) for name in mine if mine[name] != found[name]}

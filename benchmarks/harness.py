@@ -11,13 +11,16 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 7
+ENOUGH_S = 20.0
+"""A peer that has taken so long is not asked again."""
 
 
 class Record(TypedDict):
@@ -37,6 +40,15 @@ class Record(TypedDict):
     load: NotRequired[float]  # the machine's, over a minute, when the work was done
 
 
+class Peer(Protocol):
+    """Another library that does the same."""
+
+    peak_mb: float
+
+    def __call__(self) -> float:
+        """Do it once; return the seconds."""
+
+
 @dataclass(frozen=True)
 class Work:
     """Something two callables do, timed in seconds.
@@ -54,7 +66,7 @@ class Work:
     in_children
         Whether the work is done by processes they start, whose memory then counts.
     peers
-        Does it with other libraries; gives the seconds of each one's runs and the most memory it had, in MB.
+        Starts other libraries, given that; each does it once when called and returns the seconds.
     curve
         Other sizes at which ours and the limit are measured too: how many rows, and what makes these.
     """
@@ -65,31 +77,30 @@ class Work:
     ours: Callable[[Any], object]
     limit: Callable[[Any], object]
     in_children: bool = False
-    peers: Callable[[Any], dict[str, tuple[list[float], float]]] | None = None
+    peers: Callable[[Any], AbstractContextManager[Mapping[str, Peer]]] | None = None
     curve: tuple[tuple[int, Callable[[], Any]], ...] = ()
 
     def __call__(self) -> Record:
         """Run ours and the limit in turn, after one run of each that does not count; return the medians."""
         given = self.setup()
-        took = self._took(given)
-        peers = self.peers(given) if self.peers else {}
+        with self.peers(given) if self.peers else nullcontext({}) as peers:
+            took = self._took(given, peers)
+            peaks = {name: each.peak_mb for name, each in peers.items()}
         del given
+        bare = {name: took[name] for name in ("ours", "limit")}
         record: Record = {
             "work": self.name,
             "size": self.size,
             "unit": "s",
             "better": "lower",
-            **_medians(took),
-            "peers": {name: round(statistics.median(runs), 4) for name, (runs, _) in peers.items()},
-            "least": {
-                name: round(min(runs), 4)
-                for name, runs in (took | {name: runs for name, (runs, _) in peers.items()}).items()
-            },
+            **_medians(bare),
+            "peers": _medians({name: took[name] for name in peaks}),
+            "least": {name: round(min(runs), 4) for name, runs in took.items()},
             "load": round(os.getloadavg()[0], 1),
             "peak_mb": in_a_process("peak", self.name, read=float),
         }
-        if peers:
-            record["peers_peak_mb"] = {name: peak for name, (_, peak) in peers.items()}
+        if peaks:
+            record["peers_peak_mb"] = peaks
         if self.curve:
             record["curve"] = [
                 {
@@ -101,7 +112,8 @@ class Work:
             ]
         return record
 
-    def _took(self, given: Any) -> dict[str, list[float]]:
+    def _took(self, given: Any, peers: Mapping[str, Peer] | None = None) -> dict[str, list[float]]:
+        """Run all in turn; the first turn does not count, and a peer that is slow is asked less often."""
         took: dict[str, list[float]] = {"ours": [], "limit": []}
         for turn in range(ROUNDS + 1):
             for name, run in (("ours", self.ours), ("limit", self.limit)):
@@ -109,6 +121,12 @@ class Work:
                 run(given)
                 if turn:
                     took[name].append(time.perf_counter() - begun)
+            for name, peer in (peers or {}).items():
+                if sum(took.setdefault(name, [])) > ENOUGH_S:
+                    continue
+                seconds = peer()
+                if turn or seconds > ENOUGH_S:
+                    took[name].append(seconds)
         return took
 
     def peak_mb(self, point: int | None = None) -> float:

@@ -1,8 +1,9 @@
 """The 31 checks as other libraries say them: ``python -m benchmarks.peers.checks LIBRARY FOLDER``.
 
-The folder holds ``flights.parquet`` and ``given.json`` with the sets that ``references`` compare with. Printed, as
-JSON: seconds of each run, and what each check found: failing rows, or whether it holds where that is a matter of the
-batch. Reading the rows, and turning them into what the library wants, is not timed.
+The folder holds ``flights.parquet`` and ``given.json`` with the sets that ``references`` compare with. For each line it
+is sent it runs all once and prints, as JSON: the seconds, the most memory so far, and what each check found: failing
+rows, or whether it holds where that is a matter of the batch. Reading the rows, and turning them into what the library
+wants, is not timed.
 """
 
 from __future__ import annotations
@@ -17,10 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.checks import KEY, NOW, NULLS, RANGES, REFERENCES
+from benchmarks.checks import KEY, MARK, NOW, NULLS, RANGES, REFERENCES
 
-ENOUGH_S = 20.0
-"""After so long no run is begun, beyond the first two: one that does not count, and one that does."""
 Found = dict[str, int | bool]
 
 
@@ -191,16 +190,18 @@ def main() -> None:
     library, folder = sys.argv[1], Path(sys.argv[2])
     rows = pl.read_parquet(folder / "flights.parquet")
     run = globals()[library](rows, json.loads((folder / "given.json").read_text()))
-    took: list[float] = []
-    begun_all = time.perf_counter()
-    while len(took) < 2 or (len(took) < 8 and time.perf_counter() - begun_all < ENOUGH_S):
+    answer({})
+    for _ in sys.stdin:  # once for each line
         begun = time.perf_counter()
         found = run()
-        took.append(time.perf_counter() - begun)
-        if took[0] > ENOUGH_S:  # a warm-up of its own would take as long again
-            break
-    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, 1)
-    print("\n" + json.dumps({"took": took[1:] or took, "found": found, "peak_mb": peak}))
+        took = time.perf_counter() - begun
+        peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, 1)
+        answer({"took": took, "found": found, "peak_mb": peak})
+
+
+def answer(said: dict[str, Any]) -> None:
+    """Print a line that is told apart from what a library prints."""
+    print(f"\n{MARK}{json.dumps(said)}", flush=True)
 
 
 if __name__ == "__main__":
