@@ -136,7 +136,7 @@ class Other:
     """One of the other libraries, in a process of its own, asked the same; its answers must be ours."""
 
     def __init__(self, library: str, folder: str, given: dict[str, Any]) -> None:
-        self.library, self.given, self.peak_mb = library, given, 0.0
+        self.library, self.given, self.peak_mb, self.cpu_s = library, given, 0.0, 0.0
         command = [str(PYTHON), "-m", "benchmarks.peers.checks", library, folder]
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._said()
@@ -148,7 +148,7 @@ class Other:
         self.process.stdin.flush()
         said = self._said()
         same(self.library, said["found"], self.given)
-        self.peak_mb = float(said["peak_mb"])
+        self.peak_mb, self.cpu_s = float(said["peak_mb"]), float(said["cpu"])
         return float(said["took"])
 
     def _said(self) -> Any:

@@ -36,6 +36,7 @@ class Record(TypedDict):
     peak_mb: float
     least: NotRequired[dict[str, float]]  # the quickest run of each, beside the medians
     curve: NotRequired[list[dict[str, float]]]  # the same at other sizes
+    cpu: NotRequired[dict[str, float]]  # seconds of all cores, medians: what a busy machine changes least
     peers_peak_mb: NotRequired[dict[str, float]]
     load: NotRequired[float]  # the machine's, over a minute, when the work was done
 
@@ -44,6 +45,7 @@ class Peer(Protocol):
     """Another library that does the same."""
 
     peak_mb: float
+    cpu_s: float
 
     def __call__(self) -> float:
         """Do it once; return the seconds."""
@@ -84,7 +86,7 @@ class Work:
         """Run ours and the limit in turn, after one run of each that does not count; return the medians."""
         given = self.setup()
         with self.peers(given) if self.peers else nullcontext({}) as peers:
-            took = self._took(given, peers)
+            took, cpu = self._took(given, peers)
             peaks = {name: each.peak_mb for name, each in peers.items()}
         del given
         bare = {name: took[name] for name in ("ours", "limit")}
@@ -96,6 +98,7 @@ class Work:
             **_medians(bare),
             "peers": _medians({name: took[name] for name in peaks}),
             "least": {name: round(min(runs), 4) for name, runs in took.items()},
+            "cpu": _medians(cpu),
             "load": round(os.getloadavg()[0], 1),
             "peak_mb": in_a_process("peak", self.name, read=float),
         }
@@ -105,29 +108,36 @@ class Work:
             record["curve"] = [
                 {
                     "rows": rows,
-                    **_medians(self._took(setup())),
+                    **self._point(setup()),
                     "peak_mb": in_a_process("peak", self.name, str(place), read=float),
                 }
                 for place, (rows, setup) in enumerate(self.curve)
             ]
         return record
 
-    def _took(self, given: Any, peers: Mapping[str, Peer] | None = None) -> dict[str, list[float]]:
+    def _point(self, given: Any) -> dict[str, float]:
+        took, cpu = self._took(given, {})
+        return {**_medians(took), **{f"{name}_cpu": spent for name, spent in _medians(cpu).items()}}
+
+    def _took(self, given: Any, peers: Mapping[str, Peer]) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
         """Run all in turn; the first turn does not count, and a peer that is slow is asked less often."""
-        took: dict[str, list[float]] = {"ours": [], "limit": []}
+        took: dict[str, list[float]] = {name: [] for name in ("ours", "limit", *peers)}
+        cpu: dict[str, list[float]] = {name: [] for name in took}
         for turn in range(ROUNDS + 1):
             for name, run in (("ours", self.ours), ("limit", self.limit)):
-                begun = time.perf_counter()
+                begun, spent = time.perf_counter(), time.process_time()
                 run(given)
                 if turn:
                     took[name].append(time.perf_counter() - begun)
-            for name, peer in (peers or {}).items():
-                if sum(took.setdefault(name, [])) > ENOUGH_S:
+                    cpu[name].append(time.process_time() - spent)
+            for name, peer in peers.items():
+                if sum(took[name]) > ENOUGH_S:
                     continue
                 seconds = peer()
                 if turn or seconds > ENOUGH_S:
                     took[name].append(seconds)
-        return took
+                    cpu[name].append(peer.cpu_s)
+        return took, cpu
 
     def peak_mb(self, point: int | None = None) -> float:
         """Do ours once, at its size or at one of the curve; return the most memory this process had, or its own."""

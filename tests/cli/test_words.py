@@ -92,7 +92,7 @@ BAD = {
     ("refresh", "--accept-schema", "planes"): (2, "nothing of it waits to be accepted"),
     ("profile", "planes", "--label", "year_"): (3, "did you mean 'year'?"),
     ("catalog", "flight"): (3, "did you mean 'flights'?"),
-    ("lineage", "flights.dep_dely"): (3, "did you mean 'flights.dep_delay'?"),
+    ("lineage", "flights.dep_dely"): (3, "did you mean 'flights.dep_delay'"),
     ("reads", "flights", "--since", "soon"): (2, "soon"),
     ("demo", "--until", "soon"): (2, "'soon' is not a day"),
     ("demo", "retial"): (3, "did you mean 'retail'?"),
