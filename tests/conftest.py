@@ -4,20 +4,30 @@ Tests of one file run in one process, and so do those of the files that need the
 """
 
 import os
+import re
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.postgres import server as server
+
+REPLAYED = re.compile(r"^tests/journeys/test_[34568]_")
 
 settings.register_profile("same", derandomize=True, database=None, deadline=None)
 settings.register_profile("new", print_blob=True, deadline=None)
 settings.load_profile("new" if os.environ.get("MILLSTREAM_NEW_EXAMPLES") else "same")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests share a process: ``--dist loadgroup`` would scatter them."""
-    files = {each: each.nodeid.partition("::")[0] for each in items}
-    replayed = {files[each] for each in items if "february" in getattr(each, "fixturenames", ())}
-    for each, file in files.items():
-        each.add_marker(pytest.mark.xdist_group("february" if file in replayed else file))
+class Together(LoadScopeScheduling):
+    """Hand out whole files, and the journeys through the replayed February as one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "february" if REPLAYED.search(file) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Say which tests share a process."""
+    return Together(config, log)

@@ -15,6 +15,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LONG_FUNCTIONS: dict[str, str] = {}
 """``file:function`` to the reason it may be longer than 60 lines."""
 WIDE_FUNCTIONS = {
+    "cli/branches.py:branch": "a command: its options are what a person may say",
     "definitions/table.py:__init__": "a definition record: its words are its parameters",
     "definitions/model.py:__init__": "a definition record: its words are its parameters",
 }

@@ -133,6 +133,7 @@ JSON = [
     ("lineage", "movements.dep_delay"),
     ("reads", "flights"),
     ("verify",),
+    ("branch", "storm"),
     ("quarantine", "movements"),
     ("check", "planes", "--suggest"),
     ("monitor",),

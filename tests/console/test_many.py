@@ -79,7 +79,7 @@ def test_a_thousand_of_everything_reads_and_draws_no_more_than_a_few_hundred(ope
             found[view.template] = (read["queries"], read["rows"], len(text) // 5000)
         return found
 
-    opened.run("catalog")  # the first look at tables settles what a crash may have left
+    cost()  # the first look at tables settles what a crash may have left
     fill(opened, 300)
     few = cost()
     fill(opened, 700, start=300)

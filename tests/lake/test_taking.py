@@ -68,8 +68,22 @@ def test_a_new_file_is_added_and_the_old_ones_are_not_read(house: House) -> None
     assert "parts: 1 file new with 1 rows" in said
     taking = taken.taking(house.state, "parts", 1)
     assert taking is not None
-    assert [each.path for each in taking.came] == [str(house.root / "files/p2.csv")]
+    assert [each.path for each in taking.came] == ["files/p2.csv"]
     assert all(each.ok for each in lake.verify())
+
+
+def test_a_project_that_was_moved_knows_its_files(house: House, tmp_path: Path) -> None:
+    put(house, "p1.csv", 1, 2)
+    put(house, "p2.csv", 3)
+    house.lake([parts()]).refresh(actor="ann")
+    house.state.close()
+    there = House(house.root.rename(tmp_path / "elsewhere"))
+    lake = there.lake([parts()])
+    assert not lake.refresh(actor="ann")
+    put(there, "p2.csv", 4)
+    assert any("1 file changed" in each for each in refreshed(lake))
+    assert held(lake) == [1, 2, 4]
+    there.state.close()
 
 
 def test_a_changed_file_replaces_exactly_what_it_brought(house: House) -> None:

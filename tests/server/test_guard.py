@@ -14,6 +14,10 @@ TOKEN = "the-token-of-this-test"
 HOSTS = frozenset({"127.0.0.1:8310", "localhost:8310"})
 AUTHORISED = {"authorization": f"Bearer {TOKEN}"}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+MEANT = {
+    "{command}": "status", "{subject}": "2", "{decision:int}": "2", "{model}": "late", "{table}": "flights",
+    "{name}": "flights",
+}  # fmt: skip
 SAFE = {"GET", "HEAD", "OPTIONS"}
 
 
@@ -48,8 +52,10 @@ def walk(routes, prefix=""):
             yield from children or [(f"{prefix}{route.path}/style.css", {"GET", "HEAD"})]
         else:
             assert isinstance(route, Route), f"a route of a kind this walk does not know: {route}"
-            path = route.path.replace("{command}", "status").replace("{subject}", "2")
-            yield prefix + path.replace("{decision:int}", "2").replace("{model}", "late"), route.methods
+            path = prefix + route.path
+            for part, meant in MEANT.items():
+                path = path.replace(part, meant)
+            yield path, route.methods
 
 
 def every(app):

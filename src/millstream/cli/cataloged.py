@@ -91,9 +91,10 @@ def _tables(record: dict[str, Any]) -> None:
         )
         say(escape(said), tone="warn")
         return
+    _where(record)
     rows = [
         (
-            f"{each['name']}@{each['version']}" if each["version"] is not None else each["name"],
+            f"{each['name']}@{each['edited'] or each['version']}" if each["version"] is not None else each["name"],
             each["kind"],
             number(each["rows"]),
             each["columns"],
@@ -112,6 +113,12 @@ def _tables(record: dict[str, Any]) -> None:
     say(f"{record['count']:,} tables, {record['columns']:,} columns; one of them: millstream catalog TABLE")
 
 
+def _where(record: dict[str, Any]) -> None:
+    """Say in which environment one stands, unless it is production."""
+    if record["environment"] != "prod":
+        console.print(f"[bold yellow]{escape(record['environment'])}[/]")
+
+
 def _behind(said: dict[str, Any]) -> str:
     if said["seconds_behind"] is None:
         return "·"
@@ -123,6 +130,8 @@ def _behind(said: dict[str, Any]) -> str:
 def _table(record: dict[str, Any]) -> None:
     said = record["table"]
     version = f"@{said['version']}" if said["version"] is not None else ""
+    version += f" ({said['edited']})" if said["edited"] else ""
+    _where(record)
     console.print(
         f"[bold]{said['name']}[/]{version}  {said['kind']}, {number(said['rows'])} rows  {escape(said['owner'])}"
     )
@@ -188,6 +197,7 @@ def _downstream(record: dict[str, Any]) -> None:
 
 
 def _told(record: dict[str, Any]) -> None:
+    _where(record)
     if "prediction" in record:
         answer = record["prediction"]
         console.print(f"prediction [bold]{answer['id']}[/] of {answer['at'][:19]}, answered by {answer['by']}")

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from millstream.cli import branches, cataloged, data, keeping
 from millstream.cli import call as calls
-from millstream.cli import cataloged, data, keeping
 from millstream.cli.panels import arrange
 from millstream.cli.words import JsonOption, ModelArgument, ProjectOption, ReasonOption
 from millstream.cli.words import do as _do
@@ -455,6 +455,7 @@ def up(
             supervisor.stop()
 
 
+app.registered_commands += branches.app.registered_commands
 app.registered_commands += data.app.registered_commands
 app.registered_commands += keeping.app.registered_commands
 cataloged.register(app)

@@ -14,6 +14,7 @@ PANELS: dict[str, dict[str, str]] = {
         "ingest": "Notice new versions and files; the same twice changes nothing",
         "check": "Run the contracts on what arrived",
         "pin": "Keep a version readable, by copies if you like",
+        "branch": "Change tables for an experiment, without copying them",
         "quarantine": "Rows set aside and why; let repaired ones back",
         "profile": "Look at a table, and at what could mislead a model",
         "catalog": "What data there is, whose it is, and who depends on it",

@@ -24,6 +24,8 @@ def promote(folder: Path | None, *, model: str, version: int | None, note: str, 
         tried = calls.call(root, "tried", {"model": model, **({} if version is None else {"version": version})})
         os.environ[VARIABLE] = PRODUCTION
         came = f"tried in {tried['environment']} as version {tried['version']} (run {tried['run_id']})"
+        if tried["edited"]:
+            came += f" on rows edited there, which production has not: {'; '.join(tried['edited'])}"
         said = f"{note}; {came}" if note else came
         with drawing.working("train", quiet=as_json):
             trained = calls.call(root, "train", {"model": model, "note": said})

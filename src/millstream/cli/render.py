@@ -341,7 +341,7 @@ def status(record: dict[str, Any]) -> None:
 def _stands(table: dict[str, Any]) -> tuple[Any, ...]:
     return (
         table["name"],
-        table["version"],
+        table["edited"] or table["version"],
         number(table["rows"]),
         number(table["quarantined"]),
         number(table["copied_bytes"]),

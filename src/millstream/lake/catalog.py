@@ -27,7 +27,7 @@ from millstream.lake.shape import PIECE, Shape, compile_shape
 from millstream.lake.spare import Folders
 from millstream.ledger import Ledger
 from millstream.settings import Places
-from millstream.state import State, Transaction, quarantine, versions
+from millstream.state import State, Transaction, edits, quarantine, versions
 from millstream.state.versions import DataFile, Kind, Making, TableVersion
 from millstream.types import Clock, Pins, content_hash, from_micros, parse_instant
 
@@ -197,7 +197,10 @@ class Catalog:
         kept = self._lists.get((table.name, number))
         if kept is not None:
             return kept
-        if versions.listed(self.state, table.name, number):
+        edit = edits.get(self.state, table.name, number) if number > versions.BRANCHED else None
+        if edit is not None:
+            found = edit.files(self.files(table, edit.base))
+        elif versions.listed(self.state, table.name, number):
             found = versions.files(self.state, table.name, number)
         else:
             found = list(self.log(table).at(number).files.values())
@@ -283,8 +286,9 @@ class Catalog:
         removed: Iterable[str],
         actor: str,
         listed: bool = True,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
-        """Make a version true: its row, its files and its ledger row, in one transaction."""
+        """Make a version true: its row, its files and its ledger row (which also says ``more``), in one transaction."""
         agreed.note(self.state, self.ledger, tx, made, actor=actor)
         versions.insert(tx, made, listed=listed)
         brought = list(added)
@@ -306,6 +310,7 @@ class Catalog:
         if made.making is not None:
             detail |= {"step": made.making.step, "code": made.making.code, "seconds": made.making.seconds}
             detail |= {"partitions": made.making.pieces} if made.making.pieces else {}
+        detail |= more or {}
         self.ledger.append(tx, actor=actor, act="table.version", subject=f"{made.table}@{made.version}", detail=detail)
 
     @contextmanager
@@ -335,7 +340,8 @@ def logged(table: Table) -> bool:
 
 def folders(catalog: Catalog, table: Table) -> Folders:
     """Return where a table's files are, and where copies of those of its pinned versions."""
-    return Folders(catalog.folder(table), catalog._home(table.name) / ".pins" / table.name)
+    edited = catalog.places.lake / ".edits" / table.name if catalog.places.over is not None else None
+    return Folders(catalog.folder(table), catalog._home(table.name) / ".pins" / table.name, edited)
 
 
 def columns_of(catalog: Catalog, version: TableVersion) -> dict[str, str]:

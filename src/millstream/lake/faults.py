@@ -15,6 +15,12 @@ POINTS = ("lake.begun", "lake.intended", "lake.committed", "lake.synced", "lake.
 """Points of a lake write, in order."""
 PIN_POINTS = ("pin.begun", "pin.copied", "pin.synced", "pin.registering", "pin.registered")
 """Points of copying the files of a pinned version, in order."""
+EDIT_POINTS = ("edit.begun", "edit.written", "edit.registering", "edit.registered")
+"""Points of an edit in a branch, in order."""
+DISCARD_POINTS = ("discard.begun", "discard.moved", "discard.told")
+"""Points of discarding a branch, in order."""
+RELEASED = "rows.put"
+"""A file of rows of a branch, or of their definition, is written into the project."""
 LANDED = "lake.landed"
 """A data file of a taking is written, synced and noted; its version is still to come."""
 

@@ -77,6 +77,12 @@ class FileReader:
                 found[file.path] = self._cache.put((digest, file.path), frame)
         return [rows for each in files if (rows := found[each.path]) is not None]
 
+    def raw(self, file: DataFile) -> pl.DataFrame:
+        """Return the rows of one file as they are stored, with the table's columns and types."""
+        found = self._read([self._folders.place(file.path)], file.parts)
+        assert found is not None
+        return found.drop(_PATH)
+
     def _decode(self, files: Sequence[DataFile], shape: Shape) -> list[pl.DataFrame]:
         inside = set(self._raw.columns)  # parts that are no column of the table need not be filled in
         together = len(files) > 1 and all(each.rows is not None and not inside & set(each.parts) for each in files)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import polars as pl
 
+from millstream.errors import IntegrityError
 from millstream.lake.frame import EVER, HERE, TableFrame
 from millstream.types import parse_duration, parse_instant
 
@@ -103,7 +104,10 @@ def _news(lake: Lake, batch: TableFrame, version: TableVersion, before: TableVer
         return rows
     if not table.key:
         return None
-    keys = lake.read(table.name, version=before.version, columns=table.key, trusted=False).frame.select(table.key)
+    try:
+        keys = lake.read(table.name, version=before.version, columns=table.key, trusted=False).frame.select(table.key)
+    except IntegrityError:  # its owner vacuumed it: which rows are new cannot be told any more
+        return None
     return rows.join(keys, on=list(table.key), how="anti", nulls_equal=True)
 
 

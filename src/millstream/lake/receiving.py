@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import polars as pl
@@ -111,8 +113,8 @@ def identify(files: FilesTable, stamps: Mapping[str, Stamp]) -> list[Known]:
         if kept is not None and kept.stamp == entry.stamp and kept.size == entry.size:
             sha256 = kept.sha256
         elif isinstance(files.store, Folder):
-            with _said_of(entry, files.where), Path(entry.path).open("rb") as opened:
-                sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+            with _said_of(entry, files.where), files.store.open(entry) as opened:
+                sha256 = hashlib.file_digest(cast(BufferedReader, opened), "sha256").hexdigest()
         else:
             sha256 = content_hash(["etag", entry.stamp, entry.size])
         made.append(Known(entry, sha256, files.what(entry.path, sha256)))
@@ -220,7 +222,7 @@ def _moving(entry: Entry, look: Entry | None, where: str) -> Conflict:
 def locally(where: Store, entry: Entry) -> Iterator[Path]:
     """Have a file on this machine: itself, or a copy of the object for as long as it is read."""
     if isinstance(where, Folder):
-        yield Path(entry.path)
+        yield where.place(entry)
         return
     with tempfile.TemporaryDirectory(prefix="millstream-") as folder:
         copy = Path(folder) / entry.name

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from millstream.definitions.table import Table
 from millstream.errors import MillstreamError
 from millstream.lake.catalog import Catalog, derived_hash, files_hash, folders, made_hash
 from millstream.lake.delta import file_sha256
 from millstream.lake.finding import Finding
+from millstream.lake.spare import EDITED
 from millstream.ledger import LedgerRow
-from millstream.state import pins, versions
+from millstream.state import edits, pins, versions
 from millstream.state.versions import DataFile, TableVersion
 from millstream.types import content_hash
 
@@ -147,6 +150,9 @@ def _first_altered(catalog: Catalog, told: dict[str, LedgerRow] | None, history:
             return Finding(False, subject, "what was taken over from production is not as the ledger tells")
         if "record" in said and records[each.version] != said["record"]:
             return Finding(False, subject, f"its record is not as row {row.sequence if row else 0} of the ledger tells")
+        edit = edits.get(catalog.state, name, each.version) if "edit" in said else None
+        if "edit" in said and (edit is None or edits.edit_hash(edit) != said["edit"]["hash"]):
+            return Finding(False, subject, "what is kept of this edit is not as the ledger tells")
         anew = versions.brought_hash(catalog.state, name, each.version)
         if row is not None and each.version != pulled and said.get("brought", "") != anew:
             return Finding(False, subject, "what is kept of its rewritten files is not as the ledger tells")
@@ -183,7 +189,9 @@ def _first_bad(catalog: Catalog, name: str, history: list[TableVersion]) -> Find
         for file in files:
             if file.path not in seen:
                 seen.add(file.path)
-                wrong = _wrong(where.place(file.path), file, hashed=each.kind != "attached")
+                wrong = _wrong(
+                    where.place(file.path), file, hashed=each.kind != "attached" or file.path.startswith(EDITED)
+                )
                 if wrong:
                     return Finding(False, f"{name}@{each.version}", wrong)
     return None
@@ -192,6 +200,10 @@ def _first_bad(catalog: Catalog, name: str, history: list[TableVersion]) -> Find
 def _files(
     catalog: Catalog, table: Table, version: TableVersion, kept: list[tuple[DataFile, int | None]]
 ) -> list[DataFile]:
+    edit = edits.get(catalog.state, table.name, version.version) if version.version > versions.BRANCHED else None
+    if edit is not None:
+        base = msgspec.structs.replace(version, version=edit.base)
+        return edit.files(_files(catalog, table, base, kept))
     if not versions.listed(catalog.state, table.name, version.version):
         return list(catalog.log(table).at(version.version).files.values())
     number = version.version

@@ -32,13 +32,14 @@ from millstream.lake.files import empty
 from millstream.lake.finding import Finding
 from millstream.lake.foreign import Stage, leaving, stages
 from millstream.lake.maker import Maker
+from millstream.lake.pulling import pulled
 from millstream.lake.shape import PIECE, compile_shape
 from millstream.lake.snapshots import snapshot
 from millstream.lake.steps import Meanwhile
 from millstream.lake.taking import take
 from millstream.lake.upsert import Delivery, upsert
 from millstream.sources import SchemaChanged, refuse_change
-from millstream.state import Transaction, pins, runs, schemas, taken, versions
+from millstream.state import Transaction, edits, pins, runs, schemas, taken, versions
 from millstream.state.runs import Run
 from millstream.state.versions import DataFile, Intent, TableVersion
 from millstream.types import parse_instant
@@ -77,7 +78,7 @@ class Writer:
         waits: dict[str, str] = {}
         with catalog.locked():
             self._recover()
-            made = self._pulled(wanted & catalog.shared(), actor=actor)
+            made = pulled(catalog, (wanted & catalog.shared()) - set(edits.tables(self._state)), actor=actor)
             now = [each for each in tables if each.name not in behind]
             made += self._moved(now, heads, stopped=stopped, actor=actor, tell=meanwhile.tell)
         for table in (each for each in tables if each.name in behind):
@@ -279,20 +280,6 @@ class Writer:
         note = {"kind": "ingested", "content": found.content, "state": found.state}
         intent = self._intent(table.name, f"millstream:ingest:{table.name}", number, actor=actor, note=note)
         return self._commit(intent, found.rows, overwrite=found.overwrite)
-
-    def _pulled(self, wanted: set[str], *, actor: str) -> list[TableVersion]:
-        """In an overlay, take over production's newest versions of the tables it shares: records, no data."""
-        over = self._catalog.places.over
-        if over is None:
-            return []
-        with self._state.transact() as tx:
-            made = versions.pull(tx, over.state_db, wanted)
-            for each in made:
-                detail = {"kind": each.kind, "rows": each.rows, "files_hash": each.files_hash, "bytes_copied": 0}
-                detail["taken"] = versions.taken_hash(tx, each.table, each.version)
-                subject = f"{each.table}@{each.version}"
-                self._catalog.ledger.append(tx, actor=actor, act="table.pull", subject=subject, detail=detail)
-        return made
 
     def append(self, name: str, frame: pl.DataFrame, *, app_id: str, app_version: int, actor: str) -> TableVersion:
         """Append rows to a table of the lake's own. See ``Lake.append``."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from millstream.definitions.checks import Fresh
 from millstream.errors import NotFound, near
 from millstream.project.timeline import frame
-from millstream.state import contracts, pointer, quarantine, versions
+from millstream.state import contracts, edits, pointer, quarantine, versions
 from millstream.types import parse_duration, parse_instant
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def _line(project: Project, graph: Graph, name: str) -> dict[str, Any]:
         "name": name,
         "kind": head.kind if head is not None else "not read yet",
         "version": head.version if head is not None else None,
+        "edited": edits.words(project.state, name, head.version) if head is not None else "",
         "rows": head.rows if head is not None else None,
         "columns": len(head.schema) if head is not None else 0,
         "owner": definition.owner if definition is not None else "",

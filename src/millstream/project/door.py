@@ -101,6 +101,42 @@ class Door:
 
         return listed(fresh(self))
 
+    def edit(
+        self,
+        table: str,
+        rows: Any = None,
+        *,
+        set: Mapping[str, str] | None = None,
+        where: str = "",
+        remove: bool = False,
+        note: str = "",
+    ) -> Answer:
+        """Change rows of a table in an environment of your own; production and other environments stay as they are.
+
+        Parameters
+        ----------
+        table
+            A table of production with a key.
+        rows
+            A frame of Polars or pandas, put in by the key: columns it has are taken over, rows of new keys come anew.
+        set
+            Column to expression, such as ``{"price": "price * 1.1"}``, for the rows of ``where``.
+        where
+            Which rows, as an expression over the table's columns; all when left out.
+        remove
+            Take the rows of ``where`` away instead.
+        note
+            Why; kept with the edit.
+
+        Raises
+        ------
+        Refused
+            In production.
+        """
+        from millstream.project.notebook.branch import changed_rows
+
+        return changed_rows(fresh(self), table, rows, set_=set or {}, where=where, remove=remove, note=note)
+
     def catalog(self, table: str = "", *, find: str = "") -> Answer:
         """List what data there is; of one table its columns; with ``find`` what has a word in its names or tags."""
         from millstream.project.notebook.tables import cataloged

@@ -79,7 +79,7 @@ def why_pieces(pieces: Mapping[str, str]) -> str:
 
 def tell_slow(project: Project, made: Iterable[TableVersion]) -> None:
     """Open an alarm for each table that took far longer than its habit, and close it when one took its time again."""
-    open_ = {each.subject: each for each in alarms.opened(project.state) if each.kind == KIND and not each.model}
+    open_ = alarms.of_tables(project.state, KIND)
     now = project.clock.now().isoformat()
     for version in made:
         said = of_version(project, version)

@@ -68,28 +68,22 @@ def _keep(project: Project, found: Lag, *, behind_s: float) -> None:
         says=says,
         detail=detail,
     )
-    open_ = [
-        each
-        for each in alarms.opened(project.state)
-        if (each.kind, each.subject, each.model) == (KIND, found.table, "")
-    ]
+    open_ = alarms.of_tables(project.state, KIND).get(found.table)
     with project.state.transact() as tx:
         observations.put(tx, [said_of])
         if found.late:
             alarm = _alarm(found, now.isoformat(), says)
             if open_:
                 words = {"last_at": alarm.last_at, "says": alarm.says, "value": alarm.value, "next": alarm.next}
-                alarms.put(tx, msgspec.structs.replace(open_[0], **words))
+                alarms.put(tx, msgspec.structs.replace(open_, **words))
                 return
             alarms.put(tx, alarm)
             detail = {"id": alarm.id, "model": "", "says": says}
             project.ledger.append(tx, actor=ACTOR, act="alarm.open", subject=f"{KIND} {found.table}", detail=detail)
         elif open_ and found.p95 is not None:
             closed = {"closed": found.says}
-            alarms.put(
-                tx, msgspec.structs.replace(open_[0], closed_at=now.isoformat(), detail=open_[0].detail | closed)
-            )
-            detail = {"id": open_[0].id, "model": "", "says": found.says}
+            alarms.put(tx, msgspec.structs.replace(open_, closed_at=now.isoformat(), detail=open_.detail | closed))
+            detail = {"id": open_.id, "model": "", "says": found.says}
             project.ledger.append(tx, actor=ACTOR, act="alarm.close", subject=f"{KIND} {found.table}", detail=detail)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from millstream.errors import NotFound, UserError, near
 from millstream.project.graph import Edge, Graph, Node
+from millstream.project.timeline import frame
 from millstream.state import versions
 
 if TYPE_CHECKING:
@@ -49,10 +50,7 @@ def lineage(project: Project, *, name: str, actor: str = "somebody") -> dict[str
     columns = [each for each in above if each[0] == "column" and _from_source(graph, each[1])]
     said = sorted({origins.says for each in above | {node} if (origins := _origins(graph, each)) and origins.says})
     return {
-        "project": project.settings.name,
-        "now": project.clock.now().isoformat(),
-        "clock": project.settings.replay.label if project.settings.replay is not None else "machine clock",
-        "timezone": project.settings.timezone,
+        **frame(project),
         "name": node[1],
         "kind": node[0],
         **trees,

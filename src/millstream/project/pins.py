@@ -90,7 +90,7 @@ def tell_lost(project: Project, standing: Iterable[Mapping[str, Any]]) -> None:
     """Open an alarm for each version whose files are gone, and close those of versions that can be read again."""
     now = project.clock.now().isoformat()
     lost = {each["version"]: each for each in standing if each["missing"]}
-    open_ = {each.subject: each for each in alarms.opened(project.state) if each.kind == KIND and not each.model}
+    open_ = alarms.of_tables(project.state, KIND)
     fresh, over = [each for each in lost if each not in open_], [each for each in open_ if each not in lost]
     if not fresh and not over:
         return

@@ -41,6 +41,13 @@ COMMANDS = {
     "suggest": "suggesting:suggest",
     "profile": "profiles:profile",
     "pin": "pins:pin",
+    "branch": "branches:branch",
+    "branches": "branches:branches",
+    "edit": "branches:edit",
+    "changes": "branch_diff:changes",
+    "rebase": "branches:rebase",
+    "discard": "branches:discard",
+    "release_rows": "branch_release:release_rows",
     "catalog": "cataloged:catalog",
     "lineage": "lineage:lineage",
     "reads": "reads:reads",
@@ -78,7 +85,19 @@ IN_WORKER = frozenset({"train", "register", "backtest", "reproduce", "mirror", "
 
 
 BY_COMMAND = frozenset(
-    {"ingest", "refresh", "check", "let_back", "release", "approve", "reject", "rollback", "retrain"}
+    {
+        "ingest",
+        "refresh",
+        "check",
+        "let_back",
+        "release",
+        "approve",
+        "reject",
+        "rollback",
+        "retrain",
+        "discard",
+        "release_rows",
+    }
 )
 """What changes production, and so is done by a command, the page or the loop, and not by a notebook."""
 

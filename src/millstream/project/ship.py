@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import msgspec
 from millstream.errors import Conflict, IntegrityError, Refused, UserError
 from millstream.project import git
 from millstream.project.learn import chosen_version
-from millstream.state import decisions, pointer
+from millstream.state import decisions, edits, pointer
 from millstream.state import releases as rows
 
 if TYPE_CHECKING:
@@ -163,7 +163,16 @@ def tried(project: Project, *, model: str, version: int | None = None, actor: st
         "environment": here,
         "metrics": chosen.metrics,
         "pins": chosen.pins,
+        "edited": [f"{name} ({told.says})" for name, told in _edits(project, chosen.pins)],
     }
+
+
+def _edits(project: Project, pins: Mapping[str, int]) -> Iterator[tuple[str, edits.Edit]]:
+    """Give the edits among the versions that something was trained on."""
+    for name, number in pins.items():
+        told = edits.get(project.state, name, number)
+        if told is not None:
+            yield name, told
 
 
 def trainer(project: Project, model: str, version: int) -> str:

@@ -30,7 +30,7 @@ def tell_stopped(project: Project, looked: Collection[str], stopped: Mapping[str
     stopped
         Those that could not be, each with its error.
     """
-    open_ = {each.subject: each for each in alarms.opened(project.state) if each.kind == KIND and not each.model}
+    open_ = alarms.of_tables(project.state, KIND)
     over = [each for name, each in open_.items() if name in looked and name not in stopped]
     if not stopped and not over:
         return
@@ -56,8 +56,8 @@ def away(project: Project, table: Table) -> str:
     """Say why a table without a step stays as it is, while whoever it comes from gives no rows; empty when it does."""
     if table.made:
         return ""
-    open_ = [each for each in alarms.opened(project.state) if each.kind == KIND and not each.model]
-    return next((each.says for each in open_ if each.subject == table.name), "")
+    open_ = alarms.of_tables(project.state, KIND).get(table.name)
+    return open_.says if open_ is not None else ""
 
 
 def running(project: Project, table: str) -> dict[str, str] | None:

@@ -28,7 +28,8 @@ class Entry:
     Parameters
     ----------
     path
-        Absolute path, or address.
+        Relative to the project where the source says it so, which a copied or restored project understands; else
+        an absolute path, or an address.
     size
         Bytes.
     stamp
@@ -70,13 +71,18 @@ class Folder:
     Parameters
     ----------
     pattern
-        Absolute path or glob; ``**`` stands for any folders.
+        Path or glob; ``**`` stands for any folders.
+    root
+        What it is relative to, unless it is absolute.
     """
 
     local = True
 
-    def __init__(self, pattern: str) -> None:
-        self._pattern = pattern
+    def __init__(self, pattern: str, root: Path) -> None:
+        absolute = Path(pattern).is_absolute()
+        self._root = "" if absolute else f"{root}/"
+        magic = _MAGIC.search(pattern) and not (root / pattern).is_file()
+        self._pattern = pattern if absolute else f"{_escape(str(root)) if magic else root}/{pattern}"
 
     def entries(self, *, where: str) -> list[Entry]:
         """List the files that match, by path.
@@ -92,7 +98,7 @@ class Folder:
         """
         wanted = Path(self._pattern)
         if wanted.is_file():  # a name that holds a * or [ of its own
-            return [_entry(str(wanted))]
+            return [self._entry(str(wanted))]
         found = sorted(_matching(self._pattern, where=where)) if _MAGIC.search(self._pattern) else []
         if not found:
             beside = [each.name for each in wanted.parent.iterdir()] if wanted.parent.is_dir() else []
@@ -101,18 +107,28 @@ class Folder:
                 expected="a file or glob relative to the project, or absolute",
                 do=near(wanted.name, beside),
             )
-        return [_entry(each) for each in found]
+        return [self._entry(each) for each in found]
 
     def look(self, entry: Entry) -> Entry | None:
         """Look at one file again; None where it is gone."""
         try:
-            return _entry(entry.path)
+            return self._entry(str(self.place(entry)))
         except FileNotFoundError:
             return None
 
     def open(self, entry: Entry) -> IO[bytes]:
         """Open one file."""
-        return Path(entry.path).open("rb")
+        return self.place(entry).open("rb")
+
+    def place(self, entry: Entry) -> Path:
+        """Say where a file lies on this machine."""
+        return Path(self._root + entry.path)
+
+    def _entry(self, path: str) -> Entry:
+        stat = Path(path).stat()
+        stamp = f"{stat.st_mtime_ns}:{stat.st_size}:{stat.st_ino}"
+        at = datetime.fromtimestamp(stat.st_mtime, UTC)
+        return Entry(path=path.removeprefix(self._root), size=stat.st_size, stamp=stamp, at=at)
 
 
 def store(path: str, root: Path) -> Store:
@@ -128,13 +144,13 @@ def store(path: str, root: Path) -> Store:
     if "://" in path:
         made: Store = importlib.import_module("millstream.integrations.object_stores").Objects(path)
         return made
-    return Folder(path if Path(path).is_absolute() else f"{_escape(str(root))}/{path}" if _MAGIC.search(path)
-                  and not (root / path).is_file() else str(root / path))  # fmt: skip
+    return Folder(path, root)
 
 
 def files(path: str, root: Path, *, where: str) -> list[Path]:
     """List the files of this machine that a source means."""
-    return [Path(each.path) for each in Folder(str(root / path)).entries(where=where)]
+    found = Folder(path, root)
+    return [found.place(each) for each in found.entries(where=where)]
 
 
 def pattern_of(glob: str) -> re.Pattern[str]:
@@ -196,9 +212,3 @@ def _matching(pattern: str, *, where: str) -> Iterator[str]:
 
 def _part(pattern: str, name: str) -> bool:
     return bool(pattern_of(pattern).match(name))
-
-
-def _entry(path: str) -> Entry:
-    stat = Path(path).stat()
-    stamp = f"{stat.st_mtime_ns}:{stat.st_size}:{stat.st_ino}"
-    return Entry(path=path, size=stat.st_size, stamp=stamp, at=datetime.fromtimestamp(stat.st_mtime, UTC))

@@ -157,6 +157,11 @@ def opened(state: State, model: str | None = None) -> list[Alarm]:
     )
 
 
+def of_tables(state: State, kind: str) -> dict[str, Alarm]:
+    """Map the tables to their open alarms of one kind."""
+    return {each.subject: each for each in _read(state, "WHERE closed_at IS NULL AND model = '' AND kind = ?", (kind,))}
+
+
 def worst(state: State, *, model: str | None = None, limit: int) -> list[Alarm]:
     """List open alarms, worst first and then oldest, at most ``limit``; of a model with those about data, or of all."""
     where = (

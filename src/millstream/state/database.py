@@ -16,6 +16,7 @@ from millstream.errors import Conflict, IntegrityError, Refused, StorageFull, Us
 _OWNERS = (
     "ledger",
     "versions",
+    "edits",
     "schemas",
     "pins",
     "stamps",

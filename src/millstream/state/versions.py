@@ -19,6 +19,9 @@ import msgspec
 from millstream.state.database import State, Transaction, beside
 from millstream.types import content_hash
 
+BRANCHED = 1_000_000_000
+"""Versions above it are edits of a branch (``edits``): no table's own numbers reach so far."""
+
 Kind: TypeAlias = Literal["attached", "ingested", "derived", "made", "own"]
 
 SCHEMA = """
@@ -480,11 +483,12 @@ def forget_schema(tx: Transaction, table: str) -> None:
 def shared(state: State, other: Path) -> frozenset[str]:
     """Name the tables with files of another project's state database that this one can take over.
 
-    A table of which this database has a version of its own making is not among them.
+    A table of which this database has a version of its own making is not among them; one with edits upon the other's
+    version is.
     """
     if not other.exists():
         return frozenset()
-    own = {name: head(state, name) for name in heads(state)}
+    own = {name: before(state, name, BRANCHED) for name in heads(state)}
     with closing(beside(other)) as there:
         query = "SELECT DISTINCT name FROM table_versions WHERE kind NOT IN ('derived', 'made')"
         theirs = there.execute(query).fetchall()
@@ -511,7 +515,8 @@ def pull(tx: Transaction, other: Path, tables: Iterable[str]) -> list[TableVersi
                 continue
             for table in ("table_versions", "table_files", "rewritten_files", "table_schemas"):
                 rows = there.execute(f"SELECT * FROM {table} WHERE name = ?", (name,)).fetchall()
-                tx.execute(f"DELETE FROM {table} WHERE name = ?", (name,))
+                own = " AND version < ?" if table == "table_versions" else ""  # edits stay
+                tx.execute(f"DELETE FROM {table} WHERE name = ?{own}", (name, BRANCHED) if own else (name,))
                 if rows:
                     tx.execute_many(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
             made.append(newest)

@@ -47,7 +47,7 @@ def asked(
     from millstream.expressions import door
     from millstream.features import point_in_time
 
-    given = door.frame(_frame(rows), timezone=project.settings.timezone, where="rows")
+    given = door.frame(framed(rows), timezone=project.settings.timezone, where="rows")
     roles = _roles(project, features)
     spine = _decided(project, given, at).with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_NUMBER))
     plan = _plan(project, roles, door.schema(spine))
@@ -69,7 +69,7 @@ def asked(
     return show.Answer(kept.hstack(found.get_columns()), pins=pins, title=f"{len(plan.names)} features, as known then")
 
 
-def _frame(rows: Any) -> pl.DataFrame:
+def framed(rows: Any) -> pl.DataFrame:
     """Take rows in Polars, or in pandas by way of numpy."""
     if isinstance(rows, show.Answer):
         rows = rows.frame
