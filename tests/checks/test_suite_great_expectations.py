@@ -108,12 +108,12 @@ def test_what_is_not_translated_is_run_by_the_library_which_agrees_on_what_is(
     alone = checks.suite.great_expectations(written(tmp_path / "s.json", of))
     live = [
         Own("great_expectations", f"{place}", f"the library: {place}", json.dumps(each), "to compare", "", "note")
-        for place, each in enumerate(EXPECTATIONS)
+        for place, each in enumerate(EXPECTATIONS[::4])
     ]
-    report = run_on(frame(FRAMES["mixed"]), *suite, *live, *alone)
-    ours, theirs = report.results[: len(suite)], report.results[len(suite) : -2]
+    report = run_on(frame(FRAMES["mixed"]), *suite[::4], *live, *alone)
+    ours, theirs = report.results[: len(live)], report.results[len(live) : -2]
     assert [each.ok for each in ours] == [each.ok for each in theirs]
-    assert [each.failed_rows for each in ours[:29]] == [each.failed_rows for each in theirs[:29]]
+    assert [each.failed_rows for each in ours[:7]] == [each.failed_rows for each in theirs[:7]]
     first, second = report.results[-2:]
     assert (first.ok, first.severity, first.failed_rows, first.rows) == (False, "stop", 1, ({"id": 4},))
     assert "(run by great_expectations s.json: expect_column_values_to_be_increasing of id)" in first.says
