@@ -1,5 +1,7 @@
 """31 checks of all 336,776 flights of 2013 in 19 columns (``checks``; ``checks-x10``: ten years of them).
 
+``checks-noticed`` and ``checks-noticed-x10`` also look for what nobody asked for, as every ``check`` of a project does.
+
 Ours reports each check in words with keys of the rows that fail, and hands over the rows to set aside. The limit is
 the least that could be done: one Polars select, written by hand, that counts. Great Expectations, Pandera and
 Pointblank are asked the same 31 in the same run, in an environment of their own, and must find the same in each.
@@ -101,6 +103,17 @@ def ours(given: dict[str, Any]) -> Any:
     )
     assert len(report.results) == 31
     return report
+
+
+def all_of_it(given: dict[str, Any]) -> object:
+    """Run the checks, and look for what is noticed unasked, against a memory of batches that were alike."""
+    from millstream.checks.noticed import notice
+
+    ours(given)
+    frame = given["frames"]["flights"]
+    if "memory" not in given:
+        given["memory"] = notice(given["table"], frame, None, timezone="America/New_York").memory
+    return notice(given["table"], frame, given["memory"], timezone="America/New_York")
 
 
 def limit(given: dict[str, Any]) -> object:
@@ -215,10 +228,16 @@ CURVE = (
 )
 
 
-def work(name: str, times: int, curve: Any = ()) -> Work:
+def work(name: str, times: int, curve: Any = (), *, noticed: bool = False) -> Work:
     """Describe the work at a size."""
-    size = f"31 checks, {ROWS * times:,} rows x 19"
-    return Work(name, size, lambda: setup(times), ours, limit, peers=peers, curve=curve)
+    size = f"31 checks{' and what is noticed' if noticed else ''}, {ROWS * times:,} rows x 19"
+    others = None if noticed else peers
+    return Work(name, size, lambda: setup(times), all_of_it if noticed else ours, limit, peers=others, curve=curve)
 
 
-WORKS = {"checks": work("checks", 1, CURVE), "checks-x10": work("checks-x10", 10)}
+WORKS = {
+    "checks": work("checks", 1, CURVE),
+    "checks-x10": work("checks-x10", 10),
+    "checks-noticed": work("checks-noticed", 1, noticed=True),
+    "checks-noticed-x10": work("checks-noticed-x10", 10, noticed=True),
+}

@@ -150,3 +150,50 @@ def test_little_and_lopsided_data_is_judged_or_said_to_be_too_little(triples: li
 
 def test_periods_are_numbered_by_their_monday() -> None:
     assert number(date(2024, 1, 7), "1w") + 1 == number(date(2024, 1, 8), "1w")
+
+
+def lively(*, days: int, quiet: dict[int, float], seed: int = 3, pairs: int = 60) -> list[tuple[int, str, str]]:
+    """Rows as they are bought, by pair at its own rate; on quiet days each rate is a part of it."""
+    draw = np.random.default_rng(seed)
+    rates = draw.uniform(2, 7, pairs)
+    return [
+        (day, f"s{pair % 10}", f"k{pair // 10}")
+        for day in range(days)
+        for pair in range(pairs)
+        for _ in range(draw.poisson(rates[pair] * quiet.get(day, 1.0)))
+    ]
+
+
+@pytest.mark.parametrize("seed", [4, 5, 7])
+def test_a_holiday_is_a_note_and_the_third_in_a_row_is_not(seed: int) -> None:
+    rows = lively(days=110, quiet={105: 0.4, 106: 0.4, 107: 0.4}, seed=seed)
+    first, second, third = (
+        judge(
+            rows_of([each for each in rows if each[0] < day]), checks.expected("store", "kind"), days=day, since=day - 1
+        )
+        for day in (106, 107, 108)
+    )
+    for each in (first, second):
+        (result,) = each.results
+        assert not result.ok and result.severity == "note" and "as on a holiday: no alarm" in result.says
+        assert result.detail["missing"] and all(period["ok"] for period in result.detail["periods"])
+    (result,) = third.results
+    assert not result.ok and result.severity == "warn"
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("part", [0.75, 0.9, 1.0, 1.2])
+def test_a_loss_is_no_holiday_whatever_the_day_is_like(seed: int, part: float) -> None:
+    draw = np.random.default_rng(seed)
+    rows = lively(days=106, quiet={105: part}, seed=seed, pairs=200)
+    lost = {(f"s{pair % 10}", f"k{pair // 10}") for pair in range(200) if draw.random() < 0.25}
+    rows = [each for each in rows if each[0] != 105 or each[1:] not in lost]
+    (result,) = judge(rows_of(rows), checks.expected("store", "kind"), days=106, since=105).results
+    assert not result.ok and result.severity == "warn"
+
+
+def test_a_day_without_any_row_is_told_however_quiet_it_may_have_been() -> None:
+    (result,) = judge(
+        rows_of(lively(days=106, quiet={105: 0.0})), checks.expected("store", "kind"), days=106, since=105
+    ).results
+    assert not result.ok and result.severity == "warn"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from millstream.errors import NotFound, UserError
+from millstream.errors import NotFound, Refused, UserError
 from millstream.project import Project
 
 SHOP = """
@@ -53,8 +53,10 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def run(root: Path, command: str, **words: Any) -> Any:
+def run(root: Path, command: str, *, at: int = 0, **words: Any) -> Any:
     with Project(root, lock=True) as project:
+        if at:
+            project.clock.advance(datetime(2024, 1, 1, 6, tzinfo=UTC) + timedelta(days=at))  # type: ignore[attr-defined]
         return project.run(command, words)
 
 
@@ -121,3 +123,56 @@ def test_a_contract_is_proposed_that_would_not_have_alarmed(root: Path) -> None:
     kept = [code for code, each in codes.items() if each["kept"]]
     shop(root, ", " + ", ".join(kept))
     assert failed(run(root, "check")) in ([], [("fresh", "warn")])
+
+
+def test_missing_rows_are_named_until_they_are_there(root: Path) -> None:
+    shop(root, ', checks.expected("kind")')
+    (root / "millstream.toml").write_text('name = "shop"\n[replay]\nstart = "2024-03-11T06:00:00Z"\nlabel = "then"\n')
+    stores = [f"s{each:02}" for each in range(60)]
+    for day in range(10, 70):
+        bring(root, day, stores)
+    assert run(root, "check")["exit_code"] == 0
+    assert run(root, "missing", tables=["sales"])["tables"][0]["checks"] == []
+    bring(root, 70, stores[:40])
+    assert ("expected", "warn") in failed(run(root, "check", at=71))
+    found = run(root, "missing")["tables"][0]["checks"][0]
+    assert found["periods"] == ["2024-03-11"] and found["count"] == 20 and found["columns"] == ["period", "kind"]
+    assert sorted(row[1] for row in found["rows"]) == stores[40:]
+    settings = (root / "millstream.toml").read_text()
+    roles = '[roles.few]\npeople = ["eva"]\nmask = { "*" = "show" }\nrows = { sales = "units = 1" }\n'
+    (root / "millstream.toml").write_text(settings + roles)
+    with pytest.raises(Refused, match="may be what eva does not see"):
+        run(root, "missing", actor="eva")
+    (root / "millstream.toml").write_text(settings)
+    bring(root, 71, stores)
+    bring(root, 70, stores[40:45], first=900)
+    run(root, "check", at=72)
+    assert run(root, "missing")["tables"][0]["checks"][0]["count"] == 15, "a later batch is whole, that day is not yet"
+    bring(root, 70, stores[45:], first=950)
+    run(root, "check")
+    assert run(root, "missing")["tables"][0]["checks"] == []
+    with pytest.raises(NotFound, match="saels"):
+        run(root, "missing", tables=["saels"])
+
+
+def test_a_table_that_expects_nothing_says_so(root: Path) -> None:
+    assert run(root, "missing", tables=["sales"])["tables"] == [{"table": "sales", "asked": 0, "checks": []}]
+    assert run(root, "missing")["tables"] == []
+
+
+def bring(root: Path, day: int, stores: list[str], *, first: int = 0) -> None:
+    import deltalake
+    import polars as pl
+
+    at = datetime(2024, 1, 1) + timedelta(days=day)
+    frame = pl.DataFrame(
+        {
+            "id": [1000 * day + first + each for each in range(len(stores))],
+            "at": [at + timedelta(minutes=each) for each in range(len(stores))],
+            "kind": stores,
+            "units": [1 + each % 7 for each in range(len(stores))],
+        },
+        schema_overrides={"at": pl.Datetime("us")},
+    )
+    rows = frame.with_columns(pl.col("at").dt.replace_time_zone("UTC"))
+    deltalake.write_deltalake(str(root / "sales"), rows, mode="append")

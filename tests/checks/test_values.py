@@ -124,3 +124,14 @@ def test_no_rows_and_all_null_hold(check: Check) -> None:
 def test_a_proposed_pattern_matches_what_it_was_made_from(texts: list[str]) -> None:
     found = pattern(texts)
     assert found and all(re.fullmatch(found, each) for each in texts)
+
+
+def test_columns_are_named_one_by_one_or_as_a_list() -> None:
+    assert checks.expected(["store", "kind"]) == checks.expected("store", "kind")
+    assert checks.unique(["a", "b"]) == checks.unique("a", "b") and checks.zeros(["units"]) == checks.zeros("units")
+    assert checks.defaults(off="zeros") == checks.defaults(off=["zeros"])
+    assert checks.isin("state", {"open", "done"}) == checks.isin("state", ["done", "open"])
+    with pytest.raises(DefinitionError, match="takes one column"):
+        checks.nulls(["a", "b"])  # type: ignore[arg-type]
+    with pytest.raises(DefinitionError, match="was given 3"):
+        checks.frozen("a", [3])  # type: ignore[list-item]

@@ -136,6 +136,7 @@ JSON = [
     ("branch", "storm"),
     ("quarantine", "movements"),
     ("check", "planes", "--suggest"),
+    ("check", "--missing"),
     ("monitor",),
     ("reproduce", "late@1"),
     ("score", "late", "--since", "2013-01-30", "--until", "2013-01-31"),

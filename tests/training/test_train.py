@@ -20,7 +20,7 @@ from tests.training.made import LIGHTGBM, START, frame, manifest, training_set
 
 FILES = {
     "plan.json", "model.json", "model.txt", "baseline.json", "training.json", "reference.json", "sample.json",
-    "manifest.json", "report.json",
+    "manifest.json", "report.json", "requests.json",
 }  # fmt: skip
 
 

@@ -1,12 +1,13 @@
 """What each check asks of the rows: columns of one Polars select over the batch.
 
-A check of rows asks for the positions of the rows that may fail it; nearly always there are none, and then nothing
-else is computed. All checks of a table go into one select, so a batch is passed once.
+A check of rows asks whether any row fails it; nearly always none does, and then nothing else is computed. Only for a
+check that fails the positions of its rows are found. All checks of a table go into one select: a batch is passed once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -36,10 +37,29 @@ from millstream.types import parse_duration
 
 ROWS = "rows"
 """Answer that holds positions of rows; the others are numbers and instants."""
+ANY = "any"
+"""Answer that says whether any row may fail."""
+MARKS = "marks"
+"""Answer that holds one number a row, equal for rows that may be alike."""
 
 
-def ask(check: Check, scene: Scene) -> dict[str, pl.Expr]:
-    """Return what a check asks of the batch, each expression giving one value.
+class Asked(NamedTuple):
+    """What a check asks.
+
+    Parameters
+    ----------
+    first
+        Expressions of one value each, asked of every batch.
+    fails
+        Which rows may fail; asked only where ``first`` says that some do. None for a check of the whole batch.
+    """
+
+    first: Mapping[str, pl.Expr]
+    fails: pl.Expr | None = None
+
+
+def ask(check: Check, scene: Scene) -> Asked:
+    """Return what a check asks of the batch.
 
     Raises
     ------
@@ -47,40 +67,62 @@ def ask(check: Check, scene: Scene) -> dict[str, pl.Expr]:
         When the check cannot be asked of this table.
     """
     if isinstance(check, Imported):
-        return narrowed(check, ask(check.check, scene), scene)
+        return Asked(*narrowed(check, *ask(check.check, scene), scene))
     validate(scene.table, check, scene.batch.schema)
     match check:
-        case Between(column=name, low=low, high=high):
-            column = pl.col(name)
-            outside = positions(~column.is_between(low, high))
-            return {ROWS: outside, "lowest": column.min(), "highest": column.max()}
+        case Between():
+            return _outside(check, scene)
         case Holds(expression=text):
-            return {ROWS: positions(~_condition(text, scene))}
+            return _rows(~_condition(text, scene))
         case Isin(column=name, values=values):
-            return {
-                ROWS: positions(~pl.col(name).is_in(pl.Series(values, dtype=scene.batch.frame.schema[name]).implode()))
-            }
+            return _rows(~pl.col(name).is_in(pl.Series(values, dtype=scene.batch.frame.schema[name]).implode()))
         case Matches(column=name, pattern=pattern):
-            return {ROWS: positions(~pl.col(name).str.contains(f"^(?:{pattern})$"))}
+            return _rows(~pl.col(name).str.contains(f"^(?:{pattern})$"))
         case Outliers(column=name):
             least, most, skewed = fences(name, spreads=check.spreads)
-            outside = positions(~pl.col(name).is_between(least, most))
-            return {ROWS: outside, "low": least.first(), "high": most.first(), "skewed": skewed.first()}
+            outside = ~pl.col(name).is_between(least, most)
+            return _rows(outside, low=least.first(), high=most.first(), skewed=skewed.first())
         case Agrees():
-            return _apart(check, scene)
+            return _rows(_apart(check, scene))
         case Lag():
-            return {"late": _waited(scene).gt(parse_duration(check.within)).sum(), "longest": _waited(scene).max()}
+            late = _waited(scene).gt(parse_duration(check.within)).sum()
+            return Asked({"late": late, "longest": _waited(scene).max()})
         case References(column=name):
-            known = _referenced(check, scene)
-            return {ROWS: positions(~pl.col(name).is_in(known.implode()))}
+            return _rows(~pl.col(name).is_in(_referenced(check, scene).implode()))
         case Unique(columns=columns):
-            return {ROWS: positions(_repeats(columns, scene))}
+            return _repeats(columns, scene)
         case Nulls(column=name):
-            return {"nulls": pl.col(name).null_count()}
+            return Asked({"nulls": pl.col(name).null_count()})
         case Fresh():
-            return {"newest": pl.col(str(scene.table.event_time)).max()}
+            return Asked({"newest": pl.col(str(scene.table.event_time)).max()})
         case _:  # judged beside the select
-            return {}
+            return Asked({})
+
+
+def failing(asked: Asked, answers: Mapping[str, Any]) -> bool:
+    """Say whether some rows may fail, by what was answered first."""
+    if asked.fails is None:
+        return False
+    if MARKS not in answers:
+        return bool(answers[ANY])
+    marks = answers[MARKS].to_numpy(writable=True)
+    marks.sort()  # several times faster than a table of hashes, and nearly always there is nothing to find
+    return bool(answers[ANY]) or bool((marks[1:] == marks[:-1]).any())
+
+
+def _rows(fails: pl.Expr, **beside: pl.Expr) -> Asked:
+    return Asked({ANY: fails.any(), **beside}, fails)
+
+
+def _outside(check: Between, scene: Scene) -> Asked:
+    """Ask for the ends of a column, which say whether a value lies outside."""
+    column = pl.col(check.column)
+    lowest, highest = column.min(), column.max()
+    any_outside = (lowest < check.low) | (highest > check.high)
+    if scene.batch.schema[check.column] == "double":
+        any_outside = any_outside | column.is_nan().any()
+    first = {ANY: any_outside, "lowest": lowest, "highest": highest}
+    return Asked(first, ~column.is_between(check.low, check.high))
 
 
 def fences(column: str, *, spreads: float) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
@@ -100,12 +142,12 @@ def fences(column: str, *, spreads: float) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
     return least, pl.when(skewed).then(log_high.exp()).otherwise(straight_high), skewed
 
 
-def _apart(check: Agrees, scene: Scene) -> dict[str, pl.Expr]:
+def _apart(check: Agrees, scene: Scene) -> pl.Expr:
     ours = parse(check.expression, scene.batch.schema, where=f"check 'agrees' of table {scene.table.name!r}")
     other = pl.lit(theirs(check, scene))
     if ours.dtype in ("bigint", "double"):
-        return {ROWS: positions((to_polars(ours) - other).abs() > check.within)}
-    return {ROWS: positions(to_polars(ours) != other)}
+        return (to_polars(ours) - other).abs() > check.within
+    return to_polars(ours) != other
 
 
 def _waited(scene: Scene) -> pl.Expr:
@@ -147,17 +189,19 @@ def earlier(columns: Sequence[str], scene: Scene) -> pl.DataFrame | None:
     return keys.select(pl.col(each).cast(types[each]) for each in columns)
 
 
-def _repeats(columns: Sequence[str], scene: Scene) -> pl.Expr:
-    """Return which rows may repeat an earlier one; for the few found, all twins are looked up afterwards."""
+def _repeats(columns: Sequence[str], scene: Scene) -> Asked:
+    """Ask which rows may repeat an earlier one; for the few found, all twins are looked up afterwards."""
     same = identity(columns, scene)
     mark = fingerprint(same)
     before = earlier(same, scene)
     repeats = ~mark.is_first_distinct()
-    if before is None or not before.height:
-        return repeats
-    # probing many earlier marks with a batch's few is ten times faster than the other way round
-    ours, theirs = (each.select(mark.alias("mark"))["mark"] for each in (scene.batch.frame, before))
-    return repeats | mark.is_in(theirs.filter(theirs.is_in(ours.implode())).implode())
+    met = pl.lit(value=False)
+    if before is not None and before.height:
+        # probing many earlier marks with a batch's few is ten times faster than the other way round
+        ours, theirs = (each.select(mark.alias("mark"))["mark"] for each in (scene.batch.frame, before))
+        both = theirs.filter(theirs.is_in(ours.implode()))
+        met, repeats = pl.lit(both.len() > 0), repeats | mark.is_in(both.implode())
+    return Asked({MARKS: mark.implode(), ANY: met}, repeats)
 
 
 def _condition(text: str, scene: Scene) -> pl.Expr:

@@ -94,6 +94,15 @@ def check(asked: Complete, scene: Scene) -> CheckResult:
     return _result(asked, scene, judged, frame)
 
 
+def missing(asked: Complete, scene: Scene, *, days: list[date]) -> pl.DataFrame:
+    """Return every row that is expected on these days and is not there, as the other table has it."""
+    if not days:
+        return pl.DataFrame(schema={asked.key: pl.String})
+    frame = _expected(asked, scene, first=min(days), due=max(days))
+    gone = frame.filter(pl.col("day").is_in(days), ~pl.col("present"))
+    return gone.select("day", asked.key, pl.exclude("day", asked.key, "present", "came"))
+
+
 def _first_day(scene: Scene) -> date:
     batch = scene.batch
     earliest = batch.frame[batch.event_time].min() if batch.event_time else None

@@ -19,6 +19,7 @@ import polars as pl
 from millstream.checks.contract import kind, subject
 from millstream.checks.habit import DAYS, FEWEST, learn
 from millstream.checks.periods import Period, Window, first_day, number, numbered, plain, said, strides, wanted, window
+from millstream.checks.quiet import is_quiet
 from millstream.checks.report import CheckResult
 from millstream.checks.scene import Scene
 from millstream.checks.spread import spread
@@ -27,6 +28,7 @@ from millstream.definitions.habits import Expected
 
 NAMED = 200
 """Missing rows a result names; ``missing`` gives them all."""
+QUIET = "where there are rows they are far fewer too, as on a holiday: no alarm"
 _FEWEST_LIKE = 4
 """Like periods before which nothing is expected yet."""
 
@@ -46,7 +48,12 @@ class Present:
             .filter(pl.col("_at").is_between(seen.first, seen.due))
             for each, came in ((own.frame, False), (scene.batch.frame, True))
         ]
-        rows = pl.concat(parts).group_by(*columns, "_at").agg(pl.col("_came").any()).collect()
+        rows = (
+            pl.concat(parts)
+            .group_by(*columns, "_at")
+            .agg(pl.col("_came").any(), (~pl.col("_came")).sum().alias("_rows"))
+            .collect()
+        )
         self.columns = columns
         self.names = rows.select(columns).unique(maintain_order=True).with_row_index("_code")
         codes = rows.join(self.names, on=columns, how="left", nulls_equal=True).sort("_at")
@@ -56,16 +63,22 @@ class Present:
         )
         parts_of = np.split(codes["_code"].to_numpy().astype(np.int64), starts[1:]) if at_numbers.size else []
         came = np.split(codes["_came"].to_numpy(), starts[1:]) if at_numbers.size else []
+        rows_of = np.split(codes["_rows"].to_numpy().astype(np.int64), starts[1:]) if at_numbers.size else []
         self.at: dict[int, _Codes] = {
             int(at_numbers[start]): part for start, part in zip(starts, parts_of, strict=True)
         }
         self.came = {period: float(part.sum()) for period, part in zip(self.at, came, strict=True)}
+        self.lines = dict(zip(self.at, rows_of, strict=True))
         self.count = {period: float(part.size) for period, part in self.at.items()}
+
+    def like(self, period: int, asked: Expected) -> list[int]:
+        """Name the like periods before a period."""
+        step, first = strides(asked.every), min(self.at, default=period)
+        return [each for each in range(period - step * asked.of, period, step) if each >= first]
 
     def expected(self, period: int, asked: Expected) -> _Codes:
         """Return the combinations expected in a period, by the like periods before it."""
-        step, first = strides(asked.every), min(self.at, default=period)
-        like = [each for each in range(period - step * asked.of, period, step) if each >= first]
+        like = self.like(period, asked)
         if len(like) < min(_FEWEST_LIKE, asked.of):
             return np.array([], dtype=np.int64)
         none = np.array([], dtype=np.int64)
@@ -104,17 +117,27 @@ def check(asked: Expected, scene: Scene) -> CheckResult:
 
 def missing(asked: Expected, scene: Scene, *, periods: list[date]) -> pl.DataFrame:
     """Return every row that is missing from these periods: ``period`` (its first day) and the columns."""
-    there = Present(asked, scene, window(asked, scene, of=asked.of))
+    there = Present(asked, scene, _back_to(asked, scene, periods))
     found = [there.rows(number(each, asked.every), asked) for each in periods]
     frame = pl.concat(found) if found else there.rows(0, asked).head(0)
     return frame.filter(~pl.col("present")).drop("present")
 
 
 def shares(asked: Expected, scene: Scene, *, periods: list[date]) -> dict[str, float | None]:
-    """Return what share of the expected rows of each period is there now, by its first day; None where none is due."""
+    """Return what share of the expected rows of each period is there now, by its first day.
+
+    None where none is due, or where the period is longer ago than a check reads.
+    """
     there = Present(asked, scene, window(asked, scene, of=asked.of))
     found = {each.isoformat(): there.share(number(each, asked.every), asked) for each in periods}
     return {start: present / due if due else None for start, (due, present) in found.items()}
+
+
+def _back_to(asked: Expected, scene: Scene, periods: list[date]) -> Window:
+    """Find how far back to read for periods that may have been judged long ago."""
+    seen = window(asked, scene, of=asked.of)
+    first = min([number(each, asked.every) for each in periods], default=seen.first)
+    return msgspec.structs.replace(seen, first=min(seen.first, first - asked.of * strides(asked.every)))
 
 
 def _judge(asked: Expected, seen: Window, there: Present) -> list[tuple[int, Period]]:
@@ -136,6 +159,7 @@ def _judge(asked: Expected, seen: Window, there: Present) -> list[tuple[int, Per
         habit = learn([found[1] / found[0] for found in before if found[0]])
         ready = habit.days >= FEWEST
         limit = habit.limit(at_least=asked.at_least, expected=due) if ready else 0.0
+        quiet = present / due < limit and is_quiet(there, period, asked, share=present / due, limit=limit)
         judged.append(
             (
                 period,
@@ -148,7 +172,8 @@ def _judge(asked: Expected, seen: Window, there: Present) -> list[tuple[int, Per
                     habit_periods=habit.days,
                     limit=limit,
                     most=None,
-                    ok=present / due >= limit,
+                    ok=present / due >= limit or quiet,
+                    quiet=quiet,
                 ),
             )
         )
@@ -157,7 +182,8 @@ def _judge(asked: Expected, seen: Window, there: Present) -> list[tuple[int, Per
 
 def _result(asked: Expected, scene: Scene, judged: list[tuple[int, Period]], there: Present) -> CheckResult:
     short = [each for each in judged if not each[1].ok]
-    at, worst = min(short or judged[-1:], key=lambda each: each[1].share - each[1].limit, default=(0, None))
+    hushed = [each for each in judged if each[1].quiet]
+    at, worst = min(short or hushed or judged[-1:], key=lambda each: each[1].share - each[1].limit, default=(0, None))
     periods = plain([each for _, each in judged])
     detail: dict[str, Any] = {"periods": periods, "missing": [], "every": asked.every}
     named, lost = subject(scene.table, asked), 0
@@ -169,24 +195,26 @@ def _result(asked: Expected, scene: Scene, judged: list[tuple[int, Period]], the
             f"{named}: {said(worst, asked.every)} has {worst.present:,} of {count(int(worst.expected), 'combination')} "
             f"that usually have rows then ({percent(worst.share)}; {about})"
         )
-    if short and worst is not None:
+    if (short or hushed) and worst is not None:
         rows = there.rows(at, asked)
         found = spread(rows, missing=~pl.col("present"), columns=asked.columns, timezone=scene.timezone)
         gone = [
-            there.rows(each, asked).filter(~pl.col("present")).drop("present").sort(asked.columns) for each, _ in short
+            there.rows(each, asked).filter(~pl.col("present")).drop("present").sort(asked.columns)
+            for each, _ in short or hushed
         ]
         every = pl.concat(gone)
         lost = every.height
         detail["spread"] = msgspec.to_builtins(found)
         detail["missing"] = [row | {"period": row["period"].isoformat()} for row in every.head(NAMED).to_dicts()]
-        some = "; ".join(_one(row) for row in gone[[each for each, _ in short].index(at)].head(3).to_dicts())
-        says += f"; {found.says}; missing are {some}{' ...' if lost > 3 else ''}"
-        says += f"; {len(short)} periods are short" if len(short) > 1 else ""
+        some = "; ".join(_one(row) for row in gone[[each for each, _ in short or hushed].index(at)].head(3).to_dicts())
+        says += f"; {found.says if short else QUIET}; missing are {some}{' ...' if lost > 3 else ''}"
+        number_of = len(short or hushed)
+        says += f"; {number_of} periods are {'short' if short else 'quiet'}" if number_of > 1 else ""
     return CheckResult(
         check=kind(asked),
         subject=named,
-        severity=asked.severity,
-        ok=not short,
+        severity=asked.severity if short or not hushed else "note",
+        ok=not short and not hushed,
         failed_rows=lost,
         share=worst.share if worst else None,
         threshold=worst.limit if worst else None,

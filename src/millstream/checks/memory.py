@@ -59,12 +59,25 @@ class Run(msgspec.Struct):
         Batches in a row that had it.
     same, pairs
         Of the last neighbours (at most ``RECENT`` count), those that had the same value, and all.
+    longest
+        Batches of the longest run that ended and was no fault.
     """
 
     value: str | None = None
     length: int = 0
     same: float = 0.0
     pairs: float = 0.0
+    longest: int = 0
+
+    def after(self, only: str | None, *, fault: bool) -> Run:
+        """Return the run after a further batch with this one value, or with several; a fault is not learnt."""
+        same = self.value is not None and self.value == only
+        old = 1 - 1 / RECENT
+        longest = self.longest if same or fault else max(self.longest, self.length)
+        if only is None:
+            return Run(None, 0, self.same * old, self.pairs * old + 1, longest)
+        length, pairs = self.length + 1 if same else 1, self.pairs * old + (self.length > 0)
+        return Run(only, length, self.same * old + same, pairs, longest)
 
 
 class Memory(msgspec.Struct):
@@ -80,6 +93,10 @@ class Memory(msgspec.Struct):
         Text column to value to rows; None for a column of too many values.
     fresh
         Text column to the batch, by number, that last brought a new value.
+    seen
+        Text column to value to the batches that had it; the days of a first batch count one by one.
+    times
+        Batches that could have had a value, counted alike.
     zeros
         Number column to its exact zeros.
     groups
@@ -101,6 +118,8 @@ class Memory(msgspec.Struct):
     sizes: list[int] = []
     texts: dict[str, dict[str, int] | None] = {}
     fresh: dict[str, int] = {}
+    seen: dict[str, dict[str, int]] = {}
+    times: int = 0
     zeros: dict[str, Share] = {}
     groups: dict[str, dict[str, dict[str, tuple[int, int]]]] = {}
     flags: dict[str, bool] = {}
@@ -110,3 +129,11 @@ class Memory(msgspec.Struct):
     stopped: int = 0
     advanced: int = 0
     failing: list[str] = []
+
+    def news(self, column: str) -> float:
+        """Return how many values never seen before the next batch is expected to bring (Chao 1987).
+
+        Rows of a batch are alike, so batches are counted, not rows: values that only one batch had, by batch.
+        """
+        once = sum(times == 1 for times in self.seen.get(column, {}).values())
+        return once / self.times if self.times else 0.0

@@ -42,6 +42,8 @@ class Period(msgspec.Struct, frozen=True):
         The share below which the period fails; above ``most`` it fails too, where there is one.
     ok
         Whether it holds.
+    quiet
+        Whether it is short in all places together, with fewer rows where there are some: then it holds, and is told.
     """
 
     start: str
@@ -53,6 +55,7 @@ class Period(msgspec.Struct, frozen=True):
     limit: float
     most: float | None
     ok: bool
+    quiet: bool = False
 
 
 class Window(msgspec.Struct, frozen=True):

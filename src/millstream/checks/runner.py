@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import polars as pl
 
 from millstream.checks import completeness, expected, outside, suited, volume
-from millstream.checks.ask import ask
+from millstream.checks.ask import MARKS, ROWS, Asked, ask, failing, positions
 from millstream.checks.contract import kind, subject
 from millstream.checks.report import CheckReport, CheckResult
 from millstream.checks.scene import Reader, Scene
@@ -85,7 +85,7 @@ def run(
     """
     scene = Scene(table, batch, known_keys, other, now, timezone, since, newest)
     apart = suited_apart(scene)
-    asked = [{} if check in apart else _asked(check, scene, apart) for check in table.checks]
+    asked = [Asked({}) if check in apart else _asked(check, scene, apart) for check in table.checks]
     answers = _answer(asked, scene)
     results: list[CheckResult] = []
     aside: list[pl.DataFrame] = []
@@ -126,7 +126,7 @@ def suited_apart(scene: Scene) -> dict[Check, suited.Told]:
     return found
 
 
-def _asked(check: Check, scene: Scene, apart: dict[Check, suited.Told]) -> dict[str, pl.Expr]:
+def _asked(check: Check, scene: Scene, apart: dict[Check, suited.Told]) -> Asked:
     """Return what a check asks; a translated test that cannot be asked is answered at once, and stops no other."""
     try:
         return ask(check, scene)
@@ -134,7 +134,7 @@ def _asked(check: Check, scene: Scene, apart: dict[Check, suited.Told]) -> dict[
         if not isinstance(check, Imported):
             raise
         apart[check] = suited.refused(check, wrong, subject(scene.table, check)), None
-        return {}
+        return Asked({})
 
 
 def _beside(check: Check, scene: Scene) -> CheckResult | None:
@@ -160,31 +160,47 @@ def by_the_clock(table: Table, *, now: datetime, timezone: str, since: datetime)
     return tuple(each for each in table.checks if isinstance(each, Fresh) or (isinstance(each, daily) and newly_due))
 
 
-def _answer(asked: list[dict[str, pl.Expr]], scene: Scene) -> list[dict[str, Any]]:
-    """Compute everything asked in one select."""
+def _answer(asked: list[Asked], scene: Scene) -> list[dict[str, Any]]:
+    """Compute everything asked in one select, and in a second one where the rows lie that failed."""
+    if not scene.batch.frame.height:
+        return [{} for _ in asked]
+    found = _select([each.first for each in asked], asked, scene)
+    where: list[dict[str, pl.Expr]] = []
+    for each, answers in zip(asked, found, strict=True):
+        some = each.fails is not None and failing(each, answers)
+        where.append({ROWS: positions(each.fails)} if some and each.fails is not None else {})
+        answers.pop(MARKS, None)
+    nowhere = pl.Series(dtype=pl.Int64)
+    return [
+        {ROWS: nowhere, **first, **then}
+        for first, then in zip(found, _select(where, asked, scene) if any(where) else where, strict=True)
+    ]
+
+
+def _select(questions: Sequence[Mapping[str, pl.Expr]], asked: list[Asked], scene: Scene) -> list[dict[str, Any]]:
     columns = [
         expression.alias(f"{number}.{name}")
-        for number, questions in enumerate(asked)
-        for name, expression in questions.items()
+        for number, each in enumerate(questions)
+        for name, expression in each.items()
     ]
-    if not columns or not scene.batch.frame.height:
-        return [{} for _ in asked]
+    if not columns:
+        return [{} for _ in questions]
     try:
         found = scene.batch.frame.lazy().select(columns).collect()
     except pl.exceptions.PolarsError:
         raise _culprit(asked, scene) from None
-    return [{name: _value(found[f"{number}.{name}"]) for name in asked[number]} for number in range(len(asked))]
+    return [{name: _value(found[f"{number}.{name}"]) for name in each} for number, each in enumerate(questions)]
 
 
 def _value(answer: pl.Series) -> Any:
     return answer[0] if isinstance(answer.dtype, pl.List) else answer.item()
 
 
-def _culprit(asked: list[dict[str, pl.Expr]], scene: Scene) -> BadData:
+def _culprit(asked: list[Asked], scene: Scene) -> BadData:
     """Find the check that could not be computed, asking one by one."""
-    for check, questions in zip(scene.table.checks, asked, strict=True):
+    for check, each in zip(scene.table.checks, asked, strict=True):
         try:
-            scene.batch.frame.select(**questions)
+            scene.batch.frame.select(**each.first)
         except pl.exceptions.PolarsError as wrong:
             return BadData(
                 f"check {kind(check)!r} of table {scene.table.name!r} cannot be computed: {wrong}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from millstream.checks.found import HABIT, Found
 from millstream.checks.measure import Measured, Numbers
 from millstream.checks.memory import SOME, Memory
@@ -19,6 +21,7 @@ def frozen(now: Numbers, memory: Memory, *, whole: bool) -> list[Found]:
     """Name columns with one value in all rows where they usually vary, or the same value batch after batch."""
     found = []
     small = now.rows < 0.9 * min(memory.sizes, default=0)  # a part of a batch: fewer values are no wonder
+    fewer = now.rows < 0.5 * median(memory.sizes or [0])  # so is one value alone
     for column, only in now.only.items():
         past = memory.varied.get(column)
         least = min(past.recent) if past is not None and past.recent else 0.0
@@ -35,11 +38,18 @@ def frozen(now: Numbers, memory: Memory, *, whole: bool) -> list[Found]:
             found.append(Found("frozen", column, "warn", 1.0, 1 - least, says, now.rows))
             continue
         run = memory.runs.get(column)
-        if whole or run is None or run.value != only or only in ("NULL", "0", "0.0") or memory.flags.get(column):
+        if (
+            whole
+            or fewer
+            or run is None
+            or run.value != only
+            or only in ("NULL", "0", "0.0")
+            or memory.flags.get(column)
+        ):
             continue
         length, before = run.length + 1, run.length - 1  # what is usual is learnt without the run itself
         usual = max(run.same - before, 1.0) / max(run.pairs - before, 1.0)
-        if run.pairs < HABIT or length < _LEAST_RUN or usual ** (length - 1) > _ODDS:
+        if run.pairs < HABIT or length < _LEAST_RUN or length <= 2 * run.longest or usual ** (length - 1) > _ODDS:
             continue
         says = f"{only!r} in {length} batches in a row; {percent(usual)} of batches repeat the one before"
         found.append(Found("frozen", column, "warn", 1.0, usual, says, now.rows))

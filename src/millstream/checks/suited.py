@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,20 +20,23 @@ if TYPE_CHECKING:
 
 EXAMPLES = 5
 ABOUT = "about"
-ROWS = "rows"
 LIMIT_S = 600.0
 """How long a query may take."""
 
 Told = tuple[CheckResult, pl.DataFrame | None]
 
 
-def narrowed(check: Imported, asked: dict[str, pl.Expr], scene: Scene) -> dict[str, pl.Expr]:
+def narrowed(
+    check: Imported, first: Mapping[str, pl.Expr], fails: pl.Expr | None, scene: Scene
+) -> tuple[dict[str, pl.Expr], pl.Expr | None]:
     """Add to what the check of a translated test asks how many rows it is about; compare only those it compares."""
     rows = _condition(check, scene) if check.where else pl.lit(True)
+    asked = dict(first)
     if isinstance(check.check, Unique) and check.where:
-        asked = {**asked, ROWS: _twins(check.check.columns, rows, scene)}
+        fails = rows & _twins(check.check.columns, rows, scene)
+        asked = {"any": fails.any()}
     filled = rows & pl.col(check.of).is_not_null() if check.of else rows
-    return {**asked, ABOUT: pl.len() if not check.where and not check.of else filled.sum()}
+    return {**asked, ABOUT: pl.len() if not check.where and not check.of else filled.sum()}, fails
 
 
 def _condition(check: Imported, scene: Scene) -> pl.Expr:
@@ -41,17 +45,17 @@ def _condition(check: Imported, scene: Scene) -> pl.Expr:
 
 
 def _twins(columns: tuple[str, ...], rows: pl.Expr, scene: Scene) -> pl.Expr:
-    """Return the positions of those rows that agree with another of them, or with an earlier row."""
+    """Say which of those rows agree with another of them, or with an earlier row."""
     same = [*columns, *scene.batch.known_for(columns)]
-    values = pl.col(same[0]) if len(same) == 1 else pl.struct(same)
-    repeats = values.filter(rows).is_duplicated()
+    repeats = pl.struct(*same, rows.alias("\0about")).is_duplicated()
     before = scene.known_keys() if scene.known_keys is not None else None
     if before is not None and before.height and all(each in before.columns for each in same):
         types = scene.batch.frame.schema
         had = before.select(pl.col(each).cast(types[each]) for each in same)
+        values = pl.col(same[0]) if len(same) == 1 else pl.struct(same)
         earlier = had[same[0]] if len(same) == 1 else had.to_struct("same")
-        repeats = repeats | values.filter(rows).is_in(earlier.implode())
-    return pl.int_range(pl.len(), dtype=pl.Int64).filter(rows).filter(repeats).implode()
+        repeats = repeats | values.is_in(earlier.implode())
+    return repeats
 
 
 def told(check: Imported, made: Told, answers: Any) -> Told:

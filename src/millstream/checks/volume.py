@@ -25,7 +25,8 @@ def check(asked: Volume, scene: Scene) -> CheckResult:
     """Judge the periods that became due with this batch: rows against the median of eight like periods.
 
     How far periods usually are from that median is the habit; a period fails outside ``at_least`` to ``at_most`` times
-    it and more than four spreads away.
+    the median and of the habit, more than four spreads away from it, and with more rows than any period of the habit.
+    Where fewer than sixteen rows are usual chance alone explains any number of them, and nothing is judged.
     """
     seen = window(asked, scene, of=LIKE)
     event_time = str(scene.table.event_time)
@@ -60,10 +61,11 @@ def _period(period: int, rows: Mapping[int, float], asked: Volume) -> Period | N
     before = [(rows.get(each, 0.0), usual(each, rows, asked)) for each in range(period - length, period)]
     habit = learn([had / should for had, should in before if should])
     low, high = 0.0, math.inf
-    if habit.days >= FEWEST:
+    if habit.days >= FEWEST and habit.share > 0 and expected >= SPREADS**2:
         wide = SPREADS * max(habit.spread, math.sqrt(habit.share / expected))
-        low = max(0.0, min(asked.at_least * habit.share, habit.share - wide))
-        high = max(asked.at_most * habit.share, habit.share + wide)
+        low = max(0.0, min(asked.at_least * min(habit.share, 1.0), habit.share - wide))
+        most = max(had / should for had, should in before if should)
+        high = max(asked.at_most * max(habit.share, 1.0), habit.share + wide, most)
     share = here / expected
     return Period(
         start=first_day(period, asked.every).isoformat(),

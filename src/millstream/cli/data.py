@@ -10,6 +10,7 @@ import typer
 from millstream.cli import call as calls
 from millstream.cli.words import JsonOption, ProjectOption
 from millstream.cli.words import do as _do
+from millstream.errors import UserError
 
 app = typer.Typer()
 
@@ -76,12 +77,18 @@ def check(
     suggest: Annotated[
         bool, typer.Option("--suggest", help="Propose checks from the data, held against its own past; run none.")
     ] = False,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Name each expected row of short periods that is still missing; run none.")
+    ] = False,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the contracts on what arrived since they last ran; the exit code says whether one of severity stop broke."""
-    if suggest:
-        _do("suggest", project, as_json=as_json, tables=tables)
+    if suggest and missing:
+        with calls.told(as_json=as_json):
+            raise UserError("both --suggest and --missing were given", expected="one of them")
+    if suggest or missing:
+        _do("suggest" if suggest else "missing", project, as_json=as_json, tables=tables)
         return
     _do("check", project, as_json=as_json, tables=tables)
 

@@ -10,9 +10,9 @@ from rich.markup import escape
 from millstream.cli import proofs
 from millstream.cli.drawing import age, console, number, say, spark, table
 from millstream.cli.tables import contract, ingest, made_lately, pin, refresh, standing, stopped
-from millstream.cli.trusting import let_back, quarantine, suggest
+from millstream.cli.trusting import let_back, missing, quarantine, suggest
 
-__all__ = ["ingest", "let_back", "pin", "quarantine", "refresh", "suggest"]
+__all__ = ["ingest", "let_back", "missing", "pin", "quarantine", "refresh", "suggest"]
 
 _MOST_LEFT_OUT = 12
 _MOST_COLUMNS, _BARS_SHOWN = 100, 12
@@ -463,6 +463,8 @@ def profile(record: dict[str, Any]) -> None:
     for each in found["columns"][:_MOST_COLUMNS]:
         for said in each["says"]:
             console.print(f"[bold]{escape(each['name'])}[/]: {escape(said)}")
+    for each in found["pitfalls"]:
+        console.print(f"[bold]{escape(each['column'])}[/]: {escape(each['says'])}[dim]; {escape(each['do'])}[/]")
     for each in record["suspects"]:
         say(
             f"may tell {escape(record['label'])}: [bold]{escape(each['column'])}[/], {escape(each['says'])}",

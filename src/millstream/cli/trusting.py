@@ -49,3 +49,24 @@ def suggest(record: dict[str, Any]) -> None:
                 f"        {mark}{escape(one['code'])},  # {escape(one['says'])}", highlight=False, soft_wrap=True
             )
         console.print("    ],", highlight=False)
+
+
+def missing(record: dict[str, Any]) -> None:
+    """Show which expected rows are missing, check by check."""
+    for each in record["tables"]:
+        if not each["asked"]:
+            say(f"[bold]{each['table']}[/]: no check says which rows it should have (checks.complete, checks.expected)")
+            continue
+        if not each["checks"]:
+            say(f"[bold]{each['table']}[/]: no period is short of rows", tone="good")
+        for one in each["checks"]:
+            periods = f"{len(one['periods'])} {'period' if len(one['periods']) == 1 else 'periods'}"
+            tone: Any = "warn" if one["count"] else "good"
+            say(f"[bold]{escape(one['subject'])}[/]: {number(one['count'])} rows missing of {periods}", tone=tone)
+            if one["count"]:
+                table(
+                    *map(escape, one["columns"]),
+                    rows=[[escape(str(cell)) for cell in row] for row in one["rows"][:_ROWS]],
+                )
+            if one["count"] > _ROWS:
+                console.print(f"[dim]{_ROWS} are shown; millstream check {each['table']} --missing --json has more[/]")

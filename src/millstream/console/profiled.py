@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
+from millstream.console import timelines
 from millstream.errors import NotFound
 
 MOST_COLUMNS = 500
@@ -63,14 +64,15 @@ def page(record: Mapping[str, Any]) -> str:
         Markup(
             '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
             "<title>{name}</title><style>{style}</style><header><h1>{name}</h1>"
-            '<p class="soft">{about}</p>{facts}</header><main>{said}'
+            '<p class="soft">{about}</p>{facts}</header><main>{said}{time}'
             '<div class="columns">{cards}</div>{more}</main></html>'
         ).format(
             name=f"{record['table']}@{record['version']}",
-            style=Markup(_STYLE),
+            style=Markup(_STYLE + timelines.STYLE),
             about=record["description"] or "Profile of a table, as millstream profile sees it.",
             facts=_facts(record),
             said=_said(record),
+            time=timelines.over_time(found["timeline"]) if found["timeline"] else "",
             cards=cards,
             more=more if rest else "",
         )
@@ -96,12 +98,17 @@ def _facts(record: Mapping[str, Any]) -> Markup:
         "rows": f"{found['rows']:,}",
         "columns": f"{len(found['columns']):,}",
         "versions": f"{record['version_count']:,}",
-        "key": " + ".join(record["key"]) or "none declared",
-        "time": record["event_time"] or "none declared",
+        "key": " + ".join(record["key"]) or f"none declared{_could(' + '.join(each) for each in found['keys'])}",
+        "time": record["event_time"] or f"none declared{_could(found['times'])}",
         "repeated rows": f"{found['duplicates']:,}",
     }
     items = [Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(*each) for each in facts.items()]
     return Markup("<dl>{}</dl>").format(Markup("").join(items))
+
+
+def _could(names: Iterable[str]) -> str:
+    first = next(iter(names), "")
+    return f"; {first}?" if first else ""
 
 
 def remarks(record: Mapping[str, Any]) -> list[str]:
@@ -111,6 +118,7 @@ def remarks(record: Mapping[str, Any]) -> list[str]:
     if not record["key_holds"]:
         said.append(
             f"the declared key {' + '.join(record['key'])} has several rows for one value: later ones correct it"
+            + "".join(f"; {each['rows']:,} for {each['key']}" for each in found["repeats"][:2])
         )
     if not record["key"]:
         keys = [" + ".join(each) for each in found["keys"][:3]]
@@ -127,9 +135,17 @@ def remarks(record: Mapping[str, Any]) -> list[str]:
 
 
 def _said(record: Mapping[str, Any]) -> Markup:
-    cards = []
+    cards, found = [], record["profile"]
     for title, style, lines in (
         ("What stands out", "", remarks(record)),
+        (
+            "What could go wrong for a model",
+            "",
+            [
+                Markup('<b>{column}</b>: {says}<br><span class="soft">{do}</span>').format(**each)
+                for each in found["pitfalls"]
+            ],
+        ),
         (
             f"May tell the label {record['label']}",
             "warned",

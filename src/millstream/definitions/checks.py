@@ -7,6 +7,7 @@ quarantine, a mask by key: trusted reads leave them out, nothing is dropped or c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from millstream.definitions import suite
 from millstream.definitions.habits import Expected, Volume, expected, volume
 from millstream.definitions.imported import Own, Query, query
+from millstream.definitions.named import names, one
 from millstream.definitions.noticed import (
     Defaults,
     Frozen,
@@ -206,19 +208,19 @@ Check: TypeAlias = (
 )
 
 
-def unique(*columns: str, severity: Severity = "stop") -> Unique:
+def unique(*columns: str | Sequence[str], severity: Severity = "stop") -> Unique:
     """Require that no two rows share these columns."""
-    return Unique(columns=columns, severity=severity)
+    return Unique(columns=names(columns, "unique"), severity=severity)
 
 
 def between(column: str, low: float, high: float, *, severity: Severity = "warn") -> Between:
     """Require ``low <= column <= high``."""
-    return Between(column=column, low=low, high=high, severity=severity)
+    return Between(column=one(column, "between"), low=low, high=high, severity=severity)
 
 
 def nulls(column: str, *, at_most: float = 0.0, severity: Severity = "warn") -> Nulls:
     """Allow at most a share (0 to 1) of NULLs in each batch."""
-    return Nulls(column=column, at_most=at_most, severity=severity)
+    return Nulls(column=one(column, "nulls"), at_most=at_most, severity=severity)
 
 
 def holds(expression: str, *, severity: Severity = "warn") -> Holds:
@@ -228,7 +230,7 @@ def holds(expression: str, *, severity: Severity = "warn") -> Holds:
 
 def references(column: str, to: str, *, severity: Severity = "warn") -> References:
     """Require that every value is found in ``to``, written ``table.column``."""
-    return References(column=column, to=to, severity=severity)
+    return References(column=one(column, "references"), to=to, severity=severity)
 
 
 def fresh(*, within: str, severity: Severity = "warn") -> Fresh:

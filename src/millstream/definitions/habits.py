@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
 
+from millstream.definitions.named import names
 from millstream.definitions.severity import Severity
 
 Every: TypeAlias = Literal["1d", "1w"]
@@ -36,7 +38,12 @@ class Volume(msgspec.Struct, frozen=True, tag="volume"):
 
 
 def expected(
-    *columns: str, every: Every = "1d", seen: int = 6, of: int = 8, at_least: float = 0.9, severity: Severity = "warn"
+    *columns: str | Sequence[str],
+    every: Every = "1d",
+    seen: int = 6,
+    of: int = 8,
+    at_least: float = 0.9,
+    severity: Severity = "warn",
 ) -> Expected:
     """Require that each period has rows for the combinations of these columns that usually have them.
 
@@ -53,7 +60,8 @@ def expected(
     severity
         ``note``, ``warn`` or ``stop``.
     """
-    return Expected(columns=columns, every=every, seen=seen, of=of, at_least=at_least, severity=severity)
+    given = names(columns, "expected")
+    return Expected(columns=given, every=every, seen=seen, of=of, at_least=at_least, severity=severity)
 
 
 def volume(*, every: Every = "1d", at_least: float = 0.5, at_most: float = 2.0, severity: Severity = "warn") -> Volume:

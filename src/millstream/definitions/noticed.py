@@ -6,10 +6,12 @@ like any other: its severity holds, and rows that fail with ``warn`` or ``stop``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
 
+from millstream.definitions.named import names
 from millstream.definitions.severity import Severity
 
 Notice: TypeAlias = Literal["new_category", "zeros", "frozen"]
@@ -44,29 +46,29 @@ class Defaults(msgspec.Struct, frozen=True, tag="defaults"):
     severity: Severity
 
 
-def new_category(*columns: str, severity: Severity = "warn") -> NewCategory:
+def new_category(*columns: str | Sequence[str], severity: Severity = "warn") -> NewCategory:
     """Require that these text columns have no value they never had; rows that do are set aside.
 
     Without columns, every text column of few values.
     """
-    return NewCategory(columns=columns, severity=severity)
+    return NewCategory(columns=names(columns, "new_category"), severity=severity)
 
 
-def zeros(*columns: str, severity: Severity = "warn") -> Zeros:
+def zeros(*columns: str | Sequence[str], severity: Severity = "warn") -> Zeros:
     """Require that zeros in these columns are no more than usual, in the batch and in each group of its rows.
 
     A zero where a value is missing is the commonest lie of a table. Rows that have one are set aside. Without columns,
     every column of numbers.
     """
-    return Zeros(columns=columns, severity=severity)
+    return Zeros(columns=names(columns, "zeros"), severity=severity)
 
 
-def frozen(*columns: str, severity: Severity = "warn") -> Frozen:
+def frozen(*columns: str | Sequence[str], severity: Severity = "warn") -> Frozen:
     """Require that columns that usually vary do, within a batch and from batch to batch; all columns without names."""
-    return Frozen(columns=columns, severity=severity)
+    return Frozen(columns=names(columns, "frozen"), severity=severity)
 
 
-def defaults(*, off: list[str] | tuple[str, ...] = ()) -> Defaults:
+def defaults(*, off: str | Sequence[str] = ()) -> Defaults:
     """Turn off what is noticed without being asked for.
 
     Parameters
@@ -74,4 +76,4 @@ def defaults(*, off: list[str] | tuple[str, ...] = ()) -> Defaults:
     off
         ``"new_category"``, ``"zeros"`` or ``"frozen"``; with a column, ``"zeros.coupon"``, for that column alone.
     """
-    return Defaults(off=tuple(off), severity="note")
+    return Defaults(off=names((off,), "defaults"), severity="note")

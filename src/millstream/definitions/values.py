@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from collections.abc import Set as AbstractSet
+
 import msgspec
 
+from millstream.definitions.named import one
 from millstream.definitions.severity import Severity
 
 
@@ -50,9 +54,10 @@ class Lag(msgspec.Struct, frozen=True, tag="lag"):
     severity: Severity
 
 
-def isin(column: str, values: list[str | int | float | bool] | tuple[str, ...], *, severity: Severity = "warn") -> Isin:
-    """Require that every value is one of these."""
-    return Isin(column=column, values=tuple(values), severity=severity)
+def isin(column: str, values: Collection[str | int | float | bool], *, severity: Severity = "warn") -> Isin:
+    """Require that every value is one of these; of a set the order is that of their words, in every process."""
+    values = sorted(values, key=repr) if isinstance(values, AbstractSet) else values
+    return Isin(column=one(column, "isin"), values=tuple(values), severity=severity)
 
 
 def matches(column: str, pattern: str, *, severity: Severity = "warn") -> Matches:
@@ -61,7 +66,7 @@ def matches(column: str, pattern: str, *, severity: Severity = "warn") -> Matche
     The engine is Rust's ``regex``: time grows with the text alone, so no pattern can hang a check. It has no
     look-around and no back-references.
     """
-    return Matches(column=column, pattern=pattern, severity=severity)
+    return Matches(column=one(column, "matches"), pattern=pattern, severity=severity)
 
 
 def outliers(column: str, *, spreads: float = 8.0, at_most: float = 0.0, severity: Severity = "note") -> Outliers:
@@ -71,7 +76,7 @@ def outliers(column: str, *, spreads: float = 8.0, at_most: float = 0.0, severit
     of the logarithms where all values are positive and the upper tail is twice the lower. An outlier may be true, so
     the default is ``note``, which sets nothing aside.
     """
-    return Outliers(column=column, spreads=spreads, at_most=at_most, severity=severity)
+    return Outliers(column=one(column, "outliers"), spreads=spreads, at_most=at_most, severity=severity)
 
 
 def agrees(

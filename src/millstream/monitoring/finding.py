@@ -13,6 +13,7 @@ CALM_DAYS = {
     "outcomes": 3,
     "latency": 3,
     "degraded": 3,
+    "requests": 3,
     "nulls": 3,
     "lag": 3,
     "contract": 8,

@@ -15,6 +15,7 @@ from millstream.monitoring.nulls import null_findings
 from millstream.monitoring.outcomes import DayOutcomes, OutcomeBook
 from millstream.monitoring.performance import answer_findings, performance_findings
 from millstream.monitoring.reference import Reference
+from millstream.monitoring.requests import request_findings
 from millstream.state import Transaction, alarms, observations
 from millstream.state.alarms import Alarm
 from millstream.state.observations import Observation
@@ -89,6 +90,7 @@ def judge_day(
     judged = [
         *(outcome_findings(day, model=model, book=book, now=now) if reference.labelled else []),
         *answer_findings(day, model=model, monitors=monitors, book=book),
+        *request_findings(day, model=model, book=book),
         *null_findings(day, model=model, monitors=monitors, reference=reference, batches=batches),
         *performance,
         *drift_findings(

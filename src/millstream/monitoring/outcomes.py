@@ -108,6 +108,7 @@ class Answers:
     count: int
     degraded: int
     p95_ms: float
+    odd: int = 0
 
 
 class Reported(NamedTuple):
@@ -135,11 +136,13 @@ class _Answered:
     def __init__(self) -> None:
         self.degraded = np.empty(0, np.bool_)
         self.latency_us = np.empty(0, np.float64)
+        self.odd = 0
 
     def extend(self, frame: pl.DataFrame) -> None:
         """Append answers."""
         self.degraded = np.concatenate([self.degraded, frame["degraded"].fill_null(value=False).to_numpy()])
         self.latency_us = np.concatenate([self.latency_us, frame["latency_us"].cast(pl.Float64).to_numpy()])
+        self.odd += int(frame["odd"].sum()) if "odd" in frame.columns else 0
 
 
 class _Day:
@@ -242,8 +245,9 @@ class OutcomeBook:
         frame
             Columns ``id`` and ``key`` (text), ``at`` (instant of the decision, of a forecast the one it is about),
             ``day`` (its date in the project's zone), ``value``, ``version`` (of the release), ``degraded``,
-            ``latency_us``, and ``numbers`` (a list) where answers are of classes or quantiles. Forecasts also have
-            ``asked`` and ``asked_day``, the instant and date of the decision. More are ignored.
+            ``latency_us``, ``odd`` (whether its request was), and ``numbers`` (a list) where answers are of classes or
+            quantiles. Forecasts also have ``asked`` and ``asked_day``, the instant and date of the decision.
+            More are ignored.
         """
         added = 0
         for day in frame["day"].unique().sort().to_list():
@@ -432,7 +436,11 @@ class OutcomeBook:
             return Answers(0, 0, float("nan"))
         timed = kept.latency_us[~np.isnan(kept.latency_us)]
         p95 = float(np.percentile(timed, 95)) / 1000 if len(timed) else float("nan")
-        return Answers(len(kept.degraded), int(kept.degraded.sum()), p95)
+        return Answers(len(kept.degraded), int(kept.degraded.sum()), p95, kept.odd)
+
+    def odd_before(self, day: date) -> list[tuple[int, int]]:
+        """Return of each kept day before one, oldest first, the answers and those whose request was odd."""
+        return [(len(kept.degraded), kept.odd) for each, kept in sorted(self._answered.items()) if each < day]
 
     def totals(self) -> tuple[int, int]:
         """Count predictions and settled predictions."""

@@ -6,7 +6,7 @@ Pure functions over a Polars frame that return records; ``init --from`` and ``pr
 from __future__ import annotations
 
 from millstream.profiling.leaks import Suspect, suspects
-from millstream.profiling.records import Column, Gap, TableProfile
+from millstream.profiling.records import Column, Gap, Pitfall, Repeat, TableProfile, Timeline
 from millstream.profiling.table import profile
 
-__all__ = ["Column", "Gap", "Suspect", "TableProfile", "profile", "suspects"]
+__all__ = ["Column", "Gap", "Pitfall", "Repeat", "Suspect", "TableProfile", "Timeline", "profile", "suspects"]

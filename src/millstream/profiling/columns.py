@@ -183,7 +183,7 @@ def _top(present: pl.Series, kind: Kind, distinct: int) -> tuple[Count, ...]:
     if kind == "other" or (distinct == present.len() and distinct > TOP):
         return ()
     counted = present.alias("value").value_counts().sort(["count", "value"], descending=[True, False]).head(TOP)
-    return tuple(Count(_short(str(value)), int(rows)) for value, rows in counted.rows())
+    return tuple(Count(short(str(value)), int(rows)) for value, rows in counted.rows())
 
 
 def _role(
@@ -231,5 +231,6 @@ def _day(micros: float) -> str:
     return str(np.datetime64(int(micros), "us"))[:10]
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """Cut a text to what a line bears."""
     return text if len(text) <= 40 else text[:39] + "…"

@@ -75,6 +75,56 @@ class Gap(msgspec.Struct, frozen=True):
     until: str
 
 
+class Timeline(msgspec.Struct, frozen=True):
+    """A table over time, period by period, empty ones included.
+
+    Parameters
+    ----------
+    column
+        The time it goes by.
+    every
+        ``"1h"``, ``"1d"``, ``"1w"``, ``"1mo"``, ``"1q"`` or ``"1y"``.
+    starts
+        When each period begins, in UTC.
+    rows
+        Rows of each.
+    nulls
+        Column to the share of its values that are missing in each; None where there are no rows.
+    """
+
+    column: str
+    every: str
+    starts: tuple[str, ...]
+    rows: tuple[int, ...]
+    nulls: dict[str, tuple[float | None, ...]]
+
+
+class Pitfall(msgspec.Struct, frozen=True):
+    """Something that could mislead a model.
+
+    Parameters
+    ----------
+    what
+        ``missing``, ``stand_in``, ``spelling``, ``text``, ``moved``, ``category``, ``twin`` or ``wide``.
+    column
+        Of which column.
+    says, do
+        What was seen, and what could be done about it.
+    """
+
+    what: str
+    column: str
+    says: str
+    do: str
+
+
+class Repeat(msgspec.Struct, frozen=True):
+    """A value of a key that several rows have."""
+
+    key: str
+    rows: int
+
+
 class TableProfile(msgspec.Struct, frozen=True):
     """A table.
 
@@ -96,6 +146,12 @@ class TableProfile(msgspec.Struct, frozen=True):
         Of the likeliest time.
     says
         What stands out of the table, in sentences.
+    timeline
+        The table over the likeliest time; None without one.
+    pitfalls
+        What could go wrong for a model.
+    repeats
+        Values of the likeliest key that most rows share, where it does not name each row.
     """
 
     rows: int
@@ -106,6 +162,9 @@ class TableProfile(msgspec.Struct, frozen=True):
     duplicates: int
     gaps: tuple[Gap, ...]
     says: tuple[str, ...]
+    timeline: Timeline | None = None
+    pitfalls: tuple[Pitfall, ...] = ()
+    repeats: tuple[Repeat, ...] = ()
 
     def column(self, name: str) -> Column:
         """Return a column by name."""

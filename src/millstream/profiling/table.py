@@ -9,7 +9,9 @@ import numpy as np
 import polars as pl
 
 from millstream.profiling.columns import columns, named_like_id, words_of
-from millstream.profiling.records import Column, Gap, TableProfile
+from millstream.profiling.pitfalls import pitfalls
+from millstream.profiling.records import Column, Gap, Repeat, TableProfile
+from millstream.profiling.timeline import over_time
 
 SAMPLE = 1_000_000
 """Rows that are looked at; keys and duplicates are judged on all."""
@@ -61,6 +63,7 @@ def profile(frame: pl.DataFrame, *, key: Sequence[str] = (), event_time: str | N
     keys = (tuple(key),) if key else _keys(frame, found, times)
     duplicates = _duplicates(frame)
     gaps = _gaps(seen, times[0]) if times else ()
+    timeline = over_time(seen, times[0], found) if times else None
     return TableProfile(
         rows=frame.height,
         sampled=seen.height,
@@ -70,6 +73,15 @@ def profile(frame: pl.DataFrame, *, key: Sequence[str] = (), event_time: str | N
         duplicates=duplicates,
         gaps=gaps,
         says=tuple(_says(frame, seen, found, duplicates)),
+        timeline=timeline,
+        pitfalls=pitfalls(
+            seen,
+            found,
+            key=key or (keys[0] if keys and len(keys[0]) == 1 else ()),
+            time=next(iter(times), None),
+            timeline=timeline,
+        ),
+        repeats=_repeats(frame, key),
     )
 
 
@@ -131,6 +143,15 @@ def _times(frame: pl.DataFrame, found: Iterable[Column]) -> tuple[str, ...]:
         return (bool(words & _LATE_WORDS), column.nulls > 0, not words & _EVENT_WORDS, column.kind == "date", order)
 
     return tuple(each.name for each in sorted(can, key=rank))
+
+
+def _repeats(frame: pl.DataFrame, key: Sequence[str]) -> tuple[Repeat, ...]:
+    """Name the values of a declared key that most rows share."""
+    if not key:
+        return ()
+    several = frame.group_by(key).len("_rows").filter(pl.col("_rows") > 1)
+    most = several.sort("_rows", *key, descending=[True, *(False for _ in key)]).head(_FEW)
+    return tuple(Repeat(", ".join(map(str, each[:-1])), int(each[-1])) for each in most.rows())
 
 
 def _duplicates(frame: pl.DataFrame) -> int:

@@ -328,16 +328,16 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
             table,
             batch,
             known_keys=None if since is None or whole else _earlier(project, table.name, since, version),
-            other=_other(project),
+            other=any_table(project),
             now=project.clock.now(),
             timezone=project.settings.timezone,
             since=parse_instant(before.checked_at) if before is not None else None,
             newest=_newest(before),
         )
-    noticed, aside, memory = notice(project, table, version)
+    noticed, aside, memory = notice(project, table, version, batch=batch, since=since)
     results = standing.plain((*made.results, *noticed))
     if before is not None:
-        seen = Scene(table, batch, None, _other(project), project.clock.now(), project.settings.timezone)
+        seen = Scene(table, batch, None, any_table(project), project.clock.now(), project.settings.timezone)
         results = standing.carry(project, seen, before.report["results"], results)
     masked = pl.concat([made.quarantine, *aside], how="vertical_relaxed")
     quarantined = masked.height
@@ -366,7 +366,7 @@ def _check_silence(project: Project, table: Table, before: Checked) -> dict[str,
         dataclasses.replace(table, checks=wanted),
         settled(project.lake.added(table.name, since=before.version, version=before.version)),
         known_keys=None,
-        other=_other(project),
+        other=any_table(project),
         now=now,
         timezone=zone,
         since=since,
@@ -442,7 +442,9 @@ def verify_checks(project: Project) -> list[dict[str, Any]]:
     return [{"ok": False, "subject": f"checks of {each}", "says": says} for each, says in sorted(wrong.items())]
 
 
-def _other(project: Project) -> Reader:
+def any_table(project: Project) -> Reader:
+    """Return what reads tables for checks: as they stand, rows in quarantine included."""
+
     def other(table: str, *, columns: Sequence[str] | None = None, between: Between | None = None) -> TableFrame:
         from millstream.lake.beliefs import settled
 

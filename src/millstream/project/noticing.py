@@ -12,12 +12,16 @@ if TYPE_CHECKING:
     import polars as pl
 
     from millstream.definitions.table import Table
+    from millstream.lake.frame import TableFrame
     from millstream.project.root import Project
 
 
-def notice(project: Project, table: Table, version: int) -> tuple[list[Any], list[pl.DataFrame], bytes]:
+def notice(
+    project: Project, table: Table, version: int, *, batch: TableFrame, since: int | None
+) -> tuple[list[Any], list[pl.DataFrame], bytes]:
     """Judge what came since the table's memory was written; return results, rows to set aside, and the new memory.
 
+    ``batch`` is what came after version ``since``: read again only where the memory is of another version.
     A version that was judged before, whose checks run again because their wording changed, keeps what was noticed of
     it, less what is turned off now.
     """
@@ -28,11 +32,12 @@ def notice(project: Project, table: Table, version: int) -> tuple[list[Any], lis
     if kept is not None and kept.version >= version:
         return _again(project, table), [], kept.memory
     memory = None if kept is None else msgspec.json.decode(kept.memory, type=Memory)
-    since = None if kept is None else kept.version
-    batch = project.lake.added(table.name, since=since, version=version)
+    learnt = None if kept is None else kept.version
+    if learnt != since:
+        batch = project.lake.added(table.name, since=learnt, version=version)
     whole = kept is not None and batch.frame.height >= (project.lake.version(table.name, version).rows or 0)
     made = judged(table, batch, memory, timezone=project.settings.timezone, whole=whole)
-    return list(made.results), made.aside, msgspec.json.encode(made.memory)
+    return [*made.results, *made.remarks], made.aside, msgspec.json.encode(made.memory)
 
 
 def _again(project: Project, table: Table) -> list[Any]:
@@ -41,4 +46,9 @@ def _again(project: Project, table: Table) -> list[Any]:
 
     last = contracts.last(project.state, table.name)
     said = msgspec.convert(last.report["results"], list[CheckResult]) if last is not None else []
-    return [again for each in said if each.detail.get("noticed") and (again := still_wanted(table, each)) is not None]
+    return [
+        again
+        for each in said
+        if "remark" in each.detail or each.detail.get("noticed")
+        if (again := still_wanted(table, each)) is not None
+    ]

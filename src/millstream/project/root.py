@@ -39,6 +39,7 @@ COMMANDS = {
     "quarantine": "quarantining:masked",
     "let_back": "quarantining:let_back",
     "suggest": "suggesting:suggest",
+    "missing": "missing:missing",
     "profile": "profiles:profile",
     "pin": "pins:pin",
     "branch": "branches:branch",

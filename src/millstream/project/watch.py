@@ -374,11 +374,12 @@ def _answers(
             about = said.at_us
             if said.model in forecasts and TARGET in said.key:
                 about = to_micros(parse_instant(str(said.key[TARGET])))
-            row = (each.id, key, about, said.at_us, said.value, said.version, said.degraded, said.latency_us, numbers)
+            row = (each.id, key, about, said.at_us, said.value, said.version, said.degraded, said.latency_us, numbers,
+                   "warnings" in said.said)  # fmt: skip
             rows.setdefault(said.model, []).append(row)
             saying.setdefault(said.model, []).append(said)
     names = ["id", "key", "at", "asked", "value", "version", "degraded", "latency_us"]
-    schema = dict.fromkeys(names) | {"numbers": pl.List(pl.Float64)}
+    schema = dict.fromkeys(names) | {"numbers": pl.List(pl.Float64), "odd": pl.Boolean}
     at, asked = (pl.col(each).cast(pl.Datetime("us", "UTC")) for each in ("at", "asked"))
     day, asked_day = (each.dt.convert_time_zone(zone.key).dt.date() for each in (at, asked))
     laid = {"at": at, "asked": asked, "day": day, "asked_day": asked_day}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -86,6 +86,7 @@ class OnePrediction(msgspec.Struct, frozen=True, omit_defaults=True):
     known: bool | None = None
     row: int | None = None
     target_at: str | None = None
+    warnings: list[str] | None = None
 
 
 _predict_body = msgspec.json.Decoder(PredictBody)
@@ -213,6 +214,8 @@ class App:
                 await asyncio.sleep(0)
             part = rows[start : start + SLICE]
             answers += await chain.answer_soon(part, [at_us] * len(part), until=until, stopped=self.live.stopped)
+        if chain.champion.gate.rules:
+            answers = self._warned(chain.champion, rows, answers)
         ids = await self._record(chain, rows, answers, at_us, begun)
         predictions = [
             OnePrediction(
@@ -224,6 +227,17 @@ class App:
             for place, (id, each) in enumerate(zip(ids, answers, strict=True))
         ]  # fmt: skip
         return Reply(200, _encode({"predictions": predictions}))
+
+    def _warned(self, champion: Scorer, rows: Sequence[Mapping[str, Scalar]], answers: list[Answer]) -> list[Answer]:
+        """Say beside an answer what of its request the contract or training does not know, and count it."""
+        found = [champion.gate.look(row) for row in rows]
+        if not any(found):
+            return answers
+        self.meters.odd(champion.model, [(each.field, each.of) for odd in found for each in odd])
+        return [
+            each._replace(said={**each.said, "warnings": [one.says for one in odd]}) if odd else each
+            for each, odd in zip(answers, found, strict=True)
+        ]
 
     async def _invocations(self, chain: Chain, body: bytes, begun: float) -> Reply:
         asked = decode(body, _invocation)

@@ -123,10 +123,12 @@ class Chain:
         Raises
         ------
         BadData
-            When a row does not have the champion's columns and types.
+            When a row does not have the champion's columns and types, or breaks the contract of a strict model.
         """
         champion = self.champion
         rows = champion.check_many(raws)
+        if self.traffic.strict:
+            champion.gate.refuse(raws)
         champion.refuse_targets(rows, at_us)
         scored, reason = None, stopped or self.refused
         if not reason:

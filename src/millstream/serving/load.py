@@ -10,7 +10,9 @@ import msgspec
 from millstream.definitions.traffic import Champion
 from millstream.errors import MillstreamError, NotFound, Unavailable
 from millstream.features.online.store import LmdbOnline, OnlineStore, Snapshot
+from millstream.features.requests import REQUESTS, Requests
 from millstream.releases.verify import Release, open_release
+from millstream.serving import models
 from millstream.serving.chain import Chain
 from millstream.serving.scorer import Scorer
 from millstream.traffic import ReleaseRef, Route
@@ -68,6 +70,7 @@ class Loader:
             version=release.version,
             store=self._online(),
             python=self._python,
+            requests=models.decode(release.read, REQUESTS, Requests) if REQUESTS in release.said.files else None,
         )
         return scorer, _traffic(release)
 

@@ -25,6 +25,10 @@ class Meters:
         )  # fmt: skip
         self._outcomes = Counter("millstream_outcomes", "Outcomes taken.", ["model"], registry=registry)
         self._refused = Counter("millstream_refused", "Requests refused.", ["status"], registry=registry)
+        self._odd = Counter(
+            "millstream_request_fields_odd", "Fields the contract or training does not know.",
+            ["model", "field", "of"], registry=registry,
+        )  # fmt: skip
         self._generation = Gauge("millstream_generation", "Generation served.", ["model"], registry=registry)
         self._leased = Gauge("millstream_leased", "Whether this server may answer as champion.", registry=registry)
         failures = Gauge("millstream_log_failures", "Writes the log's disks refused.", registry=registry)
@@ -49,6 +53,11 @@ class Meters:
     def outcomes(self, model: str, count: int) -> None:
         """Count outcomes."""
         self._outcomes.labels(model).inc(count)
+
+    def odd(self, model: str, fields: Iterable[tuple[str, str]]) -> None:
+        """Count fields of answered requests that the contract, or only training, does not know."""
+        for field, of in fields:
+            self._odd.labels(model, field, of).inc()
 
     def refused(self, status: int) -> None:
         """Count a refusal."""

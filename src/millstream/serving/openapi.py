@@ -33,7 +33,7 @@ _SAYS = {
     404: "No such model is live.",
     408: "The body came too slowly.",
     413: "The body is too large.",
-    422: "Not JSON, or a column missing, unknown or of the wrong type.",
+    422: "Not JSON, a column missing, unknown or of the wrong type, or (strict models) against the contract.",
     503: "Too many requests in flight, or the log does not answer; try again.",
     507: "The prediction log takes no writes; nothing was answered.",
 }
@@ -61,6 +61,11 @@ _PREDICTION = {
         "row": {"type": "integer", "description": "Under a horizon only: which row of the request, from 0."},
         "target_at": {"type": "string", "format": "date-time", "description": "Under a horizon only: for when."},
         "quantiles": _NUMBERS | {"description": "Of quantiles only: level to number."},
+        "warnings": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Fields of the request that the contract or training does not know; absent when none is.",
+        },
     },
 }
 _OUTCOME = {

@@ -19,6 +19,7 @@ from millstream.expressions.values import value as through_the_door
 from millstream.features.online.lookup import Lookup
 from millstream.features.online.store import OnlineStore
 from millstream.features.plan import TARGET, FeaturePlan
+from millstream.features.requests import Gate, Requests
 from millstream.serving import models
 from millstream.serving.lister import Lister, Pool
 from millstream.serving.models import Numbers
@@ -62,6 +63,8 @@ class Scorer:
         Where features of tables are served from; without it only rows of features can be scored.
     python
         Interpreter that a Python model's worker runs on; this one unless given.
+    requests
+        What rows that callers send are held against.
 
     Raises
     ------
@@ -84,10 +87,12 @@ class Scorer:
         version: int,
         store: OnlineStore | None = None,
         python: str = "",
+        requests: Requests | None = None,
     ) -> None:
         self.release, self.model, self.version = release, model, version
         self.plan: FeaturePlan = models.decode(read, "plan.json", FeaturePlan)
         file = models.read_model(read)
+        self.gate = Gate(requests)
         self.shape = models.read_shape(read)
         self.threshold = models.read_threshold(read)
         self.baseline = shaped(models.read_baseline(read, self.shape), self.shape, self.threshold)

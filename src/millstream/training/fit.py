@@ -14,6 +14,7 @@ import numpy as np
 from millstream.definitions.manifest import Manifest
 from millstream.definitions.model import Model
 from millstream.definitions.tasks import Shape
+from millstream.features.requests import REQUESTS
 from millstream.training import artifact
 from millstream.training.backtests import Backtest
 from millstream.training.champion import Champion
@@ -28,6 +29,7 @@ from millstream.training.numbering import Numbered, afresh, numbered
 from millstream.training.numbering import described as described_groups
 from millstream.training.predictors import Predictor, hash_files, model_files
 from millstream.training.record import TrainingRecord
+from millstream.training.requests import requests
 from millstream.training.segments import segments_of
 from millstream.training.sets import TrainingSet
 from millstream.training.shapes import shape_of
@@ -163,6 +165,7 @@ def keep(
         ),
         "sample.json": artifact.as_json(artifact.sample(training, asked, held, values, shape=shape)),
         "manifest.json": manifest.encode(),
+        REQUESTS: artifact.as_json(requests(manifest, training, training.frame[rows])),
     }
     if cut is not None:
         files[THRESHOLD_JSON] = artifact.as_json(cut)
