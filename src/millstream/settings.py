@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import math
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 
 from millstream.errors import DefinitionError, IntegrityError, NotFound, UserError, near
-from millstream.types import Clock, ReplayClock, SystemClock, parse_instant
+from millstream.types import Clock, ReplayClock, SystemClock, parse_duration, parse_instant
 
 FILE = "millstream.toml"
 VARIABLE = "MILLSTREAM_ENV"
@@ -23,6 +25,7 @@ PRODUCTION = "prod"
 
 
 _LAST_PORT = 65_535
+_SHORTEST = timedelta(hours=1)
 
 
 class Addresses(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +54,42 @@ class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     start: str
     label: str
+
+
+class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long what could go is kept; empty is for ever.
+
+    Parameters
+    ----------
+    versions
+        Versions of tables, from when a newer one took their place (``"90d"``, at least an hour).
+    tables
+        Table to how long its versions are kept instead (``""`` for ever).
+    logs
+        What steps printed, from when it was last written.
+    cache
+        What can be computed again, such as training sets of notebooks, from when it was last written.
+    """
+
+    versions: str = ""
+    tables: dict[str, str] = {}
+    logs: str = ""
+    cache: str = ""
+
+
+class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many bytes the lake may hold (``"50GB"``, ``"800MiB"``); empty is without limit.
+
+    Parameters
+    ----------
+    lake
+        All files of the lake together.
+    tables
+        Table to what its files may be.
+    """
+
+    lake: str = ""
+    tables: dict[str, str] = {}
 
 
 class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,6 +127,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Who reads sensitive columns masked, and which rows; without any, everybody reads everything.
     environment
         Where one stands: ``prod``, or the name of an overlay. Not from the file: ``--env`` or ``MILLSTREAM_ENV``.
+    retention
+        How long what could go is kept, for ``millstream gc``.
+    quota
+        How many bytes the lake may hold.
     """
 
     name: str = "project"
@@ -98,6 +141,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     databases: dict[str, str] = {}
     roles: dict[str, Role] = {}
     environment: str = PRODUCTION
+    retention: Retention = Retention()
+    quota: Quota = Quota()
 
     @property
     def overlay(self) -> bool:
@@ -255,6 +300,7 @@ def _refuse_impossible(file: Path, settings: Settings) -> None:
             raise DefinitionError(
                 f"{file}: server.{name} is {port}", expected=f"0 for a free port, or 1 to {_LAST_PORT}"
             )
+    _refuse_unkeepable(file, settings)
     for name, address in settings.databases.items():
         password = re.search(r"://[^/@]*:([^@]*)@|password=([^&\s]+)", address)
         if password and not re.fullmatch(r"\$\{\w+\}", password.group(1) or password.group(2) or ""):
@@ -269,6 +315,55 @@ def _refuse_impossible(file: Path, settings: Settings) -> None:
             parse_instant(settings.replay.start)
         except ValueError as wrong:
             raise DefinitionError(f"{file}: replay.start: {wrong}") from None
+
+
+def _refuse_unkeepable(file: Path, settings: Settings) -> None:
+    """Refuse lengths and sizes that are none, and versions kept so shortly that somebody may be reading them."""
+    kept = settings.retention
+    lengths = {"versions": kept.versions, "logs": kept.logs, "cache": kept.cache}
+    lengths |= {f"tables.{name}": said for name, said in kept.tables.items()}
+    for name, said in lengths.items():
+        try:
+            length = parse_duration(said) if said else None
+        except ValueError as wrong:
+            raise DefinitionError(f"{file}: retention.{name}: {wrong}", expected='for instance "90d"') from None
+        if length is not None and length < _SHORTEST:
+            raise DefinitionError(
+                f"{file}: retention.{name} is {said}: what goes so soon may still be read", expected="1h or more"
+            )
+    for name, said in {"lake": settings.quota.lake, **settings.quota.tables}.items():
+        if said and parse_size(said) is None:
+            raise DefinitionError(f"{file}: quota.{name} is {said!r}", expected='a size such as "50GB" or "800MiB"')
+
+
+def refuse_unknown_tables(root: Path, settings: Settings, known: Collection[str]) -> None:
+    """Refuse to keep or limit a table that is not there: its name may be wrong, and another's be meant.
+
+    Raises
+    ------
+    DefinitionError
+        With near matches.
+    """
+    for word, said in (("retention", settings.retention.tables), ("quota", settings.quota.tables)):
+        for name in said:
+            if name not in known:
+                raise DefinitionError(
+                    f"{root / FILE}: {word}.tables names {name!r}, and there is no such table", do=near(name, known)
+                )
+
+
+def parse_size(text: str) -> int | None:
+    """Read a size such as ``"50GB"`` (10^9) or ``"1.5GiB"`` (2^30) as bytes; None for what is none.
+
+    >>> parse_size("1.5KB"), parse_size("2 MiB"), parse_size("many")
+    (1500, 2097152, None)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B", text.strip())
+    if found is None:
+        return None
+    number, unit, binary = found.groups()
+    base: float = 1024.0 if binary else 1000.0
+    return round(float(number) * math.pow(base, " KMGT".index(unit or " ")))
 
 
 MASKS = ("show", "hash", "redact", "null", "day", "month", "year", "bucket")

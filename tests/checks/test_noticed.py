@@ -79,6 +79,37 @@ def test_a_new_category_is_noticed_once_and_named() -> None:
     assert said(days.take(with_category(11, "cheese", 4))) == [("new_category", "things.kind", True)]
 
 
+def dated(number: int) -> pl.DataFrame:
+    """A day whose rows say the day and the month as well, as many systems write them."""
+    at = DAY + timedelta(days=number)
+    return day(number).with_columns(date=pl.lit(f"{at:%Y-%m-%d}"), month=pl.lit(at.month, pl.Int64))
+
+
+def test_what_is_new_each_day_is_no_news_and_a_month_is_no_frozen_column() -> None:
+    days = Days()
+    found = [each for number in range(200) for each in days.take(dated(number)).results if each.severity != "note"]
+    assert found == []
+    made = days.take(dated(200).with_columns(kind=pl.lit("cheese")))
+    assert ("new_category", "things.kind", False) in said(made), "another column of the same table is still looked at"
+
+
+def test_days_of_a_first_batch_count_as_batches() -> None:
+    days = Days()
+    days.take(pl.concat([dated(number) for number in range(100)]))
+    assert all(each.severity == "note" for each in days.take(dated(100)).results)
+    new = dated(101).with_columns(kind=pl.when(pl.col("id") % 2 == 0).then(pl.lit("cheese")).otherwise("kind"))
+    assert [each.subject for each in days.take(new).results if each.severity == "warn"] == ["things.kind"]
+
+
+def test_a_column_that_often_has_something_new_is_told_as_a_note() -> None:
+    days = Days()
+    for number in range(60):
+        name = f"special {number // 20}" if number % 20 == 19 else "bread"
+        made = days.take(day(number).with_columns(kind=pl.lit(name)))
+        if number == 39:
+            assert [(each.subject, each.severity) for each in made.results if not each.ok] == [("things.kind", "note")]
+
+
 def test_one_row_of_a_new_category_is_a_note() -> None:
     days = Days()
     for _ in range(10):

@@ -1,7 +1,7 @@
 """What is noticed in every batch without being asked for: a new category, zeros that may be missing, a frozen column.
 
-Each is judged against a memory of the batches that were fine, not against a fixed limit. Rows of one batch are alike, so
-habits count batches. On 24 real tables no rule was made on this raises at most one alarm a quarter; the figures stand in
+Each is judged against a memory of the batches that were fine, not against a fixed limit. Rows of one batch are alike,
+so habits count batches. On 24 real tables no rule was made on this raises at most one alarm a quarter: see
 ``docs/checks.md``.
 """
 

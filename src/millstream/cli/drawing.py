@@ -21,6 +21,8 @@ _SLOW = {
     "release": "bundling, signing, rehearsing the rollback",
     "backup": "copying what is new",
     "restore": "writing and comparing every file",
+    "gc": "looking at what may go",
+    "compact": "writing small files anew",
     "verify": "reading ledger, tables and releases",
     "check": "checking what arrived",
     "profile": "looking at every column",

@@ -54,6 +54,9 @@ PANELS: dict[str, dict[str, str]] = {
     "Keep": {
         "backup": "Copy all that the project knows; only what is new, each time",
         "restore": "Make the project from a backup, every byte compared",
+        "usage": "What each table holds, who read it last, what rests on it",
+        "gc": "What may go, and what holds the rest; it goes when you say yes",
+        "compact": "Write many small files anew as a few large ones",
     },
     "Notebooks": {
         "lab": "Open JupyterLab on the project",

@@ -312,6 +312,8 @@ def status(record: dict[str, Any]) -> None:
         _lag(each)
         made_lately(each)
     standing(record["pins"])
+    for each in record["quota"]:
+        say(f"quota: {each['says']}", tone="bad" if each["full"] else "warn" if each["near"] else "good")
     for each in record["models"]:
         live = each["live"]
         if live is None:

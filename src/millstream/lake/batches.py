@@ -27,11 +27,15 @@ class Batches:
 
 @dataclass(frozen=True)
 class Shelved:
-    """Rows that are in data files of the table's folder already, and files whose rows go when they come."""
+    """Rows that are in data files of the table's folder already, and files whose rows go when they come.
+
+    ``anew`` says that these are the same rows, only written anew.
+    """
 
     schema: pl.Schema
     files: Sequence[Landed]
     removed: Sequence[DataFile]
+    anew: bool = False
 
 
 def peeked(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame] | None:

@@ -165,6 +165,11 @@ class DeltaLog:
         added = [self._file(each["add"]) for each in actions if each.get("add")]
         return added, [unquote(each["remove"]["path"]) for each in actions if each.get("remove")]
 
+    def named(self) -> set[str]:
+        """Return every file that any commit of the log added, whether it was removed since or not."""
+        numbers = sorted(int(each.stem) for each in self._log.glob("*.json") if each.stem.isdigit())
+        return {each.path for number in numbers for each in self.changes(number)[0]}
+
     def commits(self, first: int, last: int) -> list[Commit] | None:
         """Return what each commit of a range did; None when its owner cleaned the log of one."""
         found = []
@@ -238,7 +243,7 @@ class DeltaLog:
         """Commit data files that are there already, and let others go, in one commit."""
         schema = Schema.from_arrow(Arrow.from_arrow(pl.DataFrame(schema=rows.schema)).schema)
         now = int(datetime.now(UTC).timestamp() * 1000)
-        adds = [AddAction(each.data, each.size, {}, now, True, each.stats) for each in rows.files]
+        adds = [AddAction(each.data, each.size, {}, now, not rows.anew, each.stats) for each in rows.files]
         if not self._log.is_dir():
             create_table_with_add_actions(
                 str(self.path),
@@ -249,7 +254,9 @@ class DeltaLog:
                 post_commithook_properties=hooks,
             )
             return
-        gone = [] if overwrite else [RemoveAction(each.path, True, now, each.size, {}) for each in rows.removed]
+        gone = (
+            [] if overwrite else [RemoveAction(each.path, not rows.anew, now, each.size, {}) for each in rows.removed]
+        )
         DeltaTable(self.path).create_write_transaction(
             [*adds, *gone],
             "overwrite" if overwrite else "append",

@@ -23,6 +23,10 @@ RELEASED = "rows.put"
 """A file of rows of a branch, or of their definition, is written into the project."""
 LANDED = "lake.landed"
 """A data file of a taking is written, synced and noted; its version is still to come."""
+COMPACT_POINTS = ("compact.begun", "compact.written", *POINTS[1:])
+"""Points of a compaction, in order; from the intent on they are those of every lake write."""
+GC_POINTS = ("gc.begun", "gc.planned", "gc.intended", "gc.deleted", "gc.proven", "gc.done")
+"""Points of a cleaning, in order; ``gc.deleted`` comes once for each file."""
 
 _reached: Counter[str] = Counter()
 

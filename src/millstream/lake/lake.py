@@ -18,10 +18,12 @@ from millstream.lake.catalog import Catalog, known
 from millstream.lake.files import Between
 from millstream.lake.finding import Finding
 from millstream.lake.frame import TableFrame
+from millstream.lake.gone import batch
 from millstream.lake.maker import Maker
 from millstream.lake.reader import Reader, encode_keys, pinned
 from millstream.lake.sql import query
 from millstream.lake.steps import Meanwhile
+from millstream.lake.strangers import strangers
 from millstream.lake.verify import verify
 from millstream.lake.writer import Writer
 from millstream.ledger import Ledger
@@ -191,16 +193,10 @@ class Lake:
         read to be checked.
         """
         new = self._catalog.version(table, version)
-        if since is None:
-            return self._reader.read(new, trusted=False)
         if new.kind == "derived":
-            return self._compared(new, since, how="anti")
-        found = self._catalog.table(table)
-        had = self._catalog.files(found, since)
-        again = [
-            each for each in self._catalog.files(found, version) if each.brought is not None and each.brought <= since
-        ]
-        return self._reader.read(new, trusted=False, without=[*had, *again])
+            return self._reader.read(new, trusted=False) if since is None else self._compared(new, since, how="anti")
+        read, without, span = batch(self._catalog, table, since=since, version=version)
+        return self._reader.read(read, trusted=False, without=without, rows_of=span)
 
     def kept(self, table: str, *, since: int, version: int, columns: Iterable[str] | None = None) -> TableFrame:
         """Read the rows of a version that ``since`` had already: all but those that ``added`` gives; nothing is masked.
@@ -215,7 +211,7 @@ class Lake:
         brought = [
             each for each in self._catalog.files(found, version) if each.path not in had and each.rows_since > since
         ]
-        return self._reader.read(new, columns=columns, trusted=False, without=brought)
+        return self._reader.read(new, columns=columns, trusted=False, without=brought, rows_of=(-1, since))
 
     def _compared(self, new: TableVersion, since: int, *, how: Literal["anti", "semi"]) -> TableFrame:
         """Read the rows of a derived version that an earlier one has not, or has."""
@@ -334,14 +330,14 @@ class Lake:
 
     def recover(self) -> list[Finding]:
         """Finish or forget the writes a crash interrupted; report commits nobody here intended."""
-        return [*self._writer.recover(), *self._writer.strangers()]
+        return [*self._writer.recover(), *strangers(self._catalog)]
 
     def verify(self, *, deep: bool = False, actor: str = "somebody") -> list[Finding]:
         """Check that every registered version is still what was registered; name the first bad one of each table.
 
         ``deep`` reads the bytes of attached files too, and hashes those that nobody has hashed yet.
         """
-        return [*verify(self._catalog, deep=deep, actor=actor), *self._writer.strangers()]
+        return [*verify(self._catalog, deep=deep, actor=actor), *strangers(self._catalog)]
 
     def _computed(self, table: str, text: str) -> list[str]:
         found = self._catalog.table(table)

@@ -149,7 +149,7 @@ class Landing:
         if frame.height:
             try:
                 frame.write_parquet(file, compression="zstd", compression_level=1, row_group_size=ROWS)
-                _sync(file)
+                sync(file)
             except OSError as wrong:
                 file.unlink(missing_ok=True)
                 raise StorageFull(f"{file} could not be written: {wrong}", do="free some space and try again") from None
@@ -158,7 +158,7 @@ class Landing:
             size=file.stat().st_size if frame.height else 0,
             rows=frame.height,
             sha256=file_sha256(file) if frame.height else "",
-            stats=_stats(frame, self._event_time),
+            stats=statistics(frame, self._event_time),
             schema={name: str(kind) for name, kind in frame.schema.items()},
             contents=tuple(contents),
             whole=whole,
@@ -183,7 +183,8 @@ class Landing:
         return int(frame.select((pl.col(str(self._event_time)) > said).sum()).item())
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Force a file or folder to the disk."""
     opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)
@@ -191,7 +192,7 @@ def _sync(path: Path) -> None:
         os.close(opened)
 
 
-def _stats(frame: pl.DataFrame, event_time: str | None) -> str:
+def statistics(frame: pl.DataFrame, event_time: str | None) -> str:
     """Say of a data file what Delta's readers skip it by."""
     named = [name for place, name in enumerate(frame.columns) if place < _MEASURED or name == event_time]
     found = frame.select(

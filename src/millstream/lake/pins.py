@@ -15,6 +15,8 @@ from pathlib import Path
 from millstream.errors import IntegrityError, StorageFull, UserError
 from millstream.lake.catalog import Catalog, folders
 from millstream.lake.faults import reach
+from millstream.lake.gone import refuse_gone
+from millstream.lake.holding import holding
 from millstream.lake.spare import Folders
 from millstream.state import pins, versions
 from millstream.state.pins import Copied, Pin
@@ -103,7 +105,8 @@ def pin(catalog: Catalog, name: str, number: int, *, actor: str, note: str = "")
     """Keep a version: whoever cleans up leaves what it needs, and its files are watched."""
     version = catalog.version(name, number)
     made = Pin(version.table, version.version, catalog.clock.now().isoformat(), actor, note)
-    with catalog.state.transact() as tx:
+    with holding(catalog.places), catalog.state.transact() as tx:
+        refuse_gone(catalog, version)
         pins.put(tx, made)
         detail = {"note": note, "copied": 0}
         catalog.ledger.append(tx, actor=actor, act=ACT, subject=f"{name}@{number}", detail=detail)
@@ -159,7 +162,7 @@ def copy(
         )
     table = catalog.table(name)
     where = folders(catalog, table)
-    with _turn(where.spare):
+    with holding(catalog.places), _turn(where.spare):
         had = pins.copies(catalog.state, name)
         wanted = [each for each in catalog.files(table, number) if each.path not in had]
         _refuse_full(where.spare, sum(each.size for each in wanted))

@@ -17,6 +17,7 @@ from millstream.errors import BadData, DefinitionError, UserError
 from millstream.lake import steps
 from millstream.lake.batches import Batches, peeked
 from millstream.lake.catalog import Catalog
+from millstream.lake.compacting import written_as
 from millstream.lake.extract import Extract
 from millstream.lake.files import ordered
 from millstream.lake.past import Past
@@ -249,7 +250,8 @@ def _carried_out(table: Table, source: Dlt, state: str, *, bench: steps.Bench, p
 
 def _state(catalog: Catalog, table: Table, head: TableVersion) -> str:
     """Return what dlt noted when a version was read; it was kept in the transaction that made the version."""
-    kept = versions.intent(catalog.state, table.name, f"millstream:ingest:{table.name}", head.version)
+    number = written_as(catalog, head)
+    kept = versions.intent(catalog.state, table.name, f"millstream:ingest:{table.name}", number)
     if kept is None or kept.version is None:
         return _NO_STATE
     return str(msgspec.json.decode(kept.note).get("state") or _NO_STATE)

@@ -18,6 +18,7 @@ from millstream.lake.cache import FileCache, Range
 from millstream.lake.catalog import Catalog, columns_of, folders
 from millstream.lake.files import Between, FileReader, empty, inside, matching, ordered, overlapping
 from millstream.lake.frame import GONE, MARKS, TableFrame
+from millstream.lake.gone import Span, compacted, parts, refuse_gone
 from millstream.lake.shape import POLARS, Shape
 from millstream.state import quarantine
 from millstream.state.versions import DataFile, TableVersion
@@ -50,8 +51,12 @@ class Reader:
         zone: Mapping[str, Range] | None = None,
         trusted: bool = True,
         without: Iterable[DataFile] = (),
+        rows_of: Span | None = None,
     ) -> TableFrame:
-        """Read a version. Parameters as in ``Lake.read``; ``zone`` and ``without`` leave out files."""
+        """Read a version. Parameters as in ``Lake.read``; ``zone`` and ``without`` leave out files.
+
+        Of files that compaction wrote, ``rows_of`` leaves only the rows that a range of versions brought.
+        """
         table = self._catalog.table(version.table)
         if between == (None, None):
             between = None
@@ -60,16 +65,16 @@ class Reader:
                 f"table {table.name!r} has no event time, so no range of it can be read", do="leave out between"
             )
         left_out = tuple(without)
-        kept = None if zone or left_out else self._kept(table, version, between, trusted=trusted)
+        kept = None if zone or left_out or rows_of else self._kept(table, version, between, trusted=trusted)
         if kept is not None:
             shape, frame = kept
         elif version.kind == "derived":
             shape, frame = self._derived(table, version, between=between, trusted=trusted)
         else:
             shape, frame = self._stored(
-                table, version, between=between, zone=zone or {}, trusted=trusted, without=left_out
+                table, version, between=between, zone=zone or {}, trusted=trusted, without=left_out, rows_of=rows_of
             )
-        if kept is None and not zone and not left_out:
+        if kept is None and not zone and not left_out and not rows_of:
             self._keep(table, version, between, trusted=trusted, read=(shape, frame))
         chosen = _chosen(table, shape, columns)
         known = {each: shape.known[each] for each in chosen if each in shape.known}
@@ -135,8 +140,10 @@ class Reader:
         zone: Mapping[str, Range],
         trusted: bool,
         without: Iterable[DataFile],
+        rows_of: Span | None = None,
     ) -> tuple[Shape, pl.DataFrame]:
         catalog = self._catalog
+        refuse_gone(catalog, version)
         raw = columns_of(catalog, version)
         shape = catalog.shape(table, raw)
         gone = {each.path for each in without}
@@ -151,10 +158,12 @@ class Reader:
             self._readers[(table.name, digest)] = FileReader(self._cache, folders(catalog, table), raw, where=where)
         rows = self._readers[(table.name, digest)].rows(files, shape, digest=digest)
         masks = self._mask(table, version) if trusted else None
+        brought = compacted(catalog, table.name, files) if masks is not None or rows_of is not None else {}
         held = [
-            (file.rows_since, each.frame)
+            (since, part)
             for file, each in zip(files, rows, strict=True)
             if each.frame.height and (not zone or matching(each, zone))
+            for since, part in parts(file, each.frame, brought.get(file.path), rows_of)
         ]
         if not held:
             return shape, shape.apply(empty(raw, where=f"table {table.name!r}"))

@@ -11,9 +11,10 @@ from millstream.errors import MillstreamError
 from millstream.lake.catalog import Catalog, derived_hash, files_hash, folders, made_hash
 from millstream.lake.delta import file_sha256
 from millstream.lake.finding import Finding
+from millstream.lake.gone import gone, why_gone
 from millstream.lake.spare import EDITED
 from millstream.ledger import LedgerRow
-from millstream.state import edits, pins, versions
+from millstream.state import edits, housekeeping, pins, versions
 from millstream.state.versions import DataFile, TableVersion
 from millstream.types import content_hash
 
@@ -36,6 +37,7 @@ def verify(catalog: Catalog, *, deep: bool = False, actor: str = "somebody") -> 
     """
     found = []
     told = _told(catalog)
+    said = _said_gone(catalog) if told is not None else {}
     for name in versions.heads(catalog.state):
         history = versions.history(catalog.state, name)
         if history[0].kind != "own" and name not in catalog.manifest.tables:
@@ -43,6 +45,7 @@ def verify(catalog: Catalog, *, deep: bool = False, actor: str = "somebody") -> 
             continue
         try:
             bad = _first_untold(told, history) or _first_altered(catalog, told, history)
+            bad = bad or _first_untold_gone(catalog, told, name, said) or _first_uncompacted(catalog, told, name)
             bad = bad or _first_bad(catalog, name, history)
             looked = ""
             if bad is None and history[-1].kind == "attached":
@@ -50,6 +53,8 @@ def verify(catalog: Catalog, *, deep: bool = False, actor: str = "somebody") -> 
         except MillstreamError as wrong:
             bad = Finding(False, name, wrong.happened)
         count = f"{len(history)} version{'s' * (len(history) != 1)}, as registered"
+        went = housekeeping.gone(catalog.state, name)
+        count += f"; the data of {len(went)} of them went with gc, as the ledger tells" if went else ""
         found.append(bad or Finding(True, name, f"{count}{looked}"))
     return found
 
@@ -94,6 +99,8 @@ def unreadable(catalog: Catalog, name: str, number: int) -> str:
         return f"{name}@{number} is registered no more"
     if found.kind == "derived":
         return next((said for each, at in found.inputs.items() if (said := unreadable(catalog, each, at))), "")
+    if said := why_gone(catalog, name, number):
+        return said
     try:
         table = catalog.table(name)
         files = _files(catalog, table, found, versions.all_files(catalog.state, name))
@@ -136,6 +143,37 @@ def _pulled(told: dict[str, LedgerRow] | None, history: list[TableVersion]) -> i
     return max((version for version, row in rows if row is not None and row.act == "table.pull"), default=-1)
 
 
+def _said_gone(catalog: Catalog) -> dict[str, list[list[int]]]:
+    """Return, by table, the ranges of versions that the ledger says went."""
+    found: dict[str, list[list[int]]] = {}
+    for row in catalog.ledger.rows(acts=("lake.gc",), limit=1 << 40):
+        for name, ranges in row.detail["versions"].items():
+            found.setdefault(name, []).extend(ranges)
+    return found
+
+
+def _first_untold_gone(
+    catalog: Catalog, told: dict[str, LedgerRow] | None, name: str, said: dict[str, list[list[int]]]
+) -> Finding | None:
+    """Return the first version that is kept as gone while no row of the ledger lets it go: its files may be missed."""
+    for number in sorted(housekeeping.gone(catalog.state, name)) if told is not None else ():
+        if not any(first <= number <= last for first, last in said.get(name, ())):
+            return Finding(False, f"{name}@{number}", "is said to have gone with gc, and no row of the ledger tells so")
+    return None
+
+
+def _first_uncompacted(catalog: Catalog, told: dict[str, LedgerRow] | None, name: str) -> Finding | None:
+    """Return the first compaction of which it is not kept, as the ledger tells, which version brought which rows."""
+    if told is None or not housekeeping.runs(catalog.state, name):
+        return None
+    for row in catalog.ledger.rows(acts=("table.compact",), limit=1 << 40):
+        if row.subject.rpartition("@")[0] != name:
+            continue
+        if housekeeping.runs_hash(catalog.state, name, row.detail["into"]) != row.detail["runs"]:
+            return Finding(False, row.subject, "what is kept of its compacted rows is not as the ledger tells")
+    return None
+
+
 def _first_altered(catalog: Catalog, told: dict[str, LedgerRow] | None, history: list[TableVersion]) -> Finding | None:
     """Return the first version whose record or list of files, statistics included, is not as it was registered."""
     name = history[0].table
@@ -173,6 +211,7 @@ def _first_bad(catalog: Catalog, name: str, history: list[TableVersion]) -> Find
     table = catalog.table(name)
     kept = versions.all_files(catalog.state, name)
     seen: set[str] = set()
+    went = gone(catalog, name)
     where, copied = folders(catalog, table), pins.copies(catalog.state, name)
     lost = next((each for each in copied if not _same(where.copy(each), copied[each].sha256)), None)
     if lost is not None:
@@ -186,6 +225,8 @@ def _first_bad(catalog: Catalog, name: str, history: list[TableVersion]) -> Find
         files = _files(catalog, table, each, kept)
         if files_hash(files) != each.files_hash:
             return Finding(False, f"{name}@{each.version}", "its list of files is not the one registered")
+        if each.version in went:
+            continue
         for file in files:
             if file.path not in seen:
                 seen.add(file.path)

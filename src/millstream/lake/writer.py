@@ -24,6 +24,7 @@ from millstream.lake import agreed, parquets
 from millstream.lake.batches import Batches, Shelved
 from millstream.lake.beliefs import plain, stored
 from millstream.lake.catalog import Catalog, derived_hash, logged, refuse_other_kind, refuse_rewritten, shown
+from millstream.lake.compacting import COMPACTION, as_written, prepare, record_compacted
 from millstream.lake.delta import DeltaLog, Snapshot, file_sha256
 from millstream.lake.extract import Extract
 from millstream.lake.extracts import drawn
@@ -36,6 +37,7 @@ from millstream.lake.pulling import pulled
 from millstream.lake.shape import PIECE, compile_shape
 from millstream.lake.snapshots import snapshot
 from millstream.lake.steps import Meanwhile
+from millstream.lake.strangers import bare
 from millstream.lake.taking import take
 from millstream.lake.upsert import Delivery, upsert
 from millstream.sources import SchemaChanged, refuse_change
@@ -298,6 +300,18 @@ class Writer:
             intent = self._intent(name, app_id, app_version, actor=actor, note={"kind": "own"})
             return self._commit(intent, rows, overwrite=False)
 
+    def compact(self, name: str, *, actor: str, least: int) -> TableVersion | None:
+        """Write a table's small files anew as large ones. See ``lake.compact.compact``."""
+        with self._catalog.locked():
+            self._recover()
+            planned = prepare(self._catalog, name, least=least)
+            if planned is None:
+                return None
+            note, rows = planned
+            head = self._catalog.head(name)
+            intent = self._intent(name, COMPACTION.format(name), head.version + 1, actor=actor, note=note)
+            return self._commit(intent, rows, overwrite=False)
+
     def recover(self) -> list[Finding]:
         """Finish or forget what a crash interrupted. See ``Lake.recover``."""
         with self._catalog.locked():
@@ -470,9 +484,11 @@ class Writer:
         added = [msgspec.structs.replace(each, since=number) for each in log.sync(number)]
         reach("lake.synced")
         _, removed = log.changes(number)
-        table = self._bare(intent.table)
+        table = bare(self._catalog, intent.table)
         before = [] if head is None else catalog.files(table, head.version)
         note = msgspec.json.decode(intent.note)
+        if "compacted" in note:
+            added = as_written(added, note["compacted"])
         kept = [each for each in before if each.path not in set(removed)]
         snapshot = log.at(number)
         snapshot = Snapshot(
@@ -494,6 +510,8 @@ class Writer:
             catalog.register(tx, made, added=added, removed=removed, actor=intent.actor)
             if "taking" in note:
                 taken.record(tx, intent.table, number, msgspec.convert(note["taking"], taken.Taking))
+            if "compacted" in note:
+                record_compacted(catalog, tx, made, note["compacted"], before, actor=intent.actor)
             versions.fulfil(tx, intent, number)
             reach("lake.registering")
         reach("lake.registered")
@@ -520,45 +538,8 @@ class Writer:
                 )
         return found
 
-    def strangers(self) -> list[Finding]:
-        """Report commits in our own folders that nobody here intended, and commits cut by a crash."""
-        found: list[Finding] = []
-        for name, number in versions.heads(self._state).items():
-            head = versions.get(self._state, name, number)
-            if (
-                head is None
-                or head.kind == "derived"
-                or (head.kind != "own" and name not in self._catalog.manifest.tables)
-                or not logged(self._bare(name))
-            ):
-                continue
-            log = self._log(name)
-            torn = log.torn()
-            if torn is not None:
-                says = f"the commit file of version {torn} is empty or cut; version {torn - 1} is read"
-                found.append(Finding(False, f"{name}@{torn}", says))
-            if head.kind != "attached":
-                found.extend(self._foreign(name, log))
-        return found
-
-    def _foreign(self, name: str, log: DeltaLog) -> list[Finding]:
-        registered = {each.version for each in versions.history(self._state, name)}
-        try:
-            newest = log.head().version
-        except MillstreamError as wrong:
-            return [Finding(False, name, wrong.happened)]
-        return [
-            Finding(False, f"{name}@{each}", f"version {each} was committed by nobody here; its rows are not read")
-            for each in range(newest + 1)
-            if each not in registered and log.changes(each) != ([], [])
-        ]
-
     def _log(self, name: str) -> DeltaLog:
-        return self._catalog.log(self._bare(name))
-
-    def _bare(self, name: str) -> Table:
-        found = self._catalog.manifest.tables.get(name)
-        return found or Table(name, source=Delta(str(self._catalog.places.lake / name)))
+        return self._catalog.log(bare(self._catalog, name))
 
 
 def _halted(table: str, waits: Mapping[str, str], why: MillstreamError) -> MillstreamError:

@@ -15,6 +15,7 @@ from millstream.definitions.steps import code_of
 from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError, near
 from millstream.project import habits as usual
 from millstream.project.columns import accept
+from millstream.project.housekeeping.quota import over_quota
 from millstream.project.lags import keep_lags
 from millstream.project.noticing import notice
 from millstream.project.people import Person
@@ -165,12 +166,15 @@ def _move(
         refuse_broken(project, [each.name for each in upstream])
 
     meanwhile = Meanwhile(aside=project.aside, tell=project.said)
-    wanted = _named(project, tables)
+    asked = _named(project, tables)
+    behind = {each: [one.name for one in _upstream(project, project.manifest.table(each))] for each in asked}
+    move.stopped.update(over_quota(project, behind))
+    wanted = [each for each in asked if each not in move.stopped]
     made = project.lake.refresh(
         wanted, actor=actor, ready=ready, stopped=move.stopped, meanwhile=meanwhile, again=again
     )
     move.made.extend(made)
-    looked = {each.name for name in wanted for each in _upstream(project, project.manifest.table(name))}
+    looked = {each.name for name in asked for each in _upstream(project, project.manifest.table(name))}
     tell_stopped(project, looked, move.stopped)
     keep_lags(project, move.made)
     usual.tell_slow(project, move.made)

@@ -55,6 +55,7 @@ def train(
 ) -> dict[str, Any]:
     """Train a model, judge it beside baseline and champion, log the run and register the version."""
     from millstream import registry, training
+    from millstream.lake.holding import holding
 
     begun = time.perf_counter()
     known = _of_job(project, model, job)
@@ -62,7 +63,7 @@ def train(
         return known
     code = {**described(project.root, project.manifest.digest), **project.origin}
     tags = {"millstream.actor": actor, "millstream.job": job, **code}
-    with tempfile.TemporaryDirectory(dir=project.places.state) as scratch:
+    with holding(project.places), tempfile.TemporaryDirectory(dir=project.places.state) as scratch:
         folder = Path(scratch) / "artifact"
         with _noted(project, model, tags=tags, note=note):
             rows, tested, verdict = _judged(project, model, until)
@@ -105,6 +106,7 @@ def _noted(project: Project, model: str, *, tags: dict[str, str], note: str) -> 
 
 def backtest(project: Project, *, model: str, version: int | None = None, actor: str = "somebody") -> dict[str, Any]:
     """Give the verdict on a version from its own backtest, or replay the recipe on today's data when it has none."""
+    from millstream.lake.holding import holding
     from millstream.training.artifact import read_report
 
     chosen = chosen_version(project, model, version)
@@ -119,9 +121,11 @@ def backtest(project: Project, *, model: str, version: int | None = None, actor:
             "segments": segments(msgspec.to_builtins(report.verdict)),
             "by_horizon": by_horizon(msgspec.to_builtins(report.verdict)),
         }
-    rows, tested, verdict = _judged(project, model, None)
-    record_training(project, rows.plan, rows.pins, actor=actor, rows=rows.rows)
-    project.ledger.record(actor=actor, act="model.backtest", subject=model, detail={"passed": verdict.passed})
+    with holding(project.places):
+        rows, tested, verdict = _judged(project, model, None)
+        record_training(project, rows.plan, rows.pins, actor=actor, rows=rows.rows)
+        detail = {"passed": verdict.passed, "pins": dict(rows.pins)}
+        project.ledger.record(actor=actor, act="model.backtest", subject=model, detail=detail)
     return {
         "model": model,
         "version": None,

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from millstream.releases import Releases
     from millstream.tracking import Tracking
 
+OWN = "predictions"
+"""The table that the lake writes itself, of the answers."""
 COMMANDS = {
     "ingest": "data:refresh",
     "refresh": "data:refresh",
@@ -75,6 +77,9 @@ COMMANDS = {
     "audit": "prove:audit",
     "verify": "prove:verify",
     "backup": "backups:backup",
+    "gc": "housekeeping:gc",
+    "compact": "housekeeping:compact",
+    "usage": "housekeeping:usage",
     "lost": "prove:lost",
     "mirror": "mirror:mirror",
     "reconcile": "mirror:reconcile",
@@ -180,6 +185,7 @@ class Project(Door):
         """What the definitions say."""
         found = load(self.root, cache=self.places.manifests, damaged=self._damaged)
         refuse_metrics(found)
+        settings_.refuse_unknown_tables(self.root, self.settings, {*found.tables, OWN})
         return found
 
     def _damaged(self, manifest: Path) -> None:

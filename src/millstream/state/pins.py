@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -97,6 +97,11 @@ def copies(state: State | Transaction, table: str) -> dict[str, Copied]:
     """Return the files of a table that were copied, by path."""
     found = state.query("SELECT path, bytes AS size, sha256 FROM pin_copies WHERE name = ? ORDER BY path", (table,))
     return {each["path"]: Copied(**dict(each)) for each in found}
+
+
+def forget_copies(tx: Transaction, table: str, paths: Iterable[str]) -> None:
+    """Forget copies that are to be deleted."""
+    tx.execute_many("DELETE FROM pin_copies WHERE name = ? AND path = ?", [(table, each) for each in paths])
 
 
 def leave(tx: Transaction, table: str, files: Mapping[str, str]) -> None:

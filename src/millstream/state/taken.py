@@ -232,6 +232,14 @@ def landed(state: State, table: str, reading: str) -> list[Landed]:
     return [_landed(each) for each in state.query(query, (table, reading))]
 
 
+def all_landed(state: State) -> dict[str, list[str]]:
+    """Return, by table, the data files that wait for a version."""
+    found: dict[str, list[str]] = {}
+    for each in state.query("SELECT name, data FROM landed_files ORDER BY name, data"):
+        found.setdefault(each["name"], []).append(each["data"])
+    return found
+
+
 def forget_landed(tx: Transaction, table: str) -> None:
     """Let go of all data files that wait for a version."""
     tx.execute("DELETE FROM landed_files WHERE name = ?", (table,))

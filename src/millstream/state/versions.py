@@ -506,6 +506,8 @@ def _theirs(there: sqlite3.Connection, mine: TableVersion | None) -> bool:
 def pull(tx: Transaction, other: Path, tables: Iterable[str]) -> list[TableVersion]:
     """Take over the versions of these tables from another state database, which is only read; return the new heads."""
     made: list[TableVersion] = []
+    if not other.exists():
+        return made
     with closing(beside(other)) as there:
         for name in tables:
             query = "SELECT body FROM table_versions WHERE name = ? ORDER BY version DESC LIMIT 1"
@@ -513,7 +515,7 @@ def pull(tx: Transaction, other: Path, tables: Iterable[str]) -> list[TableVersi
             known = tx.query("SELECT 1 FROM table_versions WHERE name = ? AND version = ?", (name, newest.version))
             if known:
                 continue
-            for table in ("table_versions", "table_files", "rewritten_files", "table_schemas"):
+            for table in ("table_versions", "table_files", "rewritten_files", "table_schemas", "compacted_files"):
                 rows = there.execute(f"SELECT * FROM {table} WHERE name = ?", (name,)).fetchall()
                 own = " AND version < ?" if table == "table_versions" else ""  # edits stay
                 tx.execute(f"DELETE FROM {table} WHERE name = ?{own}", (name, BRANCHED) if own else (name,))

@@ -2,7 +2,7 @@
 
 Order is what keeps it whole: the prediction log first (a segment that is sealed meanwhile is found in the lake), then,
 under the lake's lock, the state database and the names of the lake's files (which never change once they are named),
-then the files. What happens after that belongs to the next backup.
+then the files; no cleaning lets any of them go meanwhile. What happens after that belongs to the next backup.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from millstream.definitions.sources import Delta
 from millstream.errors import IntegrityError, NotFound, UserError
 from millstream.lake.catalog import lock
+from millstream.lake.holding import holding
 from millstream.ledger import Ledger
 from millstream.project import git
 from millstream.project.backups.objects import SCRATCH, Backup, Kept, Objects, told
@@ -78,9 +79,13 @@ def backup(project: Project, *, to: str, check: bool = False, actor: str = "some
     before = objects.read(names[-1]).files if names else {}
     project.ledger.record(actor=actor, act="project.backup", subject=str(folder), detail={"after": names[-1:]})
     made = _Taking(objects, before, project.progress)
-    with tempfile.TemporaryDirectory(dir=folder / "objects", prefix=SCRATCH) as scratch:
+    with ExitStack() as held:
+        scratch = held.enter_context(tempfile.TemporaryDirectory(dir=folder / "objects", prefix=SCRATCH))
         head = ""
-        for name, places in _environments(project):
+        environments = list(_environments(project))
+        for _, places in environments:
+            held.enter_context(holding(places))
+        for name, places in environments:
             head = made.environment(name, places, Path(scratch)) or head
         made.folder(project, Path(scratch))
     now = SystemClock().now().astimezone(UTC)
