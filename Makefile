@@ -25,7 +25,7 @@ lint: .venv/.dev  ## style, types and import contracts
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 
-bench: .venv/.dev  ## measure against the bare limits; ONLY=name runs one
+bench: .venv/.dev .venv/.peers  ## measure against the bare limits; ONLY=name runs one
 	@ONLY="$(ONLY)" .venv/bin/python -m benchmarks.run
 
 nightly: .venv/.dev chromium  ## the tests and the long runs
@@ -38,6 +38,8 @@ lock: $(UV)  ## pin every requirement with its hashes
 		--extra dlt --extra examples --extra lab --extra objects --extra suites --extra xgboost --group dev pyproject.toml -o requirements/dev.txt
 	@$(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 \
 		pyproject.toml -o requirements/base.txt
+	@$(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 \
+		requirements/peers.in -o requirements/peers.txt
 
 clean:  ## remove what the commands above made
 	rm -rf .venv .boot millstream-demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
@@ -76,6 +78,13 @@ clean:  ## remove what the commands above made
 	@$(UV) pip install -q --python .venv/bin/python --no-deps --require-hashes -r requirements/dev.txt
 	@$(UV) pip install -q --python .venv/bin/python --no-deps -e .
 	@touch $@ .venv/.demo
+
+# What the benchmarks compare with has an environment of its own: it must not decide what Millstream is installed with.
+.venv/.peers: requirements/peers.txt | .venv/bin/python
+	@echo "installing what the benchmarks compare with ..." >&2
+	@$(UV) venv -q --allow-existing --python .venv/bin/python .venv/peers
+	@$(UV) pip install -q --python .venv/peers/bin/python --no-deps --require-hashes -r requirements/peers.txt
+	@touch $@
 
 # LightGBM needs OpenMP's runtime, which no package of the registry brings in a place it looks.
 .PHONY: libgomp chromium

@@ -3,18 +3,24 @@
 ``checks-noticed`` and ``checks-noticed-x10`` also look for what nobody asked for, as every ``check`` of a project does.
 
 Ours reports each check in words with keys of the rows that fail, and hands over the rows to set aside. The limit is
-the least that could be done: one Polars select, written by hand, that counts.
+the least that could be done: one Polars select, written by hand, that counts. Great Expectations, Pandera and
+Pointblank are asked the same 31 in the same run, in an environment of their own, and must find the same in each.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from zipfile import ZipFile
 
-from benchmarks.harness import Work
+from benchmarks.harness import ROOT, Work
 
 NOW = datetime(2014, 1, 1, 12, tzinfo=UTC)
 RANGES: dict[str, tuple[float, float]] = {
@@ -48,7 +54,7 @@ def files() -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "data"
 
 
-def setup(times: int) -> dict[str, Any]:
+def setup(times: int, *, head: int | None = None) -> dict[str, Any]:
     """Read the flights, through the door of the row language, and declare the checks."""
     import polars as pl
 
@@ -61,7 +67,7 @@ def setup(times: int) -> dict[str, Any]:
         raw = pl.read_csv(archive.read("flights.csv"), null_values=["NA", ""], infer_schema_length=None)
     year = frame(raw.with_columns(pl.col("time_hour").str.to_datetime(time_zone="UTC")), timezone=None, where="flights")
     copies = [year.with_columns(pl.col("time_hour") - timedelta(days=366 * each)) for each in range(times)]
-    rows = pl.concat(copies).rechunk()
+    rows = pl.concat(copies).head(head or times * year.height).rechunk()
     tables = {"flights": rows}
     for name in ("airports", "airlines"):
         tables[name] = frame(pl.read_csv(files() / f"{name}.csv", null_values=["NA", ""]), timezone=None, where=name)
@@ -82,7 +88,7 @@ def setup(times: int) -> dict[str, Any]:
     return {"table": table, "frames": frames}
 
 
-def ours(given: dict[str, Any]) -> object:
+def ours(given: dict[str, Any]) -> Any:
     """Run the checks."""
     from millstream.checks import run
 
@@ -135,14 +141,102 @@ def limit(given: dict[str, Any]) -> object:
     )
 
 
-def work(name: str, times: int, *, noticed: bool = False) -> Work:
+PEERS = ("great_expectations", "pandera", "pointblank")
+MARK = "said: "
+
+
+class Other:
+    """One of the other libraries, in a process of its own, asked the same; its answers must be ours."""
+
+    def __init__(self, library: str, folder: str, given: dict[str, Any]) -> None:
+        self.library, self.given, self.peak_mb, self.cpu_s = library, given, 0.0, 0.0
+        command = [str(PYTHON), "-m", "benchmarks.peers.checks", library, folder]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._said()
+
+    def __call__(self) -> float:
+        """Ask once; return the seconds."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        said = self._said()
+        same(self.library, said["found"], self.given)
+        self.peak_mb, self.cpu_s = float(said["peak_mb"]), float(said["cpu"])
+        return float(said["took"])
+
+    def _said(self) -> Any:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith(MARK):
+                return json.loads(line.removeprefix(MARK))
+        raise SystemExit(f"{self.library} ended: see above")
+
+
+PYTHON = ROOT / ".venv" / "peers" / "bin" / "python"
+
+
+@contextmanager
+def peers(given: dict[str, Any]) -> Iterator[dict[str, Other]]:
+    """Start the other libraries over the same rows."""
+    if not PYTHON.exists():
+        raise SystemExit("the other libraries are not installed: make bench does that")
+    frames = given["frames"]
+    with TemporaryDirectory() as held:
+        frames["flights"].frame.write_parquet(Path(held) / "flights.parquet")
+        sets = {
+            to: frames[to.split(".")[0]].frame[to.split(".")[1]].drop_nulls().to_list() for to in REFERENCES.values()
+        }
+        (Path(held) / "given.json").write_text(json.dumps(sets))
+        started: dict[str, Other] = {}
+        try:
+            for name in PEERS:
+                started[name] = Other(name, held, given)
+            yield started
+        finally:
+            for each in started.values():
+                each.process.kill()
+                each.process.wait()
+
+
+def same(library: str, found: dict[str, int | bool], given: dict[str, Any]) -> None:
+    """Stop unless a library found what we do: the same number of failing rows, or the same verdict of the batch."""
+    mine = {}
+    for name, each in zip(names(), ours(given).results, strict=True):
+        mine[name] = each.ok if isinstance(found[name], bool) else each.failed_rows
+    if mine != found:
+        odd = {name: (mine[name], found[name]) for name in mine if mine[name] != found[name]}
+        raise SystemExit(f"{library} finds something else than we do (ours, theirs): {odd}")
+
+
+def names() -> list[str]:
+    """Name the 31 checks in the order in which they are declared."""
+    return [
+        "unique",
+        "fresh",
+        *(f"between {each}" for each in RANGES),
+        *(f"nulls {each}" for each in NULLS),
+        *(f"holds {place}" for place in range(1, len(HOLDS) + 1)),
+        *(f"in {each}" for each in REFERENCES),
+    ]
+
+
+ROWS = 336_776
+CURVE = (
+    (ROWS // 10, lambda: setup(1, head=ROWS // 10)),
+    (ROWS, lambda: setup(1)),
+    (ROWS * 10, lambda: setup(10)),
+)
+
+
+def work(name: str, times: int, curve: Any = (), *, noticed: bool = False) -> Work:
     """Describe the work at a size."""
-    size = f"31 checks{' and what is noticed' if noticed else ''}, {336_776 * times:,} rows x 19"
-    return Work(name, size, lambda: setup(times), all_of_it if noticed else ours, limit)
+    size = f"31 checks{' and what is noticed' if noticed else ''}, {ROWS * times:,} rows x 19"
+    others = None if noticed else peers
+    return Work(name, size, lambda: setup(times), all_of_it if noticed else ours, limit, peers=others, curve=curve)
 
 
 WORKS = {
-    "checks": work("checks", 1),
+    "checks": work("checks", 1, CURVE),
     "checks-x10": work("checks-x10", 10),
     "checks-noticed": work("checks-noticed", 1, noticed=True),
     "checks-noticed-x10": work("checks-noticed-x10", 10, noticed=True),

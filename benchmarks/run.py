@@ -47,7 +47,7 @@ def main() -> None:
     kept = {each["work"]: each for each in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
     for number, name in enumerate(names, start=1):
         print(f"measuring {name} ({number} of {len(names)}) ...", file=sys.stderr)
-        kept[name] = in_a_process("work", name, json.loads)
+        kept[name] = in_a_process("work", name, read=json.loads)
         RESULTS.write_text(json.dumps([kept[each] for each in sorted(kept)], indent=1) + "\n")
     show([kept[each] for each in names])
 
@@ -66,21 +66,30 @@ def show(records: list[Record]) -> None:
         numbers = (f"{each['ours']:g} {unit}", f"{each['limit']:g} {unit}", f"{ratio:.2f}", f"{each['peak_mb']:g}")
         table.add_row(each["work"], each["size"], *numbers)
     console = Console()
+    for each in records:
+        for peer, seconds in sorted(each["peers"].items()):
+            times = f"{seconds / each['ours']:.1f} times ours"
+            most = each.get("peers_peak_mb", {}).get(peer)
+            size = "" if most is None else f"{most:g}"
+            table.add_row(f"  {peer}", each["size"], f"{seconds:g} {each['unit']}", "", times, size)
+        for point in each.get("curve", ()):
+            numbers = (f"{point['ours']:g}", f"{point['limit']:g}", f"{point['ours'] / point['limit']:.2f}")
+            table.add_row(f"  {each['work']}", f"{point['rows']:,.0f} rows", *numbers, f"{point['peak_mb']:g}")
     (console if console.is_terminal else Console(width=120)).print(table)
 
 
-def one(word: str, name: str) -> None:
+def one(word: str, name: str, point: str = "") -> None:
     """Measure one work here, or the memory it needs, and print that."""
     work = works()[name]
     if word == "peak":
         assert isinstance(work, Work)
-        print(work.peak_mb())
+        print(work.peak_mb(int(point) if point else None))
     else:
         print(json.dumps(work()))
 
 
 if __name__ == "__main__":
     if sys.argv[1:]:
-        one(*sys.argv[1:3])
+        one(*sys.argv[1:4])
     else:
         main()

@@ -14,12 +14,14 @@ import polars as pl
 from millstream.checks.across import theirs
 from millstream.checks.contract import kind, validate
 from millstream.checks.scene import Scene
+from millstream.checks.suited import narrowed
 from millstream.definitions.checks import (
     Agrees,
     Between,
     Check,
     Fresh,
     Holds,
+    Imported,
     Isin,
     Lag,
     Matches,
@@ -64,6 +66,8 @@ def ask(check: Check, scene: Scene) -> Asked:
     DefinitionError
         When the check cannot be asked of this table.
     """
+    if isinstance(check, Imported):
+        return Asked(*narrowed(check, *ask(check.check, scene), scene))
     validate(scene.table, check, scene.batch.schema)
     match check:
         case Between():

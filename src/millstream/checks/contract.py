@@ -18,12 +18,15 @@ from millstream.definitions.checks import (
     Fresh,
     Frozen,
     Holds,
+    Imported,
     Isin,
     Lag,
     Matches,
     NewCategory,
     Nulls,
     Outliers,
+    Own,
+    Query,
     References,
     Unique,
     Volume,
@@ -49,6 +52,12 @@ def kind(check: Check) -> str:
 def subject(table: Table, check: Check) -> str:
     """Name what a check is about."""
     match check:
+        case Imported():
+            return subject(table, check.check)
+        case Own():
+            return f"{table.name}: {check.test}"
+        case Query():
+            return f"{table.name}: {check.name or check.sql}"
         case Unique(columns=columns):
             return f"{table.name}.{','.join(columns)}"
         case Between() | Nulls() | References() | Isin() | Matches() | Outliers():
@@ -78,6 +87,12 @@ def wording(check: Check) -> str:
     'tailnum: at most 5 % NULL'
     """
     match check:
+        case Imported():
+            return f"{wording(check.check)}, by {check.origin}"
+        case Own():
+            return f"{check.test}, as {check.library} runs it" if check.spec else f"{check.origin}: cannot be run here"
+        case Query():
+            return f"{check.name or check.sql}: no rows"
         case Unique(columns=columns):
             return f"{', '.join(columns)}: no two rows alike, corrections aside"
         case Between():
@@ -240,6 +255,8 @@ def validate(table: Table, check: Check, schema: Schema) -> None:
         For a column the table has not (near matches are named), a type the check is not for, or an odd limit.
     """
     match check:
+        case Imported():
+            validate(table, check.check, schema)
         case Unique(columns=columns):
             if not columns:
                 _refuse(table, check, "names no column", "unique('column', ...)")
@@ -268,7 +285,7 @@ def validate(table: Table, check: Check, schema: Schema) -> None:
             validate_values(table, check, schema)
         case Expected() | Volume() | NewCategory() | Zeros() | Frozen() | Defaults():
             validate_habitual(table, check, schema)
-        case Holds():
+        case Holds() | Own() | Query():
             pass  # the expression is parsed where it is asked; its errors carry a caret
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from millstream.checks import suited
 from millstream.checks.ask import ROWS, earlier, fingerprint, identity, positions
 from millstream.checks.contract import kind, subject
 from millstream.checks.report import CheckResult
@@ -19,6 +20,7 @@ from millstream.definitions.checks import (
     Check,
     Fresh,
     Holds,
+    Imported,
     Isin,
     Lag,
     Matches,
@@ -37,6 +39,8 @@ Answers = Mapping[str, Any]
 
 def tell(check: Check, answers: Answers, scene: Scene) -> tuple[CheckResult, pl.DataFrame | None]:
     """Turn a check's answers into its result and, for a check of rows that sets rows aside, those rows."""
+    if isinstance(check, Imported):
+        return suited.told(check, tell(check.check, {**answers, "exact": bool(check.where)}, scene), answers)
     if isinstance(check, Fresh):
         newest = max((each for each in (answers.get("newest"), scene.newest) if each is not None), default=None)
         return freshness(check, newest, scene), None
@@ -96,7 +100,7 @@ def freshness(check: Fresh, newest: datetime | None, scene: Scene) -> CheckResul
 def _tell_rows(check: Check, answers: Answers, scene: Scene) -> tuple[CheckResult, pl.DataFrame | None]:
     frame = scene.batch.frame
     at: pl.Series = answers[ROWS]
-    if isinstance(check, Unique) and at.len():
+    if isinstance(check, Unique) and at.len() and not answers.get("exact"):
         at = _twins(check, at, scene)
     named, failed = subject(scene.table, check), at.len()
     if not failed:

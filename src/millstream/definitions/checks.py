@@ -12,7 +12,9 @@ from typing import TypeAlias
 
 import msgspec
 
+from millstream.definitions import suite
 from millstream.definitions.habits import Expected, Volume, expected, volume
+from millstream.definitions.imported import Own, Query, query
 from millstream.definitions.named import names, one
 from millstream.definitions.noticed import (
     Defaults,
@@ -48,12 +50,15 @@ __all__ = [
     "Fresh",
     "Frozen",
     "Holds",
+    "Imported",
     "Isin",
     "Lag",
     "Matches",
     "NewCategory",
     "Nulls",
     "Outliers",
+    "Own",
+    "Query",
     "References",
     "Severity",
     "Unique",
@@ -73,7 +78,9 @@ __all__ = [
     "new_category",
     "nulls",
     "outliers",
+    "query",
     "references",
+    "suite",
     "unique",
     "volume",
     "zeros",
@@ -139,8 +146,48 @@ class Complete(msgspec.Struct, frozen=True, tag="complete"):
     severity: Severity
 
 
+Plain: TypeAlias = Unique | Between | Nulls | Holds | References | Isin | Matches | Query
+"""What tests of other tools are translated into."""
+
+
+class Imported(msgspec.Struct, frozen=True, tag="imported"):
+    """A test of another tool's suite, translated.
+
+    Parameters
+    ----------
+    check
+        What it became.
+    origin
+        Library, file and test.
+    files, digest
+        Patterns of the files of the suite, relative to the project, and the hash of what lay there.
+    where
+        Condition of the rows it is about; empty for all. ``unique`` compares these rows only.
+    at_most
+        Share of the rows it is about, that have a value in ``of``, which may fail.
+    of
+        A column; empty where rows without a value count too.
+    """
+
+    check: Plain
+    origin: str
+    files: tuple[str, ...] = ()
+    digest: str = ""
+    where: str = ""
+    at_most: float = 0.0
+    of: str = ""
+
+    @property
+    def severity(self) -> Severity:
+        """That of the check."""
+        return self.check.severity
+
+
 Check: TypeAlias = (
-    Unique
+    Imported
+    | Own
+    | Query
+    | Unique
     | Between
     | Nulls
     | Holds

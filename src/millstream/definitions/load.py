@@ -17,7 +17,9 @@ from pathlib import Path
 import msgspec
 
 from millstream.definitions.broken import told, twice
+from millstream.definitions.checks import Imported, Own
 from millstream.definitions.manifest import Manifest, gather
+from millstream.definitions.suites.making import digest
 from millstream.errors import DefinitionError, MillstreamError
 
 _SKIPPED = {"conftest.py", "setup.py"}
@@ -127,7 +129,10 @@ def run_aside(folder: Path, *, timeout_s: float = 120.0) -> Manifest:
 
 
 def _code_is_as_it_lies(folder: Path, manifest: Manifest) -> bool:
-    """Say whether the own code of a manifest's estimators is still what lies in the project."""
+    """Say whether estimators' own code and suites of checks are still what lies in the project."""
+    suites = {each for table in manifest.tables.values() for each in table.checks if isinstance(each, Imported | Own)}
+    if any(digest(files, folder) != found for files, found in {(each.files, each.digest) for each in suites}):
+        return False
     code = {name: text for model in manifest.models.values() for name, text in model.estimator.code.items()}
     try:
         return all((folder / name).read_text(encoding="utf-8") == text for name, text in code.items())

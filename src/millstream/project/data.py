@@ -316,6 +316,7 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
     import polars as pl
 
     from millstream.checks import run
+    from millstream.checks.outside import inside
     from millstream.checks.scene import Scene
     from millstream.lake.beliefs import settled
     from millstream.project import standing
@@ -326,16 +327,17 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
     whole = kind in ("ingested", "made") and not partial  # each version brings all its rows
     whole = whole or table.history  # a row of a key that is here already corrects it
     batch = settled(project.lake.added(table.name, since=since, version=version))
-    made = run(
-        table,
-        batch,
-        known_keys=None if since is None or whole else _earlier(project, table.name, since, version),
-        other=any_table(project),
-        now=project.clock.now(),
-        timezone=project.settings.timezone,
-        since=parse_instant(before.checked_at) if before is not None else None,
-        newest=_newest(before),
-    )
+    with inside(project.root):
+        made = run(
+            table,
+            batch,
+            known_keys=None if since is None or whole else _earlier(project, table.name, since, version),
+            other=any_table(project),
+            now=project.clock.now(),
+            timezone=project.settings.timezone,
+            since=parse_instant(before.checked_at) if before is not None else None,
+            newest=_newest(before),
+        )
     noticed, aside, memory = notice(project, table, version, batch=batch, since=since)
     results = standing.plain((*made.results, *noticed))
     if before is not None:
@@ -379,7 +381,8 @@ def _check_silence(project: Project, table: Table, before: Checked) -> dict[str,
     judged_a_day = any(each.check == "complete" and each.detail.get("days") for each in made.results)
     if not judged_a_day and all(said.get(about, {}).get("ok") == each["ok"] for about, each in news.items()):
         return None
-    return before.report | {"results": list((said | news).values())}
+    again = [news.get((each["check"], each["subject"]), each) for each in before.report["results"]]
+    return before.report | {"results": again}
 
 
 def _keep(
