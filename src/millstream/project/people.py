@@ -6,13 +6,16 @@ platform itself (checks, training, serving, monitoring) reads whole rows, each t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from millstream import settings
 from millstream.definitions.table import Table
 from millstream.errors import DefinitionError, NotFound, Refused, near
-from millstream.settings import Role
+from millstream.settings import FILE, Role
 from millstream.state import versions
 
 if TYPE_CHECKING:
@@ -49,7 +52,8 @@ class Person:
     def __init__(self, project: Project, actor: str) -> None:
         self.project = project
         self.actor = actor
-        self.role, self._said = _role_of(project.settings.roles, actor)
+        self._roles = roles_now(project.root, project.settings.roles)
+        self.role, self._said = _role_of(self._roles, actor)
         self._sights: dict[str, Sight] = {}
         unknown = [] if self._said is None else [each for each in self._said.rows if each not in self._tables()]
         if unknown:
@@ -57,6 +61,11 @@ class Person:
                 f"roles.{self.role}.rows names table {unknown[0]!r}, which nothing defines",
                 do=near(unknown[0], self._tables()),
             )
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether the project has no roles, so that everybody sees everything."""
+        return self._said is None
 
     def sight(self, table: str) -> Sight:
         """Return what this person sees of a table.
@@ -270,7 +279,7 @@ class Person:
             if said.dtype != "boolean":
                 raise DefinitionError(f"{where} is a {said.dtype}", expected="an expression that is true or false")
             return said
-        everybody = self.project.settings.roles.values()
+        everybody = self._roles.values()
         limited = set(self._said.rows) if self.role else {each for role in everybody for each in role.rows}
         if table in limited:  # somebody in no role, where roles see only some rows
             return False
@@ -369,3 +378,30 @@ def _behind(project: Project, table: str) -> set[str]:
     """Name the tables a table is computed from, however many steps back."""
     said: Callable[[str], Table] = project.manifest.table
     return {found for each in said(table).of for found in {each, *_behind(project, each)}}
+
+
+def roles_now(root: Path, known: Mapping[str, Role]) -> Mapping[str, Role]:
+    """Read the roles of ``millstream.toml`` as they are: a long process obeys a role from when it is written.
+
+    Parameters
+    ----------
+    root
+        The project.
+    known
+        Roles to go by where there is no such file, as in a copy made for one question.
+
+    Raises
+    ------
+    DefinitionError
+        When the file cannot be understood: nobody reads by what it said before.
+    """
+    try:
+        stands = (root / FILE).stat()
+    except FileNotFoundError:
+        return known
+    return _roles_at(root, stands.st_mtime_ns, stands.st_size, stands.st_ino)
+
+
+@functools.lru_cache(maxsize=8)
+def _roles_at(root: Path, *_: int) -> Mapping[str, Role]:
+    return settings.read(root).roles

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SHOWN = 50
 """Reads listed, the newest."""
-_HOW = ("profile", "training_set", "training", "score", "why", "features", "sql", "diff")
+_HOW = ("profile", "training_set", "training", "score", "why", "features", "sql", "diff", "suggest", "missing")
 
 
 def reads(
