@@ -67,6 +67,10 @@ class Person:
         """Whether the project has no roles, so that everybody sees everything."""
         return self._said is None
 
+    @property
+    def _who(self) -> str:
+        return f"role {self.role}" if self.role else self.actor
+
     def sight(self, table: str) -> Sight:
         """Return what this person sees of a table.
 
@@ -221,7 +225,7 @@ class Person:
         deciding = plan.where.columns if plan.where is not None else ()
         if changed and self.mask_of(plan.rows_table, deciding) != "show":
             raise Refused(
-                f"which rows there are would follow from columns that role {self.role} sees masked",
+                f"which rows there are would follow from columns that {self._who} sees masked",
                 expected="where=... over columns that may be seen",
             )
         return {name: mask for name, mask in found.items() if mask != "show"}
@@ -287,8 +291,7 @@ class Person:
         behind = limited if own else limited & _behind(self.project, table)
         if behind:
             raise Refused(
-                f"{table} is computed from {', '.join(sorted(behind))}, of which"
-                f" {'role ' + self.role if self.role else self.actor} sees only some rows",
+                f"{table} is computed from {', '.join(sorted(behind))}, of which {self._who} sees only some rows",
                 expected=f"rows of {table} said as well: in millstream.toml, roles.ROLE.rows.{table} = 'true' or fewer",
             )
         return None
@@ -306,7 +309,7 @@ class Person:
         hidden = sorted(each for each in times if each in sight.masks)
         if hidden:
             raise Refused(
-                f"{'as_of' if known else 'between'} asks about {table}.{hidden[0]}, which role {self.role} sees masked",
+                f"{'as_of' if known else 'between'} asks about {table}.{hidden[0]}, which {self._who} sees masked",
                 expected="rows of all times, to choose from as they are shown",
             )
 
@@ -314,7 +317,7 @@ class Person:
         for table in plan.learnt_from:
             if self.sight(table).where is not None:
                 raise Refused(
-                    f"rows of {plan.model} are joined from {table}, of which role {self.role} sees only some rows",
+                    f"rows of {plan.model} are joined from {table}, of which {self._who} sees only some rows",
                     expected="a role that sees them all; training itself reads every row",
                     do=f'millstream sql "select ... from {table}"',
                 )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from millstream.errors import NotFound, UserError, near
 from millstream.ledger.reads import reads_of
-from millstream.project.people import ALL, columns_told, record_read
+from millstream.project.people import ALL, Person, columns_told, record_read
+from millstream.project.telling import blind
 from millstream.state import versions
 from millstream.types import parse_instant
 
@@ -25,6 +26,8 @@ def reads(
     project: Project, *, table: str, by: str = "", since: str = "", limit: int = SHOWN, actor: str = "somebody"
 ) -> dict[str, Any]:
     """List who read a table, when, which version and columns, and by what.
+
+    The words of others' queries are shown to whoever sees all of the table: they name values.
 
     Raises
     ------
@@ -44,9 +47,10 @@ def reads(
         raise UserError(str(wrong)) from None
     start = begin.isoformat() if begin is not None else ""
     found, people = reads_of(project.state, table, by=by, since=start, limit=limit)
+    hidden = blind(Person(project, actor), table)
     return {
         "table": table,
-        "reads": [_told(each, table) for each in found],
+        "reads": [_told(each, table, words=not hidden or each.actor == actor) for each in found],
         "count": sum(people.values()),
         "people": people,
         "by": by,
@@ -102,7 +106,7 @@ def _version(row: LedgerRow, table: str) -> int | None:
     return None
 
 
-def _told(row: LedgerRow, table: str) -> dict[str, Any]:
+def _told(row: LedgerRow, table: str, *, words: bool) -> dict[str, Any]:
     said = row.detail
     columns = said.get("reads", {}).get(table, _before(said.get("columns"), table))
     how = next((each for each in _HOW if each in said), "table")
@@ -111,13 +115,20 @@ def _told(row: LedgerRow, table: str) -> dict[str, Any]:
         "actor": row.actor,
         "version": _version(row, table),
         "how": how,
-        "what": said[how] if how in ("sql", "training_set", "training", "score", "why") else "",
+        "what": _what(said, how, words=words),
         "columns": columns,
         "rows": said.get("rows"),
         "role": said.get("role", ""),
         "masked": said.get("masked", {}).get(table, []),
         "sequence": row.sequence,
     }
+
+
+def _what(said: Mapping[str, Any], how: str, *, words: bool) -> Any:
+    """Say what was asked; the words of a query name values, and are shown to whoever sees the whole table."""
+    if how == "sql" and not words:
+        return "(a query)"
+    return said[how] if how in ("sql", "training_set", "training", "score", "why") else ""
 
 
 def _before(columns: Any, table: str) -> list[str] | str:

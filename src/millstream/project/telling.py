@@ -16,7 +16,7 @@ from millstream.project.people import Person
 if TYPE_CHECKING:
     from millstream.project.root import Project
 
-_HIDDEN = "what it found is not shown to {actor}, who does not see all of {table}"
+_HIDDEN = "what it found is told to whoever sees all of {table}"
 
 
 def blind(reader: Person, table: str) -> bool:
@@ -31,7 +31,7 @@ def blind(reader: Person, table: str) -> bool:
 def results_told(reader: Person, table: str, results: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return results of a table's checks as somebody may read them; of those that hold values are left out too."""
     hidden = blind(reader, table)
-    return [_bare(reader, table, each) if hidden else dict(each) for each in results]
+    return [_bare(table, each) if hidden else dict(each) for each in results]
 
 
 def reports_told(project: Project, reports: Iterable[Mapping[str, Any]], *, actor: str) -> list[dict[str, Any]]:
@@ -66,7 +66,7 @@ def _alarm_told(reader: Person, alarm: Mapping[str, Any]) -> dict[str, Any]:
     table = alarm["subject"].partition(".")[0]
     if alarm["kind"] != "contract" or not blind(reader, table):
         return dict(alarm)
-    says = f"{alarm['subject']} does not hold; {_HIDDEN.format(actor=reader.actor, table=table)}"
+    says = f"{alarm['subject']} does not hold; {_HIDDEN.format(table=table)}"
     return {**alarm, "says": says, "value": None, "threshold": None, "detail": {}}
 
 
@@ -76,9 +76,9 @@ def _contract(subject: str) -> str:
     return about.partition(".")[0] if kind == "contract" else ""
 
 
-def _bare(reader: Person, table: str, result: Mapping[str, Any]) -> dict[str, Any]:
+def _bare(table: str, result: Mapping[str, Any]) -> dict[str, Any]:
     held = "holds" if result["ok"] else "does not hold"
-    says = f"{result['subject']}: {result['check']} {held}; {_HIDDEN.format(actor=reader.actor, table=table)}"
+    says = f"{result['subject']}: {result['check']} {held}; {_HIDDEN.format(table=table)}"
     return {**result, "failed_rows": None, "share": None, "says": says, "rows": [], "detail": {}}
 
 
