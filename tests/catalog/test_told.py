@@ -1,7 +1,6 @@
 """What checks, alarms, proposals and the list of reads say holds no value that a mask hides elsewhere."""
 
 import json
-import os
 
 import pytest
 
@@ -117,7 +116,7 @@ def test_a_broken_contract_stops_a_training_without_quoting(project):
     (project.root / "people.csv").write_text("id,email,income\n1,user3@x.org,1.5\n2,user3@x.org,2.5\n")
     with Project(project.root) as other:
         other.run("check", {"actor": "ann"})
-        with pytest.raises(ContractBroken, match="people.email: unique does not hold") as wrong:
+        with pytest.raises(ContractBroken, match=r"people\.email: unique does not hold") as wrong:
             refuse_broken(other, ["people"])
     assert SECRETS[0] not in str(wrong.value)
 
@@ -133,7 +132,7 @@ def test_roles_are_read_as_they_are(project):
     def write(text):
         made = file.with_suffix(".new")
         made.write_text(text)
-        os.replace(made, file)
+        made.replace(file)
 
     assert seen() == [["[redacted]"]]
     write(ROLES.replace('"redact"', '"null"'))
