@@ -16,6 +16,7 @@ people = Table("people", source=sources.Csv("people.csv"), key="id",
     checks=[checks.between("income", 0, 50), checks.matches("email", "ok.*"), checks.unique("email")])
 orders = Table("orders", source=sources.Csv("orders.csv"), key="id", checks=[checks.references("who", "people.id")])
 plain = Table("plain", source=sources.Csv("orders.csv"), key="id", checks=[checks.between("who", 0, 2)])
+mails = Table("mails", of=[people], key="id", sql="select id, lower(email) as mail from people")
 seen = FeatureView("seen", of=people, entity="id", features=dict(income=f.last("income")))
 buys = Model("buys", rows=Each(people), label="income > 5", features=[seen], estimator=LogisticRegression(),
     metrics=["roc_auc"], goal="roc_auc")
@@ -142,3 +143,13 @@ def test_roles_are_read_as_they_are(project):
         seen()
     write(ROLES)
     assert seen() == [["[redacted]"]]
+
+
+def test_a_read_of_what_is_computed_from_a_table_is_a_read_of_it(project):
+    project.run("sql", {"query": "select mail from mails", "actor": "ann"})
+    of_people = project.run("reads", {"table": "people", "actor": "ann", "limit": 1})["reads"][0]
+    assert (of_people["table"], of_people["columns"]) == ("mails", ["mail"])
+    project.run("sql", {"query": "select mail, income from mails join people using (id)", "actor": "ann"})
+    both = project.run("reads", {"table": "people", "actor": "ann", "by": "ann"})
+    assert both["reads"][0]["table"] == "people" and both["reads"][0]["columns"] == ["id", "income"]
+    assert both["count"] == len(both["reads"]) == both["people"]["ann"]

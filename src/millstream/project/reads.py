@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from millstream.errors import NotFound, UserError, near
@@ -27,6 +27,7 @@ def reads(
 ) -> dict[str, Any]:
     """List who read a table, when, which version and columns, and by what.
 
+    A read of a table that is computed from it at each read is a read of it, and told under that table's name.
     The words of others' queries are shown to whoever sees all of the table: they name values.
 
     Raises
@@ -46,11 +47,12 @@ def reads(
     except ValueError as wrong:
         raise UserError(str(wrong)) from None
     start = begin.isoformat() if begin is not None else ""
-    found, people = reads_of(project.state, table, by=by, since=start, limit=limit)
+    names = [table, *_computed(project, table)]
+    found, people = reads_of(project.state, names, by=by, since=start, limit=limit)
     hidden = blind(Person(project, actor), table)
     return {
         "table": table,
-        "reads": [_told(each, table, words=not hidden or each.actor == actor) for each in found],
+        "reads": [_told(each, names, words=not hidden or each.actor == actor) for each in found],
         "count": sum(people.values()),
         "people": people,
         "by": by,
@@ -106,13 +108,23 @@ def _version(row: LedgerRow, table: str) -> int | None:
     return None
 
 
-def _told(row: LedgerRow, table: str, *, words: bool) -> dict[str, Any]:
+def _computed(project: Project, table: str) -> list[str]:
+    """Name the tables that are computed from this one at each read, however many steps on."""
+    every, found = project.manifest.tables, [table]
+    for name in found:
+        found += [each.name for each in every.values() if each.derived and name in each.of and each.name not in found]
+    return found[1:]
+
+
+def _told(row: LedgerRow, names: Sequence[str], *, words: bool) -> dict[str, Any]:
     said = row.detail
+    table = next((each for each in names if _version(row, each) is not None), names[0])
     columns = said.get("reads", {}).get(table, _before(said.get("columns"), table))
     how = next((each for each in _HOW if each in said), "table")
     return {
         "at": row.at,
         "actor": row.actor,
+        "table": table,
         "version": _version(row, table),
         "how": how,
         "what": _what(said, how, words=words),
