@@ -141,7 +141,8 @@ def _table(record: dict[str, Any]) -> None:
     way = " -> ".join(each["name"] for each in record["table"]["path"])
     console.print(
         f"{_many(said['hops'], 'hop')} from its source ({way or said['name']}), "
-        f"{number(said['bytes_copied'])} bytes copied; {_behind(said)} behind, declared lag {said['lag']}, {age(said['lag_seconds'])} from end to end"
+        f"{number(said['bytes_copied'])} bytes copied; {_behind(said)} behind, "
+        f"declared lag {said['lag']}, {age(said['lag_seconds'])} from end to end"
     )
     rows = [
         (
