@@ -160,10 +160,12 @@ def _window(
     within = mine & (happened <= ends)
     if window.over_us is not None:
         within &= happened > ends - window.over_us
-    filtered = _definition(project, found, view, feature)
+    filtered, hidden = _definition(project, found, view, feature), False
     if filtered.where is not None:  # as the window has it: a fact for which it does not hold is none
         asked_of = {"where": parse(filtered.where, table.schema, where=f"feature {column}")}
-        within &= compute(table.frame, asked_of, where="why")["where"].fill_null(False).to_numpy()
+        hidden = reader.mask_of(view.table, asked_of["where"].columns) != "show"
+        if not hidden:  # else a list of facts for which it holds would tell what is masked
+            within &= compute(table.frame, asked_of, where="why")["where"].fill_null(False).to_numpy()
     in_time = knowable & (known <= now)
     current = facts.superseded > now
     frames = {}
@@ -183,7 +185,8 @@ def _window(
     reading(reader, pins, {view.table: read}, detail)
     return Why(
         column=column, value=at[column], row=shown, decided_at=decided,
-        says=_says(view, window, filtered, told, decided, frames, static=table.event_time is None),
+        says=_says(view, window, filtered, told, decided, frames, static=table.event_time is None)
+        + ("; those for which it does not hold are among them, since you see masked what it asks" if hidden else ""),
         pins=pins, **frames,
     )  # fmt: skip
 
