@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from millstream.errors import ContractBroken, DefinitionError, Refused
+from millstream.errors import ContractBroken, DefinitionError, MillstreamError, Refused
 from millstream.project import Project
 
 DEFINITIONS = """
@@ -153,3 +153,43 @@ def test_a_read_of_what_is_computed_from_a_table_is_a_read_of_it(project):
     both = project.run("reads", {"table": "people", "actor": "ann", "by": "ann"})
     assert both["reads"][0]["table"] == "people" and both["reads"][0]["columns"] == ["id", "income"]
     assert both["count"] == len(both["reads"]) == both["people"]["ann"]
+
+
+KNOWN = """
+from millstream import Each, Model, Table, sources
+from sklearn.linear_model import LogisticRegression
+
+late = Table("late", source=sources.Csv("late.csv"), key="id", event_time="at", timezone="UTC",
+    known_at="at + delay * interval '1 minute'", sensitive={"delay": "health"})
+early = Model("early", rows=Each(late, decide_at="at"), label="ok", features=[], estimator=LogisticRegression(),
+    metrics=["roc_auc"], goal="roc_auc")
+named = Model("named", rows=Each(late, decide_at="at + interval '1 day'"), label="cast(delay as bigint)", features=[],
+    estimator=LogisticRegression(), metrics=["accuracy"], goal="accuracy")
+"""
+
+
+def test_an_error_names_no_row_and_no_value_as_its_example(tmp_path, monkeypatch):
+    import millstream
+
+    (tmp_path / "late.py").write_text(KNOWN)
+    (tmp_path / "millstream.toml").write_text('name = "late"\n[roles.a]\npeople = ["tina"]\nmask = {}\n')
+    rows = [
+        f"{each},2026-01-{1 + each % 28:02d}T10:00:00Z,{each}.5,{str(each % 2 == 0).lower()}" for each in range(1, 90)
+    ]
+    (tmp_path / "late.csv").write_text("\n".join(["id,at,delay,ok", *rows]) + "\n")
+    with Project(tmp_path, lock=True) as project:
+        project.run("refresh", {"actor": "ann"})
+        said = []
+        for model in ("early", "named"):
+            with pytest.raises(MillstreamError) as wrong:
+                project.run("train", {"model": model, "actor": "tina"})
+            said.append(str(wrong.value))
+    monkeypatch.setenv("MILLSTREAM_USER", "tina")
+    with millstream.open(tmp_path) as project:
+        project.progress = lambda line: None
+        for ask in (project.training_set, project.train):
+            with pytest.raises(MillstreamError) as wrong:
+                ask("early")
+            said.append(str(wrong.value))
+    assert "not known at the decision in 89 of 89 rows" in said[0]
+    assert not [each for each in said if "first is" in each or "id=1" in each or "10:01" in each]

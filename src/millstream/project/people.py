@@ -64,8 +64,9 @@ class Person:
 
     @property
     def sees_all(self) -> bool:
-        """Whether the project has no roles, so that everybody sees everything."""
-        return self._said is None
+        """Whether everything is seen: where there are no roles, and in one that hides nothing."""
+        said = self._said
+        return said is None or (not said.rows and "*" in said.mask and set(said.mask.values()) == {"show"})
 
     @property
     def _who(self) -> str:
@@ -186,6 +187,13 @@ class Person:
         masks = self.sight(table).masks
         return strictest(masks[each] for each in columns if each in masks)
 
+    def mask_of_known(self, table: str) -> str:
+        """Return the strictest mask of any column that says when rows of a table became known."""
+        definition = self.project.manifest.tables.get(table)
+        if definition is None or not self.sight(table).masks:
+            return "show"
+        return self.mask_of(table, {*self._told_known(table), definition.event_time or ""})
+
     def masks_of_plan(self, plan: FeaturePlan, *, keys: bool = False, changed: bool = False) -> dict[str, str]:
         """Return what of a model's rows, features and label this person sees masked.
 
@@ -203,6 +211,8 @@ class Person:
         Refused
             When the person sees only some rows of a table behind it.
         """
+        from millstream.lake.masking import strictest
+
         if self._said is None:
             return {}
         self._refuse_filtered(plan)
@@ -221,7 +231,9 @@ class Person:
                 plan.ahead.table, [n for each in parts if each is not None for n in each.columns]
             )
         when = plan.decide_at.columns if plan.decide_at is not None else (plan.event_time,) if plan.event_time else ()
-        found |= dict.fromkeys(("decided_at", "label_known_at"), self.mask_of(plan.rows_table, when))
+        found["decided_at"] = self.mask_of(plan.rows_table, when)
+        told = plan.ahead.table if plan.ahead is not None else plan.rows_table
+        found["label_known_at"] = strictest((found["decided_at"], self.mask_of_known(told)))
         deciding = plan.where.columns if plan.where is not None else ()
         if changed and self.mask_of(plan.rows_table, deciding) != "show":
             raise Refused(
@@ -296,16 +308,20 @@ class Person:
             )
         return None
 
+    def _told_known(self, table: str) -> set[str]:
+        """Name the columns from which follows when rows of a table became known."""
+        from millstream.lake.columns import Columns
+
+        bases = Columns(self.project.lake.catalog).of(table).times.values()
+        return {column for each in bases for _, column in each}
+
     def _refuse_times(self, table: str, sight: Sight, *, ranged: bool, known: bool) -> None:
         definition = self.project.manifest.tables.get(table)
         if definition is None or not sight.masks or not (ranged or known):
             return
         times = {definition.event_time} if definition.event_time else set()
         if known:
-            from millstream.lake.columns import Columns
-
-            for bases in Columns(self.project.lake.catalog).of(table).times.values():
-                times |= {column for _, column in bases}
+            times |= self._told_known(table)
         hidden = sorted(each for each in times if each in sight.masks)
         if hidden:
             raise Refused(

@@ -6,16 +6,19 @@ rows, is told which check failed, and nothing that it found.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from millstream.definitions.checks import Agrees, Complete, References
-from millstream.errors import NotFound, Refused
+from millstream.errors import MillstreamError, NotFound, Refused
 from millstream.project.people import Person
 
 if TYPE_CHECKING:
     from millstream.project.root import Project
 
+_EXAMPLE = re.compile(r"[;,:]? (?:the first is|such as) ")
 _HIDDEN = "what it found is told to whoever sees all of {table}"
 
 
@@ -60,6 +63,18 @@ def broken_told(project: Project, result: Mapping[str, Any]) -> str:
     if Person(project, "").sees_all:
         return str(result["says"])
     return f"{result['subject']}: {result['check']} does not hold"
+
+
+@contextlib.contextmanager
+def unquoted(project: Project, actor: str) -> Iterator[None]:
+    """Cut the row, or the value, that an error names as its example, where somebody does not see everything."""
+    try:
+        yield
+    except MillstreamError as wrong:
+        said = _EXAMPLE.split(wrong.happened, maxsplit=1)[0]
+        if said != wrong.happened and not Person(project, actor).sees_all:
+            wrong.happened, wrong.args = said, (said, wrong.expected, wrong.do)
+        raise
 
 
 def _alarm_told(reader: Person, alarm: Mapping[str, Any]) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def _of_facts(plan: FeaturePlan, column: str, seen: tuple[Person, Mapping[str, s
     masks = seen[0].sight(table).masks
     definition = seen[0].project.manifest.table(table)
     when = masks.get(definition.event_time or "", "show")
-    return {**masks, "event_time": when, "known_at": when, "value": seen[1].get(column, "show")}
+    return {**masks, "event_time": when, "known_at": seen[0].mask_of_known(table), "value": seen[1].get(column, "show")}
 
 
 def _explained(project: Project, found: TrainingSet, column: str, row: int, reader: Person) -> Why:
