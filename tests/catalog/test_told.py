@@ -187,6 +187,11 @@ def test_an_error_names_no_row_and_no_value_as_its_example(tmp_path, monkeypatch
     monkeypatch.setenv("MILLSTREAM_USER", "tina")
     with millstream.open(tmp_path) as project:
         project.progress = lambda line: None
+        late = (tmp_path / "late.py").read_text().replace('decide_at="at")', "decide_at=\"at + interval '1 day'\")")
+        (tmp_path / "late.py").write_text(late)
+        why = project.training_set("early").why("label", row=5)
+        assert "since when is masked" in why.says and "2026" not in why.says
+        (tmp_path / "late.py").write_text(KNOWN)
         for ask in (project.training_set, project.train):
             with pytest.raises(MillstreamError) as wrong:
                 ask("early")

@@ -90,7 +90,7 @@ def explained(
     NotFound
         For a column that is no feature; near matches are named.
     """
-    made = _explained(project, found, column, row, seen[0])
+    made = _explained(project, found, column, row, seen[0], told=seen[1].get("label_known_at", "show") == "show")
     masks = {**seen[1], "event_time": seen[1].get("decided_at", "show")}
     of_facts = _of_facts(found.plan, column, seen)
     return replace(
@@ -114,11 +114,11 @@ def _of_facts(plan: FeaturePlan, column: str, seen: tuple[Person, Mapping[str, s
     return {**masks, "event_time": when, "known_at": seen[0].mask_of_known(table), "value": seen[1].get(column, "show")}
 
 
-def _explained(project: Project, found: TrainingSet, column: str, row: int, reader: Person) -> Why:
+def _explained(project: Project, found: TrainingSet, column: str, row: int, reader: Person, *, told: bool) -> Why:
     plan, at = found.plan, found.frame.row(row, named=True)
     shown = {name: at[name] for name in plan.request_columns if name in at}
     if column == "label":
-        return _label(project, found, at, shown)
+        return _label(project, found, at, shown, told=told)
     if column in plan.request_features:
         said = plan.request_features[column]
         fields = reader.hide_values({name: at[name] for name in said.columns}, reader.sight(plan.rows_table).masks)
@@ -249,11 +249,17 @@ def _says(
     )
 
 
-def _label(project: Project, found: TrainingSet, at: dict[str, Any], shown: dict[str, Any]) -> Why:
+def _label(project: Project, found: TrainingSet, at: dict[str, Any], shown: dict[str, Any], *, told: bool) -> Why:
     plan, known = found.plan, at["label_known_at"]
     learnt = plan.label or getattr(plan, "ahead", None)  # an expression over the row, or a window ahead
     said = "no label" if learnt is None else learnt.text
-    when = "it was never known" if known is None else f"known at {known:%Y-%m-%d %H:%M}"
+    when = (
+        "it was never known"
+        if known is None
+        else f"known at {known:%Y-%m-%d %H:%M}"
+        if told
+        else "since when is masked"
+    )
     late = known is not None and found.until is not None and known > found.until
     pins = {plan.rows_table: found.pins[plan.rows_table]}
     return Why(
