@@ -22,6 +22,7 @@ from millstream.project.people import Person
 from millstream.project.pins import look, tell_lost
 from millstream.project.quarantining import verify_released
 from millstream.project.stopped import tell_stopped
+from millstream.project.telling import broken_told, reports_told
 from millstream.state import contracts, habits, quarantine, runs, taken, versions
 from millstream.types import content_hash, parse_instant
 
@@ -290,7 +291,7 @@ def check(project: Project, *, tables: Iterable[str] | None = None, actor: str =
     found = [each for each in reports if each is not None]
     broken = [each for report in found for each in report["results"] if not each["ok"] and each["severity"] == "stop"]
     code = ContractBroken.exit_code if broken else move.exit_code()
-    return {"reports": found, "stopped": move.said(), "exit_code": code}
+    return {"reports": reports_told(project, found, actor=actor), "stopped": move.said(), "exit_code": code}
 
 
 def _check_one(project: Project, name: str, *, actor: str) -> dict[str, Any] | None:
@@ -486,7 +487,7 @@ def refuse_broken(project: Project, tables: Iterable[str]) -> None:
         for each in checked.report["results"] if checked else []:
             if not each["ok"] and each["severity"] == "stop":
                 raise ContractBroken(
-                    f"{name}@{checked.version if checked else '?'} broke its contract: {each['says']}",
+                    f"{name}@{checked.version if checked else '?'} broke its contract: {broken_told(project, each)}",
                     expected="data that holds what its contract says",
                     do=f"millstream check {name}; repair the data, or lower the severity of the check",
                 )
