@@ -18,7 +18,17 @@ import polars as pl
 from millstream.definitions.databases import ASKED
 from millstream.definitions.sources import Csv, Delta, Files, Json, Parquet
 from millstream.definitions.table import Table
-from millstream.errors import BadData, Conflict, IntegrityError, MillstreamError, NotFound, StorageFull, UserError, near
+from millstream.errors import (
+    BadData,
+    Conflict,
+    DefinitionError,
+    IntegrityError,
+    MillstreamError,
+    NotFound,
+    StorageFull,
+    UserError,
+    near,
+)
 from millstream.expressions import door
 from millstream.lake import agreed, parquets
 from millstream.lake.batches import Batches, Shelved
@@ -449,6 +459,9 @@ class Writer:
             found = {name: str(kind) for name, kind in frame.schema.items() if name != PIECE}
             table = self._catalog.manifest.tables.get(intent.table)
             refuse_change(expected, found, where=f"table {intent.table!r}", table=table)
+        if msgspec.json.decode(intent.note)["kind"] == "ingested":  # what a definition cannot read is not committed
+            raw = pl.DataFrame(schema={name: kind for name, kind in frame.schema.items() if name != PIECE})
+            compile_shape(bare(catalog, intent.table), raw)
         reach("lake.begun")
         with self._state.transact() as tx:
             versions.intend(tx, intent)
@@ -531,7 +544,11 @@ class Writer:
     def _recover(self) -> list[Finding]:
         found: list[Finding] = []
         for intent in versions.open_intents(self._state):
-            made = self._settle(intent)
+            try:
+                made = self._settle(intent)
+            except DefinitionError as unfit:  # the definition was changed since: its own refresh says so, others go on
+                found.append(Finding(False, intent.table, f"a commit waits for its definition: {unfit.happened}"))
+                continue
             if made is not None:
                 found.append(
                     Finding(True, f"{made.table}@{made.version}", "committed before a crash, adopted now as intended")
