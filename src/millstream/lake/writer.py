@@ -562,11 +562,13 @@ class Writer:
 def _halted(table: str, waits: Mapping[str, str], why: MillstreamError) -> MillstreamError:
     """Say that a table stays as it is because of one it is computed from, naming the way down to what went wrong."""
     by = waits[table]
+    waits_for_columns = isinstance(why, SchemaChanged)  # not its own
+    kind = BadData if waits_for_columns else type(why)
     if by in waits:  # what is said of the one before names the rest of the way
         said, do = why.happened.partition(" stays as it is: it waits for ")[2], why.do
-        return type(why)(f"table {table!r} stays as it is: it waits for {by!r}, which waits for {said}", do=do)
+        return kind(f"table {table!r} stays as it is: it waits for {by!r}, which waits for {said}", do=do)
     said = f"table {table!r} stays as it is: it waits for {by!r}, of which it is computed: {why.happened}"
-    return type(why)(said, do=f"millstream refresh {by}")
+    return kind(said, do=why.do if waits_for_columns else f"millstream refresh {by}")
 
 
 def _sha256(path: Path) -> str | None:
