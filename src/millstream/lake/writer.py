@@ -145,9 +145,13 @@ class Writer:
         for table in tables:
             head = versions.head(self._state, table.name)
             found: list[_Change] = []
+            lacks = next((each for each in table.of if each not in heads and each in stopped), None)
             try:
                 if table.name in shared:
                     pass
+                elif lacks is not None:
+                    stopped[table.name] = _halted(table.name, {table.name: lacks}, stopped[lacks])
+                    continue
                 elif table.derived:
                     found = self._derived(table, head, heads)
                 elif isinstance(table.source, Delta):
@@ -162,9 +166,7 @@ class Writer:
                     head = ingested or head
             except SchemaChanged as wrong:
                 stopped[table.name] = self._waits(table, wrong, actor=actor)
-            except (BadData, IntegrityError) as wrong:
-                if logged(table):
-                    raise
+            except (BadData, IntegrityError, NotFound) as wrong:
                 stopped[table.name] = wrong
             else:
                 self._waits_no_more(table.name)
