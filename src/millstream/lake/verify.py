@@ -211,7 +211,7 @@ def _first_altered(catalog: Catalog, told: dict[str, LedgerRow] | None, history:
         if "edit" in said and (edit is None or edits.edit_hash(edit) != said["edit"]["hash"]):
             return Finding(False, subject, "what is kept of this edit is not as the ledger tells")
         anew = versions.brought_hash(catalog.state, name, each.version)
-        if row is not None and each.version != pulled and said.get("brought", "") != anew:
+        if row is not None and row.act != "table.pull" and said.get("brought", "") != anew:
             return Finding(False, subject, "what is kept of its rewritten files is not as the ledger tells")
         if "files" in said and versions.change_hash(catalog.state, name, each.version) != said["files"]:
             return Finding(False, subject, "what is kept of its files is not as the ledger tells")
