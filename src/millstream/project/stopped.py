@@ -21,7 +21,7 @@ _TAIL = 2000
 
 
 def tell_stopped(project: Project, looked: Collection[str], stopped: Mapping[str, MillstreamError]) -> None:
-    """Open an alarm for each table that stopped, and close those of the tables that were made.
+    """Open an alarm for each table that stopped, and close those of tables that were made, or that nobody defines now.
 
     Parameters
     ----------
@@ -31,13 +31,14 @@ def tell_stopped(project: Project, looked: Collection[str], stopped: Mapping[str
         Those that could not be, each with its error.
     """
     open_ = alarms.of_tables(project.state, KIND)
-    over = [each for name, each in open_.items() if name in looked and name not in stopped]
+    defined = project.manifest.tables
+    over = [each for name, each in open_.items() if name not in stopped and (name in looked or name not in defined)]
     if not stopped and not over:
         return
     now = project.clock.now().isoformat()
     with project.state.transact() as tx:
         for alarm in over:
-            says = f"table {alarm.subject} is made again"
+            says = f"table {alarm.subject} is {'made again' if alarm.subject in defined else 'no longer defined'}"
             alarms.put(tx, msgspec.structs.replace(alarm, closed_at=now, detail=alarm.detail | {"closed": says}))
             detail = {"id": alarm.id, "model": "", "says": says}
             project.ledger.append(tx, actor=ACTOR, act="alarm.close", subject=f"{KIND} {alarm.subject}", detail=detail)
