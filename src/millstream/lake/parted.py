@@ -123,7 +123,9 @@ class Batch:
         try:
             refuse_change(expected, found, where=f"table {self.table.name!r}, partition {piece}")
         except BadData as wrong:
-            do = f"give what it gave, or take it: millstream refresh {self.table.name} --accept-schema {self.table.name}"
+            do = (
+                f"give what it gave, or take it: millstream refresh {self.table.name} --accept-schema {self.table.name}"
+            )
             raise StepFailed(BadData(wrong.happened, expected=wrong.expected, do=do)) from None
 
 

@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
-from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -242,7 +241,9 @@ def _attached(project: Project) -> dict[str, str]:
 
 def _owned(project: Project) -> list[Path]:
     """Return what belongs to the owners of attached tables, wherever it lies: half a table is worse than none."""
-    return [Path(each) for path in _attached(project).values() for each in glob(str(project.root / path), recursive=True)]
+    top = Path(project.root.anchor)
+    lies = [(project.root / path).relative_to(top) for path in _attached(project).values()]
+    return [each for path in lies for each in top.glob(str(path))]
 
 
 def _name(now: datetime, names: list[str]) -> str:
