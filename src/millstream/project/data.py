@@ -90,7 +90,7 @@ def refresh(
         keep_served(project)
     standing = look(project)
     tell_lost(project, standing)
-    assumed = [said for name in project.manifest.tables for said in _assumed(project, name)]
+    assumed = list(dict.fromkeys(said for name in project.manifest.tables for said in _assumed(project, name)))
     return {
         "versions": [{**msgspec.to_builtins(each), **_told(project, each)} for each in move.made],
         "reports": move.reports,
@@ -477,6 +477,8 @@ def _earlier(project: Project, name: str, since: int, version: int) -> Callable[
 def refuse_broken(project: Project, tables: Iterable[str]) -> None:
     """Refuse to learn from a table whose newest version broke a check of severity stop.
 
+    A check whose rows a person let back, all of them and with a reason, does not hold anything up any more.
+
     Raises
     ------
     ContractBroken
@@ -485,12 +487,16 @@ def refuse_broken(project: Project, tables: Iterable[str]) -> None:
     for name in tables:
         checked = contracts.last(project.state, name)
         for each in checked.report["results"] if checked else []:
-            if not each["ok"] and each["severity"] == "stop":
-                raise ContractBroken(
-                    f"{name}@{checked.version if checked else '?'} broke its contract: {broken_told(project, each)}",
-                    expected="data that holds what its contract says",
-                    do=f"millstream check {name}; repair the data, or lower the severity of the check",
-                )
+            if checked is None or each["ok"] or each["severity"] != "stop":
+                continue
+            if quarantine.all_back(project.state, name, checked.version, f"{each['check']} {each['subject']}"):
+                continue
+            raise ContractBroken(
+                f"{name}@{checked.version} broke its contract: {broken_told(project, each)}",
+                expected="data that holds what its contract says",
+                do=f"millstream quarantine {name}; repair the data, let rows back that are right, "
+                "or lower the severity of the check",
+            )
 
 
 def quarantined(project: Project, table: str, version: int) -> int:
