@@ -14,8 +14,10 @@ import msgspec
 from markupsafe import Markup
 
 _TICKS = 4
-_BETWEEN = 0.13
-"""Least distance between two marked words, as a share of the width; nearer ones lose the word, not the mark."""
+_LETTER_PX, _APART_PX = 7.8, 8
+"""Room of one letter of a marked word, and between two words; taken generously, as fonts differ."""
+_WIDE_PX, _NARROW_PX = 450, 220
+"""Least width of a plot alone in its row, and of one that shares it or stands on a phone (``.word.roomy`` hides)."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -131,20 +133,47 @@ def day_in_words(day: str, *, year: bool = False) -> str:
 
 
 def _marks(days: Sequence[str], marks: Sequence[Mark]) -> tuple[list[Markup], list[Markup]]:
-    lines, words, free = [], [], -1.0
-    for mark in sorted(marks, key=lambda each: each.day):
-        if not days[0] <= mark.day <= days[-1]:
-            continue
-        at = next(number for number, day in enumerate(days) if day >= mark.day) / (len(days) - 1)
-        lines.append(Markup('<path class="mark {}" d="M{:.1f} 0V1000"/>').format(mark.style, at * 1000))
-        if at - free >= _BETWEEN:
-            words.append(
-                Markup('<span class="word {} {}" style="left:{:.1f}%" title="{}: {}">{}</span>').format(
-                    mark.style, "left" if at > 0.8 else "", at * 100, mark.day, mark.says, mark.word
-                )
+    """Draw what happened as lines, and name them as far as their words find room: the newest first."""
+    placed = [
+        (next(number for number, day in enumerate(days) if day >= mark.day) / (len(days) - 1), mark)
+        for mark in sorted(marks, key=lambda each: each.day)
+        if days[0] <= mark.day <= days[-1]
+    ]
+    lines = [
+        Markup('<path class="mark {}" d="M{:.1f} 0V1000"/>').format(mark.style, at * 1000) for at, mark in placed
+    ]
+    roomy = _with_room(placed, _WIDE_PX)
+    tight = _with_room([placed[each] for each in roomy], _NARROW_PX)
+    everywhere = {roomy[each] for each in tight}
+    words = []
+    for each in roomy:
+        at, mark = placed[each]
+        left = "left" if _flows_left(at, mark.word) else ""
+        words.append(
+            Markup('<span class="word {} {} {}" style="left:{:.1f}%" title="{}: {}">{}</span>').format(
+                mark.style, left, "" if each in everywhere else "roomy", at * 100, mark.day, mark.says, mark.word
             )
-            free = at
+        )
     return lines, words
+
+
+def _with_room(placed: Sequence[tuple[float, Mark]], width_px: int) -> list[int]:
+    """Choose the marks whose words stand beside each other in a plot of a width; the others keep their line only."""
+    chosen: list[int] = []
+    taken: list[tuple[float, float]] = []
+    for number in reversed(range(len(placed))):
+        at, mark = placed[number]
+        length = (len(mark.word) * _LETTER_PX + _APART_PX) / width_px
+        start = at - length if _flows_left(at, mark.word) else at
+        if start >= -0.01 and all(start >= right or start + length <= left for left, right in taken):
+            chosen.append(number)
+            taken.append((start, start + length))
+    return sorted(chosen)
+
+
+def _flows_left(at: float, word: str) -> bool:
+    """Tell whether a word would stick out to the right of a narrow plot."""
+    return at + (len(word) * _LETTER_PX + _APART_PX) / _NARROW_PX > 1.0
 
 
 def _dates(days: Sequence[str]) -> list[Markup]:
