@@ -44,9 +44,7 @@ CONTRACTS = {
     "stop": "broken",
 }
 """What a table's contract came to, in words."""
-_COMMAND = re.compile(
-    r"""millstream [a-z]+(?: (?!(?:if|for|or|then|and|to|with)\b)(?:"[^"]*"|'[^']*'|[^\s,;:]+))*"""
-)
+_COMMAND = re.compile(r"""millstream [a-z]+(?: (?!(?:if|for|or|then|and|to|with)\b)(?:"[^"]*"|'[^']*'|[^\s,;:]+))*""")
 _WORD = 12
 """Letters of a name that stand beside a mark of a chart; of a longer one, only the version does."""
 
@@ -155,7 +153,8 @@ def alarm(alarm: Mapping[str, Any]) -> dict[str, Any]:
     bad = ""
     if alarm["value"] is not None and alarm["threshold"] is not None:
         bad = f"{alarm['value']:.3g}, limit {alarm['threshold']:.3g}"
-    return {**alarm, "since_says": day_in_words(alarm["since"][:10], year=True), "bad": bad}
+    since = day_in_words(alarm["since"][:10], year=True)
+    return {**alarm, "since_says": since, "bad": bad, "next": commands(alarm["next"])}
 
 
 def _calm(status: Mapping[str, Any]) -> dict[str, Any]:

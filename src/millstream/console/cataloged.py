@@ -44,7 +44,8 @@ def table_page(record: Mapping[str, Any]) -> dict[str, Any]:
         "results": [] if checked is None else [{**each, "tone": _tone(each)} for each in checked["results"]],
         "versions": [{**each, "on": day(each["at"], zone, year=True)} for each in record["versions"]],
         "shown": {
-            name: any(each[name] for each in record["column_list"]) for name in ("plays", "sensitive", "about", "known_at")
+            name: any(each[name] for each in record["column_list"])
+            for name in ("plays", "sensitive", "about", "known_at")
         },
         "reads": [_read(each, record["table"]["name"], zone) for each in record["reads"]],
         "changed": [{**each, "on": day(each["at"], zone, year=True)} for each in record["schema_history"]],

@@ -140,7 +140,10 @@ def _marks(days: Sequence[str], marks: Sequence[Mark]) -> tuple[list[Markup], li
         if days[0] <= mark.day <= days[-1]
     ]
     lines = [
-        Markup('<path class="mark {}" d="M{:.1f} 0V1000"/>').format(mark.style, at * 1000) for at, mark in placed
+        Markup('<path class="mark {}" d="M{:.1f} 0V1000"><title>{}, {}: {}</title></path>').format(
+            mark.style, at * 1000, mark.word, mark.day, mark.says
+        )
+        for at, mark in placed
     ]
     roomy = _with_room(placed, _WIDE_PX)
     tight = _with_room([placed[each] for each in roomy], _NARROW_PX)

@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from millstream.console.board import board, commands
+from millstream.console.board import board
 from millstream.console.bodies import read_body
 from millstream.console.cataloged import catalog_page, lineage_page, table_page
 from millstream.console.views import decision_page, decisions_page, model_page
@@ -232,6 +232,4 @@ def lost_page(wrong: MillstreamError) -> Response:
 
 @cache
 def _environment() -> Environment:
-    made = Environment(loader=PackageLoader("millstream.console"), autoescape=True, undefined=StrictUndefined)
-    made.filters["commands"] = commands
-    return made
+    return Environment(loader=PackageLoader("millstream.console"), autoescape=True, undefined=StrictUndefined)

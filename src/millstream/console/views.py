@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from millstream.console.board import UNJUDGED, alarm, by_day, clock, day, decision_card, model_card, who
+from millstream.console.board import UNJUDGED, alarm, by_day, clock, commands, day, decision_card, model_card, who
 
 _TONES = {"yes": "good", "partly": "warn", "no": "bad"}
 _WORDS = {"waiting": "waits for a person", "approved": "approved", "rejected": "rejected", "void": "void"}
@@ -81,7 +81,12 @@ def model_page(record: Mapping[str, Any]) -> dict[str, Any]:
 def _pointed(point: Mapping[str, Any]) -> dict[str, Any]:
     """Give a point its colour, and a link where its evidence is a decision."""
     named = _DECISION.search(point["evidence"])
-    return {**point, "tone": _TONES[point["ready"]], "decision": int(named[1]) if named else None}
+    return {
+        **point,
+        "tone": _TONES[point["ready"]],
+        "decision": int(named[1]) if named else None,
+        "do": commands(point["do"]),
+    }
 
 
 def _line(decision: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
