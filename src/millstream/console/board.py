@@ -44,7 +44,9 @@ CONTRACTS = {
     "stop": "broken",
 }
 """What a table's contract came to, in words."""
-_COMMAND = re.compile(r"""millstream [a-z]+(?: (?!(?:if|for|or|then|and|to|with)\b)(?:"[^"]*"|'[^']*'|[^\s,;:]+))*""")
+_COMMAND = re.compile(
+    r"""millstream [a-z]+(?: (?!(?:if|for|or|then|and|to|with)\b)(?:"[^"]*"|'[^']*'|[^\s,;:]*[^\s,;:.]))*"""
+)
 _WORD = 12
 """Letters of a name that stand beside a mark of a chart; of a longer one, only the version does."""
 
@@ -164,7 +166,7 @@ def _calm(status: Mapping[str, Any]) -> dict[str, Any]:
     checked = any(each["contract"] not in ("none", "unchecked") for each in tables)
     if not checked and not any(each["live"] for each in status["models"]):
         says = "Nothing was checked or judged yet. Begin with the data: millstream check."
-        return {"tone": "unwatched", "says": says, "found": found}
+        return {"tone": "unwatched", "says": commands(says), "found": found}
     data = "" if found or not checked else "The data are as they should be. "
     answers = "Answers and outcomes are as they should be." if status["predictions"] else UNJUDGED
     return {"tone": "found" if found else "", "says": f"{data}{answers}", "found": found}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,6 +27,7 @@ def catalog_page(record: Mapping[str, Any]) -> dict[str, Any]:
         "tables": [_line(each) for each in record["tables"][:TABLES]],
         "left": max(0, len(record["tables"]) - TABLES),
         "late": [each["name"] for each in record["tables"] if each["late"]],
+        "says": _fresh(record["tables"], record["all"]),
     }
 
 
@@ -50,6 +51,20 @@ def table_page(record: Mapping[str, Any]) -> dict[str, Any]:
         "reads": [_read(each, record["table"]["name"], zone) for each in record["reads"]],
         "changed": [{**each, "on": day(each["at"], zone, year=True)} for each in record["schema_history"]],
     }
+
+
+def _fresh(tables: Sequence[Mapping[str, Any]], count: int) -> str:
+    """Say which tables are behind, and of which nothing is known yet."""
+    late, unread = (
+        sum(bool(each["late"]) for each in tables),
+        sum(each["version"] is None for each in tables),
+    )
+    if late:
+        return f"{late} table{' is' if late == 1 else 's are'} later than allowed."
+    if unread and unread == len(tables):
+        return "No table was read yet: millstream check."
+    said = f"{count} table{'s' * (count != 1)}, none later than it may be"
+    return f"{said}; {unread} not read yet." if unread else f"{said}."
 
 
 def lineage_page(record: Mapping[str, Any]) -> dict[str, Any]:
