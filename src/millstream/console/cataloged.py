@@ -12,6 +12,8 @@ TABLES, COLUMNS = 100, 200
 """Tables and columns drawn at once; the others are counted and found by a word, or listed by the command."""
 _TONES = {"ok": "good", "note": "", "warn": "warn", "stop": "bad"}
 _HOW = {"rows": "decides which rows there are", "key": "whom it is about", "label": "what is learnt"}
+_COLUMNS_SHOWN = ("plays", "sensitive", "about", "origin", "known_at")
+"""What is said of a column; what is said of none of a table's columns takes no room."""
 _PAGES = {"table": "/catalog/", "column": "/catalog/", "model": "/models/"}
 """Kind of thing to where the page of it, or of its table, lies."""
 _OPEN = 2
@@ -40,14 +42,11 @@ def table_page(record: Mapping[str, Any]) -> dict[str, Any]:
         **clock(record),
         "title": f"Table {record['table']['name']}",
         "table": _line(record["table"]),
-        "column_list": record["column_list"][:COLUMNS],
+        "column_list": (columns := [_column(each) for each in record["column_list"][:COLUMNS]]),
         "left": max(0, len(record["column_list"]) - COLUMNS),
         "results": [] if checked is None else [{**each, "tone": _tone(each)} for each in checked["results"]],
         "versions": [{**each, "on": day(each["at"], zone, year=True)} for each in record["versions"]],
-        "shown": {
-            name: any(each[name] for each in record["column_list"])
-            for name in ("plays", "sensitive", "about", "known_at")
-        },
+        "shown": {name: any(each[name] for each in columns) for name in _COLUMNS_SHOWN},
         "reads": [_read(each, record["table"]["name"], zone) for each in record["reads"]],
         "changed": [{**each, "on": day(each["at"], zone, year=True)} for each in record["schema_history"]],
     }
@@ -62,7 +61,7 @@ def _fresh(tables: Sequence[Mapping[str, Any]], count: int) -> str:
     if late:
         return f"{late} table{' is' if late == 1 else 's are'} later than allowed."
     if unread and unread == len(tables):
-        return "No table was read yet: millstream check."
+        return "No table was read yet. Begin with millstream check."
     said = f"{count} table{'s' * (count != 1)}, none later than it may be"
     return f"{said}; {unread} not read yet." if unread else f"{said}."
 
@@ -96,6 +95,10 @@ def _line(said: Mapping[str, Any]) -> dict[str, Any]:
         "lag_says": _length(said["lag_seconds"]) or "none",
         "used_says": ", ".join(used) or "nothing",
     }
+
+
+def _column(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {**said, "origin": said["how"] or ", ".join(said["from"])}
 
 
 def _read(said: Mapping[str, Any], name: str, zone: ZoneInfo) -> dict[str, Any]:
