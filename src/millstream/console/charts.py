@@ -17,7 +17,7 @@ _TICKS = 4
 _LETTER_PX, _APART_PX = 7.8, 8
 """Room of one letter of a marked word, and between two words; taken generously, as fonts differ."""
 _WIDE_PX, _NARROW_PX = 450, 220
-"""Least width of a plot alone in its row, and of one that shares it or stands on a phone (``.word.roomy`` hides)."""
+"""Width of a plot alone in its row, and of one that shares it or stands on a phone; ``@container`` of the style."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -145,38 +145,31 @@ def _marks(days: Sequence[str], marks: Sequence[Mark]) -> tuple[list[Markup], li
         )
         for at, mark in placed
     ]
-    roomy = _with_room(placed, _WIDE_PX)
-    tight = _with_room([placed[each] for each in roomy], _NARROW_PX)
-    everywhere = {roomy[each] for each in tight}
-    words = []
-    for each in roomy:
-        at, mark = placed[each]
-        left = "left" if _flows_left(at, mark.word) else ""
-        words.append(
-            Markup('<span class="word {} {} {}" style="left:{:.1f}%" title="{}: {}">{}</span>').format(
-                mark.style, left, "" if each in everywhere else "roomy", at * 100, mark.day, mark.says, mark.word
-            )
+    wide, narrow = _sides(placed, _WIDE_PX), _sides(placed, _NARROW_PX)
+    words = [
+        Markup('<span class="word {} wide-{} narrow-{}" style="left:{:.1f}%" title="{}: {}">{}</span>').format(
+            mark.style, one, other, at * 100, mark.day, mark.says, mark.word
         )
+        for (at, mark), one, other in zip(placed, wide, narrow, strict=True)
+        if (one, other) != ("none", "none")
+    ]
     return lines, words
 
 
-def _with_room(placed: Sequence[tuple[float, Mark]], width_px: int) -> list[int]:
-    """Choose the marks whose words stand beside each other in a plot of a width; the others keep their line only."""
-    chosen: list[int] = []
+def _sides(placed: Sequence[tuple[float, Mark]], width_px: int) -> list[str]:
+    """Choose on which side of its mark each word stands in a plot of a width, or none; the newest choose first."""
+    chosen = ["none"] * len(placed)
     taken: list[tuple[float, float]] = []
     for number in reversed(range(len(placed))):
         at, mark = placed[number]
         length = (len(mark.word) * _LETTER_PX + _APART_PX) / width_px
-        start = at - length if _flows_left(at, mark.word) else at
-        if start >= -0.01 and all(start >= right or start + length <= left for left, right in taken):
-            chosen.append(number)
-            taken.append((start, start + length))
-    return sorted(chosen)
-
-
-def _flows_left(at: float, word: str) -> bool:
-    """Tell whether a word would stick out to the right of a narrow plot."""
-    return at + (len(word) * _LETTER_PX + _APART_PX) / _NARROW_PX > 1.0
+        for side, start in (("right", at), ("left", at - length)):
+            inside = start >= -0.01 and start + length <= 1.0
+            if inside and all(start >= right or start + length <= left for left, right in taken):
+                chosen[number] = side
+                taken.append((start, start + length))
+                break
+    return chosen
 
 
 def _dates(days: Sequence[str]) -> list[Markup]:
