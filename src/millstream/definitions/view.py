@@ -74,7 +74,7 @@ class FeatureView:
             if isinstance(self.of, Request) != isinstance(said, str):
                 expected = "an expression (text)" if isinstance(self.of, Request) else "a window such as f.mean(...)"
                 raise DefinitionError(f"feature {self.name}.{feature} is {said!r}", expected=expected)
-            for length in () if isinstance(said, str) else (said.over, self.ttl):
+            for length in () if isinstance(said, str) else (said.over, said.ago, self.ttl):
                 try:
                     parse_duration(length or "1d")
                 except ValueError as wrong:
