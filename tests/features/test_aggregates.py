@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from millstream.features import FeaturePlan, intervals, point_in_time
+from millstream.features import FeaturePlan, intervals, point_in_time, trend
 from millstream.types import to_micros
 
 from . import oracle, worlds
@@ -90,14 +90,17 @@ def test_a_trend_is_the_slope_per_day_and_none_without_two_instants() -> None:
     assert slope([20], [1.0]) is None
 
 
-def test_a_trend_within_a_moment_years_from_the_rest_is_exact() -> None:
-    """Three microseconds apart, with centuries of other facts around: sums of squares cannot tell, the facts can."""
-    moments = [20 + each * 1e-6 for each in (0, 1, 3)]
-    many = [-3e9 + 1e7 * each + 1e-6 * each for each in range(300)]
-    found = slope([*moments, *many], [1e9, 1e9 + 1, 1e9 + 5, *([0.0] * 300)], second=21)
-    points = [(to_micros(worlds.instant(at)), x) for at, x in zip(moments, (1e9, 1e9 + 1, 1e9 + 5), strict=True)]
+def test_a_trend_within_a_moment_decades_from_the_rest_is_exact() -> None:
+    """Two hundred facts in as many microseconds: sums of squares cannot tell them apart, the facts themselves can."""
+    far = [-3e9 + 1e7 * each + 1e-6 for each in range(300)]
+    moments, values = [20 + each * 1e-6 for each in range(200)], [1e6 + each % 7 for each in range(200)]
+    found = slope([*moments, *far], [*values, *([0.0] * 300)], second=21)
+    points = [(to_micros(worlds.instant(at)), x) for at, x in zip(moments, values, strict=True)]
     assert found == pytest.approx(oracle.trend(points), rel=1e-12)
-    assert slope([20.000001] * 3 + many, [1.0, 2.0, 3.0, *([0.0] * 300)], second=21) is None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trend, "_EXACT", float("inf"))
+        assert slope([*moments, *far], [*values, *([0.0] * 300)], second=21) != pytest.approx(found, rel=1e-9)
+    assert slope([20.000001] * 200 + far, [*values, *([0.0] * 300)], second=21) is None
 
 
 def test_quantiles_stand_between_neighbours_and_lose_no_value() -> None:

@@ -106,6 +106,7 @@ def asks(rows: list[dict[str, Any]]) -> pl.DataFrame:
     """Return rows that ask, as a spine."""
     made = [each | {"row": place, "decided_at": instant(each["at"])} for place, each in enumerate(rows)]
     types = {"row": pl.Int64, "p": pl.String, "q": pl.Int64, "decided_at": INSTANT}
+    types |= {"size": pl.Int64} if rows and "size" in rows[0] else {}
     return pl.DataFrame(made, schema=types, orient="row")
 
 

@@ -317,6 +317,8 @@ class FeaturePlan(msgspec.Struct, frozen=True):
         somebody and an item, and ``row_key`` names who asks.
     seasonal
         The simple rule of a forecast; None where it is the same for every row.
+    combined
+        Column to expression over other columns (``view.feature``) and the request.
     """
 
     model: str
@@ -334,6 +336,7 @@ class FeaturePlan(msgspec.Struct, frozen=True):
     ticks: TickPlan | None = None
     ranking: RankingPlan | None = None
     seasonal: SeasonalPlan | None = None
+    combined: dict[str, Expression] = {}
 
     @property
     def served(self) -> tuple[ViewPlan, ...]:

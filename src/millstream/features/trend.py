@@ -12,7 +12,7 @@ from millstream.features.intervals import Indices
 from millstream.features.plan import DAY_US
 from millstream.features.sums import Floats, centred_product, two_product
 
-_NEARLY_FLAT, _EXACT = 2.0**-60, 2.0**100
+_NEARLY_FLAT, _EXACT = 2.0**-72, 2.0**100
 _UNITS = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000, 1)
 
 

@@ -13,6 +13,7 @@ import msgspec
 from millstream.errors import Unavailable
 from millstream.expressions.closure import to_closure
 from millstream.features.online import layout
+from millstream.features.online.combined import Combined
 from millstream.features.online.store import OnlineStore, Snapshot
 from millstream.features.plan import DAY_US, NULL, TARGET, FeaturePlan, ViewPlan
 from millstream.types import Pins, from_micros
@@ -43,6 +44,8 @@ class Lookup:
         self._readers = [ViewReader(view) for view in plan.views]
         self._rule = None if plan.seasonal is None else ViewReader(plan.seasonal.view)
         self._request = to_closure(plan.request_features) if plan.request_features else None
+        self._combined = Combined(plan) if plan.combined else None
+        self._read_names = [f"{view.name}.{feature}" for view in plan.views for feature in view.features]
         self._order = self._column_order()
         self._record: bytes = b""
         self._since, self._until = 0, _FOREVER
@@ -123,6 +126,9 @@ class Lookup:
             values += reader.read(get, row, at_us)
         if self._request is not None:
             values += [_plain(each) for each in self._request(row).values()]
+        if self._combined is not None:
+            of_row = self._combined.of(row, dict(zip(self._read_names, values, strict=False)))
+            values += [_plain(each) for each in of_row.values()]
         order = self._order
         return values if order is None else list(order(values))
 
@@ -164,8 +170,7 @@ class Lookup:
 
     def _column_order(self) -> Callable[[list[Value]], tuple[Value, ...]] | None:
         """Return how to bring values, read view by view and then the request, into the plan's order."""
-        read = [f"{view.name}.{feature}" for view in self.plan.views for feature in view.features]
-        read += self.plan.request_features
+        read = [*self._read_names, *self.plan.request_features, *self.plan.combined]
         places = {name: place for place, name in enumerate(read)}
         order = [places[name] for name in self.plan.names]
         return None if order == sorted(order) else itemgetter(*order)

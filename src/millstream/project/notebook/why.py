@@ -128,11 +128,26 @@ def _explained(project: Project, found: TrainingSet, column: str, row: int, read
             facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(),
             pins={plan.rows_table: found.pins[plan.rows_table]},
         )  # fmt: skip
+    if column in plan.combined:
+        return _combined(reader, found, column, at, shown)
     for view in plan.views:
         feature = column.removeprefix(f"{view.name}.")
         if column != feature and feature in view.features:
             return _window(reader, found, view, feature, at, shown)
     raise NotFound(f"the set has no feature {column!r}", do=near(column, [*plan.names, "label"]))
+
+
+def _combined(reader: Person, found: TrainingSet, column: str, at: dict[str, Any], shown: dict[str, Any]) -> Why:
+    plan, said = found.plan, found.plan.combined[column]
+    masks = reader.masks_of_plan(plan)
+    masks |= {name: reader.mask_of(plan.rows_table, [name]) for name in said.columns if name not in plan.names}
+    parts = reader.hide_values({name: at[name] for name in said.columns}, masks)
+    return Why(
+        column=column, value=at[column], row=shown, decided_at=at["decided_at"],
+        says=f"{said.text}, of {_worded(parts)}",
+        facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(),
+        pins={name: found.pins[name] for name in (plan.rows_table, *plan.tables)},
+    )  # fmt: skip
 
 
 def _window(
