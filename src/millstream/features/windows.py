@@ -193,7 +193,10 @@ def answer(window: WindowPlan, values: Values, windows: Windows, asked: Asked, *
 
 def days_since(window: WindowPlan, kept: pl.Series, instants: Instants) -> pl.Series:
     """Return answers from what is kept of them: of a time since, the days from an instant; all else as it is."""
-    return ((pl.Series(instants).cast(pl.Float64) - kept) / DAY_US).alias(kept.name) if window.aged else kept
+    if not window.aged:
+        return kept
+    days = (instants.astype(np.float64) - kept.to_numpy()) / DAY_US  # Polars would multiply, and miss by a last digit
+    return pl.Series(kept.name, days).fill_nan(None)
 
 
 def _of_fact(window: WindowPlan, values: Values, windows: Windows, asked: Asked) -> pl.Series:
