@@ -299,6 +299,7 @@ class Graph:
 
     def _window(self, said: Window, table: str, entity: tuple[str, ...]) -> Iterator[Edge]:
         over = f" over {said.over}" if said.over else f" ahead {said.ahead}" if said.ahead else ""
+        over += f", {said.ago} ago" if said.ago else ""
         schema = self._schema(table)
         for text, how in ((said.value, "value"), (said.where, "rows")):
             for each in named_columns(text, schema) if text else ():
