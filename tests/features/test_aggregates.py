@@ -115,3 +115,25 @@ def test_a_negative_zero_is_no_other_value() -> None:
     made = [FACT | {"id": place, "x": x, "k1": 0, "k2": 0} for place, x in enumerate((0.0, -0.0, 1.0))]
     rows = worlds.asks([{"p": "u", "q": 1, "at": 6}])
     assert point_in_time(LATER, rows, {"facts": worlds.table(made)})["one.distinct_x_5s"].item() == 2
+
+
+def test_a_clock_in_the_future_waits_and_a_null_key_is_nobody() -> None:
+    """A fact of next year, known today, is in no window before it; one about nobody is in none at all."""
+    made = [FACT | {"id": 1, "at": 5, "k1": 0, "k2": 0, "x": 1.0}, FACT | {"id": 2, "at": 4000, "k1": 0, "k2": 0},
+            FACT | {"id": 3, "a": None, "at": 5, "k1": 0, "k2": 0, "x": 7.0}]  # fmt: skip
+    rows = worlds.asks([{"p": "u", "q": 1, "at": 6}, {"p": None, "q": 1, "at": 6}, {"p": "u", "q": 1, "at": 4000}])
+    joined = point_in_time(LATER, rows, {"facts": worlds.table(made)})
+    assert joined["one.since_last_all_ever"].to_list() == [1 / 86_400, None, 0.0]
+    assert joined["one.distinct_x_ever"].to_list() == [1, 0, 1]
+    assert joined["one.quantile_x_20s"].to_list() == [1.0, None, 1.0]
+
+
+def test_a_correction_takes_a_value_from_every_aggregate() -> None:
+    """The fact that was largest, first and different is corrected a second later."""
+    made = [FACT | {"id": place, "at": place, "k1": place, "k2": place, "x": x} for place, x in ((1, 9.0), (2, 1.0))]
+    made.append(FACT | {"id": 1, "at": 1, "k1": 1, "k2": 8, "x": 1.0})
+    rows = worlds.asks([{"p": "u", "q": 1, "at": at} for at in (7, 8)])
+    joined = point_in_time(LATER, rows, {"facts": worlds.table(made)})
+    found = {name: joined[f"one.{name}_x_20s"].to_list() for name in ("first", "distinct", "quantile")}
+    assert found == {"first": [9.0, 1.0], "distinct": [2, 1], "quantile": [3.0, 1.0]}
+    assert joined["one.trend_x_20s"].to_list() == [pytest.approx(-8 * 86_400), 0.0]

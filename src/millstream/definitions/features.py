@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
 from millstream.definitions.rows import At
 from millstream.definitions.table import Table
+from millstream.errors import near
 from millstream.types import DType
 
 Aggregate: TypeAlias = Literal[
@@ -282,6 +283,11 @@ def since_first(
 ) -> Window:
     """Days since the earliest event in the window (with a value that is not NULL); NULL for none."""
     return _window("since_first", value, _Back(over, where, ago))
+
+
+def __getattr__(name: str) -> object:
+    words = [*get_args(Aggregate), "Request", "Window"]
+    raise AttributeError(f"there is no f.{name}: {near(name, words)}" if not name.startswith("__") else name)
 
 
 _ONLY_BACK = _Ahead(None, None, None, "decided_at")
