@@ -38,7 +38,7 @@ class Line:
         self._width = self._high - self._low + 2
         self._ranks: Instants | None = None
         if self._width * (entities + 1) >= _ROOM:
-            self._ranks = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *finite]))
+            self._ranks = distinct_places(np.concatenate([np.empty(0, dtype=np.int64), *finite]))
             self._width = len(self._ranks) + 2
 
     def place(self, entity: Codes, instants: Instants, *, asked: bool = False) -> Indices:
@@ -144,7 +144,7 @@ class Intervals:
 
     @cached_property
     def _segments(self) -> Indices:
-        return np.unique(np.concatenate([self.starts, self.ends]))
+        return distinct_places(np.concatenate([self.starts, self.ends]))
 
     def highest(self, rank: Indices, asked: Asked) -> Indices:
         """Find the active fact of the highest rank; -1 where none is active.
@@ -191,6 +191,17 @@ def highest_cover(left: Indices, right: Indices, rank: Indices, *, segments: int
             half = 1 << (height - 1)
             best[half:] = np.maximum(best[half:], best[:-half])
     return best
+
+
+def distinct_places(places: Indices) -> Indices:
+    """Return each place once, ascending.
+
+    A stable sort merges runs that ascend already; ``np.unique`` hashes, which took ten times as long for millions.
+    """
+    in_order = np.sort(places, kind="stable")
+    fresh = np.ones(len(in_order), dtype=bool)
+    np.not_equal(in_order[1:], in_order[:-1], out=fresh[1:])
+    return in_order[fresh]
 
 
 def _ascending(values: Indices) -> bool:

@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from millstream.features.active import Active, Values, prefix
+from millstream.features.active import Active, Mask, Values, prefix
 from millstream.features.facts import Facts
 from millstream.features.intervals import Asked, Indices, Intervals
 from millstream.features.sums import Floats
+
+Ranks = npt.NDArray[np.int32]
 
 
 def distinct(facts: Facts, intervals: Intervals, values: Values, asked: Asked) -> Indices:
@@ -27,14 +29,13 @@ def distinct(facts: Facts, intervals: Intervals, values: Values, asked: Asked) -
     kept = np.arange(len(held)) if present is None else np.flatnonzero(present[held])
     if not len(kept):
         return np.zeros(len(asked.instants), dtype=np.int64)
-    # Facts are in the order of entity and start: one stable sort by value, one by entity, groups them and keeps starts.
     codes = _codes(values.series.gather(held[kept]))
-    entity = facts.entity[held[kept]]
-    order = np.lexsort((np.arange(len(kept)), codes, entity))
-    codes, entity, place = codes[order], entity[order], kept[order]
-    group = np.cumsum(np.r_[False, (codes[1:] != codes[:-1]) | (entity[1:] != entity[:-1])])
+    who_and_what = facts.entity[held[kept]] * (int(codes.max()) + 1) + codes
+    order = np.argsort(who_and_what, kind="stable")  # facts stand in the order in which they start, and stay so
+    who_and_what, place = who_and_what[order], kept[order]
+    group = np.cumsum(np.r_[False, who_and_what[1:] != who_and_what[:-1]])
     starts, ends = intervals.starts[place], intervals.end_of[place]
-    by_end = np.argsort(ends, kind="stable")
+    by_end = np.argsort(ends)
     rank = np.empty(len(ends), dtype=np.int64)
     rank[by_end] = np.arange(len(ends))
     latest = np.maximum.accumulate(group * len(ends) + rank)  # of each group, the end that is the latest so far
@@ -49,11 +50,9 @@ def distinct(facts: Facts, intervals: Intervals, values: Values, asked: Asked) -
 def _codes(values: pl.Series) -> Indices:
     """Number different values, none of which is NULL; which of two is the larger does not matter."""
     if values.dtype == pl.String:
-        return values.rank("dense").cast(pl.Int64).to_numpy()
-    if values.dtype.is_float():
-        plain = values.to_numpy() + 0.0  # a negative zero is zero
-        return plain.view(np.int64)
-    return values.to_physical().cast(pl.Int64).to_numpy()
+        return values.cast(pl.Categorical).to_physical().cast(pl.Int64).to_numpy()
+    plain = values + 0.0 if values.dtype.is_float() else values.to_physical().cast(pl.Int64)  # -0.0 is 0.0
+    return plain.rank("dense").cast(pl.Int64).to_numpy()
 
 
 def quantile(active: Active, values: Values, count: Indices, *, share: float) -> Floats:
@@ -68,11 +67,12 @@ def quantile(active: Active, values: Values, count: Indices, *, share: float) ->
     above = share * (count[told] - 1)
     low = np.floor(above).astype(np.int64)
     high = np.minimum(low + 1, count[told] - 1)
-    ranked = _Ranked(active, values)
-    lower = ranked.smallest(told, low)
     between = np.flatnonzero(above > low)
+    asked, nth = np.concatenate([told, told[between]]), np.concatenate([low, high[between]])
+    found = _Ranked(active, values).smallest(asked, nth)
+    lower = found[: len(told)]
     upper = lower.copy()
-    upper[between] = ranked.smallest(told[between], high[between])
+    upper[between] = found[len(told) :]
     with np.errstate(over="ignore"):
         answers[told] = lower + (upper - lower) * (above - low)
     answers[~np.isfinite(answers)] = np.nan
@@ -94,15 +94,17 @@ class _Ranked:
         self._ended = prefix(ended.astype(np.int64))[active.ended]
         numbers = values.numbers[held].astype(np.float64, copy=False)
         entity = active.facts.entity[held]
-        order = np.lexsort((numbers, entity))
+        by_value = np.empty(len(held), dtype=np.int64)
+        by_value[np.argsort(numbers)] = np.arange(len(held))
+        order = np.argsort(entity * len(held) + by_value)
         order = order[there[order]]
         first = np.r_[True, entity[order][1:] != entity[order][:-1]]
         begins = np.flatnonzero(first)
-        rank = np.full(len(held), -1)
+        rank = np.full(len(held), -1, dtype=np.int32)
         rank[order] = np.arange(len(order)) - np.repeat(begins, np.diff(np.r_[begins, len(order)]))
         self._bits = int(rank.max(initial=0)).bit_length()
-        self._by_start = rank[there]
-        self._by_end = (rank if ending is None else rank[ending])[ended]
+        self._by_start: Ranks = rank[there]
+        self._by_end: Ranks = (rank if ending is None else rank[ending])[ended]
         self._values = numbers[order]
         self._entity = active.asked.entity
         self._begins = np.zeros(int(entity.max(initial=0)) + 1, dtype=np.int64)
@@ -114,7 +116,7 @@ class _Ranked:
         by_start, by_end = self._by_start, self._by_end
         rank = np.zeros(len(questions), dtype=np.int64)
         for bit in reversed(range(self._bits)):
-            upper_start, upper_end = (by_start >> bit) & 1, (by_end >> bit) & 1
+            upper_start, upper_end = (by_start >> bit & 1).astype(bool), (by_end >> bit & 1).astype(bool)
             below_start, below_end = _below(upper_start), _below(upper_end)
             low_start, low_end = below_start[started], below_end[ended]
             lower = low_start - low_end
@@ -130,12 +132,13 @@ class _Ranked:
         return found
 
 
-def _below(upper: Indices) -> npt.NDArray[np.int64]:
+def _below(upper: Mask) -> Ranks:
     """Count, among the first 0, 1, ... facts, those in the lower half."""
-    return prefix(1 - upper)
+    counts = np.zeros(len(upper) + 1, dtype=np.int32)
+    np.cumsum(~upper, out=counts[1:], dtype=np.int32)
+    return counts
 
 
-def _parted(ranks: Indices, upper: Indices) -> Indices:
+def _parted(ranks: Ranks, upper: Mask) -> Ranks:
     """Put the lower half before the upper; both keep their order."""
-    chosen = upper.astype(bool)
-    return np.concatenate([ranks[~chosen], ranks[chosen]])
+    return np.concatenate([ranks[~upper], ranks[upper]])
