@@ -161,7 +161,7 @@ def work(name: str, entities: int, *, curve: bool = False) -> Work:
     size = f"{ROWS:,} rows, {FACTS:,} facts, {len(SAID)} features, {entities:,} entities"
     sizes = [(ROWS // 10, FACTS // 10), (ROWS, FACTS // 10), (FACTS, FACTS)] if curve else []
     points = tuple((rows, partial(setup, rows, facts, entities, checked=False)) for rows, facts in sizes)
-    return Work(name, size, partial(setup, ROWS, FACTS, entities), ours, limit, peers=peers, curve=points)
+    return Work(name, size, partial(setup, ROWS, FACTS, entities), ours, limit, peers=peers, curve=points, rounds=3)
 
 
 WORKS = {

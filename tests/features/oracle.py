@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-
 DAY = 86_400_000_000
 """In the unit of instants, microseconds."""
 

@@ -24,7 +24,7 @@ from millstream.features.compile import readers
 from millstream.features.online import LmdbOnline
 
 from . import worlds
-from .test_online import agree, later, refresh
+from .test_online import agree, refresh
 
 FACTS = Table("facts", source=Csv("facts.csv"), key="id", event_time="at")
 ASKS = Table("asks", source=Csv("asks.csv"), key="row", event_time="at")

@@ -45,7 +45,9 @@ KNOWN = {
 }
 CHOICES = Table("choices", source=Csv("c.csv"), key="id", event_time="at", known_at="k")
 ITEMS = Table("items", source=Csv("i.csv"), key="item", known_at="k")
-OF_ITEM = FeatureView("of_item", of=CHOICES, entity="item", features={"n": f.count(), "n_9s": f.count(over="9s"), "idle": f.since_last()})
+OF_ITEM = FeatureView(
+    "of_item", of=CHOICES, entity="item", features={"n": f.count(), "n_9s": f.count(over="9s"), "idle": f.since_last()}
+)
 OF_WHO = FeatureView("of_who", of=CHOICES, entity="who", features={"n": f.count(), "best": f.max("stars")})
 TASTE = FeatureView("taste", of=CHOICES, entity=("who", "kind"), features={"n": f.count()})
 SIZED = FeatureView("sized", of=f.Request(size="bigint", item="bigint"), features={"large": "size > 1 and item > 2"})

@@ -44,7 +44,10 @@ WINDOWS = {
 OVER = {"2h": 6, None: float("inf")}
 PLANS = FeatureView("plans", of=shapes.facts_table, entity="who", features=WINDOWS)
 BOUNDED = FeatureView(
-    "plans", of=shapes.facts_table, entity="who", features={k: WINDOWS[k] for k in ("n_2h", "last_2h", "some", "before", "since")}
+    "plans",
+    of=shapes.facts_table,
+    entity="who",
+    features={k: WINDOWS[k] for k in ("n_2h", "last_2h", "some", "before", "since")},
 )
 
 
@@ -75,7 +78,9 @@ def expected(facts: list[dict[str, Any]], who: str | None, decided: int, target:
         return len(set(told))
     if not told:
         return None
-    return {"quantile": statistics.median, "last": lambda all_: all_[-1], "max": max, "any": any}[window.aggregate](told)
+    return {"quantile": statistics.median, "last": lambda all_: all_[-1], "max": max, "any": any}[window.aggregate](
+        told
+    )
 
 
 def frame(asked: list[tuple[str | None, int, int]]) -> pl.DataFrame:

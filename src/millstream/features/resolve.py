@@ -82,7 +82,9 @@ def refuse_quantile(said: Window, *, where: str) -> None:
     number = isinstance(said.q, int | float) and not isinstance(said.q, bool)
     if said.aggregate == "quantile":
         if not number or said.q is None or not (math.isfinite(said.q) and 0 <= said.q <= 1):
-            raise DefinitionError(f"{where} is the quantile {said.q!r}", expected="a number from 0 to 1: 0.5 is the median")
+            raise DefinitionError(
+                f"{where} is the quantile {said.q!r}", expected="a number from 0 to 1: 0.5 is the median"
+            )
     elif said.q is not None:
         raise DefinitionError(f"{where} is a {said.aggregate} and has q={said.q!r}", expected="q for f.quantile alone")
 

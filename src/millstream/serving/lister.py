@@ -24,7 +24,7 @@ from millstream.features.online.combined import Combined, typed
 from millstream.features.online.lookup import Lookup, Value, ViewReader
 from millstream.features.online.store import OnlineStore, Snapshot
 from millstream.features.plan import DAY_US, FeaturePlan, ViewPlan
-from millstream.types import DType, Pins
+from millstream.types import Pins
 
 _NAN = math.nan
 _shelf = msgspec.msgpack.Decoder(tuple[list[Any], list[int]])

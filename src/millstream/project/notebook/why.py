@@ -259,8 +259,8 @@ def _says(
     which = f" at {window.q:g}" if window.q is not None else ""
     left = f"; {late:,} more had happened and {'was' if late == 1 else 'were'} not known yet" if late else ""
     return (
-        f"{window.aggregate.replace('_', ' ')}({of}){which} {over}, of {view.table} with {_worded(asked)}, decided at {decided:%Y-%m-%d %H:%M}"
-        f"{span}: {counted:,} fact{'s' * (counted != 1)} in the window{left}"
+        f"{window.aggregate.replace('_', ' ')}({of}){which} {over}, of {view.table} with {_worded(asked)},"
+        f" decided at {decided:%Y-%m-%d %H:%M}{span}: {counted:,} fact{'s' * (counted != 1)} in the window{left}"
     )
 
 
