@@ -26,7 +26,11 @@ def crowd(facts: int, entities: int) -> TableFrame:
         {"id": np.arange(facts), "a": [f"e{each}" for each in rng.integers(0, entities, facts)]}
         | {"b": np.ones(facts, dtype=np.int64), "at": at, "x": rng.normal(0, 1e6, facts)}
         | {"n": rng.integers(-3, 4, facts), "flag": rng.random(facts) < 0.2}
-        | {"word": np.array(["red", "blue"])[rng.integers(0, 2, facts)], "k1": at, "k2": at + rng.integers(0, 60, facts)}
+        | {
+            "word": np.array(["red", "blue"])[rng.integers(0, 2, facts)],
+            "k1": at,
+            "k2": at + rng.integers(0, 60, facts),
+        }
     )
     corrected = frame.sample(facts // 10, seed=1).with_columns(pl.col("k2") + 100, pl.col("x") + 1.0, pl.col("n") + 1)
     start = pl.lit(worlds.START).cast(worlds.INSTANT)
