@@ -48,6 +48,7 @@ PANELS: dict[str, dict[str, str]] = {
         "why": "How one answer came about",
         "audit": "How a version came about",
         "reproduce": "Train a version again, compare the bytes",
+        "features": "What a model was trained on was known: proved on samples",
         "reads": "Who read a table, which version and columns",
         "verify": "Ledger, tables and releases hold, or what does not",
     },
@@ -74,6 +75,9 @@ def arrange(app: typer.Typer) -> None:
         panel, short = place.get(_name(each), ("More", None))
         each.rich_help_panel = panel
         each.short_help = short
+    for group in app.registered_groups:
+        panel, short = place.get(str(group.name or getattr(group.typer_instance, "info").name), ("More", None))
+        group.rich_help_panel, group.short_help = panel, short
     app.registered_commands.sort(key=lambda each: order.index(_name(each)) if _name(each) in order else len(order))
 
 

@@ -38,7 +38,7 @@ class FeatureColumn(msgspec.Struct, frozen=True):
     dtype: DType
 
 
-class WindowPlan(msgspec.Struct, frozen=True):
+class WindowPlan(msgspec.Struct, frozen=True, omit_defaults=True):
     """One aggregate over the facts of an entity.
 
     Parameters
@@ -51,12 +51,15 @@ class WindowPlan(msgspec.Struct, frozen=True):
         Length of the window in microseconds; None is all that is known.
     dtype
         Type of the answer.
+    smooth
+        Of a target mean: how many labels of the usual kind each entity is taken to have besides its own.
     """
 
     aggregate: Aggregate
     value: Expression | None
     over_us: int | None
     dtype: DType
+    smooth: float | None = None
 
 
 class ViewPlan(msgspec.Struct, frozen=True, dict=True):
