@@ -23,6 +23,7 @@ def point_in_time(
     tables: Mapping[str, TableFrame],
     *,
     took: MutableMapping[str, float] | None = None,
+    learning: bool = False,
 ) -> pl.DataFrame:
     """Add to every row of a spine the features as known at its ``decided_at``.
 
@@ -36,6 +37,9 @@ def point_in_time(
         Table to the rows of the version that is read.
     took
         Where the seconds that each view took are put.
+    learning
+        Whether these are rows to learn from and judge on: then a row of a table without time is encoded by the labels
+        of other folds, where what is served may know them all.
 
     Returns
     -------
@@ -68,6 +72,8 @@ def point_in_time(
             answers = facts.ask(entity, instants, _targets(spine))
         else:
             answers = facts.ask(entity, instants)
+            if learning and table.table == plan.rows_table and table.event_time is None and not table.known:
+                answers |= facts.ask_out_of_fold(entity, spine.select(table.key))
         found |= {each.name: each for each in answers.values()}
         if took is not None:
             took[view.name] = time.perf_counter() - began

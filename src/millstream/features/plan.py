@@ -101,9 +101,10 @@ class ViewPlan(msgspec.Struct, frozen=True, dict=True):
     def horizon_us(self) -> int | None:
         """How far back a fact can still matter, in microseconds; None when every fact can.
 
-        A sum needs every fact: it is 0, not NULL, for an entity whose facts have all left the window.
+        A sum needs every fact: it is 0, not NULL, for an entity whose facts have all left the window. So does a
+        target mean, which is drawn toward that of all labels ever known.
         """
-        lengths = [None if each.aggregate == "sum" else each.over_us for each in self.features.values()]
+        lengths = [None if each.aggregate in ("sum", "target") else each.over_us for each in self.features.values()]
         known = [each for each in lengths if each is not None]
         return max(known) if len(known) == len(lengths) else None
 

@@ -256,7 +256,7 @@ def build_set(
     if plan.seasonal is not None and facts is not None:
         base = base.with_columns(pl.Series(SIMPLE, seasonal_naive(plan, base, facts)))
     took: dict[str, float] = {}
-    frame = point_in_time(plan, base, tables, took=took)
+    frame = point_in_time(plan, base, tables, took=took, learning=True)
     pins = {each.table: each.version for each in tables.values()}
     at = static_at if timeless else None
     return TrainingSet(plan, frame, pins, since=since, until=until, static_at=at, ranker=ranker, took=took)

@@ -79,10 +79,11 @@ def evaluate(aggregate: str, pairs: Sequence[Pair], *, seen: Callable[[], bool])
 def smoothed(pairs: Sequence[Pair], everybody: tuple[Fraction, int], *, smooth: float) -> float | None:
     """Return the mean of an entity's labels, drawn toward everybody's (sum and count) as by so many labels more."""
     total, count = everybody
-    if not pairs or not count:
-        return None
     weight = Fraction(smooth)
-    return float((sum(_exact(pairs), Fraction()) + weight * total / count) / (len(pairs) + weight))
+    if not pairs or (weight and not count):
+        return None
+    toward = weight * total / count if weight else Fraction()
+    return float((sum(_exact(pairs), Fraction()) + toward) / (len(pairs) + weight))
 
 
 def day_begins(instant: int) -> int:

@@ -15,6 +15,7 @@ from millstream.expressions.closure import to_closure
 from millstream.features.plan import FeaturePlan, ViewPlan, WindowPlan
 from millstream.features.proof import aggregates
 from millstream.features.proof.facts import POSITION, Fact, Raw, plain
+from millstream.features.targets import fold_of
 from millstream.lake.frame import TableFrame
 
 NEAR = 1e-9
@@ -164,25 +165,34 @@ class Recomputed:
 
     def _smoothed(self, view: ViewPlan, window: WindowPlan, pairs: list[Any], row: Mapping[str, Any]) -> Any:
         assert window.value is not None and window.smooth is not None
-        total, count = self._everybody(view, window, aggregates.day_begins(int(row["decided_at"])))
+        raw, fold = self._table(view.table), -1
+        if view.table == self.plan.rows_table and raw.table.event_time is None and not raw.table.known:
+            fold = fold_of(row[each] for each in raw.table.key)
+            pairs = [(fact, value) for fact, value in pairs if fact.key is None or fold_of(fact.key) != fold]
+        total, count = self._everybody(view, window, aggregates.day_begins(int(row["decided_at"])), without=fold)
         return aggregates.smoothed(pairs, (total, count), smooth=window.smooth)
 
-    def _everybody(self, view: ViewPlan, window: WindowPlan, at: int) -> tuple[Fraction, int]:
-        """Sum and count all values of a table that were believed at an instant, of whomever they are."""
+    def _everybody(self, view: ViewPlan, window: WindowPlan, at: int, *, without: int) -> tuple[Fraction, int]:
+        """Sum and count all values of a table that were believed at an instant, of whomever, without those of a fold."""
         assert window.value is not None
-        name = (view.table, window.value.text, at)
+        name = (view.table, window.value.text, at if without < 0 else without)
         if name not in self._usual:
             raw, waits = self._table(view.table), self._waits(view, window)
             frame = self._with_values(view, window.value)
-            rows = frame.filter([(pl.col(each).to_physical() <= at).fill_null(False) for each in waits])
+            known = [(pl.col(each).to_physical() <= at).fill_null(False) for each in waits]
+            rows = frame.filter(known) if known else frame
             if raw.table.key:
                 nobody = pl.any_horizontal(pl.col(each).is_null() for each in raw.table.key)
-                order = [pl.max_horizontal(waits) if waits else pl.lit(0), *waits, *raw.waits_for(()), pl.col(POSITION)]
+                latest = [pl.max_horizontal(waits)] if waits else []
+                order = [*latest, *map(pl.col, (*waits, *raw.waits_for(()), POSITION))]
                 last = rows.filter(~nobody).sort(order).unique(raw.table.key, keep="last")
                 rows = pl.concat([last, rows.filter(nobody)])
             if raw.table.event_time is not None:
                 rows = rows.filter((pl.col(raw.table.event_time).to_physical() <= at).fill_null(False))
             rows = rows if raw.table.gone is None else rows.filter(pl.col(raw.table.gone) == 0)
+            if without >= 0:
+                folds = [fold_of(each) for each in rows.select(pl.col(raw.table.key).to_physical()).iter_rows()]
+                rows = rows.filter(pl.Series(folds, dtype=pl.Int64) != without)
             values = rows.filter([pl.col(each).is_not_null() for each in view.entity])["__value"].drop_nulls()
             self._usual[name] = Fraction(math.fsum(values.to_list())), len(values)
         return self._usual[name]
