@@ -1,4 +1,4 @@
-"""Target means: of labels known at the instant, drawn toward everybody's, the same online, and out of fold without time."""
+"""Target means: of labels known at the instant, drawn toward everybody's, the same online, out of fold without time."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -49,8 +49,8 @@ def slower(frame: TableFrame) -> TableFrame:
     return TableFrame(frame.table, 1, frame.frame.with_columns(stretched), SCHEMA, ("id",), "at", frame.known)
 
 
-ASKED = st.lists(st.fixed_dictionaries({"p": st.sampled_from(["u", "v", None]), "q": st.just(1), "at": st.integers(0, 65)}),
-                 min_size=1, max_size=6)  # fmt: skip
+ASK = {"p": st.sampled_from(["u", "v", None]), "q": st.just(1), "at": st.integers(0, 65)}
+ASKED = st.lists(st.fixed_dictionaries(ASK), min_size=1, max_size=6)
 
 
 @given(st.lists(fact, max_size=12), ASKED, st.sampled_from([0.0, 2.0]), st.sampled_from([None, "30h"]))

@@ -33,7 +33,7 @@ def shown(record: dict[str, Any]) -> None:
     """Show what an audit found, feature by feature."""
     from rich.markup import escape
 
-    from millstream.cli.render import number, say, table
+    from millstream.cli.drawing import number, say, table
 
     say(escape(record["says"]), tone="good" if record["ok"] else "bad")
     table(
@@ -46,6 +46,12 @@ def shown(record: dict[str, Any]) -> None:
         ],
         right={1, 2},
     )
+    say(
+        escape(record["seen"]["says"]),
+        tone="bad" if record["seen"]["later"] else "good" if record["seen"]["rows"] else "",
+    )
+    for each in record["seen"]["findings"][:10]:
+        say(escape(each["says"]), tone="warn")
     for each in record["differences"][:10]:
         say(escape(each["says"]), tone="warn")
     hidden = record["different"] - min(10, len(record["differences"]))

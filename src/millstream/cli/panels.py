@@ -76,7 +76,9 @@ def arrange(app: typer.Typer) -> None:
         each.rich_help_panel = panel
         each.short_help = short
     for group in app.registered_groups:
-        panel, short = place.get(str(group.name or getattr(group.typer_instance, "info").name), ("More", None))
+        panel, short = place.get(
+            str(group.name or group.typer_instance.info.name if group.typer_instance else ""), ("More", None)
+        )
         group.rich_help_panel, group.short_help = panel, short
     app.registered_commands.sort(key=lambda each: order.index(_name(each)) if _name(each) in order else len(order))
 

@@ -168,7 +168,9 @@ def _view(
     refuse_unknown(keys, rows_schema, where=f"{where}: entity", table=rows_table)
     for column, key in zip(definition.entity, keys, strict=True):
         refuse_unlike((table.name, schema, column), (rows_table, rows_schema, key), where=where)
-    encoding = [name for name, said in definition.features.items() if isinstance(said, Window) and said.smooth is not None]
+    encoding = [
+        name for name, said in definition.features.items() if isinstance(said, Window) and said.smooth is not None
+    ]
     if role.at == TARGET and encoding:
         raise DefinitionError(
             f"feature {role.name}.{encoding[0]} is the mean of known labels, and {where} is about target_at",

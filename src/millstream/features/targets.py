@@ -75,9 +75,7 @@ def encoded(window: WindowPlan, values: Values, windows: Windows, asked: Asked, 
     return drawn(count, total, usual, smooth=window.smooth or 0.0)
 
 
-def sums(
-    windows: Windows, values: Values, over_us: int | None, asked: Asked
-) -> tuple[npt.NDArray[np.int64], Floats]:
+def sums(windows: Windows, values: Values, over_us: int | None, asked: Asked) -> tuple[npt.NDArray[np.int64], Floats]:
     """Return how many labels are known at each question, and their sum."""
     active = Active(windows, over_us, asked)
     count = active.count(values.present)
@@ -111,7 +109,11 @@ def fold_of(key: Iterable[Any]) -> int:
 
 def folds_of(frame: pl.DataFrame, key: Sequence[str]) -> Codes:
     """Return the fold of every row."""
-    return np.fromiter((fold_of(each) for each in frame.select(pl.col(key).to_physical()).iter_rows()), dtype=np.int64, count=len(frame))
+    return np.fromiter(
+        (fold_of(each) for each in frame.select(pl.col(key).to_physical()).iter_rows()),
+        dtype=np.int64,
+        count=len(frame),
+    )
 
 
 def out_of_fold(

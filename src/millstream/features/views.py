@@ -106,8 +106,8 @@ class ViewFacts:
             if each.aggregate == "sum":  # NULL becomes 0 with the first fact, even if that never enters the window
                 windows.add((self._waits_for[name], None))
         found = [self._windows[waits_for].changes(over_us) for waits_for, over_us in windows]
-        for each in self._everybody.values():  # everybody's mean moves at midnight, and all are drawn toward it
-            days = each.changes(since, until)
+        for usual in self._everybody.values():  # everybody's mean moves at midnight, and all are drawn toward it
+            days = usual.changes(since, until)
             everyone = np.arange(len(self.entities))
             found.append((np.repeat(everyone, len(days)), np.tile(days, len(everyone))))
         entity = np.concatenate([np.arange(len(self.entities)), *(each for each, _ in found)])

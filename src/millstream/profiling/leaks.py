@@ -152,7 +152,11 @@ class _Target:
             return None
         groups = _groups(column)
         if 2 * self.classes <= groups.size and self._same(groups):
-            return "relabelled", "it is the label under another name: each of its values goes with one of the label's", 1.0
+            return (
+                "relabelled",
+                "it is the label under another name: each of its values goes with one of the label's",
+                1.0,
+            )
         if self.numbers is not None:
             return self._number(column, groups)
         share = self._ranked(groups) if self.classes == 2 else self._accuracy(groups)

@@ -11,6 +11,7 @@ from millstream.errors import IntegrityError, NotFound, UserError
 from millstream.project.learn import chosen_version
 from millstream.project.pins import refuse_lost
 from millstream.project.reads import record_training
+from millstream.project.seen import seen_then
 from millstream.types import parse_instant
 
 if TYPE_CHECKING:
@@ -61,19 +62,24 @@ def audit(
         )
         record_training(project, plan, record.pins, actor=actor, rows=rows)
         made = audit_set(found, Recomputed(plan, tables), rows=rows, folder=folder, tell=project.progress)
+        seen = seen_then(project, found, tables, rows=rows)
+    ok = made.ok and not seen["later"]
     told = {
         "model": model,
         "version": chosen.version,
-        "ok": made.ok,
+        "ok": ok,
         "pins": record.pins,
         **msgspec.to_builtins(made),
         "says": says(name, msgspec.to_builtins(made)),
+        "seen": seen,
     }
     kept = {each: told[each] for each in ("ok", "rows", "kept", "equal", "all", "different", "says")}
     kept["features"] = {each.feature: [each.equal, each.all] for each in made.features}
-    kept["first"] = made.differences[0].says if made.differences else ""
+    kept["seen"] = {each: seen[each] for each in ("rows", "values", "later", "says")}
+    first = [each.says for each in made.differences] + [each["says"] for each in seen["findings"]]
+    kept["first"] = first[0] if first else ""
     project.ledger.record(actor=actor, act=ACT, subject=name, detail=kept)
-    return {**told, "exit_code": 0 if made.ok else IntegrityError.exit_code}
+    return {**told, "exit_code": 0 if ok else IntegrityError.exit_code}
 
 
 def says(name: str, made: dict[str, Any]) -> str:
@@ -85,7 +91,8 @@ def says(name: str, made: dict[str, Any]) -> str:
     beside += f"; time ran out before the other {made['asked'] - made['rows'] - made['kept']:,} rows" if short else ""
     if made["equal"] == made["all"]:
         return f"{name}: all {made['all']:,} values of {rows} are what raw facts known by then give{beside}"
-    return f"{name}: {made['different']:,} of {made['all']:,} values of {rows} are not what raw facts known by then give{beside}"
+    wrong = f"{made['different']:,} of {made['all']:,} values"
+    return f"{name}: {wrong} of {rows} are not what raw facts known by then give{beside}"
 
 
 def audited(project: Project, model: str) -> dict[str, Any] | None:

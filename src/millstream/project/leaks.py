@@ -37,7 +37,7 @@ def _late(project: Project, rows: TrainingSet) -> list[Leak]:
     from millstream.project.lags import lag
     from millstream.training.record import Leak
 
-    found = []
+    found: list[Leak] = []
     for view in rows.plan.views:
         said = lag(project, view.table)
         if said is not None and said["late"] and not any(view.table in each.says for each in found):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from millstream.project.root import Project
     from millstream.registry import ModelVersion
     from millstream.training import Backtest, Champion, TrainingSet, Verdict
-    from millstream.training.leaks import Leak
+    from millstream.training.record import Leak
 
 
 def plan(project: Project, model: str) -> FeaturePlan:
@@ -175,9 +175,7 @@ def reproduce(project: Project, *, subject: str, actor: str = "somebody") -> dic
     return record
 
 
-def _judged(
-    project: Project, model: str, until: str | None
-) -> tuple[TrainingSet, Backtest, Verdict, tuple[Leak, ...]]:
+def _judged(project: Project, model: str, until: str | None) -> tuple[TrainingSet, Backtest, Verdict, tuple[Leak, ...]]:
     from millstream import training
 
     definition = project.manifest.model(model)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,7 +187,7 @@ def _drawn(training: TrainingSet, rows: int, seed: int) -> Iterator[_Asked]:
 
     edges = np.linspace(0, training.rows, min(rows, training.rows) + 1).astype(np.intp)
     chance = np.random.default_rng(seed)
-    picked = [int(chance.integers(low, high)) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    picked = [int(chance.integers(low, high)) for low, high in pairwise(edges)]
     frame = training.frame[picked]
     labelled = LABEL in frame.columns
     for row, values in zip(plain(frame), frame.to_dicts(), strict=True):
@@ -235,7 +236,9 @@ def _difference(plan: FeaturePlan, recomputed: Recomputed, asked: _Asked, name: 
     row = {each: str(asked.row[each]) for each in plan.prediction_key if each in asked.row and each != "decided_at"}
     decided = _when(int(asked.row["decided_at"]))
     named = ", ".join(f"{key} {each}" for key, each in row.items())
-    says = f"{name} of {named or 'a row'}, decided at {decided}: trained on {_told(trained)}, raw facts known by then give"
+    says = (
+        f"{name} of {named or 'a row'}, decided at {decided}: trained on {_told(trained)}, raw facts known by then give"
+    )
     says += f" {_told(value)}" + (f"; {_worded(behind)}" if behind else "; no single fact explains it")
     fact = None if behind is None else _fact(behind)
     return Difference(name, row, decided, asked.source, trained, value, fact, says)
@@ -250,7 +253,12 @@ def _worded(behind: Behind) -> str:
 def _fact(behind: Behind) -> dict[str, Any]:
     told: Mapping[str, int | None] = {"event_time": behind.event_time, "known_at": behind.known_at}
     times = {name: None if at is None else from_micros(at).isoformat() for name, at in told.items()}
-    return {"table": behind.table, "key": {name: str(each) for name, each in behind.key.items()}, **times, "kind": behind.kind}
+    return {
+        "table": behind.table,
+        "key": {name: str(each) for name, each in behind.key.items()},
+        **times,
+        "kind": behind.kind,
+    }
 
 
 def _told(value: Any) -> str:

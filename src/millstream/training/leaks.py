@@ -65,7 +65,9 @@ def find_leaks(model: Model, training: TrainingSet, split: Split) -> tuple[Leak,
     if training.plan.of_rows and (said := leaky.twins(training, split)):
         found.append(Leak("duplicates", (), False, said))
     vouched = set(model.vouched)
-    return tuple(msgspec.structs.replace(each, refused=each.refused and not vouched & set(each.features)) for each in found)
+    return tuple(
+        msgspec.structs.replace(each, refused=each.refused and not vouched & set(each.features)) for each in found
+    )
 
 
 def refuse_leaks(model: Model, found: Iterable[Leak]) -> None:

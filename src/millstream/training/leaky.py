@@ -68,8 +68,7 @@ def _some(training: TrainingSet, *, binary: bool) -> npt.NDArray[np.intp]:
 def _joined(one: Array, others: Array) -> Iterator[tuple[str, Array]]:
     column = one[:, None]
     with np.errstate(all="ignore"):
-        for sign, made in (("+", column + others), ("-", column - others), ("*", column * others)):
-            yield sign, made
+        yield from (("+", column + others), ("-", column - others), ("*", column * others))
         yield "/", np.where(others != 0, column / np.where(others == 0, 1.0, others), np.nan)
 
 
@@ -80,7 +79,7 @@ def _promising(joined: Array, label: Array, *, binary: bool) -> npt.NDArray[np.b
         return np.array([_separates(each, label[few], fewest=3) for each in joined[few].T], dtype=bool)
     with np.errstate(all="ignore"):
         near = np.abs(joined[few] - label[few, None]) <= _EXACT * np.maximum(1.0, np.abs(label[few, None]))
-    promising: npt.NDArray[np.bool_] = (near | np.isnan(joined[few])).all(axis=0) & near.any(axis=0)
+    promising: npt.NDArray[np.bool_] = np.asarray((near | np.isnan(joined[few])).all(axis=0) & near.any(axis=0))
     return promising
 
 
@@ -172,9 +171,9 @@ def twins(training: TrainingSet, split: Split) -> str | None:
         if exact > 5 * apart:
             of = f" ({test.size:,} of {split.test.size:,} looked at)" if test.size < split.test.size else ""
             return (
-                f"{exact:,} of {test.size:,} judged rows{of} have a twin among the rows learnt from, with the same label"
-                f" and the same {len(named)} columns under another {', '.join(plan.row_key)}: duplicates across the"
-                " split make a model look better than it is"
+                f"{exact:,} of {test.size:,} judged rows{of} have a twin among the rows learnt from, with the same"
+                f" label and the same {len(named)} columns under another {', '.join(plan.row_key)}: duplicates"
+                " across the split make a model look better than it is"
             )
     return None
 

@@ -138,7 +138,8 @@ class _Asked:
         for repeat in range(REPEATS):
             order = np.random.default_rng([7, repeat]).permutation(len(self.features))
             shuffled = self.features.copy()
-            shuffled[:, list(places)] = self.features[np.ix_(order, list(places))]
+            columns = np.asarray(places, dtype=np.intp)
+            shuffled[:, columns] = self.features[order][:, columns]
             pairs = zip(self._measured(shuffled), self._whole, strict=True)
             loss = self._metric.loss
             gains.append([loss(one) - loss(other) for one, other in pairs if one is not None and other is not None])

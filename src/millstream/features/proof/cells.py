@@ -114,7 +114,9 @@ class Recomputed:
                 late = each.known is None or each.known > now
                 return self._told(raw, each, "known only later" if late else "corrected by then")
         early = [each for each in others if each.known is None or each.known > now]
-        if early and equal(self._answer(view, window, self._replaced(believed, early), row, seen=lambda: True), trained):
+        if early and equal(
+            self._answer(view, window, self._replaced(believed, early), row, seen=lambda: True), trained
+        ):
             return self._told(raw, early[0], f"known only later, with {len(early) - 1} more" if early[1:] else "later")
         for each in believed:
             kept = [fact for fact in believed if fact is not each]
@@ -173,7 +175,7 @@ class Recomputed:
         return aggregates.smoothed(pairs, (total, count), smooth=window.smooth)
 
     def _everybody(self, view: ViewPlan, window: WindowPlan, at: int, *, without: int) -> tuple[Fraction, int]:
-        """Sum and count all values of a table that were believed at an instant, of whomever, without those of a fold."""
+        """Sum and count all values believed at an instant, of whomever, without those of a fold (-1 for none)."""
         assert window.value is not None
         name = (view.table, window.value.text, at if without < 0 else without)
         if name not in self._usual:
@@ -231,7 +233,9 @@ class Recomputed:
         rows = raw.about(self._entity(view, row), since=since, until=at)
         instants = list(dict.fromkeys(raw.table.known.values()))
         if past and instants:  # the cut: what nobody knew anything of by then is not even looked at
-            rows = rows.filter(pl.any_horizontal((pl.col(each).to_physical() <= now).fill_null(False) for each in instants))
+            rows = rows.filter(
+                pl.any_horizontal((pl.col(each).to_physical() <= now).fill_null(False) for each in instants)
+            )
         return plain(rows)
 
     def _as_known(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -290,4 +294,3 @@ def equal(one: Any, other: Any) -> bool:
     if one is None or other is None or isinstance(one, str) or isinstance(other, str):
         return bool(one == other)
     return math.isclose(float(one), float(other), rel_tol=NEAR, abs_tol=1e-12)
-
