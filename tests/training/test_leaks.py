@@ -1,4 +1,4 @@
-"""Planted leaks of each kind are found, named with their reason, and refused or said; honest features are left alone."""
+"""Planted leaks of each kind are found, named with their reason, refused or said; honest features are left alone."""
 
 from datetime import timedelta
 
@@ -39,7 +39,7 @@ def test_the_label_under_another_name_is_refused_with_its_reason():
     codes = pl.when(pl.col("label")).then(3.0).when(~pl.col("label")).then(8.0).alias("form.code")
     model, found = looked(frame.with_columns(codes), more=[("form.code", "double")])
     assert [(each.kind, each.features, each.refused) for each in found] == [("disguise", ("form.code",), True)]
-    with pytest.raises(LeakError, match="feature form.code: it is the label under another name") as said:
+    with pytest.raises(LeakError, match=r"feature form\.code: it is the label under another name") as said:
         refuse_leaks(model, found)
     assert "vouched=['form.code']" in said.value.do
 
@@ -58,7 +58,7 @@ def test_somebody_can_vouch_for_a_feature_and_it_is_still_said():
     model, found = looked(frame, more=[("form.code", "bigint")], vouched=["form.code"])
     assert [(each.kind, each.refused) for each in found] == [("disguise", False)]
     refuse_leaks(model, found)
-    with pytest.raises(DefinitionError, match="vouches for 'form.cod'") as said:
+    with pytest.raises(DefinitionError, match=r"vouches for .form\.cod.") as said:
         looked(frame, vouched=["form.cod"])
     assert "form.delay" in str(said.value) or "form.carrier" in str(said.value)
 

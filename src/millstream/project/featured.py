@@ -103,3 +103,19 @@ def audited(project: Project, model: str) -> dict[str, Any] | None:
     if not rows:
         return None
     return {**rows[0].detail, "subject": rows[0].subject, "by": rows[0].actor, "at": rows[0].at}
+
+
+def of_features(project: Project, model: str) -> dict[str, Any]:
+    """Return what a model's page says of its features: what they are worth, what may leak, the last audit."""
+    from millstream.training.record import read_record
+
+    try:
+        chosen = chosen_version(project, model, None)
+        record = None if chosen is None else read_record(Path(chosen.path))
+    except IntegrityError:  # its folder is gone or damaged, which verify and the page's alarms say
+        record = None
+    return {
+        "audit": audited(project, model),
+        "lift": None if record is None else msgspec.to_builtins(record.lift),
+        "leaks": [] if record is None else msgspec.to_builtins(record.leaks),
+    }

@@ -88,7 +88,7 @@ def train(
         "pins": version.pins,
         "verdict": msgspec.to_builtins(verdict),
         "folds": _folds(tested),
-        "leaks": msgspec.to_builtins(leaks),
+        "leaks": list(msgspec.to_builtins(leaks)),
         "lift": msgspec.to_builtins(record.lift),
         "actor": actor,
     }
@@ -139,7 +139,7 @@ def backtest(project: Project, *, model: str, version: int | None = None, actor:
         "folds": _folds(tested),
         "segments": segments(msgspec.to_builtins(verdict)),
         "by_horizon": by_horizon(msgspec.to_builtins(verdict)),
-        "leaks": msgspec.to_builtins(leaks),
+        "leaks": list(msgspec.to_builtins(leaks)),
     }
 
 

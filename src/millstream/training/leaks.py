@@ -55,11 +55,11 @@ def find_leaks(model: Model, training: TrainingSet, split: Split) -> tuple[Leak,
     if training.label_dtype is None:
         return ()
     found = [*_disguised(training)]
-    told = {name for each in found for name in each.features}
+    told = {name for each in found if each.refused for name in each.features}
     parts = leaky.parts(training, without=told)
     if parts is not None:
         found.append(Leak("parts", parts[:2], True, parts[2]))
-    told |= {name for each in found for name in each.features}
+    told |= {name for each in found if each.refused for name in each.features}
     for name, sure, says in leaky.group_means(training, without=told):
         found.append(Leak("group", (name,), sure, says))
     if training.plan.of_rows and (said := leaky.twins(training, split)):

@@ -112,7 +112,7 @@ def group_means(training: TrainingSet, *, without: Iterable[str] = ()) -> Iterat
     """
     if training.label_dtype not in _NUMBERS:
         return
-    labelled = np.flatnonzero(training.known != NEVER)
+    labelled = np.flatnonzero(~np.isnan(training.label))  # those not known yet too: whoever made it may have had them
     label = pl.Series("label", training.label[labelled])
     for column in training.plan.columns:
         if column.dtype not in ("double", "bigint") or column.name in set(without):
