@@ -55,14 +55,23 @@ def weighed(project: Project, model: str, rows: TrainingSet, tested: Backtest) -
 
 def _lags(project: Project, model: str) -> dict[str, float]:
     """Return how late the facts of each view may be: as measured where that is later than declared."""
-    from millstream.project.lags import lag
-
     found = {}
     for role in project.manifest.model(model).features:
         of = project.manifest.view(role.view).of
         if isinstance(of, Request):
             continue
-        declared = parse_duration(project.manifest.table(of).lag).total_seconds()
-        said = lag(project, of)
-        found[role.name] = max(declared, (said or {}).get("p95") or 0.0)
+        found[role.name] = max(_lag(project, each) for each in _made_of(project, of))
     return found
+
+
+def _lag(project: Project, table: str) -> float:
+    from millstream.project.lags import lag
+
+    declared = parse_duration(project.manifest.table(table).lag).total_seconds()
+    return max(declared, (lag(project, table) or {}).get("p95") or 0.0)
+
+
+def _made_of(project: Project, table: str) -> list[str]:
+    """Name a table and every table that it is made of."""
+    inputs = project.manifest.table(table).of
+    return [table, *(name for each in inputs for name in _made_of(project, each))]
