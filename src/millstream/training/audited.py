@@ -16,7 +16,8 @@ import numpy as np
 from millstream.errors import IntegrityError
 from millstream.features.plan import FeaturePlan
 from millstream.features.proof.cells import Behind, Recomputed, equal
-from millstream.types import from_micros, parse_instant
+from millstream.training.splits import NEVER
+from millstream.types import from_micros, parse_instant, to_micros
 
 if TYPE_CHECKING:
     import polars as pl
@@ -151,7 +152,8 @@ def audit_set(
         done[each.source] += 1
         cells = recomputed.row(each.row)
         if LABEL in each.trained:
-            cells[LABEL] = recomputed.label(each.row)
+            until = NEVER if training.until is None else to_micros(training.until)
+            cells[LABEL] = recomputed.label(each.row, known_by=until)
         for name, trained in each.trained.items():
             cell = cells[name]
             if cell.unproven:
@@ -189,10 +191,11 @@ def _drawn(training: TrainingSet, rows: int, seed: int) -> Iterator[_Asked]:
     chance = np.random.default_rng(seed)
     picked = [int(chance.integers(low, high)) for low, high in pairwise(edges)]
     frame = training.frame[picked]
-    labelled = LABEL in frame.columns
-    for row, values in zip(plain(frame), frame.to_dicts(), strict=True):
+    labels = frame[LABEL].to_list() if LABEL in frame.columns else [None] * frame.height
+    for row, values, label in zip(plain(frame), frame.to_dicts(), labels, strict=True):
         trained = {name: values[name] for name in training.plan.names}
-        yield _Asked(SET, row, {**trained, LABEL: row[LABEL]} if labelled and training.plan.label else trained)
+        told = label is not None and training.plan.ranking is None
+        yield _Asked(SET, row, {**trained, LABEL: row[LABEL]} if told else trained)
 
 
 def _kept(plan: FeaturePlan, folder: Path, rows: int) -> Iterator[_Asked]:

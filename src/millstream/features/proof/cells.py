@@ -15,6 +15,7 @@ from millstream.expressions.closure import to_closure
 from millstream.features.plan import FeaturePlan, ViewPlan, WindowPlan
 from millstream.features.proof import aggregates
 from millstream.features.proof.facts import POSITION, Fact, Raw, plain
+from millstream.features.proof.labels import ahead, closes
 from millstream.features.targets import fold_of
 from millstream.lake.frame import TableFrame
 
@@ -81,9 +82,13 @@ class Recomputed:
             found[name] = Cell(self._value(said, row))
         return found
 
-    def label(self, row: Mapping[str, Any]) -> Cell:
-        """Recompute the label of a row of the rows' table: of its last revision of which the label is known."""
-        said = self.plan.label
+    def label(self, row: Mapping[str, Any], *, known_by: int) -> Cell:
+        """Recompute the label of a row: of its last revision, or over facts to come as believed at an instant."""
+        said, looks = self.plan.label, self.plan.ahead
+        if looks is not None:
+            if int(row["label_known_at"]) < closes(looks, int(row[looks.at])) + looks.lag_us:
+                return Cell(f"not known before its window has closed, and taken as known at {row['label_known_at']}")
+            return Cell(ahead(looks, self._table(looks.table), row, known_by=known_by, value=self._value))
         if said is None or not self.plan.of_rows or not self.plan.row_key:
             return Cell(unproven="the label is no expression over the row")
         raw = self._table(self.plan.rows_table)
@@ -236,7 +241,13 @@ class Recomputed:
             rows = rows.filter(
                 pl.any_horizontal((pl.col(each).to_physical() <= now).fill_null(False) for each in instants)
             )
-        return plain(rows)
+        return plain(rows.select(self._needed(view, raw)))
+
+    def _needed(self, view: ViewPlan, raw: Raw) -> list[str]:
+        """Name the columns without which a view cannot be recomputed: the others of a wide table cost time."""
+        values = [name for each in view.features.values() if each.value is not None for name in each.value.columns]
+        marks = [each for each in (raw.table.event_time, raw.table.gone, POSITION) if each is not None]
+        return list(dict.fromkeys((*raw.table.key, *view.entity, *values, *raw.table.known.values(), *marks)))
 
     def _as_known(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return a row with its own fields read anew: as believed at the decision, from the raw rows of its key."""
