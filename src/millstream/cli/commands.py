@@ -11,12 +11,13 @@ import typer
 
 from millstream.cli import branches, cataloged, data, featured, housekeeping, keeping
 from millstream.cli import call as calls
-from millstream.cli.panels import arrange
+from millstream.cli.panels import InOrder, arrange
 from millstream.cli.words import JsonOption, ModelArgument, ProjectOption, ReasonOption
 from millstream.cli.words import do as _do
 from millstream.errors import UserError
 
 app = typer.Typer(
+    cls=InOrder,
     name="millstream",
     help="Puts models to work on the data that runs your business, and keeps them honest.",
     no_args_is_help=True,

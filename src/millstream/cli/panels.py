@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typer
+from typer.core import TyperGroup
 
 PANELS: dict[str, dict[str, str]] = {
     "Begin": {
@@ -48,9 +49,9 @@ PANELS: dict[str, dict[str, str]] = {
         "why": "How one answer came about",
         "audit": "How a version came about",
         "reproduce": "Train a version again, compare the bytes",
-        "features": "What a model was trained on was known: proved on samples",
         "reads": "Who read a table, which version and columns",
         "verify": "Ledger, tables and releases hold, or what does not",
+        "features": "What a model was trained on was known: proved on samples",
     },
     "Keep": {
         "backup": "Copy all that the project knows; only what is new, each time",
@@ -65,6 +66,15 @@ PANELS: dict[str, dict[str, str]] = {
     },
 }
 """Panel to command to its line."""
+
+
+class InOrder(TyperGroup):
+    """Lists commands, and groups of them, in the order of the panels."""
+
+    def list_commands(self, ctx: object) -> list[str]:
+        """Name the commands in order; one that is in no panel comes last."""
+        order = [name for named in PANELS.values() for name in named]
+        return sorted(self.commands, key=lambda each: order.index(each) if each in order else len(order))
 
 
 def arrange(app: typer.Typer) -> None:
