@@ -87,6 +87,15 @@ def compile_ranking(
         seed=model.seed,
         exclude_seen=task.exclude_seen,
     )
+    types = {each.name: each.dtype for each in plan.columns}
+    worded = [(name, each) for name, said in plan.combined.items() for each in said.columns]
+    for name, each in worded:
+        if types.get(each) == "varchar":
+            raise DefinitionError(
+                f"feature {name} of a list reads the text {each!r}, which a list keeps as a number",
+                expected="numbers and booleans of other features",
+                do="say it in the view itself: f.any(\"kind = 'a'\", ...)",
+            )
     return msgspec.structs.replace(plan, ranking=ranking, row_key=by)
 
 

@@ -192,6 +192,8 @@ class Person:
         """
         if self._said is None:
             return {}
+        from millstream.lake.masking import strictest
+
         self._refuse_filtered(plan)
         found = {name: self._column(plan, name) for name in _row_columns(plan)}
         for view in plan.views:
@@ -200,6 +202,9 @@ class Person:
                 found[f"{view.name}.{feature}"] = self.mask_of(view.table, read)
         for name, said in plan.request_features.items():
             found[name] = self.mask_of(plan.rows_table, said.columns)
+        for name, said in plan.combined.items():
+            masks = [found[each] for each in said.columns if each in found]
+            found[name] = strictest([self.mask_of(plan.rows_table, said.columns), *masks])
         label = plan.label.columns if plan.label is not None else ()
         found["label"] = self.mask_of(plan.rows_table, label)
         if plan.ahead is not None:
