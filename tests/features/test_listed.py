@@ -332,6 +332,13 @@ def test_words_that_do_not_fit_are_refused(words: dict[str, Any], says: str) -> 
         plan(**words)
 
 
+def test_what_is_made_of_a_text_is_no_feature_of_a_list() -> None:
+    mixed = FeatureView("mixed", of=f.Request(), features={"red": "plain.genre = 'red'"})
+    model = manifest().model("picks").but(features=[OF_ITEM, OF_WHO, PLAIN, mixed])
+    with pytest.raises(DefinitionError, match="mixed.red of a list reads the text 'plain.genre'"):
+        compile_plan(gather([CHOICES, ITEMS, OF_ITEM, OF_WHO, PLAIN, mixed, model]), "picks", SCHEMAS, KNOWN)
+
+
 def test_negatives_are_for_lists_only() -> None:
     with pytest.raises(DefinitionError, match="its task is no list"):
         compile_plan(manifest_without_task(), "picks", SCHEMAS, KNOWN)

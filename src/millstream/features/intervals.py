@@ -38,13 +38,13 @@ class Line:
         self._width = self._high - self._low + 2
         self._ranks: Instants | None = None
         if self._width * (entities + 1) >= _ROOM:
-            self._ranks = distinct_places(np.concatenate([np.empty(0, dtype=np.int64), *finite]))
+            self._ranks = _distinct(np.concatenate([np.empty(0, dtype=np.int64), *finite]))
             self._width = len(self._ranks) + 2
 
     def place(self, entity: Codes, instants: Instants, *, asked: bool = False) -> Indices:
         """Return the place of each (entity, instant); an instant that is asked about is before the end of time."""
         if self._ranks is not None:
-            within = np.searchsorted(self._ranks, instants, side="right")
+            within = _search(self._ranks, instants)
             within[instants == FOREVER] = len(self._ranks) + 1
         else:
             within = np.clip(instants, self._low, self._high + 1) - self._low
@@ -143,8 +143,20 @@ class Intervals:
         return asked.count_until(self.starts), asked.count_until(self.ends)
 
     @cached_property
-    def _segments(self) -> Indices:
-        return distinct_places(np.concatenate([self.starts, self.ends]))
+    def _segments(self) -> tuple[Indices, Indices, Indices]:
+        """Return where anything starts or ends, ascending, and which of these each of ``facts`` starts and ends at."""
+        places = np.concatenate([self.starts, self.ends])
+        order = np.argsort(places, kind="stable")  # merges two runs that ascend already
+        in_order = places[order]
+        fresh = np.ones(len(in_order), dtype=bool)
+        np.not_equal(in_order[1:], in_order[:-1], out=fresh[1:])
+        number = np.empty(len(in_order), dtype=np.int64)
+        number[order] = np.cumsum(fresh) - 1
+        left, right = number[: len(self.facts)], number[len(self.facts) :]
+        if self.ending is not None:
+            by_end, right = right, np.empty(len(self.facts), dtype=np.int64)
+            right[self.ending] = by_end
+        return in_order[fresh], left, right
 
     def highest(self, rank: Indices, asked: Asked) -> Indices:
         """Find the active fact of the highest rank; -1 where none is active.
@@ -165,13 +177,12 @@ class Intervals:
         if not len(self.facts):
             return np.full(len(asked.instants), -1)
         counted = np.flatnonzero(rank >= 0)
-        left = np.searchsorted(self._segments, self.starts[counted])
-        right = np.searchsorted(self._segments, self.end_of[counted])
-        cover = highest_cover(left, right, rank[counted], segments=len(self._segments))
+        segments, left, right = self._segments
+        cover = highest_cover(left[counted], right[counted], rank[counted], segments=len(segments))
         by_rank = np.full(int(rank.max(initial=-1)) + 2, -1)
         by_rank[rank[counted]] = counted
         winner = by_rank[cover]  # rank -1 reads the last place, which is -1
-        at = asked.count_until(self._segments) - 1
+        at = asked.count_until(segments) - 1
         return np.where(at >= 0, winner[at], -1)
 
 
@@ -193,15 +204,18 @@ def highest_cover(left: Indices, right: Indices, rank: Indices, *, segments: int
     return best
 
 
-def distinct_places(places: Indices) -> Indices:
-    """Return each place once, ascending.
+def _search(ascending: Indices, values: Indices) -> Indices:
+    """Count, for each value, what is at or before it; sorted values walk forward, where random ones miss the cache."""
+    order = np.argsort(values)
+    found = np.empty(len(values), dtype=np.int64)
+    found[order] = np.searchsorted(ascending, values[order], side="right")
+    return found
 
-    A stable sort merges runs that ascend already; ``np.unique`` hashes, which took ten times as long for millions.
-    """
-    in_order = np.sort(places, kind="stable")
-    fresh = np.ones(len(in_order), dtype=bool)
-    np.not_equal(in_order[1:], in_order[:-1], out=fresh[1:])
-    return in_order[fresh]
+
+def _distinct(instants: Instants) -> Instants:
+    """Return each instant once, ascending; ``np.unique`` hashes, which took ten times as long for millions."""
+    in_order = np.sort(instants)
+    return in_order[np.r_[True, in_order[1:] != in_order[:-1]]] if len(in_order) else in_order
 
 
 def _ascending(values: Indices) -> bool:
