@@ -335,7 +335,7 @@ def test_words_that_do_not_fit_are_refused(words: dict[str, Any], says: str) -> 
 def test_what_is_made_of_a_text_is_no_feature_of_a_list() -> None:
     mixed = FeatureView("mixed", of=f.Request(), features={"red": "plain.genre = 'red'"})
     model = manifest().model("picks").but(features=[OF_ITEM, OF_WHO, PLAIN, mixed])
-    with pytest.raises(DefinitionError, match="of a list reads the text"):
+    with pytest.raises(DefinitionError, match=r"mixed\.red of a list reads the text 'plain\.genre'"):
         compile_plan(gather([CHOICES, ITEMS, OF_ITEM, OF_WHO, PLAIN, mixed, model]), "picks", SCHEMAS, KNOWN)
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from millstream.definitions.rows import At
 from millstream.definitions.table import Table
-from millstream.errors import near
+from millstream.errors import DefinitionError, near
 from millstream.types import DType
 
 Aggregate: TypeAlias = Literal[
@@ -35,6 +35,7 @@ Aggregate: TypeAlias = Literal[
     "trend",
     "since_last",
     "since_first",
+    "target",
 ]
 
 
@@ -63,6 +64,8 @@ class Window(msgspec.Struct, frozen=True):
         known at that instant all the same.
     q
         For a quantile: which, from 0 to 1.
+    smooth
+        For a target mean: how many labels of the usual kind an entity is taken to have besides its own.
     """
 
     aggregate: Aggregate
@@ -75,6 +78,7 @@ class Window(msgspec.Struct, frozen=True):
     at: At = "decided_at"
     ago: str | None = None
     q: float | None = None
+    smooth: float | None = None
 
 
 @dataclass(frozen=True, init=False)
@@ -243,6 +247,31 @@ def none(
 ) -> Window:
     """Whether the value was true for no fact; NULL for none. Of a label, without facts: true."""
     return _window("none", value, _Back(over, where, ago), _Ahead(of, ahead, on, at))
+
+
+def target(value: str, *, over: str | None = None, where: str | None = None, smooth: float = 20.0) -> Window:
+    """Average known labels of the entity, drawn toward everybody's: target encoding that cannot leak.
+
+    Of ``n`` labels known at the instant with mean ``m``, and everybody's mean ``u`` when that day began, it is
+    ``(n m + smooth u) / (n + smooth)``; NULL for an entity none of whose labels is known. Of a table without time a
+    row is encoded in training by the labels of rows in four other fifths, never its own.
+
+    Parameters
+    ----------
+    value
+        The label, as a row expression over the view's table: a truth value or a number.
+    over, where
+        As of every window.
+    smooth
+        How many labels of the usual kind each entity is taken to have besides its own; 0 for none.
+
+    >>> target("arr_delay > 15", smooth=50).smooth
+    50.0
+    """
+    if isinstance(smooth, bool) or not isinstance(smooth, int | float) or not 0 <= smooth < 1e12:
+        raise DefinitionError(f"target({value!r}) has smooth={smooth!r}", expected="how many labels, 0 or more")
+    found = _window("target", value, _Back(over, where, None))
+    return msgspec.structs.replace(found, smooth=float(smooth))
 
 
 def first(value: str, *, over: str | None = None, where: str | None = None, ago: str | None = None) -> Window:

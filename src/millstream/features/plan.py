@@ -51,7 +51,7 @@ class Span(NamedTuple):
     ago_us: int = 0
 
 
-class WindowPlan(msgspec.Struct, frozen=True):
+class WindowPlan(msgspec.Struct, frozen=True, omit_defaults=True):
     """One aggregate over the facts of an entity.
 
     Parameters
@@ -68,6 +68,8 @@ class WindowPlan(msgspec.Struct, frozen=True):
         How much earlier than the instant asked about the window ends, in microseconds.
     q
         Which quantile, from 0 to 1.
+    smooth
+        Of a target mean: how many labels of the usual kind each entity is taken to have besides its own.
     """
 
     aggregate: Aggregate
@@ -76,6 +78,7 @@ class WindowPlan(msgspec.Struct, frozen=True):
     dtype: DType
     ago_us: int = 0
     q: float | None = None
+    smooth: float | None = None
 
     @property
     def span(self) -> Span:
@@ -127,9 +130,10 @@ class ViewPlan(msgspec.Struct, frozen=True, dict=True):
     def horizon_us(self) -> int | None:
         """How far back a fact can still matter, in microseconds; None when every fact can.
 
-        A sum needs every fact: it is 0, not NULL, for an entity whose facts have all left the window.
+        A sum needs every fact: it is 0, not NULL, for an entity whose facts have all left the window. So does a
+        target mean, which is drawn toward that of all labels ever known.
         """
-        spans = [each.span for each in self.features.values() if each.aggregate != "sum"]
+        spans = [each.span for each in self.features.values() if each.aggregate not in ("sum", "target")]
         lengths = [over + ago for over, ago in spans if over is not None]
         return max(lengths) if len(lengths) == len(self.features) else None
 

@@ -20,6 +20,7 @@ ACCEPTED: dict[str, tuple[DType, ...]] = {
     "sum": NUMBERS,
     "mean": NUMBERS,
     "std": NUMBERS,
+    "target": NUMBERS,
     "min": ("bigint", "double"),
     "max": ("bigint", "double"),
     "last": ANSWERS,
