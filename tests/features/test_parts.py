@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import polars as pl
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from millstream.features import FeaturePlan, PolarsEngine, parts
+from millstream.features import FeaturePlan, PolarsEngine
 
 from . import worlds
 

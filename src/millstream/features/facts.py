@@ -116,9 +116,7 @@ def knowledge(table: TableFrame, view: ViewPlan, window: WindowPlan) -> tuple[st
     return table.known_for((*value, *view.entity, *event))
 
 
-def read_facts(
-    table: TableFrame, entity: Codes, *, waits_for: tuple[str, ...], times: Times | None = None
-) -> Facts:
+def read_facts(table: TableFrame, entity: Codes, *, waits_for: tuple[str, ...], times: Times | None = None) -> Facts:
     """Work out belief and supersession of a table's rows.
 
     Cost: linear where keys are unique; rows of repeated keys are sorted.

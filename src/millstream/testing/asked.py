@@ -12,13 +12,14 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from millstream.definitions.estimator import Estimator
 from millstream.definitions.features import Request, Window
 from millstream.definitions.manifest import gather
-from millstream.definitions.model import Estimator, Model
+from millstream.definitions.model import Model
 from millstream.definitions.rows import Each
 from millstream.definitions.sources import Csv
 from millstream.definitions.table import Table
-from millstream.definitions.view import FeatureView
+from millstream.definitions.view import FeatureView, Role
 from millstream.testing.bench import require
 from millstream.types import Schema
 
@@ -38,7 +39,14 @@ SCHEMA: Schema = {
     "id": "bigint", "who": "varchar", "place": "bigint", "at": "timestamptz",
     "x": "double", "n": "bigint", "flag": "boolean", "word": "varchar",
 }  # fmt: skip
-ASKS: Schema = {"row": "bigint", "p": "varchar", "q": "bigint", "at": "timestamptz", "size": "double", "truth": "boolean"}
+ASKS: Schema = {
+    "row": "bigint",
+    "p": "varchar",
+    "q": "bigint",
+    "at": "timestamptz",
+    "size": "double",
+    "truth": "boolean",
+}
 EARLY = ("id", "who", "place", "at")
 """Columns known by the first known-at; all others by the second."""
 EXACT = ("count", "distinct", "min", "max", "last", "first", "quantile", "any", "none")
@@ -82,7 +90,7 @@ def plan_of(
     one = FeatureView("people", of=facts, entity="who", features=dict(features), ttl=ttl)
     two = FeatureView("pairs", of=facts, entity=("who", "place"), features=dict(features), ttl=ttl)
     said = [FeatureView("said", of=Request(at="timestamptz", size="double"), features=dict(more))] if more else []
-    roles = [one.on({"who": "p"}, name="one"), two.on({"who": "p", "place": "q"}, name="two"), *said]
+    roles: list[FeatureView | Role] = [one.on({"who": "p"}, name="one"), two.on({"who": "p", "place": "q"}, name="two"), *said]
     estimator = Estimator("sklearn.dummy:DummyClassifier", {})
     model = Model("m", rows=Each(asks), label="truth", features=roles, estimator=estimator, goal="roc_auc")
     manifest = gather([facts, asks, one, two, *said, model])
@@ -149,7 +157,7 @@ class Luck:
     _random: Random = field(init=False)
 
     def __post_init__(self) -> None:
-        self._random = Random(self.seed)  # noqa: S311 - repeated, not secret
+        self._random = Random(self.seed)
 
     def facts(self, many: int) -> list[Fact]:
         """Return revisions of fewer facts, with NULL keys, entities, times and values among them."""
@@ -236,7 +244,12 @@ def _same(name: str, window: WindowPlan | None, row: Mapping[str, Any], values: 
     if isinstance(found, datetime):
         found = (found - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     same = found == wanted and (found is None) == (wanted is None)
-    if not same and isinstance(found, float) and wanted is not None and (window is None or window.aggregate not in EXACT):
+    if (
+        not same
+        and isinstance(found, float)
+        and wanted is not None
+        and (window is None or window.aggregate not in EXACT)
+    ):
         same = math.isclose(found, wanted, rel_tol=NEAR, abs_tol=NEAR)
     if not same and window is not None and window.aggregate == "quantile" and None not in (found, wanted):
         same = math.isclose(found, wanted, rel_tol=1e-15, abs_tol=1e-15)  # between two values on a straight line

@@ -154,7 +154,11 @@ class FeatureEngineSuite:
 
     def test_features_made_of_features(self, engine: FeatureEngine) -> None:
         """Expressions over the request, windows and each other; NULL and a division by zero are NULL."""
-        more = {"share": "one.sum_x_1d / one.count_all_ever", "dear": "said.share > size", "idle": "one.last_x_1d is null"}
+        more = {
+            "share": "one.sum_x_1d / one.count_all_ever",
+            "dear": "said.share > size",
+            "idle": "one.last_x_1d is null",
+        }
         luck = Luck(60)
         agree(engine, plan_of(windows("1d", None), more=more), table(luck.facts(14)), spine(luck.rows(8)))
 
@@ -174,7 +178,9 @@ class FeatureEngineSuite:
         from millstream.definitions.features import Window
 
         for smooth in (0.0, 2.0):
-            plan = plan_of({"mean": Window("target", "flag", smooth=smooth), "day": Window("target", "flag", "1d", smooth=smooth)})
+            plan = plan_of(
+                {"mean": Window("target", "flag", smooth=smooth), "day": Window("target", "flag", "1d", smooth=smooth)}
+            )
             for seed in (80, 81):
                 luck = Luck(seed)
                 facts = [each for each in luck.facts(14) if not each["gone"]]
