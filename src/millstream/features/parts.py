@@ -28,7 +28,7 @@ CENTRED = ("std", "trend")
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes that a view takes while it is asked, by estimate, of one fact and of one row."""
+    """Bytes that a view takes while it is asked, by estimate, of one fact and of one row; answers come on top."""
 
     fact: int
     row: int
@@ -39,7 +39,7 @@ class Sizes:
         windows = view.features.values()
         spans = len({each.span for each in windows})
         values = len({each.value.text for each in windows if each.value is not None})
-        return cls(fact=240 + 120 * spans + 24 * values, row=160 + 48 * spans + 8 * len(view.features))
+        return cls(fact=180 + 80 * spans + 16 * values, row=130 + 40 * spans)
 
     def of_all(self, facts: int, rows: int) -> int:
         """Return the bytes of so many facts and rows asked at once."""
@@ -66,11 +66,12 @@ def ask_in_parts(
     entities, of_facts = encode_entities(table.frame, view.entity)
     of_rows = find_entities(entities, keys)
     split = _Split(len(entities), of_facts, of_rows, limit=max(1, memory // 2 // sizes.fact))
-    step = max(1, memory // 2 // sizes.row)
+    enough = max(1, memory // 2 // sizes.row)
     found: dict[str, list[pl.Series]] = {name: [] for name in view.features}
     made = PlannedFacts if view.at == TARGET else ViewFacts
     for rows, part_table, part in _parts(view, table, split, (entities, of_facts)):
         facts = made(view, part_table, part)
+        step = max(enough, len(part.codes))  # each step goes through all facts once, so n steps would cost n * n
         for start in range(0, max(len(rows), 1), step):
             chosen = rows[start : start + step]
             answers = facts.ask(split.within(of_rows[chosen]), *(each[chosen] for each in when))

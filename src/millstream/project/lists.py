@@ -170,7 +170,9 @@ def _ranker(
 ) -> Ranker:
     from millstream.training.lists import Ranker
 
-    return Ranker(plan, {name: project.lake.read(name, version=(versions or {}).get(name)) for name in names})
+    return Ranker(
+        plan, {name: project.lake.read(name, version=(versions or {}).get(name)) for name in names}, project.engine
+    )
 
 
 def _asked(plan: FeaturePlan, lists: Sequence[Listed]) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Conformance suites: what a source, a store of files, a database, a lake or a feature engine must do, as classes to inherit from.
+"""Conformance suites, classes to inherit from: what a source, a store, a database, a lake, a feature engine must do.
 
 A test of yours inherits a suite and gives it the one fixture it asks for; pytest runs the laws. Millstream's own parts
 pass the same suites. Nothing here imports pytest.
