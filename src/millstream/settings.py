@@ -118,11 +118,11 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Parameters
     ----------
     memory
-        What may be taken (``"2GB"``, at least 64 MB) beside the rows and facts that are read and the features that are
-        answered; what would take more is computed some entities at a time.
+        What may be taken (``"512MB"``, at least 64 MB) beside the rows and facts that are read and the features that
+        are answered; what would take more is computed some entities at a time.
     """
 
-    memory: str = "2GB"
+    memory: str = "512MB"
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -353,7 +353,7 @@ def _refuse_unkeepable(file: Path, settings: Settings) -> None:
             raise DefinitionError(f"{file}: quota.{name} is {said!r}", expected='a size such as "50GB" or "800MiB"')
     if (parse_size(settings.engine.memory) or 0) < _LEAST_MEMORY:
         raise DefinitionError(
-            f"{file}: engine.memory is {settings.engine.memory!r}", expected='a size of 64 MB or more, such as "2GB"'
+            f"{file}: engine.memory is {settings.engine.memory!r}", expected='a size of 64 MB or more, such as "512MB"'
         )
 
 

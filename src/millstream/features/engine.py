@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from millstream.features.plan import FeaturePlan
     from millstream.lake.frame import TableFrame
 
-MEMORY = 2 * 10**9
+MEMORY = 512 * 10**6
 """Bytes the embedded engine takes at most beside what it is given and what it answers, unless said."""
 
 

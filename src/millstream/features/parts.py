@@ -65,7 +65,7 @@ def ask_in_parts(
     sizes = Sizes.of(view)
     entities, of_facts = encode_entities(table.frame, view.entity)
     of_rows = find_entities(entities, keys)
-    split = _Split(len(entities), of_facts, of_rows, limit=max(1, memory // 2 // sizes.fact))
+    split = Split(len(entities), of_facts, of_rows, limit=max(1, memory // 2 // sizes.fact))
     enough = max(1, memory // 2 // sizes.row)
     found: dict[str, list[pl.Series]] = {name: [] for name in view.features}
     made = PlannedFacts if view.at == TARGET else ViewFacts
@@ -87,8 +87,18 @@ def _in_place(parts: list[pl.Series], back: Places) -> pl.Series:
     return whole.gather(pl.Series(back))
 
 
-class _Split:
-    """Which part each entity, fact and row belongs to."""
+class Split:
+    """Which part each entity and row belongs to.
+
+    Parameters
+    ----------
+    entities
+        How many there are.
+    of_facts, of_rows
+        The entity of each, by its code.
+    limit
+        Facts of a part, more or less: its last entity is taken whole.
+    """
 
     def __init__(self, entities: int, of_facts: Codes, of_rows: Codes, *, limit: int) -> None:
         asked = np.zeros(entities + 1, dtype=bool)  # the last place is NOBODY's
@@ -96,7 +106,7 @@ class _Split:
         asked[NOBODY] = False
         many = np.bincount(of_facts[of_facts != NOBODY], minlength=entities + 1)
         many[~asked] = 0
-        bucket = np.cumsum(many) // limit
+        bucket = (np.cumsum(many) - many) // limit
         told = np.flatnonzero(asked)
         part = np.zeros(len(told), dtype=np.int32)
         part[1:] = np.cumsum(bucket[told][1:] != bucket[told][:-1])
@@ -106,11 +116,14 @@ class _Split:
         first = np.searchsorted(part, np.arange(self.count))
         self._local = np.full(entities + 1, NOBODY)
         self._local[told] = np.arange(len(told)) - first[part]
-        self.told = told
-        self.bounds = np.append(first, len(told))
+        self._told, self._bounds = told, np.append(first, len(told))
         of_row = np.maximum(self.of_entity[of_rows], 0)  # of nobody nothing is known in any part
         self.rows_in_order = np.argsort(of_row, kind="stable")
         self.row_bounds = np.searchsorted(of_row[self.rows_in_order], np.arange(self.count + 1))
+
+    def entities_of(self, number: int) -> Codes:
+        """Return the codes of a part's entities, of which each row asks about one."""
+        return self._told[self._bounds[number] : self._bounds[number + 1]]
 
     def within(self, codes: Codes) -> Codes:
         """Return codes as the part that an entity belongs to numbers them."""
@@ -119,7 +132,7 @@ class _Split:
 
 
 def _parts(
-    view: ViewPlan, table: TableFrame, split: _Split, coded: tuple[pl.DataFrame, Codes]
+    view: ViewPlan, table: TableFrame, split: Split, coded: tuple[pl.DataFrame, Codes]
 ) -> Iterator[tuple[Places, TableFrame, Part]]:
     """Yield the rows, the facts and what else is to be known of each part."""
     entities, codes = coded
@@ -138,7 +151,7 @@ def _parts(
             guests = moved.filter(pl.col("__part") == number)["__position"].to_numpy()
             held = np.sort(np.concatenate([held, guests]))
         own = np.where(of_fact[held] == number, split.within(codes[held]), NOBODY)
-        named = entities[split.told[split.bounds[number] : split.bounds[number + 1]]]
+        named = entities[split.entities_of(number)]
         yield rows, replace(table, frame=frame[held]), Part(named, own, centres, times)
 
 
