@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from millstream.cli import branches, cataloged, data, housekeeping, keeping
+from millstream.cli import branches, cataloged, data, features, housekeeping, keeping
 from millstream.cli import call as calls
 from millstream.cli.panels import arrange
 from millstream.cli.words import JsonOption, ModelArgument, ProjectOption, ReasonOption
@@ -459,5 +459,6 @@ app.registered_commands += branches.app.registered_commands
 app.registered_commands += data.app.registered_commands
 app.registered_commands += keeping.app.registered_commands
 app.registered_commands += housekeeping.app.registered_commands
+app.add_typer(features.app, name="features", help="Prove features: what was served is what is computed again.", rich_help_panel="Prove")
 cataloged.register(app)
 arrange(app)

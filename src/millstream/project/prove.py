@@ -10,7 +10,7 @@ import msgspec
 
 from millstream.errors import IntegrityError
 from millstream.ledger.chain import Anchor
-from millstream.project import anchors, answers, git
+from millstream.project import anchors, answers, git, parity
 from millstream.project.columns import waits
 from millstream.project.data import step_failure, verify_checks
 from millstream.project.decide import brief
@@ -151,6 +151,7 @@ def model_stands(project: Project, name: str) -> dict[str, Any]:
         "trained_at": trained[0].at if trained else None,
         "series": series,
         "moves": [told(each) for each in moves],
+        "parity": parity.stands(project, name),
     }
     return {**stands, "next": _next(project, stands)}
 

@@ -76,6 +76,7 @@ COMMANDS = {
     "ready": "ready:ready",
     "audit": "prove:audit",
     "verify": "prove:verify",
+    "parity": "parity:parity",
     "backup": "backups:backup",
     "gc": "housekeeping:gc",
     "compact": "housekeeping:compact",

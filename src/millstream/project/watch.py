@@ -13,6 +13,7 @@ import msgspec
 from millstream.definitions.tasks import Ranking
 from millstream.project.answers import AnswerTail
 from millstream.project.lists import Listed, settled_lists
+from millstream.project.parity import nightly
 from millstream.state import alarms, contracts, observations
 from millstream.types import parse_duration, parse_instant, to_micros
 
@@ -93,6 +94,7 @@ class Watch:
                 self._go_on(kept, name)
             for day in self._days(name, today, release.built_at):
                 done.append(self._judge_one(kept, name, day))
+                done.append(nightly(self.project, name, day, self._span(day)))
         done += self._judge_contracts(today - timedelta(days=1))
         return done
 

@@ -15,7 +15,7 @@ from millstream.project.wheel import ACTOR, Wheel
 from millstream.server.workers import Worker
 from millstream.state import outbox
 
-_FLOW = frozenset({"ingest", "refresh", "check", "monitor", "sql", "score"})
+_FLOW = frozenset({"ingest", "refresh", "check", "monitor", "sql", "score", "parity"})
 """Commands that read or move tables: one at a time."""
 
 TICK_S = 60.0
