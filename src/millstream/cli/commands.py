@@ -459,6 +459,6 @@ app.registered_commands += branches.app.registered_commands
 app.registered_commands += data.app.registered_commands
 app.registered_commands += keeping.app.registered_commands
 app.registered_commands += housekeeping.app.registered_commands
-app.add_typer(features.app, name="features", help="Prove features: what was served is what is computed again.", rich_help_panel="Prove")
+app.add_typer(features.app, name="features")
 cataloged.register(app)
 arrange(app)

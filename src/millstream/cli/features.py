@@ -8,7 +8,14 @@ import typer
 
 from millstream.cli.words import JsonOption, ModelArgument, ProjectOption, do
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Prove row by row that what was served is what was learnt from.")
+
+
+@app.callback()
+def _group() -> None:
+    """Stay a group of commands, also while there is one."""
+
+
 _FEW = 12
 
 

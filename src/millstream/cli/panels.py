@@ -50,6 +50,7 @@ PANELS: dict[str, dict[str, str]] = {
         "reproduce": "Train a version again, compare the bytes",
         "reads": "Who read a table, which version and columns",
         "verify": "Ledger, tables and releases hold, or what does not",
+        "features": "Prove row by row that what was served is what was learnt from",
     },
     "Keep": {
         "backup": "Copy all that the project knows; only what is new, each time",
@@ -74,6 +75,8 @@ def arrange(app: typer.Typer) -> None:
         panel, short = place.get(_name(each), ("More", None))
         each.rich_help_panel = panel
         each.short_help = short
+    for group in app.registered_groups:
+        group.rich_help_panel, group.short_help = place.get(group.name or "", ("More", None))
     app.registered_commands.sort(key=lambda each: order.index(_name(each)) if _name(each) in order else len(order))
 
 

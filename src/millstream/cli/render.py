@@ -324,7 +324,7 @@ def status(record: dict[str, Any]) -> None:
                 f"{each['goal']} {number(live['value'])} (baseline {number(live['baseline'])})",
                 tone="good",
             )
-        for text, tone in proofs.reports(each["outcomes"]):
+        for text, tone in (*proofs.reports(each["outcomes"]), *proofs.parity(each["parity"])):
             say(text, tone=tone)
     if any(each["live"] for each in record["models"]):
         judged = "a day is judged when it is over" if not record["predictions"] else "in all"
