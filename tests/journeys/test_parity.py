@@ -16,7 +16,15 @@ from millstream.features.online import layout
 from millstream.features.plan import FeaturePlan
 from millstream.monitoring.parity import How
 from millstream.monitoring.parity.causes import (
-    CODE, LATE, NOT_SEEN, QUARANTINE, RECORD, ROUNDING, STALE, UNKNOWN, ZONE,
+    CODE,
+    LATE,
+    NOT_SEEN,
+    QUARANTINE,
+    RECORD,
+    ROUNDING,
+    STALE,
+    UNKNOWN,
+    ZONE,
 )  # fmt: skip
 from millstream.project import Project
 from millstream.project.learn import plan as plan_now
@@ -185,7 +193,9 @@ def _rounded(project: Project, answers: list[Prediction]) -> tuple[int, Any]:
 
 def differing_exactly(answers: list[Prediction], other: Sequence[Any]) -> int:
     return next(
-        number for number, each in enumerate(answers) if np.nanmax(np.abs(np.array(each.values()) - other[number])) > 1e-6
+        number
+        for number, each in enumerate(answers)
+        if np.nanmax(np.abs(np.array(each.values()) - other[number])) > 1e-6
     )
 
 
@@ -294,9 +304,11 @@ def test_late_facts_are_told_apart_from_broken_promises(house: House, answers: l
         assert proved(project)["today"] | {"examples": []} == {
             "compared": len(answers), "equal": len(answers), "late": 0, "unseen": 0, "examples": []
         }  # fmt: skip
-        older = {number: each for number, each in enumerate(_older(project, answers))}
+        older = dict(enumerate(_older(project, answers)))
         behind = [
-            signed(msgspec.structs.replace(each, applied=each.applied | {"flights": each.applied["flights"] - 1}), older[n])
+            signed(
+                msgspec.structs.replace(each, applied=each.applied | {"flights": each.applied["flights"] - 1}), older[n]
+            )
             for n, each in enumerate(answers)
         ]
     (folder,) = [house.places.log]
@@ -312,9 +324,7 @@ def test_late_facts_are_told_apart_from_broken_promises(house: House, answers: l
     assert {each["cause"] for each in said["today"]["examples"]} <= {NOT_SEEN, LATE}
 
 
-def test_the_night_proves_the_day_and_an_alarm_stands_until_it_is_over(
-    house: House, answers: list[Prediction]
-) -> None:
+def test_the_night_proves_the_day_and_an_alarm_stands_until_it_is_over(house: House, answers: list[Prediction]) -> None:
     with house.opened() as project:
         place, vector = _stale(project, answers)
         answers[place] = signed(answers[place], vector)

@@ -216,7 +216,7 @@ def of_commit(project: Project, version: int) -> list[Logged]:
 
 
 def of_segment(path: Path, *, over_damage: bool = False) -> Iterator[Logged]:
-    """Yield the records of a segment to its end; in one go over damage, since an offset does not say which sequence comes next."""
+    """Yield the records of a segment; in one go over damage, since an offset does not say which sequence comes next."""
     offset = 0
     while True:
         found, after = records.read(path, offset, most=_EVERY if over_damage else _MOST, over_damage=over_damage)

@@ -258,9 +258,7 @@ def _entity(view: ViewPlan, row: Mapping[str, object]) -> tuple[object, ...]:
     return tuple(row.get(key) for key in view.keys)
 
 
-def _cause(
-    names: tuple[str, ...], fits: Sequence[tuple[str, str]], evidence: Evidence, part: _Part
-) -> Cause:
+def _cause(names: tuple[str, ...], fits: Sequence[tuple[str, str]], evidence: Evidence, part: _Part) -> Cause:
     if fits:
         (cause, says), *more = fits
         return Cause(names, cause, says, tuple(dict.fromkeys(each for each, _ in more if each != cause)))

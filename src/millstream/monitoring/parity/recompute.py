@@ -72,7 +72,7 @@ class Recompute:
         self._categories = categories
         self._read = read
 
-    def stack(self, answers: Sequence[Prediction], how: How = How()) -> Stack:
+    def stack(self, answers: Sequence[Prediction], how: How | None = None) -> Stack:
         """Compute the vectors of answers that named the same versions.
 
         Raises
@@ -82,6 +82,7 @@ class Recompute:
         """
         if not answers:
             return Stack(np.empty((0, len(self.features))), np.empty(0, np.intp))
+        how = how or How()
         plan = how.plan or self.plan
         applied = answers[0].applied if how.applied is None else how.applied
         if plan.ranking is not None:
@@ -163,7 +164,8 @@ def version_of(view: ViewPlan, applied: Pins) -> int:
 def _version(table: str, applied: Pins) -> int:
     if table not in applied:
         raise NotFound(
-            f"the answer names no version of table {table!r}", expected="the version of every table its features reflect"
+            f"the answer names no version of table {table!r}",
+            expected="the version of every table its features reflect",
         )
     return applied[table]
 

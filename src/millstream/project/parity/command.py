@@ -38,7 +38,9 @@ def parity(
     end = now + timedelta(microseconds=1) if until is None else _instant(until, now)
     first = end - _LATELY if since is None else _instant(since, now)
     if first >= end:
-        raise UserError(f"nothing lies between {first.isoformat()} and {end.isoformat()}", expected="--since before --until")
+        raise UserError(
+            f"nothing lies between {first.isoformat()} and {end.isoformat()}", expected="--since before --until"
+        )
     prover = Prover(project, model)
     proof = prover.prove(first, end)
     proof.seconds = round(time.perf_counter() - begun, 2)

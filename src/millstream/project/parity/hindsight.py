@@ -101,4 +101,3 @@ def _tables(released: Released) -> tuple[str, ...]:
 
 def _shown(value: Any) -> float | None:
     return None if value != value else float(value)
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -172,7 +173,8 @@ class Prover:
             return
         width = len(released.recompute.features)
         fits = [
-            len(each.features) == 8 * width * rows_of for each, rows_of in zip(said, _rows(again, len(said)), strict=True)
+            len(each.features) == 8 * width * rows_of
+            for each, rows_of in zip(said, _rows(again, len(said)), strict=True)
         ]
         if not all(fits):
             self._misfits(proof, released, logged, fits)
@@ -229,13 +231,17 @@ class Prover:
         for place in sorted({*bad, *altered}):
             alike = _values(stacks, place, released)
             if place in altered:
-                right = said[place].digest == _digest_of(said[place], stacks[1].values[stacks[1].owner == place].tobytes())
+                right = said[place].digest == _digest_of(
+                    said[place], stacks[1].values[stacks[1].owner == place].tobytes()
+                )
                 why = "; what left was right" if right else ""
                 names = tuple(dict.fromkeys(name for name, *_ in alike)) or ("",)
                 found = [Cause(names, RECORD, f"the record is not what its digest was taken of{why}")]
             else:
                 left = tuple(dict.fromkeys(name for name, *_ in alike))
-                found = causes.get(place) or [Cause(left, UNKNOWN, "one of many that differ: its cause was not looked for")]
+                found = causes.get(place) or [
+                    Cause(left, UNKNOWN, "one of many that differ: its cause was not looked for")
+                ]
             for cause in dict.fromkeys(each.cause for each in found):
                 count(proof.causes, cause)
             for name in dict.fromkeys(name for each in found for name in each.features):
@@ -268,10 +274,8 @@ class Prover:
         from millstream.project.learn import plan
 
         found: list[tuple[str, FeaturePlan]] = []
-        try:
+        with contextlib.suppress(MillstreamError):
             found.append(("the project's folder now", plan(self.project, self.model)))
-        except MillstreamError:
-            pass
         for row in rows.history(self.project.state, self.model, limit=_OTHERS):
             try:
                 found.append((row.name, FeaturePlan.decode(self.project.releases.open(row).read("plan.json"))))
