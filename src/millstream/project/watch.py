@@ -94,7 +94,8 @@ class Watch:
                 self._go_on(kept, name)
             for day in self._days(name, today, release.built_at):
                 done.append(self._judge_one(kept, name, day))
-                done.append(nightly(self.project, name, day, self._span(day)))
+            first = self._first(release.built_at)
+            done += nightly(self.project, name, first=first, today=today, span=self._span)
         done += self._judge_contracts(today - timedelta(days=1))
         return done
 

@@ -2,41 +2,70 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from millstream.project.parity.command import summary
 from millstream.project.parity.proof import Proof
 from millstream.project.parity.proving import Prover
 from millstream.state import alarms, observations
+from millstream.types import to_micros
 
 if TYPE_CHECKING:
     from millstream.monitoring import Judgement
     from millstream.project.root import Project
 
 ACTOR = "system:monitor"
+_DAY = timedelta(days=1)
+_BACK = 31
+"""Days caught up with at most: what was served before a project proved anything is proved by the command."""
+_AT_ONCE = 7
+"""Days whose answers are read in one go."""
 _SHOWN = 3
+Span = Callable[[date], tuple[datetime, datetime]]
+"""Says at which instants a day of the project's zone begins and ends."""
 
 
-def nightly(project: Project, model: str, day: date, span: tuple[datetime, datetime]) -> Judgement:
-    """Prove what was served on a day, write it down, and open or close the model's alarm about it.
+def nightly(project: Project, model: str, *, first: date, today: date, span: Span) -> list[Judgement]:
+    """Prove every day that has ended and is not proved yet; write it down, open or close the model's alarm about it.
 
     Parameters
     ----------
-    day, span
-        A day of the project's zone, and the instants at which it begins and ends.
+    first
+        Day from which the model answers.
+    today
+        The day that has not ended.
+    span
+        When a day begins and ends.
     """
+    last = observations.series(project.state, model, "parity", "served", last=1)
+    begin = max(date.fromisoformat(last[0].day) + _DAY if last else first, today - _BACK * _DAY)
+    days = [begin + number * _DAY for number in range((today - begin).days)]
+    prover = Prover(project, model)
+    done: list[Judgement] = []
+    for place in range(0, len(days), _AT_ONCE):
+        some = days[place : place + _AT_ONCE]
+        logged = prover.logged(span(some[0])[0], span(some[-1])[1])
+        for day in some:
+            start, end = span(day)
+            mine = [each for each in logged if to_micros(start) <= each.record.at_us < to_micros(end)]
+            done.append(_write(project, model, day, prover.prove(start, end, mine)))
+    return done
+
+
+def _write(project: Project, model: str, day: date, proof: Proof) -> Judgement:
     from millstream.monitoring import apply
     from millstream.monitoring.judge import reconcile
 
-    proof = Prover(project, model).prove(*span)
     now = project.clock.now()
     mine = [each for each in alarms.opened(project.state, model) if each.kind == "parity" and each.model == model]
     judgement = reconcile(day, [_finding(proof, model, day)], mine, now=now)
     with project.state.transact() as tx:
         apply(tx, judgement, ledger=project.ledger)
-        detail = summary(proof) | {"day": day.isoformat()}
-        project.ledger.append(tx, actor=ACTOR, act="features.parity", subject=model, detail=detail)
+        if proof.answers:
+            detail = summary(proof) | {"day": day.isoformat()}
+            project.ledger.append(tx, actor=ACTOR, act="features.parity", subject=model, detail=detail)
     return judgement
 
 
@@ -62,9 +91,9 @@ def _finding(proof: Proof, model: str, day: date) -> Any:
 
 
 def stands(project: Project, model: str) -> dict[str, Any] | None:
-    """Say what the last nightly proof of a model found; None before the first one."""
-    last = observations.series(project.state, model, "parity", "served", last=1)
-    if not last:
+    """Say what the last nightly proof found that had answers to prove; None before the first one."""
+    last = observations.series(project.state, model, "parity", "served", last=_BACK)
+    found = next((each for each in reversed(last) if each.detail["answers"]), None)
+    if found is None:
         return None
-    (found,) = last
     return {"day": found.day, "verdict": found.verdict, "says": found.says, **found.detail}

@@ -82,23 +82,28 @@ class Prover:
         self._tables: OrderedDict[tuple[str, int, bool], TableFrame] = OrderedDict()
         self._versions: dict[str, list[tuple[int, datetime]]] = {}
 
-    def prove(self, since: datetime, until: datetime) -> Proof:
-        """Prove every answer of a half-open span."""
+    def logged(self, since: datetime, until: datetime) -> list[Logged]:
+        """Return the model's answers of a half-open span, in order of time."""
+        return logged_between(self.project, self.model, since, until)
+
+    def prove(self, since: datetime, until: datetime, logged: Sequence[Logged] | None = None) -> Proof:
+        """Prove every answer of a half-open span, or those given of it."""
         from millstream.project.parity.hindsight import look_back
 
         proof = Proof(model=self.model, since=since.isoformat(), until=until.isoformat())
-        for release, logged in self._provable(proof, logged_between(self.project, self.model, since, until)).items():
+        answers = self.logged(since, until) if logged is None else logged
+        for release, mine in self._provable(proof, answers).items():
             try:
                 released = self.released(release)
             except MillstreamError as wrong:
-                count(proof.unproved, wrong.happened, len(logged))
+                count(proof.unproved, wrong.happened, len(mine))
                 continue
             claims: dict[tuple[tuple[str, int], ...], list[Logged]] = {}
-            for each in logged:
+            for each in mine:
                 claims.setdefault(tuple(sorted(_said(each).applied.items())), []).append(each)
             for claim in claims.values():
                 self._claim(proof, released, claim)
-            look_back(self, proof, released, logged)
+            look_back(self, proof, released, mine)
         proof.differences.sort(key=lambda each: (each.at, each.id, each.feature))
         return proof
 
