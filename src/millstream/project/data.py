@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from millstream.definitions.sources import Csv, Json, Parquet
+from millstream.definitions.sources import Csv, Json, Parquet, Posted
 from millstream.definitions.steps import code_of
 from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError, near
 from millstream.project import habits as usual
@@ -323,7 +323,7 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
 
     since = before.version if before is not None else None
     kind = project.lake.version(table.name, version).kind
-    partial = table.partition or getattr(table.source, "cursor", "") or isinstance(table.source, Csv | Json | Parquet)
+    partial = table.partition or getattr(table.source, "cursor", "") or isinstance(table.source, Csv | Json | Parquet | Posted)
     whole = kind in ("ingested", "made") and not partial  # each version brings all its rows
     whole = whole or table.history  # a row of a key that is here already corrects it
     batch = settled(project.lake.added(table.name, since=since, version=version))
