@@ -11,6 +11,7 @@ import msgspec
 from millstream.definitions.checks import Between, Holds
 from millstream.definitions.sources import Posted as PostedSource
 from millstream.errors import MillstreamError, UserError
+from millstream.lake.faults import reach
 from millstream.state import posted, quarantine, versions
 from millstream.state.posted import Posted
 
@@ -75,6 +76,7 @@ def post(project: Project, *, table: str, rows: list[Any]) -> dict[str, Any]:
     ]
     with project.state.transact() as tx:
         numbers = posted.add(tx, table, kept)
+    reach("posted.kept")
     project.posted.set()
     future = 0
     if definition.event_time is not None:

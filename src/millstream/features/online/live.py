@@ -21,6 +21,7 @@ from millstream.features.online.held import Held, distinct
 from millstream.features.online.writer import Refreshed, Writer
 from millstream.features.plan import TARGET, FeaturePlan, ViewPlan
 from millstream.features.steps import parts
+from millstream.lake.faults import reach
 from millstream.lake.frame import TableFrame
 from millstream.types import Pins, from_micros, to_micros
 
@@ -231,7 +232,9 @@ class Live:
                 applied[view.id] = msgspec.structs.replace(
                     applied[view.id], until_us=to_micros(now), stopped=wrong.happened
                 )
+        reach("online.computed")
         self._writer.amend(changes, applied)
+        reach("online.applied")
         return len(changes)
 
     def _computed(
