@@ -186,3 +186,53 @@ def test_a_lost_store_is_rebuilt_with_what_the_journal_holds(project: Project) -
 
         keep_served(again)
         assert served(again) == before
+
+
+def test_status_says_what_is_served_and_what_waits(project: Project) -> None:
+    from millstream.project.data import serve_plans
+
+    post(project, table="orders", rows=[order(1000, minutes=1)])
+    [form, seen] = project.run("status", {})["served"]
+    assert (form["view"], form["entities"], form["waiting"], form["posted"]) == ("form", 2, 1, 0)
+    assert form["bytes"] > 100 and not form["stopped"] and seen["entities"] == 0
+    catch_up(project)
+    form = project.run("status", {})["served"][0]
+    assert (form["waiting"], form["posted"], form["facts_held"]) == (0, 1, 201)
+
+    said: list[str] = []
+    project.said = said.append
+    serve_plans(project, [])
+    assert said == []
+    plan = shop.plan(project)
+    other = {name: each for name, each in plan.views[0].features.items() if name != "top"}
+    import msgspec
+
+    changed = msgspec.structs.replace(plan, views=(msgspec.structs.replace(plan.views[0], features=other),))
+    serve_plans(project, [changed])
+    assert said == [
+        "served features: computes form: its definition changed",
+        "served features: removes form: no release uses it",
+        "served features: removes seen: no release uses it",
+    ]
+
+
+def test_a_view_whose_facts_do_not_fit_is_refused_by_name(project: Project) -> None:
+    project.live._bound_bytes = 1000
+    post(project, table="orders", rows=[order(1000, minutes=1)])
+    with pytest.raises(Refused, match="the facts behind form"):
+        catch_up(project)
+    before = served(project)
+    project.run("check", {})  # it follows the versions of its table
+    assert served(project)["form.n"] == before["form.n"] + 1
+
+
+def test_an_entity_that_grows_too_large_is_not_served_rather_than_old(project: Project) -> None:
+    from millstream.errors import Unavailable
+
+    project.writer._bound_bytes = 400
+    post(project, table="orders", rows=[order(1000 + each, minutes=each + 1) for each in range(20)])
+    catch_up(project)
+    with pytest.raises(Unavailable, match="ends at"):
+        served(project)
+    stopped = [each for each in project.run("status", {})["served"] if each["stopped"]]
+    assert [each["view"] for each in stopped] == ["form"] and "would keep" in stopped[0]["stopped"]

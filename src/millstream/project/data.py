@@ -22,6 +22,7 @@ from millstream.project.people import Person
 from millstream.project.pins import look, tell_lost
 from millstream.project.posting import forget, seal
 from millstream.project.quarantining import verify_released
+from millstream.project.serving_state import announce
 from millstream.project.stopped import tell_stopped
 from millstream.state import contracts, habits, quarantine, runs, taken, versions
 from millstream.types import content_hash, parse_instant
@@ -263,6 +264,7 @@ def serve_plans(project: Project, plans: Iterable[FeaturePlan]) -> None:
     if not wanted:
         return
     pins, now = project.lake.heads(), project.clock.now()
+    announce(project, wanted, pins)
     project.live.refresh(wanted, pins=pins, now=now, ahead=SERVED_AHEAD)
     forget(project)
 

@@ -50,6 +50,10 @@ class Applied(msgspec.Struct, frozen=True):
         What was in quarantine of the table, as a number that grows with it.
     stopped
         Why they are kept no more; empty while they are.
+    at_us
+        When they were last brought up to date.
+    name
+        What the view is called in messages.
     """
 
     versions: Pins
@@ -58,6 +62,8 @@ class Applied(msgspec.Struct, frozen=True):
     posted: int = 0
     masked: int = 0
     stopped: str = ""
+    at_us: int = 0
+    name: str = ""
 
 
 def view_prefix(view_id: str) -> bytes:

@@ -153,6 +153,16 @@ class Live:
                 facts += fresh.rows.height
         return CaughtUp(facts, entities, tuple(behind))
 
+    def plan(self, plans: Iterable[FeaturePlan], *, pins: Pins) -> list[tuple[str, str, str]]:
+        """Say what ``refresh`` would compute or remove, and why; see ``Writer.plan``."""
+        wanted = list(plans)
+        applied = self._writer.applied()
+        views = [each for some in by_table(wanted).values() for each in some if each.id in applied]
+        same = {each.id for each in views if self._facts.same(each.table, applied[each.id], pins[each.table])}
+        said = self._writer.plan(wanted, pins=pins, again={each.id for each in views} - same)
+        kept = {each.name for each in views if each.id in same}
+        return [each for each in said if each[1] == "remove" or each[0] not in kept]
+
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Return, by table, how many facts are held and their bytes."""
         with self.lock:
@@ -220,7 +230,7 @@ class Live:
         changes: dict[bytes, bytes | None] = {}
         for view in views:
             was = applied[view.id]
-            applied[view.id] = msgspec.structs.replace(was, posted=held.posted)
+            applied[view.id] = msgspec.structs.replace(was, posted=held.posted, at_us=to_micros(now))
             if was.stopped:
                 continue
             about = distinct((touched, masked), view.entity)

@@ -125,7 +125,13 @@ class Writer:
         for view in stale:
             posted, masked = (seen or {}).get(view.table, (0, 0))
             current[view.id] = layout.Applied(
-                {view.table: pins[view.table]}, to_micros(since), until, posted=posted, masked=masked
+                {view.table: pins[view.table]},
+                to_micros(since),
+                until,
+                posted=posted,
+                masked=masked,
+                at_us=to_micros(now),
+                name=view.name,
             )
         for gone in applied.keys() - current.keys():
             changes |= dict.fromkeys(self._store.keys(layout.view_prefix(gone)))
@@ -139,6 +145,31 @@ class Writer:
             unchanged=unchanged,
             bytes=sum(map(len, written)),
         )
+
+    def plan(
+        self, plans: Iterable[FeaturePlan], *, pins: Pins, again: Collection[str] = ()
+    ) -> list[tuple[str, str, str]]:
+        """Say of each view what a refresh would do and why, without doing it.
+
+        Returns
+        -------
+        list
+            Name, ``compute`` or ``remove``, and the reason; a view that stays as it is, is not named.
+        """
+        wanted = list(plans)
+        views: list[ViewPlan | Stock] = [*_distinct(wanted), *stocks(wanted)]
+        applied, said = self.applied(), []
+        for view in views:
+            was = applied.get(view.id)
+            if was is None:
+                had = any(each.name == view.name for each in applied.values())
+                said.append((view.name, "compute", "its definition changed" if had else "it is not served yet"))
+            elif view.id in again or was.stopped or was.versions != {view.table: pins[view.table]}:
+                since = ", ".join(f"{table}@{version}" for table, version in was.versions.items())
+                said.append((view.name, "compute", f"{view.table}@{pins[view.table]} came after {since}"))
+        current = {view.id for view in views}
+        said += [(each.name or view, "remove", "no release uses it") for view, each in applied.items() if view not in current]
+        return said
 
     def applied(self) -> dict[str, layout.Applied]:
         """Return what each view in the store reflects, by the view's id."""
