@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from millstream.cli import proofs
 from millstream.cli.drawing import age, console, number, say, spark, table
+from millstream.cli.online import served
 from millstream.cli.tables import contract, ingest, made_lately, pin, refresh, standing, stopped
 from millstream.cli.trusting import let_back, missing, quarantine, suggest
 
@@ -314,6 +315,7 @@ def status(record: dict[str, Any]) -> None:
     standing(record["pins"])
     for each in record["quota"]:
         say(f"quota: {each['says']}", tone="bad" if each["full"] else "warn" if each["near"] else "good")
+    served(record.get("served", []))
     for each in record["models"]:
         live = each["live"]
         if live is None:

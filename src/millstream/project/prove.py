@@ -16,6 +16,7 @@ from millstream.project.data import step_failure, verify_checks
 from millstream.project.decide import brief
 from millstream.project.habits import lately
 from millstream.project.housekeeping.quota import stands
+from millstream.project.serving_state import stands as served_features
 from millstream.project.lags import lag
 from millstream.project.pins import look
 from millstream.project.stopped import away, running
@@ -59,6 +60,7 @@ def status(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
         "tables": [_table(project, each) for each in project.manifest.tables.values()],
         "pins": look(project),
         "quota": stands(project),
+        "served": served_features(project),
         "models": [model_stands(project, name) for name in project.manifest.models],
         "alarms": [msgspec.to_builtins(each) for each in alarms.worst(project.state, limit=ALARMS)],
         "alarms_open": alarms.count(project.state),

@@ -1,4 +1,5 @@
-"""Conformance suites: what a source, a store of files, a database or a lake must do, as classes to inherit from.
+"""Conformance suites: what a source, a store of files, a database, a lake or an online
+store must do, as classes to inherit from.
 
 A test of yours inherits a suite and gives it the one fixture it asks for; pytest runs the laws. Millstream's own parts
 pass the same suites. Nothing here imports pytest.
@@ -9,6 +10,7 @@ from __future__ import annotations
 from millstream.testing.bench import Bench, Told, refused, require
 from millstream.testing.databases import Database, DatabaseSuite
 from millstream.testing.lakes import LakeSuite
+from millstream.testing.onlines import OnlineOrigin, OnlineStoreSuite
 from millstream.testing.sources import (
     BoundedSuite,
     NarrowedSuite,
@@ -26,6 +28,8 @@ __all__ = [
     "DatabaseSuite",
     "LakeSuite",
     "NarrowedSuite",
+    "OnlineOrigin",
+    "OnlineStoreSuite",
     "Origin",
     "RedeliveredSuite",
     "SourceSuite",

@@ -44,11 +44,26 @@ class Applied(msgspec.Struct, frozen=True):
         Table versions they were computed from.
     since_us, until_us
         Instant from which they hold, and the one before which (None: for good).
+    posted
+        Number of the last row posted to the table that they reflect beside the version.
+    masked
+        What was in quarantine of the table, as a number that grows with it.
+    stopped
+        Why they are kept no more; empty while they are.
+    at_us
+        When they were last brought up to date.
+    name
+        What the view is called in messages.
     """
 
     versions: Pins
     since_us: int
     until_us: int | None = None
+    posted: int = 0
+    masked: int = 0
+    stopped: str = ""
+    at_us: int = 0
+    name: str = ""
 
 
 def view_prefix(view_id: str) -> bytes:
