@@ -166,7 +166,7 @@ class Lister:
             )
         self._applied = {}
         for name, each in wanted.items():
-            for table, version in applied[each].versions.items():
+            for table, version in layout.reflected(applied[each]).items():
                 if self._applied.setdefault(table, version) != version:
                     self._applied[f"{name}/{table}"] = version
         items, self._known = _shelf.decode(value)

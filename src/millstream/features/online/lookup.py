@@ -139,7 +139,7 @@ class Lookup:
                 expected="features refreshed from the lake before they are served",
                 do="millstream refresh (millstream up does it by itself)",
             )
-        self._provenance = {view.name: applied[view.id].versions for view in self.plan.views}
+        self._provenance = {view.name: layout.reflected(applied[view.id]) for view in self.plan.views}
         found = [applied[view.id] for view in self.plan.views]
         self._since = max((each.since_us for each in found), default=0)
         self._until = min((each.until_us for each in found if each.until_us is not None), default=_FOREVER)

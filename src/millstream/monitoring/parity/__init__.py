@@ -5,6 +5,6 @@
 
 from millstream.monitoring.parity.causes import Cause, Evidence, explain
 from millstream.monitoring.parity.compare import Compared, compare, summed
-from millstream.monitoring.parity.recompute import How, Recompute, Stack
+from millstream.monitoring.parity.recompute import How, Recompute, Stack, State
 
-__all__ = ["Cause", "Compared", "Evidence", "How", "Recompute", "Stack", "compare", "explain", "summed"]
+__all__ = ["Cause", "Compared", "Evidence", "How", "Recompute", "Stack", "State", "compare", "explain", "summed"]

@@ -14,9 +14,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from millstream.errors import MillstreamError
+from millstream.features.online import layout
 from millstream.features.plan import FeaturePlan, ViewPlan
 from millstream.monitoring.parity.compare import Floats, Truths, compare, summed
-from millstream.monitoring.parity.recompute import How, Recompute, Stack, version_of
+from millstream.monitoring.parity.recompute import How, Recompute, Stack, State, names_of, state_of
 from millstream.serving.records import Prediction
 from millstream.types import MICROSECOND, Pins, from_micros
 
@@ -34,11 +35,13 @@ _HOUR = timedelta(hours=1)
 class Evidence(NamedTuple):
     """What there is to try.
 
-    ``versions`` lists those of a table that are kept, ascending; ``zones`` are the time zones that tables, project
-    and expressions name; ``plans`` are definitions of the same model beside the release's, with what they are.
+    ``versions`` lists those of a table that are kept, ascending; ``posted`` is the number of the last row posted to one
+    (0 where none was); ``zones`` are the time zones that tables, project and expressions name; ``plans`` are
+    definitions of the same model beside the release's, with what they are.
     """
 
     versions: Callable[[str], Sequence[int]]
+    posted: Callable[[str], int]
     zones: Sequence[str]
     plans: Sequence[tuple[str, FeaturePlan]]
 
@@ -162,13 +165,20 @@ def _parts(recompute: Recompute) -> list[_Part]:
 
 def _readings(claim: _Claim, bad: Sequence[int], evidence: Evidence) -> Iterator[tuple[str, How]]:
     """List what is tried, most telling first; the name says what it would mean."""
-    for table in claim.recompute.plan.learnt_from if claim.recompute.plan.ranking else claim.recompute.plan.tables:
-        named = {version for each, version in claim.applied.items() if each.rpartition("/")[2] == table}
-        for version in sorted(named):
+    plan = claim.recompute.plan
+    for table in plan.learnt_from if plan.ranking else plan.tables:
+        plain, posted = names_of(table, claim.applied)
+        for version in sorted({claim.applied[each] for each in plain}):
             before = [each for each in evidence.versions(table) if each < version][::-1]
             after = [each for each in evidence.versions(table) if each > version]
             for each in (*before[:_NEAR], *_powers(before[_NEAR:]), *after[:_AFTER], *after[_AFTER:][-1:]):
-                yield f"{table}@{version}", How(_instead(claim.applied, table, each))
+                kept = {name: said for name, said in claim.applied.items() if name not in posted}
+                yield table, How(kept | dict.fromkeys(plain, each))
+        last, first = evidence.posted(table), max((claim.applied[each] for each in posted), default=0)
+        fewer = list(range(first - 1, -1, -1))
+        more = list(range(first + 1, last + 1))
+        for each in (*fewer[:_NEAR], *_powers(fewer[_NEAR:]), *more[:_AFTER], *more[_AFTER:][-1:]):
+            yield table, How({**claim.applied, f"{table}{layout.POSTED}": each})
     yield QUARANTINE, How(trusted=False)
     for shift in _shifts(evidence.zones, [claim.answers[each].at_us for each in bad]):
         yield ZONE, How(asked_us=shift)
@@ -179,10 +189,6 @@ def _readings(claim: _Claim, bad: Sequence[int], evidence: Evidence) -> Iterator
 
 def _powers(older: Sequence[int]) -> list[int]:
     return [older[(1 << place) - 1] for place in range(len(older).bit_length())]
-
-
-def _instead(applied: Pins, table: str, version: int) -> Pins:
-    return {name: version if name.rpartition("/")[2] == table else kept for name, kept in applied.items()}
 
 
 def _shifts(zones: Sequence[str], at_us: Sequence[int]) -> list[int]:
@@ -225,21 +231,30 @@ def _say(name: str, how: How, claim: _Claim, part: _Part, answer: int) -> tuple[
     return _say_version(name, how.applied, claim, part, answer)
 
 
-def _say_version(name: str, applied: Pins, claim: _Claim, part: _Part, answer: int) -> tuple[str, str] | None:
-    table, _, said = name.rpartition("@")
-    version = int(said)
-    if part.view is None or part.view.table != table or version_of(part.view, claim.applied) != version:
+def _say_version(table: str, applied: Pins, claim: _Claim, part: _Part, answer: int) -> tuple[str, str] | None:
+    if part.view is None or part.view.table != table:
         return None
-    instead = version_of(part.view, applied)
-    if instead > version:
-        return LATE, f"served with rows of {table}@{instead}; the answer names {name}, which has not got them"
+    instead, named = state_of(part.view, applied), state_of(part.view, claim.applied)
+    if instead == named:
+        return None
+    if instead > named:
+        return (
+            LATE,
+            f"served with rows of {_written(instead)}; the answer names {_written(named)}, which has not got them",
+        )
     witnesses = _witnesses(claim, applied, part, answer)
     if witnesses:
         return STALE, (
-            f"served as of {table}@{instead}; {witnesses:,} other{'s were' if witnesses > 1 else ' was'} served the"
-            f" rows of {name} that the answer names: this key was left behind"
+            f"served as of {_written(instead)}; {witnesses:,} other{'s were' if witnesses > 1 else ' was'} served the"
+            f" rows of {_written(named)} that the answer names: this key was left behind"
         )
-    return NOT_SEEN, f"served as of {table}@{instead}: the rows of {name}, which the answer names, were not seen yet"
+    return NOT_SEEN, (
+        f"served as of {_written(instead)}: the rows of {_written(named)}, which the answer names, were not seen yet"
+    )
+
+
+def _written(state: State) -> str:
+    return f"{state.table}@{state.version}{f' and {state.posted} posted rows' if state.posted else ''}"
 
 
 def _witnesses(claim: _Claim, applied: Pins, part: _Part, answer: int) -> int:

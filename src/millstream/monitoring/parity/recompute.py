@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millstream.errors import NotFound
+from millstream.features.online import layout
 from millstream.features.plan import TARGET, FeaturePlan, ViewPlan
 from millstream.lake.frame import TableFrame
 from millstream.serving.records import Prediction
@@ -19,8 +20,18 @@ if TYPE_CHECKING:
     import polars as pl
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-Read: TypeAlias = Callable[[str, int, bool], TableFrame]
-"""Reads a table at a version; the last says whether rows in quarantine are left out."""
+
+
+class State(NamedTuple):
+    """What of a table is read: its version, and the number of the last row posted beside it (0: none)."""
+
+    table: str
+    version: int
+    posted: int = 0
+
+
+Read: TypeAlias = Callable[[State, bool], TableFrame]
+"""Reads a table in a state; the second says whether rows in quarantine are left out."""
 
 ABSENT = np.inf
 """Stands where a plan does not have a feature: no feature is ever infinite."""
@@ -95,17 +106,15 @@ class Recompute:
         """Join the features of each view at the version it reflects: nearly always one a table."""
         from millstream.features import point_in_time
 
-        groups: dict[tuple[tuple[str, int], ...], list[ViewPlan]] = {}
+        alike: list[tuple[dict[str, State], list[ViewPlan]]] = []
         for view in plan.views:
-            groups.setdefault(((view.table, version_of(view, applied)),), []).append(view)
-        alike: list[tuple[dict[str, int], list[ViewPlan]]] = []
-        for pins, views in groups.items():
-            place = next((each for each in alike if pins[0][0] not in each[0]), None)
-            if place is None:
-                alike.append((dict(pins), list(views)))
+            state = state_of(view, applied)
+            for pinned, views in alike:
+                if pinned.setdefault(state.table, state) == state:
+                    views.append(view)
+                    break
             else:
-                place[0].update(pins)
-                place[1].extend(views)
+                alike.append(({state.table: state}, [view]))
         for number, (pinned, views) in enumerate(alike or [({}, [])]):
             names = {f"{view.name}.{feature}" for view in views for feature in view.features}
             request = plan.request_features if number == 0 else {}
@@ -115,7 +124,7 @@ class Recompute:
                 request_features=request,
                 columns=tuple(each for each in plan.columns if each.name in names or each.name in request),
             )
-            tables = {table: self._read(table, version, trusted) for table, version in pinned.items()}
+            tables = {table: self._read(state, trusted) for table, state in pinned.items()}
             asked = point_in_time(part, asked, tables)
         return asked
 
@@ -134,7 +143,7 @@ class Recompute:
         from millstream.training.lists import Ranker
 
         assert plan.ranking is not None
-        tables = {name: self._read(name, _version(name, applied), how.trusted) for name in plan.learnt_from}
+        tables = {name: self._read(_state("", name, applied), how.trusted) for name in plan.learnt_from}
         ranker = Ranker(plan, tables)
         asked = _moved(_asked(plan, answers, how.decided_us), plan, how.asked_us)
         kind = ranker.choices.items.schema[plan.ranking.item]
@@ -156,18 +165,26 @@ def served(answers: Sequence[Prediction], width: int) -> Stack:
     return Stack(values, np.repeat(np.arange(len(answers)), counts))
 
 
-def version_of(view: ViewPlan, applied: Pins) -> int:
-    """Return the version of its table that a view reflected."""
-    return applied.get(f"{view.name}/{view.table}", _version(view.table, applied))
+def state_of(view: ViewPlan, applied: Pins) -> State:
+    """Return the state of its table that a view reflected."""
+    return _state(f"{view.name}/", view.table, applied)
 
 
-def _version(table: str, applied: Pins) -> int:
-    if table not in applied:
+def _state(role: str, table: str, applied: Pins) -> State:
+    version = applied.get(f"{role}{table}", applied.get(table))
+    if version is None:
         raise NotFound(
             f"the answer names no version of table {table!r}",
             expected="the version of every table its features reflect",
         )
-    return applied[table]
+    posted = f"{table}{layout.POSTED}"
+    return State(table, version, applied.get(f"{role}{posted}", applied.get(posted, 0)))
+
+
+def names_of(table: str, applied: Pins) -> tuple[list[str], list[str]]:
+    """Return by which names an answer says versions of a table, and numbers of rows posted to it."""
+    plain = [each for each in applied if each.rpartition("/")[2] == table]
+    return plain, [each for each in applied if each.rpartition("/")[2] == f"{table}{layout.POSTED}"]
 
 
 def _asked(plan: FeaturePlan, answers: Sequence[Prediction], later_us: int) -> pl.DataFrame:

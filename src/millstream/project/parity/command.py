@@ -100,7 +100,7 @@ def _masked(project: Project, prover: Prover, proof: Proof, actor: str) -> Proof
             )
             for each in proof.differences
         ]
-        for example in proof.today.examples:
+        for example in (each for each in proof.today.examples if each["release"] == released.name):
             for name in ("served", "today"):
                 example[name] = reader.hide_values({example["feature"]: example[name]}, masks)[example["feature"]]
     return proof

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from millstream.errors import MillstreamError
+from millstream.features.online import layout
+from millstream.state import posted
 from millstream.types import from_micros
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ def look_back(prover: Prover, proof: Proof, released: Released, logged: Sequence
     features, tables = released.recompute.features, _tables(released)
     try:
         heads = {name: prover.project.lake.head(name).version for name in tables}
+        heads |= {
+            f"{name}{layout.POSTED}": last for name in tables if (last := posted.last(prover.project.state, name))
+        }
         now = released.recompute.stack(said, How(heads))
         mine = served(said, len(features))
     except (MillstreamError, ValueError):  # a version is gone, or vectors of another length: the proof has counted them
@@ -54,6 +59,7 @@ def look_back(prover: Prover, proof: Proof, released: Released, logged: Sequence
         proof.today.examples.append(
             {
                 "id": logged[place].id,
+                "release": released.name,
                 "feature": features[column],
                 "served": _shown(mine.values[row, column]),
                 "today": _shown(now.values[row, column]),
@@ -71,8 +77,9 @@ def _unseen(
 
     groups: dict[tuple[tuple[str, int], ...], list[int]] = {}
     for place in moved:
-        had = {name: _had(prover, name, said[place]) for name in tables}
-        if had != {name: said[place].applied.get(name) for name in tables}:
+        named = said[place].applied
+        had = {**named, **{name: _had(prover, name, said[place]) for name in tables}}
+        if had != named:
             groups.setdefault(tuple(had.items()), []).append(place)
     found: set[int] = set()
     for versions, places in groups.items():

@@ -11,12 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from millstream.errors import MillstreamError
+from millstream.errors import BadData, MillstreamError
 from millstream.project import answers as kept_answers
+from millstream.project.parity.posted import with_posted
 from millstream.project.parity.proof import SHOWN, Difference, Proof, count
 from millstream.serving import models, records
 from millstream.serving.digest import digest
 from millstream.serving.records import Logged, Prediction
+from millstream.state import posted as posted_rows
 from millstream.state import releases as rows
 from millstream.state import segments
 from millstream.types import from_micros, parse_instant, to_micros
@@ -24,7 +26,7 @@ from millstream.types import from_micros, parse_instant, to_micros
 if TYPE_CHECKING:
     from millstream.features.plan import FeaturePlan
     from millstream.lake.frame import TableFrame
-    from millstream.monitoring.parity import Cause, Recompute, Stack
+    from millstream.monitoring.parity import Cause, Recompute, Stack, State
     from millstream.project.root import Project
 
 _SLACK = timedelta(days=2)
@@ -79,15 +81,17 @@ class Prover:
     def __init__(self, project: Project, model: str) -> None:
         self.project, self.model = project, model
         self._released: dict[str, Released] = {}
-        self._tables: OrderedDict[tuple[str, int, bool], TableFrame] = OrderedDict()
+        self._tables: OrderedDict[tuple[State, bool], TableFrame] = OrderedDict()
         self._versions: dict[str, list[tuple[int, datetime]]] = {}
 
     def logged(self, since: datetime, until: datetime) -> list[Logged]:
         """Return the model's answers of a half-open span, in order of time."""
         return logged_between(self.project, self.model, since, until)
 
-    def prove(self, since: datetime, until: datetime, logged: Sequence[Logged] | None = None) -> Proof:
-        """Prove every answer of a half-open span, or those given of it."""
+    def prove(
+        self, since: datetime, until: datetime, logged: Sequence[Logged] | None = None, *, look: bool = True
+    ) -> Proof:
+        """Prove every answer of a half-open span, or those given of it; ``look`` at what training sees today as well."""
         from millstream.project.parity.hindsight import look_back
 
         proof = Proof(model=self.model, since=since.isoformat(), until=until.isoformat())
@@ -103,7 +107,8 @@ class Prover:
                 claims.setdefault(tuple(sorted(_said(each).applied.items())), []).append(each)
             for claim in claims.values():
                 self._claim(proof, released, claim)
-            look_back(self, proof, released, mine)
+            if look:
+                look_back(self, proof, released, mine)
         proof.differences.sort(key=lambda each: (each.at, each.id, each.feature))
         return proof
 
@@ -146,11 +151,12 @@ class Prover:
         """Return the releases that answers were proved by."""
         return list(self._released.values())
 
-    def read(self, table: str, version: int, trusted: bool) -> TableFrame:
-        """Read a table whole at a version, and keep it for the next claim."""
-        place = (table, version, trusted)
+    def read(self, state: State, trusted: bool) -> TableFrame:
+        """Read a table whole in a state, and keep it for the next claim."""
+        place = (state, trusted)
         if place not in self._tables:
-            self._tables[place] = self.project.lake.read(table, version=version, trusted=trusted)
+            rows = self.project.lake.read(state.table, version=state.version, trusted=trusted)
+            self._tables[place] = with_posted(self.project, rows, state.posted) if state.posted else rows
             if len(self._tables) > _TABLES:
                 self._tables.popitem(last=False)
         self._tables.move_to_end(place)
@@ -174,6 +180,11 @@ class Prover:
         try:
             again = released.recompute.stack(said)
         except MillstreamError as wrong:
+            if isinstance(wrong, BadData) and len(logged) > 1:  # one row that cannot be read hides no other
+                half = len(logged) // 2
+                self._claim(proof, released, logged[:half])
+                self._claim(proof, released, logged[half:])
+                return
             count(proof.unproved, wrong.happened, len(logged))
             return
         width = len(released.recompute.features)
@@ -262,7 +273,10 @@ class Prover:
         def versions(table: str) -> list[int]:
             return [version for version, _ in self.versions(table)]
 
-        return Evidence(versions, self._zones(released.plan), self._plans)
+        def posted(table: str) -> int:
+            return posted_rows.last(self.project.state, table)
+
+        return Evidence(versions, posted, self._zones(released.plan), self._plans)
 
     def _zones(self, plan: FeaturePlan) -> list[str]:
         manifest, names = self.project.manifest, (plan.rows_table, *plan.tables)
