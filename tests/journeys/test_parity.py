@@ -102,7 +102,7 @@ def answers(two_days: tuple[House, list[Prediction]]) -> list[Prediction]:
 
 
 def proved(project: Project) -> dict[str, Any]:
-    said: dict[str, Any] = project.run("parity", {"model": MODEL, "since": str(THIRD), "until": str(date(2013, 3, 1))})
+    said: dict[str, Any] = project.run("features_parity", {"model": MODEL, "since": str(THIRD), "until": str(date(2013, 3, 1))})
     return said
 
 
@@ -128,10 +128,10 @@ def test_all_that_was_served_is_equal_and_said_so_everywhere(house: House, answe
         (row,) = project.ledger.rows(act="features.parity", limit=5)
         assert row.subject == MODEL and row.detail["equal"] == len(answers)
         with pytest.raises(Exception, match="late"):
-            project.run("parity", {"model": "lat"})
+            project.run("features_parity", {"model": "lat"})
         with pytest.raises(Exception, match="soon"):
-            project.run("parity", {"model": MODEL, "since": "soon"})
-        assert project.run("parity", {"model": MODEL, "since": "2013-01-01", "until": "2013-01-02"})["answers"] == 0
+            project.run("features_parity", {"model": MODEL, "since": "soon"})
+        assert project.run("features_parity", {"model": MODEL, "since": "2013-01-01", "until": "2013-01-02"})["answers"] == 0
 
 
 def test_answers_without_looked_up_features_are_counted_apart(house: House, answers: list[Prediction]) -> None:
@@ -266,7 +266,7 @@ def test_a_planted_skew_is_found_alone_with_its_row_values_and_cause(
         if vector is not None:
             answers[place] = signed(answers[place], vector)
         ids = keep(project, answers)
-    said = house.run("parity", model=MODEL, since=str(THIRD), until="2013-03-01")
+    said = house.run("features_parity", model=MODEL, since=str(THIRD), until="2013-03-01")
     told = said["differences"]
     assert (said["compared"], said["different"], said["exit_code"]) == (len(answers), 1, 8), said["says"]
     assert {each["id"] for each in told} == {ids[place]} and told[0]["key"] == answers[place].key

@@ -28,7 +28,7 @@ _SLOW = {
     "profile": "looking at every column",
     "score": "scoring",
     "monitor": "judging",
-    "parity": "computing what was served again",
+    "features_parity": "computing what was served again",
 }
 
 

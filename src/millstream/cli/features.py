@@ -36,7 +36,7 @@ def parity(
     Every logged vector is computed again from the lake, by its release's own definitions, at its instant and at the
     table versions it named. A difference is told with its feature, row, both values and cause; the exit code is 8.
     """
-    do("parity", project, as_json=as_json, show=_show, model=model, since=since, until=until)
+    do("features_parity", project, as_json=as_json, show=_show, model=model, since=since, until=until)
 
 
 def _show(record: dict[str, Any]) -> None:

@@ -78,7 +78,7 @@ COMMANDS = {
     "ready": "ready:ready",
     "audit": "prove:audit",
     "verify": "prove:verify",
-    "parity": "parity:parity",
+    "features_parity": "parity:parity",
     "backup": "backups:backup",
     "gc": "housekeeping:gc",
     "compact": "housekeeping:compact",
