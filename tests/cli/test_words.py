@@ -123,6 +123,7 @@ JSON = [
     ("check",),
     ("train", "late", "--note", "again"),
     ("backtest", "late"),
+    ("features", "audit", "late", "--rows", "5"),
     ("status",),
     ("audit", "late@champion"),
     ("note", "2", "-m", "look at mornings first"),
@@ -165,6 +166,7 @@ def test_every_command_speaks_json(served):
     assert said["approve"]["says"].startswith("late@4 is live on 1 server after")
     assert said["rollback"]["says"] == "late is rolled back to late@1"
     assert said["reproduce"]["equal"] is True
+    assert said["features"]["equal"] == said["features"]["all"] > 200
     assert said["verify"]["ok"] is True
     assert [each["text"] for each in said["decision"]["notes"]] == ["look at mornings first"]
     assert [each["id"] for each in said["decisions"]["decisions"]] == [2, 1]

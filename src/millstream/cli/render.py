@@ -12,6 +12,7 @@ from millstream.cli.drawing import age, console, number, say, spark, table
 from millstream.cli.online import served
 from millstream.cli.tables import contract, ingest, made_lately, pin, refresh, standing, stopped
 from millstream.cli.trusting import let_back, missing, quarantine, suggest
+from millstream.cli.weighing import weighed
 
 __all__ = ["ingest", "let_back", "missing", "pin", "quarantine", "refresh", "suggest"]
 
@@ -73,6 +74,7 @@ def check(record: dict[str, Any]) -> None:
 def train(record: dict[str, Any]) -> None:
     """Show the model beside its baseline, and what to do next."""
     learnt(record)
+    weighed(record)
     verdict = record["verdict"]
     say(escape(verdict["says"]), tone="good" if verdict["passed"] else "warn")
     steps = (f"millstream release {record['model']}", f"millstream backtest {record['model']}")

@@ -16,9 +16,10 @@ import msgspec
 
 from millstream.definitions.rows import At
 from millstream.definitions.table import Table
+from millstream.errors import DefinitionError
 from millstream.types import DType
 
-Aggregate: TypeAlias = Literal["count", "sum", "mean", "min", "max", "std", "last", "any", "none"]
+Aggregate: TypeAlias = Literal["count", "sum", "mean", "min", "max", "std", "last", "any", "none", "target"]
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -41,6 +42,8 @@ class Window(msgspec.Struct, frozen=True):
         A row expression; only facts for which it is true count.
     at
         For a label: where its window begins.
+    smooth
+        For a target mean: how many labels of the usual kind an entity is taken to have besides its own.
     """
 
     aggregate: Aggregate
@@ -51,6 +54,7 @@ class Window(msgspec.Struct, frozen=True):
     where: str | None = None
     on: dict[str, str] | None = None
     at: At = "decided_at"
+    smooth: float | None = None
 
 
 @dataclass(frozen=True, init=False)
@@ -201,6 +205,31 @@ def none(
 ) -> Window:
     """Whether the value was true for no fact; NULL for none. Of a label, without facts: true."""
     return _window("none", value, over, where, _Ahead(of, ahead, on, at))
+
+
+def target(value: str, *, over: str | None = None, where: str | None = None, smooth: float = 20.0) -> Window:
+    """Average known labels of the entity, drawn toward everybody's: target encoding that cannot leak.
+
+    Of ``n`` labels known at the instant with mean ``m``, and everybody's mean ``u`` when that day began, it is
+    ``(n m + smooth u) / (n + smooth)``; NULL for an entity none of whose labels is known. Of a table without time a
+    row is encoded in training by the labels of rows in four other fifths, never its own.
+
+    Parameters
+    ----------
+    value
+        The label, as a row expression over the view's table: a truth value or a number.
+    over, where
+        As of every window.
+    smooth
+        How many labels of the usual kind each entity is taken to have besides its own; 0 for none.
+
+    >>> target("arr_delay > 15", smooth=50).smooth
+    50.0
+    """
+    if isinstance(smooth, bool) or not isinstance(smooth, int | float) or not 0 <= smooth < 1e12:
+        raise DefinitionError(f"target({value!r}) has smooth={smooth!r}", expected="how many labels, 0 or more")
+    found = _window("target", value, over, where, _Ahead(None, None, None, "decided_at"))
+    return msgspec.structs.replace(found, smooth=float(smooth))
 
 
 def _window(aggregate: Aggregate, value: str | None, over: str | None, where: str | None, said: _Ahead) -> Window:

@@ -110,6 +110,8 @@ def compile_plan(
     if task is not None:
         plan = compile_ranking(manifest, model, task, plan=plan, schemas=schemas)
     _refuse_own_label(plan, known.get(rows.name, {}))
+    if rows.event_time is None and not rows.known_at and not known.get(rows.name):
+        _refuse_own_label_in_window(plan)
     return plan
 
 
@@ -166,6 +168,14 @@ def _view(
     refuse_unknown(keys, rows_schema, where=f"{where}: entity", table=rows_table)
     for column, key in zip(definition.entity, keys, strict=True):
         refuse_unlike((table.name, schema, column), (rows_table, rows_schema, key), where=where)
+    encoding = [
+        name for name, said in definition.features.items() if isinstance(said, Window) and said.smooth is not None
+    ]
+    if role.at == TARGET and encoding:
+        raise DefinitionError(
+            f"feature {role.name}.{encoding[0]} is the mean of known labels, and {where} is about target_at",
+            expected='f.target(...) at="decided_at": labels of what is planned ahead are not known',
+        )
     static = table.event_time is None
     windows = {
         feature: _window(said, schema, where=f"feature {role.name}.{feature}", ttl=definition.ttl, static=static)
@@ -200,7 +210,7 @@ def _window(said: Window, schema: Schema, *, where: str, ttl: str | None, static
     if said.aggregate == "count":
         return WindowPlan("count", value, over_us, "bigint")
     refuse_type(f"{where}: {said.aggregate}", value, ACCEPTED[said.aggregate])
-    return WindowPlan(said.aggregate, value, over_us, answer_type(said.aggregate, value.dtype))
+    return WindowPlan(said.aggregate, value, over_us, answer_type(said.aggregate, value.dtype), smooth=said.smooth)
 
 
 def _merge_request(request: dict[str, DType], asked: Request, role: Role, *, rows_schema: Schema, table: str) -> None:
@@ -232,6 +242,23 @@ def _refuse_own_label(plan: FeaturePlan, known: Mapping[str, str]) -> None:
             expected="only columns that are known when the prediction is made",
             do=f"leave {column!r} out, or look back at other rows with a window over an entity",
         )
+
+
+def _refuse_own_label_in_window(plan: FeaturePlan) -> None:
+    """Refuse windows over the labels of a table without time: each row's own label would be in its own feature."""
+    for view in plan.views if plan.label is not None else ():
+        for feature, window in view.features.items():
+            read = () if window.value is None else window.value.columns
+            shared = [each for each in read if plan.label is not None and each in plan.label.columns]
+            if view.table == plan.rows_table and shared and window.aggregate != "target":
+                raise LeakError(
+                    f"feature {view.name}.{feature} reads {shared[0]!r}, of which the label is made, of every row of"
+                    f" {view.table!r} that has its {', '.join(view.entity)}: the row's own among them, as the table"
+                    " does not say when anything was known",
+                    expected="labels that were known when the prediction is made",
+                    do=f"f.target({window.value.text!r}), which leaves a row's own label out, or"  # type: ignore[union-attr]
+                    f" Table({view.table!r}, event_time=..., known_at=...)",
+                )
 
 
 def inputs(plan: FeaturePlan) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ class FeatureColumn(msgspec.Struct, frozen=True):
     dtype: DType
 
 
-class WindowPlan(msgspec.Struct, frozen=True):
+class WindowPlan(msgspec.Struct, frozen=True, omit_defaults=True):
     """One aggregate over the facts of an entity.
 
     Parameters
@@ -51,12 +51,15 @@ class WindowPlan(msgspec.Struct, frozen=True):
         Length of the window in microseconds; None is all that is known.
     dtype
         Type of the answer.
+    smooth
+        Of a target mean: how many labels of the usual kind each entity is taken to have besides its own.
     """
 
     aggregate: Aggregate
     value: Expression | None
     over_us: int | None
     dtype: DType
+    smooth: float | None = None
 
 
 class ViewPlan(msgspec.Struct, frozen=True, dict=True):
@@ -98,9 +101,10 @@ class ViewPlan(msgspec.Struct, frozen=True, dict=True):
     def horizon_us(self) -> int | None:
         """How far back a fact can still matter, in microseconds; None when every fact can.
 
-        A sum needs every fact: it is 0, not NULL, for an entity whose facts have all left the window.
+        A sum needs every fact: it is 0, not NULL, for an entity whose facts have all left the window. So does a
+        target mean, which is drawn toward that of all labels ever known.
         """
-        lengths = [None if each.aggregate == "sum" else each.over_us for each in self.features.values()]
+        lengths = [None if each.aggregate in ("sum", "target") else each.over_us for each in self.features.values()]
         known = [each for each in lengths if each is not None]
         return max(known) if len(known) == len(lengths) else None
 

@@ -17,6 +17,7 @@ ACCEPTED: dict[str, tuple[DType, ...]] = {
     "sum": NUMBERS,
     "mean": NUMBERS,
     "std": NUMBERS,
+    "target": NUMBERS,
     "min": ("bigint", "double"),
     "max": ("bigint", "double"),
     "last": ANSWERS,
@@ -30,7 +31,7 @@ def answer_type(aggregate: str, value: DType) -> DType:
     """Return the type of an aggregate over values of a type."""
     if aggregate == "sum":
         return "double" if value == "double" else "bigint"
-    if aggregate in ("mean", "std"):
+    if aggregate in ("mean", "std", "target"):
         return "double"
     return value
 

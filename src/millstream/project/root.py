@@ -60,6 +60,7 @@ COMMANDS = {
     "train": "learn:train",
     "register": "logged:register",
     "backtest": "learn:backtest",
+    "features_audit": "featured:audit",
     "reproduce": "learn:reproduce",
     "release": "ship:release",
     "tried": "ship:tried",
@@ -89,7 +90,7 @@ COMMANDS = {
 }
 """Command to the function that carries it out, ``file:function`` of this room."""
 
-IN_WORKER = frozenset({"train", "register", "backtest", "reproduce", "mirror", "reconcile"})
+IN_WORKER = frozenset({"train", "register", "backtest", "reproduce", "features_audit", "mirror", "reconcile"})
 """Commands that import user code or MLflow, and so run in a worker wherever a control plane is up."""
 
 

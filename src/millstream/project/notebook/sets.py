@@ -133,7 +133,7 @@ def _features(
         part = msgspec.structs.replace(view, features=missing)
         columns = tuple(each for each in plan.columns if each.name in {names[feature] for feature in missing})
         asked = msgspec.structs.replace(plan, views=(part,), columns=columns, request_features={})
-        made = point_in_time(asked, frame, {view.table: read(view.table)})
+        made = point_in_time(asked, frame, {view.table: read(view.table)}, learning=True)
         for feature in missing:
             found[feature] = made[names[feature]]
             project.cache.put(keys[feature], found[feature].to_frame())

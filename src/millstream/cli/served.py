@@ -1,4 +1,4 @@
-"""Commands about features: what was served, proved."""
+"""Of the commands about features, the one that proves what was served."""
 
 from __future__ import annotations
 
@@ -8,14 +8,7 @@ import typer
 
 from millstream.cli.words import JsonOption, ModelArgument, ProjectOption, do
 
-app = typer.Typer(no_args_is_help=True, help="Prove row by row that what was served is what was learnt from.")
-
-
-@app.callback()
-def _group() -> None:
-    """Stay a group of commands, also while there is one."""
-
-
+app = typer.Typer()
 _FEW = 12
 
 
