@@ -12,6 +12,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from millstream.console.pages import MODEL as MODEL_PAGE
+from millstream.console.pages import Pages
 from millstream.features.online import layout
 from millstream.features.plan import FeaturePlan
 from millstream.monitoring.parity import How
@@ -102,7 +104,9 @@ def answers(two_days: tuple[House, list[Prediction]]) -> list[Prediction]:
 
 
 def proved(project: Project) -> dict[str, Any]:
-    said: dict[str, Any] = project.run("features_parity", {"model": MODEL, "since": str(THIRD), "until": str(date(2013, 3, 1))})
+    said: dict[str, Any] = project.run(
+        "features_parity", {"model": MODEL, "since": str(THIRD), "until": str(date(2013, 3, 1))}
+    )
     return said
 
 
@@ -131,7 +135,10 @@ def test_all_that_was_served_is_equal_and_said_so_everywhere(house: House, answe
             project.run("features_parity", {"model": "lat"})
         with pytest.raises(Exception, match="soon"):
             project.run("features_parity", {"model": MODEL, "since": "soon"})
-        assert project.run("features_parity", {"model": MODEL, "since": "2013-01-01", "until": "2013-01-02"})["answers"] == 0
+        assert (
+            project.run("features_parity", {"model": MODEL, "since": "2013-01-01", "until": "2013-01-02"})["answers"]
+            == 0
+        )
 
 
 def test_answers_without_looked_up_features_are_counted_apart(house: House, answers: list[Prediction]) -> None:
@@ -336,10 +343,22 @@ def test_the_night_proves_the_day_and_an_alarm_stands_until_it_is_over(house: Ho
         assert alarm in [one for each in judged for one in each.opened] and STALE in alarm.says
         stands = project.run("status")["models"][0]["parity"]
         assert (stands["day"], stands["verdict"], stands["different"]) == (str(THIRD), "alarm", 1)
+        shown = asyncio.run(Pages(Here(project))._drawn("model.html", MODEL_PAGE, {"model": MODEL}))
+        assert "not equal" in shown and f"1 does not (1 {STALE})" in shown and "features parity late" in shown
         rows = project.ledger.rows(act="features.parity", limit=10)
         assert [each.detail["different"] for each in rows if each.detail.get("day") == str(THIRD)] == [1]
     told = millstream("features", "parity", MODEL, "--since", str(THIRD), "-p", house.root)
     assert told.code == 8 and STALE in told.out and "was left behind" in " ".join(told.out.split())
+
+
+class Here:
+    """Commands as the page asks for them."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+
+    def command(self, name: str, arguments: Any) -> Any:
+        return self.project.run(name, dict(arguments))
 
 
 def _many(house: House, answers: int) -> None:

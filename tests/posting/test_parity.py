@@ -68,7 +68,8 @@ def keep(project: Project, answers: list[Prediction]) -> None:
 
 
 def proved(project: Project) -> dict[str, Any]:
-    said: dict[str, Any] = project.run("features_parity", {"model": "late", "since": (NOW - timedelta(days=1)).isoformat()})
+    since = (NOW - timedelta(days=1)).isoformat()
+    said: dict[str, Any] = project.run("features_parity", {"model": "late", "since": since})
     return said
 
 
