@@ -48,7 +48,7 @@ def made(folders: Any) -> Path:
         for each in range(200):
             at = NOW - timedelta(hours=400 - 2 * each)
             known = at + timedelta(minutes=5)
-            lines.append(f"{each},{'ab'[each % 2]},{at:%FT%TZ},{known:%FT%TZ},{each % 90}.5,n{each % 3},{each % 3 == 0}")
+            lines.append(f"{each},{'ab'[each % 2]},{at:%FT%TZ},{known:%FT%TZ},{each % 90}.5,n{each % 7},{each % 3 == 0}")
         (root / "orders.csv").write_text("\n".join(lines))
         with Project(root, lock=True) as project:
             project.run("check", {"actor": "tina"})

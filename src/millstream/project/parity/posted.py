@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from millstream.errors import NotFound
-from millstream.state import posted, versions
+from millstream.state import posted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,69 +19,54 @@ if TYPE_CHECKING:
 def with_posted(project: Project, base: TableFrame, upto: int) -> TableFrame:
     """Add to the rows of a version those that were posted since, up to a number.
 
-    They are in the journal, or in the versions that took them in since.
+    They are in sealed files, whatever versions took these in, and in the journal.
 
     Raises
     ------
     NotFound
-        When they cannot be told any more from other rows that came with them.
+        When some of them are in neither.
     """
     import polars as pl
 
     from millstream.lake import posted as lake
+    from millstream.project.posting import put_aside
 
     after = lake.contained(project.state, base.table, base.version)
     if upto <= after:
         return base
     definition = project.manifest.table(base.table)
-    taken, sealed = _taken_in(project, base, after)
-    rows = [] if taken is None else [taken.select(base.frame.columns)[: upto - after]]
-    missing = upto - max(sealed, after)
-    if missing > 0:
-        rows.append(_of_journal(project, definition, max(sealed, after), missing).select(base.frame.columns))
-    fresh = pl.concat(rows)
-    frame = pl.concat([base.frame, fresh])
-    aside = _aside(project, definition, dataclasses.replace(base, frame=fresh))
-    if aside.height:
-        frame = frame.join(aside, on=base.key, how="anti", maintain_order="left", nulls_equal=True)
+    raw = _raw(project, definition, after=after, upto=upto)
+    shaped = lake.shaped(project.lake.catalog, definition, raw, version=0).frame.select(base.frame.columns)
+    frame = pl.concat([base.frame, shaped])
+    # what a check of its own row put aside was served to nobody
+    aside = put_aside(project, definition, dataclasses.replace(base, frame=shaped))
+    if aside:
+        gone = shaped[sorted(aside)].select(definition.key)
+        frame = frame.join(gone, on=list(base.key), how="anti", maintain_order="left", nulls_equal=True)
     return dataclasses.replace(base, frame=frame)
 
 
-def _taken_in(project: Project, base: TableFrame, after: int) -> tuple[pl.DataFrame | None, int]:
-    """Return the posted rows that later versions have, in order, and the number of the last."""
+def _raw(project: Project, definition: Table, *, after: int, upto: int) -> pl.DataFrame:
+    """Return posted rows above one number and up to another, as they came."""
+    import polars as pl
+
     from millstream.lake import posted as lake
 
-    head = versions.head(project.state, base.table)
-    newest = base.version if head is None else head.version
-    sealed = lake.contained(project.state, base.table, newest)
-    if sealed <= after:
-        return None, after
-    found = project.lake.added(base.table, since=base.version, version=newest).frame
-    if found.height != sealed - after or not lake.only_posted(
-        project.state, base.table, since=base.version, version=newest
-    ):
-        raise NotFound(
-            f"rows posted to {base.table} after version {base.version} came with others, and cannot be told apart",
-            expected="versions that hold posted rows alone",
-        )
-    return found, sealed
-
-
-def _of_journal(project: Project, definition: Table, after: int, count: int) -> pl.DataFrame:
-    from millstream.lake import posted as lake
-
-    kept = posted.waiting(project.state, definition.name, after=after, limit=count)
-    if len(kept) != count or kept[0].sequence != after + 1:
-        raise NotFound(
-            f"rows {after + 1} to {after + count} posted to {definition.name} are in no version and no journal"
-        )
     kinds = lake.kinds_of(project.lake.catalog, definition)
-    raw = lake.frame_of(lake.read_back(kept, kinds), kinds)
-    return lake.shaped(project.lake.catalog, definition, raw, version=0).frame
-
-
-def _aside(project: Project, definition: Table, fresh: TableFrame) -> pl.DataFrame:
-    """Return the keys of rows that a check of their own put aside when they were posted."""
-    from millstream.project.posting import put_aside
-
-    return fresh.frame[sorted(put_aside(project, definition, fresh))].select(definition.key)
+    found: list[pl.DataFrame] = []
+    here = after
+    for file in sorted(lake.PostedFiles(project.places, definition.name).folder.glob("*.parquet")):
+        first, last = int(file.stem.partition("-")[0]), lake.number_of(file.name)
+        if first <= here + 1 <= min(last, upto):
+            found.append(pl.read_parquet(file).slice(here + 1 - first, min(last, upto) - here).select(list(kinds)))
+            here = min(last, upto)
+    kept = posted.waiting(project.state, definition.name, after=here, limit=upto - here) if here < upto else []
+    if kept and kept[0].sequence == here + 1:
+        found.append(lake.frame_of(lake.read_back(kept, kinds), kinds).select(list(kinds)))
+        here = kept[-1].sequence
+    if here < upto:
+        raise NotFound(
+            f"rows {here + 1} to {upto} that were posted to {definition.name} are in no file and not in the journal",
+            expected="sealed files of posted rows, which stay where they are",
+        )
+    return pl.concat(found)

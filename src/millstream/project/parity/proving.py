@@ -171,8 +171,6 @@ class Prover:
 
     def _claim(self, proof: Proof, released: Released, logged: list[Logged]) -> None:
         """Prove the answers that named the same versions."""
-        import numpy as np
-
         from millstream.monitoring.parity import compare, summed
         from millstream.monitoring.parity.recompute import served
 
