@@ -10,7 +10,6 @@ from millstream.project.parity.command import summary
 from millstream.project.parity.proof import Proof
 from millstream.project.parity.proving import Prover
 from millstream.state import alarms, observations
-from millstream.types import to_micros
 
 if TYPE_CHECKING:
     from millstream.monitoring import Judgement
@@ -20,8 +19,6 @@ ACTOR = "system:monitor"
 _DAY = timedelta(days=1)
 _BACK = 31
 """Days caught up with at most: what was served before a project proved anything is proved by the command."""
-_AT_ONCE = 7
-"""Days whose answers are read in one go."""
 _SHOWN = 3
 Span = Callable[[date], tuple[datetime, datetime]]
 """Says at which instants a day of the project's zone begins and ends."""
@@ -43,15 +40,7 @@ def nightly(project: Project, model: str, *, first: date, today: date, span: Spa
     begin = max(date.fromisoformat(last[0].day) + _DAY if last else first, today - _BACK * _DAY)
     days = [begin + number * _DAY for number in range((today - begin).days)]
     prover = Prover(project, model)
-    done: list[Judgement] = []
-    for place in range(0, len(days), _AT_ONCE):
-        some = days[place : place + _AT_ONCE]
-        logged = prover.logged(span(some[0])[0], span(some[-1])[1])
-        for day in some:
-            start, end = span(day)
-            mine = [each for each in logged if to_micros(start) <= each.record.at_us < to_micros(end)]
-            done.append(_write(project, model, day, prover.prove(start, end, mine)))
-    return done
+    return [_write(project, model, day, prover.prove(*span(day))) for day in days]
 
 
 def _write(project: Project, model: str, day: date, proof: Proof) -> Judgement:

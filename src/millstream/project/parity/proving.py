@@ -35,6 +35,8 @@ _TABLES = 12
 """Table versions held at once."""
 _OTHERS = 5
 """Other releases whose definitions are tried for a cause."""
+_BATCH = 100_000
+"""Answers in memory at once, some 400 MB."""
 _EXPLAINED = 500
 """Answers of one claim whose cause is looked for; more are counted as unknown."""
 _ZONE = re.compile(r"time zone '([^']+)'", re.IGNORECASE)
@@ -65,19 +67,24 @@ class Prover:
         self._tables: OrderedDict[tuple[State, bool], TableFrame] = OrderedDict()
         self._versions: dict[str, list[tuple[int, datetime]]] = {}
 
-    def logged(self, since: datetime, until: datetime) -> list[Logged]:
-        """Return the model's answers of a half-open span, in order of time."""
+    def batches(self, since: datetime, until: datetime) -> Iterator[list[Logged]]:
+        """Yield the model's answers of a half-open span, a bounded number at a time."""
         first, end = to_micros(since), to_micros(until)
-        found = {
-            each.id: each
-            for each in self._kept(since)
-            if (said := each.prediction) is not None and said.model == self.model and first <= said.at_us < end
-        }
-        return sorted(found.values(), key=lambda each: (each.record.at_us, each.id))
+        some: list[Logged] = []
+        for each in self._kept(since):
+            said = each.prediction
+            if said is not None and said.model == self.model and first <= said.at_us < end:
+                some.append(each)
+                if len(some) >= _BATCH:
+                    yield some
+                    some = []
+        if some:
+            yield some
 
     def _kept(self, since: datetime) -> Iterator[Logged]:
         """Yield what was logged from an instant on: of sealed segments only those that may hold it."""
-        for each in segments.all(self.project.state):
+        sealed = {each.name: each for each in segments.all(self.project.state) if each.lake_version is not None}
+        for each in sealed.values():
             if each.lake_version is None or parse_instant(each.sealed_at) < since - _SLACK:
                 continue
             try:
@@ -85,32 +92,37 @@ class Prover:
             except MillstreamError as wrong:  # verify names it; the answers of other segments are proved
                 self._unread[f"answers that were sealed cannot be read: {wrong.happened}"] = each.records
         for path in records.segments(*kept_answers.folders(self.project)):
-            yield from kept_answers.of_segment(path)
+            if path.name not in sealed:
+                yield from kept_answers.of_segment(path)
 
     def prove(
         self, since: datetime, until: datetime, logged: Sequence[Logged] | None = None, *, look: bool = True
     ) -> Proof:
         """Prove every answer of a half-open span, or those given of it; ``look`` at what training sees today too."""
-        from millstream.project.parity.hindsight import look_back
-
         proof = Proof(model=self.model, since=since.isoformat(), until=until.isoformat())
-        answers = self.logged(since, until) if logged is None else logged
+        for some in self.batches(since, until) if logged is None else [list(logged)]:
+            for release, mine in self._provable(proof, some).items():
+                self._of_release(proof, release, mine, look=look)
         proof.unproved |= self._unread
-        for release, mine in self._provable(proof, answers).items():
-            try:
-                released = self.released(release)
-            except MillstreamError as wrong:
-                count(proof.unproved, wrong.happened, len(mine))
-                continue
-            claims: dict[tuple[tuple[str, int], ...], list[Logged]] = {}
-            for each in mine:
-                claims.setdefault(tuple(sorted(_said(each).applied.items())), []).append(each)
-            for claim in claims.values():
-                self._claim(proof, released, claim)
-            if look:
-                look_back(self, proof, released, mine)
         proof.differences.sort(key=lambda each: (each.at, each.id, each.feature))
         return proof
+
+    def _of_release(self, proof: Proof, release: str, logged: list[Logged], *, look: bool) -> None:
+        """Prove answers of one release, together those that named the same versions."""
+        from millstream.project.parity.hindsight import look_back
+
+        try:
+            released = self.released(release)
+        except MillstreamError as wrong:
+            count(proof.unproved, wrong.happened, len(logged))
+            return
+        claims: dict[tuple[tuple[str, int], ...], list[Logged]] = {}
+        for each in logged:
+            claims.setdefault(tuple(sorted(_said(each).applied.items())), []).append(each)
+        for claim in claims.values():
+            self._claim(proof, released, claim)
+        if look:
+            look_back(self, proof, released, logged)
 
     def _provable(self, proof: Proof, logged: Sequence[Logged]) -> dict[str, list[Logged]]:
         """Count the answers, and return those that have looked up features, by release."""
