@@ -16,11 +16,12 @@ from millstream.features.online import layout
 from millstream.monitoring.parity import How
 from millstream.monitoring.parity.causes import NOT_SEEN, STALE
 from millstream.project import Project
+from millstream.project.parity.folded import arrivals
 from millstream.project.parity.proving import Prover
 from millstream.project.posting import catch_up, forget, post
 from millstream.serving.digest import digest
 from millstream.serving.log import PredictionLog
-from millstream.serving.records import Prediction
+from millstream.serving.records import Logged, Prediction
 from millstream.serving.scorer import Scorer
 from millstream.types import to_micros
 
@@ -88,6 +89,10 @@ def test_answers_that_reflect_posted_rows_are_proved_by_them_in_the_journal_and_
     keep(project, kept)
     said = proved(project)
     assert (said["compared"], said["different"], said["unproved"]) == (8, 0, {}), said["differences"]
+    prover = Prover(project, "late")
+    assert prover.prove(NOW - timedelta(days=1), project.clock.now()).claims == 4
+    reads = [state for state, _ in prover._tables if state.table == "orders" and state.arrived]
+    assert len(reads) == 1, "one read for all, however many rows were posted between"
     project.run("check", {})
     forget(project)
     again = proved(project)
@@ -115,3 +120,14 @@ def test_a_posted_row_that_was_not_seen_is_told_from_a_key_left_behind(project: 
     said = proved(project)
     assert said["different"] == 1 and {each["cause"] for each in said["differences"]} == {cause}, said["differences"]
     assert "orders@" in said["differences"][0]["says"]
+
+
+def test_answers_that_overtook_each_other_are_computed_alone() -> None:
+    def said(at: int, posted: int) -> Logged:
+        applied = {"orders": 1} | ({f"orders{layout.POSTED}": posted} if posted else {})
+        return Logged("x-1", 1, Prediction(at, at, "late", 1, "r", {}, {}, 0.5, "champion", False, "", b"", applied, 1))
+
+    family = [[said(1, 0)], [said(2, 1), said(5, 1)], [said(3, 2)], [said(6, 3)], [said(6, 4)]]
+    found, apart = arrivals(family)
+    assert found == {"orders": ((0, 1), (1, 2), (2, 3), (3, 6))}
+    assert apart == {1, 4}

@@ -23,11 +23,15 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 class State(NamedTuple):
-    """What of a table is read: its version, and the number of the last row posted beside it (0: none)."""
+    """What of a table is read: its version, and the number of the last row posted beside it (0: none).
+
+    ``arrived`` says of posted rows from which answer on they are reflected: number and instant, both ascending.
+    """
 
     table: str
     version: int
     posted: int = 0
+    arrived: tuple[tuple[int, int], ...] = ()
 
 
 Read: TypeAlias = Callable[[State, bool], TableFrame]
@@ -41,7 +45,8 @@ class How(NamedTuple):
     """Under which reading vectors are computed again.
 
     ``applied`` overrides the versions an answer named, for every answer; ``decided_us`` and ``asked_us`` move the
-    instant of the answer and those it was sent, as a clock of another zone would; ``plan`` takes other definitions.
+    instant of the answer and those it was sent, as a clock of another zone would; ``plan`` takes other definitions;
+    ``arrived`` says, by table, from which answer on posted rows are reflected, for answers that differ in that alone.
     """
 
     applied: Pins | None = None
@@ -49,6 +54,7 @@ class How(NamedTuple):
     decided_us: int = 0
     asked_us: int = 0
     plan: FeaturePlan | None = None
+    arrived: Mapping[str, tuple[tuple[int, int], ...]] | None = None
 
 
 class Stack(NamedTuple):
@@ -99,16 +105,18 @@ class Recompute:
         if plan.ranking is not None:
             return self._lists(answers, plan, applied, how)
         asked = _moved(_asked(plan, answers, how.decided_us), plan, how.asked_us)
-        joined = self._joined(plan, asked, applied, how.trusted)
+        joined = self._joined(plan, asked, applied, how)
         return Stack(self._encoded(plan, joined), np.arange(len(answers)))
 
-    def _joined(self, plan: FeaturePlan, asked: pl.DataFrame, applied: Pins, trusted: bool) -> pl.DataFrame:
+    def _joined(self, plan: FeaturePlan, asked: pl.DataFrame, applied: Pins, how: How) -> pl.DataFrame:
         """Join the features of each view at the version it reflects: nearly always one a table."""
         from millstream.features import point_in_time
 
         alike: list[tuple[dict[str, State], list[ViewPlan]]] = []
         for view in plan.views:
             state = state_of(view, applied)
+            if how.arrived is not None:
+                state = state._replace(arrived=how.arrived.get(view.table, ()))
             for pinned, views in alike:
                 if pinned.setdefault(state.table, state) == state:
                     views.append(view)
@@ -124,7 +132,7 @@ class Recompute:
                 request_features=request,
                 columns=tuple(each for each in plan.columns if each.name in names or each.name in request),
             )
-            tables = {table: self._read(state, trusted) for table, state in pinned.items()}
+            tables = {table: self._read(state, how.trusted) for table, state in pinned.items()}
             asked = point_in_time(part, asked, tables)
         return asked
 

@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from millstream.errors import NotFound
+from millstream.project.parity.folded import Arrivals, as_they_arrived
 from millstream.state import posted
 
 if TYPE_CHECKING:
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
     from millstream.project.root import Project
 
 
-def with_posted(project: Project, base: TableFrame, upto: int) -> TableFrame:
+def with_posted(project: Project, base: TableFrame, upto: int, arrived: Arrivals = ()) -> TableFrame:
     """Add to the rows of a version those that were posted since, up to a number.
 
-    They are in sealed files, whatever versions took these in, and in the journal.
+    They are in sealed files, whatever versions took these in, and in the journal. ``arrived`` says from which answer on
+    each is reflected; nothing where all are.
 
     Raises
     ------
@@ -37,13 +39,17 @@ def with_posted(project: Project, base: TableFrame, upto: int) -> TableFrame:
     definition = project.manifest.table(base.table)
     raw = _raw(project, definition, after=after, upto=upto)
     shaped = lake.shaped(project.lake.catalog, definition, raw, version=0).frame.select(base.frame.columns)
-    frame = pl.concat([base.frame, shaped])
+    if arrived:
+        joined = as_they_arrived(base, shaped, after=after, arrived=arrived)
+    else:
+        joined = dataclasses.replace(base, frame=pl.concat([base.frame, shaped]))
     # what a check of its own row put aside was served to nobody
     aside = put_aside(project, definition, dataclasses.replace(base, frame=shaped))
     if aside:
         gone = shaped[sorted(aside)].select(definition.key)
-        frame = frame.join(gone, on=list(base.key), how="anti", maintain_order="left", nulls_equal=True)
-    return dataclasses.replace(base, frame=frame)
+        frame = joined.frame.join(gone, on=list(base.key), how="anti", maintain_order="left", nulls_equal=True)
+        joined = dataclasses.replace(joined, frame=frame)
+    return joined
 
 
 def _raw(project: Project, definition: Table, *, after: int, upto: int) -> pl.DataFrame:
