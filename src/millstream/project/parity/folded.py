@@ -37,7 +37,7 @@ def families(claims: Mapping[tuple[tuple[str, int], ...], list[Logged]]) -> list
 def arrivals(family: Sequence[list[Logged]]) -> tuple[dict[str, Arrivals], set[int]]:
     """Say from when on answers reflect which posted rows, by table; and which claims do not fit in.
 
-    Two answers under way at once may be served in the other order than they were asked: their claims are computed alone.
+    Two answers under way at once may be served in another order than they were asked: their claims are computed alone.
     """
     apart: set[int] = set()
     found: dict[str, Arrivals] = {}

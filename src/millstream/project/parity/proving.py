@@ -202,12 +202,13 @@ class Prover:
             return family
         if any(len(each.features) != 8 * width for each in said):
             return family
-        held = compare(served(said, width).values, again.values, summed(released.plan, released.recompute.features))
-        same, close = held.same.all(axis=1), held.close.all(axis=1)
+        mine = served(said, width)
+        held = compare(mine.values, again.values, summed(released.plan, released.recompute.features))
+        unlike, inexact = ({int(each) for each in mine.owner[~found.all(axis=1)]} for found in (held.close, held.same))
         rest, start = [family[place] for place in sorted(apart)], 0
         for claim in together:
-            mine = slice(start, start := start + len(claim))
-            if not close[mine].all() or any(_is_altered(_said(each)) for each in claim):
+            places = range(start, start := start + len(claim))
+            if not unlike.isdisjoint(places) or any(_is_altered(_said(each)) for each in claim):
                 rest.append(claim)
                 continue
             for each in claim:
@@ -215,7 +216,7 @@ class Prover:
             proof.claims += 1
             proof.compared += len(claim)
             proof.equal += len(claim)
-            proof.rounded += int((~same[mine]).sum())
+            proof.rounded += len(inexact.intersection(places))
         return rest
 
     def _claim(self, proof: Proof, released: Released, logged: list[Logged]) -> None:
