@@ -64,7 +64,9 @@ def _raw(project: Project, definition: Table, *, after: int, upto: int) -> pl.Da
     for file in sorted(lake.PostedFiles(project.places, definition.name).folder.glob("*.parquet")):
         first, last = int(file.stem.partition("-")[0]), lake.number_of(file.name)
         if first <= here + 1 <= min(last, upto):
-            found.append(pl.read_parquet(file).slice(here + 1 - first, min(last, upto) - here).select(list(kinds)))
+            held = pl.read_parquet(file).slice(here + 1 - first, min(last, upto) - here)
+            gained = [pl.lit(None, kind).alias(name) for name, kind in kinds.items() if name not in held.columns]
+            found.append(held.with_columns(gained).select(list(kinds)))
             here = min(last, upto)
     kept = posted.waiting(project.state, definition.name, after=here, limit=upto - here) if here < upto else []
     if kept and kept[0].sequence == here + 1:
