@@ -99,6 +99,7 @@ class Live:
         self._facts = facts
         self._bound_bytes = bound_bytes
         self._held: dict[str, Held] = {}
+        self._too_large: dict[str, tuple[set[int], Refused]] = {}
 
     def refresh(
         self, plans: Iterable[FeaturePlan], *, pins: Pins, now: datetime, ahead: timedelta | None = None
@@ -129,9 +130,12 @@ class Live:
         ------
         StorageFull
             When the store refuses; nothing of that table was applied, and all of it will be tried again.
+        Refused
+            When the facts behind a table's views do not fit; other tables were caught up.
         """
         facts = entities = 0
         behind: list[str] = []
+        refused: Refused | None = None
         with self.lock:
             applied = self._writer.applied()
             for table, views in by_table(plans).items():
@@ -145,12 +149,17 @@ class Live:
                 except LookupError:
                     behind.append(table)
                     continue
+                except Refused as wrong:
+                    refused = wrong
+                    continue
                 if fresh is None or held is None:
                     continue
                 if fresh.posted > held.posted:
                     held.add(fresh.rows, posted=fresh.posted)
                 entities += self._apply(held, fresh, mine, applied, now=now)
                 facts += fresh.rows.height
+        if refused is not None:
+            raise refused
         return CaughtUp(facts, entities, tuple(behind))
 
     def plan(self, plans: Iterable[FeaturePlan], *, pins: Pins) -> list[tuple[str, str, str]]:
@@ -195,6 +204,9 @@ class Live:
             return held
         if len(versions) != 1:
             raise LookupError(table)
+        too_large = self._too_large.get(table)
+        if too_large is not None and too_large[0] == versions:  # it is not read again to be refused again
+            raise too_large[1]
         since = min(applied[each.id].since_us for each in views)
         horizons = [each.horizon_us for each in views]
         known = [each for each in horizons if each is not None]
@@ -205,17 +217,19 @@ class Live:
             table,
             None if back_to is None else from_micros(back_to),
             None if None in ends else from_micros(max(each for each in ends if each is not None)),
-            versions.pop(),
+            next(iter(versions)),
         )
         held = Held(found.rows, posted=found.posted)
         if held.bytes > self._bound_bytes:
             named = ", ".join(each.name for each in views)
-            raise Refused(
+            refused = Refused(
                 f"the facts behind {named} (table {table}) would take {held.bytes / 1e6:,.0f} MB:"
                 f" {held.rows:,} rows",
                 expected=f"at most {self._bound_bytes / 1e6:,.0f} MB a table to keep features current fact by fact",
                 do="shorten their windows; until then they follow each version of the table",
             )
+            self._too_large[table] = {found.rows.version}, refused
+            raise refused
         self._held[table] = held
         return held
 
