@@ -13,13 +13,12 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from millstream.features import FeaturePlan
-from millstream.features.online import LmdbOnline, Lookup, Writer
-from millstream.features.online.held import Held
+from millstream.features.online import LmdbOnline, Writer
 from millstream.features.online.live import Fresh, Live, Reading
 from millstream.lake.frame import TableFrame
 
 from . import worlds
-from .test_online import ASK, FACT, PLAN, WINDOWED, agree
+from .test_online import PLAN, WINDOWED, agree
 
 AHEAD = timedelta(days=4)
 BASE = 600

@@ -1,4 +1,4 @@
-"""Facts that are posted: safe when acknowledged, once whatever is sent again, served at once, in the lake by batches."""
+"""Posted facts: safe when acknowledged, once whatever is sent again, served at once, in the lake by batches."""
 
 from __future__ import annotations
 

@@ -319,7 +319,11 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
 
     since = before.version if before is not None else None
     kind = project.lake.version(table.name, version).kind
-    partial = table.partition or getattr(table.source, "cursor", "") or isinstance(table.source, Csv | Json | Parquet | Posted)
+    partial = (
+        table.partition
+        or getattr(table.source, "cursor", "")
+        or isinstance(table.source, Csv | Json | Parquet | Posted)
+    )
     whole = kind in ("ingested", "made") and not partial  # each version brings all its rows
     whole = whole or table.history  # a row of a key that is here already corrects it
     batch = settled(project.lake.added(table.name, since=since, version=version))

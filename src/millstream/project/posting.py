@@ -1,4 +1,4 @@
-"""Posted facts: typed, checked and safe before they are acknowledged, served within the second, in the lake by batches."""
+"""Posted facts: typed, checked and safe before they are acknowledged, served at once, in the lake by batches."""
 
 from __future__ import annotations
 
@@ -206,7 +206,9 @@ class LakeFacts:
         raw = lake.frame_of(lake.read_back(kept, kinds), kinds)
         rows = lake.shaped(catalog, definition, raw, version=0).frame
         good = [not each.aside for each in kept]
-        return Fresh(rows.filter(good), rows.filter([not each for each in good]).select(definition.key), kept[-1].sequence)
+        return Fresh(
+            rows.filter(good), rows.filter([not each for each in good]).select(definition.key), kept[-1].sequence
+        )
 
 
 def _first_version(project: Project, table: Table) -> None:

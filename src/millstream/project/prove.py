@@ -16,9 +16,9 @@ from millstream.project.data import step_failure, verify_checks
 from millstream.project.decide import brief
 from millstream.project.habits import lately
 from millstream.project.housekeeping.quota import stands
-from millstream.project.serving_state import stands as served_features
 from millstream.project.lags import lag
 from millstream.project.pins import look
+from millstream.project.serving_state import stands as served_features
 from millstream.project.stopped import away, running
 from millstream.project.timeline import frame, timeline, told
 from millstream.state import (

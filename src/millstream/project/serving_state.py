@@ -53,9 +53,7 @@ def stands(project: Project) -> list[dict[str, Any]]:
 
 def planned(project: Project, plans: Iterable[FeaturePlan], pins: Pins) -> list[dict[str, str]]:
     """Say which views would be computed again or removed, and why."""
-    return [
-        {"view": view, "does": does, "why": why} for view, does, why in project.live.plan(list(plans), pins=pins)
-    ]
+    return [{"view": view, "does": does, "why": why} for view, does, why in project.live.plan(list(plans), pins=pins)]
 
 
 def announce(project: Project, plans: Iterable[FeaturePlan], pins: Pins) -> None:

@@ -1,4 +1,4 @@
-"""What a store of served features must do: whole commits, consistent views, every byte back; and features as computed."""
+"""What a store of served features must do: whole commits, consistent views, every byte; and features as computed."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ class OnlineOrigin(Protocol):
 
 
 class OnlineStoreSuite:
-    """Laws of ``millstream.features.online.OnlineStore``. Inherit; define the fixture ``online``, an ``OnlineOrigin``."""
+    """Laws of ``millstream.features.online.OnlineStore``. Inherit, and define the fixture ``online``: its origin."""
 
     def test_what_is_committed_is_read_byte_for_byte(self, online: OnlineOrigin) -> None:
         """Keys of up to 511 bytes and values of any length come back as they were; a key that is not there is None."""
         store = online.open()
-        wanted = {bytes([place]) * size: value for place, (size, value) in enumerate(zip((1, 8, 100, 511), _VALUES))}
+        sized = enumerate(zip((1, 8, 100, 511), _VALUES, strict=True))
+        wanted = {bytes([place]) * size: value for place, (size, value) in sized}
         store.commit(wanted.items())
         with store.snapshot() as seen:
             for key, value in wanted.items():
@@ -169,7 +170,13 @@ class _Facts:
         frame = pl.DataFrame(rows, {"id": pl.Int64, "who": pl.String, "at": instant, "x": pl.Float64}, orient="row")
         schema = {"id": "bigint", "who": "varchar", "at": "timestamptz", "x": "double"}
         return TableFrame(
-            "facts", 1, frame.with_columns(k=pl.col("at")), schema, ("id",), "at", dict.fromkeys(schema, "k")  # type: ignore[arg-type]
+            "facts",
+            1,
+            frame.with_columns(k=pl.col("at")),
+            schema,
+            ("id",),
+            "at",
+            dict.fromkeys(schema, "k"),  # type: ignore[arg-type]
         )
 
     def read(self, table: str, since: datetime | None, until: datetime | None, version: int) -> Reading:

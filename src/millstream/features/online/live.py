@@ -194,9 +194,7 @@ class Live:
             self._writer.amend({}, current)
         return again
 
-    def _hold(
-        self, table: str, views: list[ViewPlan], applied: Mapping[str, layout.Applied], after: int
-    ) -> Held:
+    def _hold(self, table: str, views: list[ViewPlan], applied: Mapping[str, layout.Applied], after: int) -> Held:
         """Return the facts of a table, read when they are first needed."""
         held = self._held.get(table)
         versions = {applied[each.id].versions[table] for each in views}
@@ -223,8 +221,7 @@ class Live:
         if held.bytes > self._bound_bytes:
             named = ", ".join(each.name for each in views)
             refused = Refused(
-                f"the facts behind {named} (table {table}) would take {held.bytes / 1e6:,.0f} MB:"
-                f" {held.rows:,} rows",
+                f"the facts behind {named} (table {table}) would take {held.bytes / 1e6:,.0f} MB: {held.rows:,} rows",
                 expected=f"at most {self._bound_bytes / 1e6:,.0f} MB a table to keep features current fact by fact",
                 do="shorten their windows; until then they follow each version of the table",
             )
