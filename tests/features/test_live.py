@@ -18,7 +18,7 @@ from millstream.features.online.live import Fresh, Live, Reading
 from millstream.lake.frame import TableFrame
 
 from . import worlds
-from .test_online import PLAN, WINDOWED, agree
+from .test_online import ASK, FACT, PLAN, WINDOWED, agree
 
 AHEAD = timedelta(days=4)
 BASE = 600
@@ -122,6 +122,26 @@ def interleave(plan: FeaturePlan, folder: Path, examples: int, *, static: bool =
         agree(plan, store, posts.now(), asks)
 
     check()
+    store.close()
+
+
+def test_a_fact_that_comes_while_facts_are_read_is_applied_too(tmp_path: Path) -> None:
+    class Busy(Posts):
+        def read(self, *asked: Any) -> Reading:
+            if self.posted:
+                self.post(FACT | {"id": 100 + self.posted, "a": "v"})
+            return super().read(*asked)
+
+    store, posts = LmdbOnline(tmp_path, map_bytes=64 << 20), Busy()
+    live = Live(Writer(store), posts)
+    refresh(live, PLAN, posts, BASE)
+    for _ in range(2):
+        posts.post(FACT | {"id": posts.posted})
+        while live.catch_up([PLAN], now=worlds.instant(BASE)).facts:
+            pass
+        agree(PLAN, store, posts.now(), [ASK | {"p": each, "at": 30} for each in "uv"])
+        live = Live(Writer(store), posts)
+    assert posts.posted == 4
     store.close()
 
 

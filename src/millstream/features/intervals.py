@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from millstream.features.facts import ALWAYS, FOREVER, NOBODY, Codes, Instants
 
 Indices = npt.NDArray[np.int64]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 _ROOM = 2**62
 
@@ -189,7 +191,7 @@ def _ascending(values: Indices) -> bool:
     return bool((values[1:] >= values[:-1]).all())
 
 
-def ascending(values: Indices) -> Indices:
+def ascending(values: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
     """Return distinct values in order; ``numpy.unique`` hashes them first, which takes seconds for a million.
 
     >>> ascending(np.array([3, 1, 3])).tolist()
@@ -198,4 +200,5 @@ def ascending(values: Indices) -> Indices:
     ordered = np.sort(values)
     fresh = np.ones(len(ordered), dtype=bool)
     fresh[1:] = ordered[1:] != ordered[:-1]
-    return ordered[fresh]
+    distinct: npt.NDArray[Scalar] = ordered[fresh]
+    return distinct

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from millstream.features import FeaturePlan
     from millstream.features.online.live import Fresh, Reading
     from millstream.lake.frame import TableFrame
+    from millstream.types import Schema
 
 _START = datetime(2024, 1, 1, tzinfo=UTC)
 _VALUES = (b"", b"\x00", b"\x00\xff" * 300, bytes(range(256)) * 4096)
@@ -168,7 +169,7 @@ class _Facts:
         instant = pl.Datetime("us", "UTC")
         rows = [(*row[:2], _START + timedelta(minutes=row[2]), row[3]) for row in self.rows[start:]]
         frame = pl.DataFrame(rows, {"id": pl.Int64, "who": pl.String, "at": instant, "x": pl.Float64}, orient="row")
-        schema = {"id": "bigint", "who": "varchar", "at": "timestamptz", "x": "double"}
+        schema: Schema = {"id": "bigint", "who": "varchar", "at": "timestamptz", "x": "double"}
         return TableFrame(
             "facts",
             1,
@@ -176,7 +177,7 @@ class _Facts:
             schema,
             ("id",),
             "at",
-            dict.fromkeys(schema, "k"),  # type: ignore[arg-type]
+            dict.fromkeys(schema, "k"),
         )
 
     def read(self, table: str, since: datetime | None, until: datetime | None, version: int) -> Reading:

@@ -162,7 +162,8 @@ def _ranges(starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64]) -> npt.
     lengths = stops - starts
     total = int(lengths.sum())
     ends = np.cumsum(lengths)
-    return np.arange(total) - np.repeat(ends - lengths, lengths) + np.repeat(starts, lengths)
+    places: Places = np.arange(total) - np.repeat(ends - lengths, lengths) + np.repeat(starts, lengths)
+    return places
 
 
 def distinct(frames: Iterable[pl.DataFrame], columns: tuple[str, ...]) -> pl.DataFrame:

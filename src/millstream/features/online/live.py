@@ -144,20 +144,24 @@ class Live:
                     continue
                 after = min(applied[each.id].posted for each in mine)
                 try:
-                    fresh = self._facts.fresh(table, after=after, limit=AT_ONCE)
-                    held = None if fresh is None else self._hold(table, mine, applied, after)
+                    if self._facts.fresh(table, after=after, limit=1) is None:
+                        continue
+                    held = self._hold(table, mine, applied, after)
+                    # what is held already is applied first: it may have been read after facts that came meanwhile
+                    limit = held.posted - after if held.posted > after else AT_ONCE
+                    fresh = self._facts.fresh(table, after=after, limit=limit)
                 except LookupError:
                     behind.append(table)
                     continue
                 except Refused as wrong:
                     refused = wrong
                     continue
-                if fresh is None or held is None:
+                if fresh is None:
                     continue
                 if fresh.posted > held.posted:
                     held.add(fresh.rows, posted=fresh.posted)
                 entities += self._apply(held, fresh, mine, applied, now=now)
-                facts += fresh.rows.height
+                facts += fresh.rows.height + fresh.aside.height
         if refused is not None:
             raise refused
         return CaughtUp(facts, entities, tuple(behind))
@@ -241,7 +245,7 @@ class Live:
         changes: dict[bytes, bytes | None] = {}
         for view in views:
             was = applied[view.id]
-            applied[view.id] = msgspec.structs.replace(was, posted=held.posted, at_us=to_micros(now))
+            applied[view.id] = msgspec.structs.replace(was, posted=fresh.posted, at_us=to_micros(now))
             if was.stopped:
                 continue
             about = distinct((touched, masked), view.entity)
