@@ -22,7 +22,7 @@ from millstream.project.people import Person
 from millstream.project.pins import look, tell_lost
 from millstream.project.posting import forget, seal
 from millstream.project.quarantining import verify_released
-from millstream.project.serving_state import announce
+from millstream.project.serving_state import announce, found_again, has_to_be_kept
 from millstream.project.stopped import tell_stopped
 from millstream.state import contracts, habits, quarantine, runs, taken, versions
 from millstream.types import content_hash, parse_instant
@@ -264,6 +264,7 @@ def serve_plans(project: Project, plans: Iterable[FeaturePlan]) -> None:
     if not wanted:
         return
     pins, now = project.lake.heads(), project.clock.now()
+    found_again(project)
     announce(project, wanted, pins)
     project.live.refresh(wanted, pins=pins, now=now, ahead=SERVED_AHEAD)
     forget(project)
@@ -280,7 +281,8 @@ def check(project: Project, *, tables: Iterable[str] | None = None, actor: str =
             if project.manifest.table(name).checks and versions.head(project.state, name) is not None
         ),
     ]
-    if move.made or any(each["quarantined"] for each in reports if each):
+    masked = any(each["quarantined"] for each in reports if each)
+    if move.made or masked or has_to_be_kept(project, SERVED_AHEAD):
         # after the checks: served features leave out what they put in quarantine
         keep_served(project)
     found = [each for each in reports if each is not None]
