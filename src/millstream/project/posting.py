@@ -92,10 +92,12 @@ def post(project: Project, *, table: str, rows: list[Any]) -> dict[str, Any]:
 
 
 def catch_up(project: Project) -> CaughtUp:
-    """Bring posted facts into what is served; a table whose versions moved meanwhile is refreshed first."""
+    """Bring posted facts into what is served; what is not served as it should be is refreshed first."""
     from millstream.project.data import keep_served
+    from millstream.project.serving_state import found_again
     from millstream.project.ship import live_plans
 
+    found_again(project)
     done = project.live.catch_up(live_plans(project), now=project.clock.now())
     if done.behind:
         keep_served(project)

@@ -140,7 +140,8 @@ class Live:
             applied = self._writer.applied()
             for table, views in by_table(plans).items():
                 mine = [each for each in views if each.id in applied]
-                if not mine:
+                if len(mine) < len(views):
+                    behind.append(table)
                     continue
                 after = min(applied[each.id].posted for each in mine)
                 try:
