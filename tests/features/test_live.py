@@ -125,6 +125,16 @@ def interleave(plan: FeaturePlan, folder: Path, examples: int, *, static: bool =
     store.close()
 
 
+def test_a_fact_without_a_key_is_applied_as_it_is_computed(tmp_path: Path) -> None:
+    store, posts = LmdbOnline(tmp_path, map_bytes=64 << 20), Posts()
+    live = Live(Writer(store), posts)
+    refresh(live, WINDOWED, posts, BASE)
+    posts.post(FACT | {"id": None})
+    live.catch_up([WINDOWED], now=worlds.instant(BASE))
+    agree(WINDOWED, store, posts.now(), [ASK | {"at": 16}])
+    store.close()
+
+
 def test_a_fact_that_comes_while_facts_are_read_is_applied_too(tmp_path: Path) -> None:
     class Busy(Posts):
         def read(self, *asked: Any) -> Reading:

@@ -134,6 +134,8 @@ def test_bad_rows_are_refused_whole_and_named(project: Project) -> None:
         ({**good, "at": "yesterday"}, "at is 'yesterday'"),
         ({**good, "at": "2024-01-31T10:00:00"}, "at is '2024-01-31T10:00:00'"),
         ({**good, "id": 2**63}, "id is 9223372036854775808"),
+        ({**good, "amount": float("inf")}, "amount is inf"),
+        ({**good, "amount": 10**400}, "amount is 1000"),
         ("no object", "is not an object"),
     ):
         with pytest.raises(BadData) as told:

@@ -34,6 +34,7 @@ from millstream.state.posted import Posted
 
 Row = dict[str, Any]
 Kinds = Mapping[str, pl.DataType]
+_LARGEST = 1.7976931348623157e308
 _WORDS = {"Int64": "a whole number", "Float64": "a number", "String": "a text", "Boolean": "true or false"}
 
 
@@ -268,7 +269,7 @@ def _value(said: object, kind: pl.DataType, where: str) -> Any:
         return None
     if kind == pl.Int64 and isinstance(said, int) and not isinstance(said, bool) and -(2**63) <= said < 2**63:
         return said
-    if kind == pl.Float64 and isinstance(said, int | float) and not isinstance(said, bool):
+    if kind == pl.Float64 and isinstance(said, int | float) and not isinstance(said, bool) and abs(said) <= _LARGEST:
         return float(said)
     if kind == pl.Boolean and isinstance(said, bool):
         return said
@@ -276,10 +277,6 @@ def _value(said: object, kind: pl.DataType, where: str) -> Any:
         return said
     if isinstance(kind, pl.Date | pl.Datetime) and isinstance(said, str):
         return _time(said, kind, where)
-    if kind in (pl.Int32, pl.Int16, pl.Int8) and isinstance(said, int) and not isinstance(said, bool):
-        return said
-    if kind == pl.Float32 and isinstance(said, int | float) and not isinstance(said, bool):
-        return float(said)
     expected = _WORDS.get(str(kind), "a time as ISO 8601 writes it" if kind.is_temporal() else f"a {kind}")
     raise BadData(f"{where} is {said!r}", expected=expected)
 

@@ -69,6 +69,7 @@ class Applier:
 
     def start(self) -> None:
         """Begin with what a stop left in the journal."""
+        _ = self._project.online  # opened once, before threads ask for it
         self._project.posted.set()
         self._thread.start()
 

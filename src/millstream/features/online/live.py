@@ -239,8 +239,8 @@ class Live:
         self, held: Held, fresh: Fresh, views: list[ViewPlan], applied: dict[str, layout.Applied], *, now: datetime
     ) -> int:
         """Compute the entities that facts touch, and write them with the number of the last fact."""
-        touched = held.about(held.key, fresh.rows)
-        masked = held.about(held.key, fresh.aside) if fresh.aside.height else touched.clear()
+        touched = [fresh.rows]  # and whom the rows of these keys were about before
+        touched += [held.about(held.key, each) for each in (fresh.rows, fresh.aside) if held.key and each.height]
         if fresh.aside.height:
             held.leave_out(fresh.aside)
         changes: dict[bytes, bytes | None] = {}
@@ -249,7 +249,7 @@ class Live:
             applied[view.id] = msgspec.structs.replace(was, posted=fresh.posted, at_us=to_micros(now))
             if was.stopped:
                 continue
-            about = distinct((touched, masked), view.entity)
+            about = distinct(touched, view.entity)
             if not about.height:
                 continue
             try:
