@@ -10,12 +10,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from millstream import Table, sources
 from millstream.errors import BadData, NotFound, Refused, Unavailable, UserError
 from millstream.features.online import LmdbOnline, Lookup
+from millstream.lake import Lake
+from millstream.lake import posted as posted_rows
 from millstream.project import Project
 from millstream.project.data import keep_served, serve_plans
 from millstream.project.posting import catch_up, post
 from millstream.state import posted, versions
+from millstream.testing import Bench, refused
 from millstream.types import parse_instant, to_micros
 
 from . import shop
@@ -269,3 +273,27 @@ def test_what_is_served_is_kept_on_although_nothing_comes(project: Project) -> N
     project.run("check", {})
     ends = [parse_instant(each["until"]) for each in project.run("status", {})["served"]]
     assert min(ends) > NOW + timedelta(days=3)
+
+
+def test_columns_that_a_table_of_posted_rows_gains(tmp_path: Path) -> None:
+    columns = {"id": "bigint", "at": "timestamptz"}
+
+    def put(lake: Lake, table: Table, row: dict[str, object]) -> None:
+        kinds = posted_rows.kinds_of(lake.catalog, table)
+        [said] = posted_rows.admit([row], kinds, table, now=NOW)
+        with lake.catalog.state.transact() as tx:
+            posted.add(tx, "t", [posted.Posted(posted_rows.mark_of(said, table), msgspec.json.encode(said), "now")])
+        posted_rows.seal(lake.catalog, table)
+
+    table = Table("t", source=sources.Posted(columns), key="id", event_time="at")
+    with Bench(tmp_path, [table]) as lake:
+        lake.refresh(actor="suite")
+        put(lake, table, {"id": 1, "at": "2024-01-01T00:00:00Z"})
+        lake.refresh(actor="suite")
+    wider = Table("t", source=sources.Posted({**columns, "note": "varchar"}), key="id", event_time="at")
+    with Bench(tmp_path, [wider]) as lake:
+        put(lake, wider, {"id": 2, "at": "2024-01-02T00:00:00Z", "note": "x"})
+        refused(lambda: lake.refresh(actor="suite"), why="nobody has agreed to the column yet")
+        lake.accept_schema("t", actor="suite")
+        lake.refresh(actor="suite")
+        assert lake.read("t").frame.select("id", "note").rows() == [(1, None), (2, "x")]

@@ -71,7 +71,9 @@ def post(project: Project, *, table: str, rows: list[Any]) -> dict[str, Any]:
         raise lake.first_wrong(catalog, definition, raw, wrong) from None
     aside = _aside(project, definition, frame)
     kept = [
-        Posted(lake.mark_of(row, definition), msgspec.json.encode(row), now.isoformat(), ": ".join(aside.get(place, ())))
+        Posted(
+            lake.mark_of(row, definition), msgspec.json.encode(row), now.isoformat(), ": ".join(aside.get(place, ()))
+        )
         for place, row in enumerate(admitted)
     ]
     with project.state.transact() as tx:
