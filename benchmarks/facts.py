@@ -1,4 +1,4 @@
-"""Posted facts: ``fact-fresh``, from the acknowledgement of a fact to its feature; ``materialise-embedded``, back-filling.
+"""Posted facts: ``fact-fresh``, from their acknowledgement to their features; ``materialise-embedded``, back-filling.
 
 ``fact-fresh`` posts single facts over HTTP to a whole control plane, by a clock and not as fast as answers come, and
 looks into the store as the scoring server does. The limit is the pause after which it looks again. Ours is the 99th
@@ -150,7 +150,9 @@ def fresh() -> Record:
                 clients = Clients(control, Lookup(plan, store), plan.names.index("form.top"), first)
                 clients.run(rate)
                 first = clients.next + SHOPS
-                curve.append({"facts_a_second": float(rate), **_said("post", clients.acks), **_said("usable", clients.waits)})
+                curve.append(
+                    {"facts_a_second": float(rate), **_said("post", clients.acks), **_said("usable", clients.waits)}
+                )
         finally:
             supervisor.stop()
     return Record(
@@ -196,7 +198,9 @@ def materialise() -> Record:
         with tempfile.TemporaryDirectory() as folder:
             store = LmdbOnline(Path(folder) / "ours")
             begun = time.perf_counter()
-            done = Writer(store).refresh([plan], lambda *_: table, pins={"orders": 1}, now=datetime.now(UTC), ahead=timedelta(days=4))
+            done = Writer(store).refresh(
+                [plan], lambda *_: table, pins={"orders": 1}, now=datetime.now(UTC), ahead=timedelta(days=4)
+            )
             ours.append(done.written / (time.perf_counter() - begun))
             with store.snapshot() as seen:
                 pairs = [(key, bytes(seen.get(key) or b"")) for key in store.keys(bytes.fromhex(view.id))]

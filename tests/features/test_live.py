@@ -13,8 +13,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from millstream.features import FeaturePlan
-from millstream.features.online import LmdbOnline, Lookup, Writer
-from millstream.features.online.held import Held
+from millstream.features.online import LmdbOnline, Writer
 from millstream.features.online.live import Fresh, Live, Reading
 from millstream.lake.frame import TableFrame
 
@@ -123,6 +122,36 @@ def interleave(plan: FeaturePlan, folder: Path, examples: int, *, static: bool =
         agree(plan, store, posts.now(), asks)
 
     check()
+    store.close()
+
+
+def test_a_fact_without_a_key_is_applied_as_it_is_computed(tmp_path: Path) -> None:
+    store, posts = LmdbOnline(tmp_path, map_bytes=64 << 20), Posts()
+    live = Live(Writer(store), posts)
+    refresh(live, WINDOWED, posts, BASE)
+    posts.post(FACT | {"id": None})
+    live.catch_up([WINDOWED], now=worlds.instant(BASE))
+    agree(WINDOWED, store, posts.now(), [ASK | {"at": 16}])
+    store.close()
+
+
+def test_a_fact_that_comes_while_facts_are_read_is_applied_too(tmp_path: Path) -> None:
+    class Busy(Posts):
+        def read(self, *asked: Any) -> Reading:
+            if self.posted:
+                self.post(FACT | {"id": 100 + self.posted, "a": "v"})
+            return super().read(*asked)
+
+    store, posts = LmdbOnline(tmp_path, map_bytes=64 << 20), Busy()
+    live = Live(Writer(store), posts)
+    refresh(live, PLAN, posts, BASE)
+    for _ in range(2):
+        posts.post(FACT | {"id": posts.posted})
+        while live.catch_up([PLAN], now=worlds.instant(BASE)).facts:
+            pass
+        agree(PLAN, store, posts.now(), [ASK | {"p": each, "at": 30} for each in "uv"])
+        live = Live(Writer(store), posts)
+    assert posts.posted == 4
     store.close()
 
 

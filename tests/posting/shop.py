@@ -15,14 +15,15 @@ from millstream.types import to_micros
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 TOML = 'name = "shop"\ntimezone = "UTC"\n'
-CODE = '''
+CODE = """
 from lightgbm import LGBMClassifier
 
 from millstream import Each, FeatureView, Model, Table, checks, features as f, sources
 
 orders = Table("orders", source=sources.Csv("orders.csv"), key="id", event_time="at", known_at="known",
     columns={"dear": "amount > 50"}, checks=[checks.between("amount", 0, 1000)])
-visits = Table("visits", source=sources.Posted({"id": "bigint", "shop": "varchar", "at": "timestamptz"}, arrived="came"),
+visits = Table("visits", source=sources.Posted(
+    {"id": "bigint", "shop": "varchar", "at": "timestamptz"}, arrived="came"),
     key="id", event_time="at", known_at="came")
 whole = Table("whole", of=[orders], sql="select * from orders", key="id", event_time="at")
 
@@ -33,7 +34,7 @@ seen = FeatureView("seen", of=visits, entity="shop", features=dict(visits_1h=f.c
 
 late = Model("late", rows=Each(orders, decide_at="known"), label="late", features=[form, seen], goal="log_loss",
     estimator=LGBMClassifier(n_estimators=3, min_child_samples=5, verbose=-1))
-'''
+"""
 _MADE: dict[str, Path] = {}
 
 
@@ -48,7 +49,9 @@ def made(folders: Any) -> Path:
         for each in range(200):
             at = NOW - timedelta(hours=400 - 2 * each)
             known = at + timedelta(minutes=5)
-            lines.append(f"{each},{'ab'[each % 2]},{at:%FT%TZ},{known:%FT%TZ},{each % 90}.5,n{each % 7},{each % 3 == 0}")
+            lines.append(
+                f"{each},{'ab'[each % 2]},{at:%FT%TZ},{known:%FT%TZ},{each % 90}.5,n{each % 7},{each % 3 == 0}"
+            )
         (root / "orders.csv").write_text("\n".join(lines))
         with Project(root, lock=True) as project:
             project.run("check", {"actor": "tina"})
@@ -64,8 +67,15 @@ def copy(origin: Path, to: Path) -> Path:
     return to
 
 
-def order(number: int, *, minutes: float = 0, shop: str | None = "a", amount: float | None = 7.0, known: float | None = None,
-          note: str = "hi") -> dict[str, Any]:  # fmt: skip
+def order(
+    number: int,
+    *,
+    minutes: float = 0,
+    shop: str | None = "a",
+    amount: float | None = 7.0,
+    known: float | None = None,
+    note: str = "hi",
+) -> dict[str, Any]:
     """Return an order that happened some minutes before ``NOW`` and was known then, or when said."""
     at, told = NOW - timedelta(minutes=minutes), NOW - timedelta(minutes=minutes if known is None else known)
     return {"id": number, "shop": shop, "at": f"{at:%FT%TZ}", "known": f"{told:%FT%TZ}", "amount": amount, "note": note,

@@ -72,7 +72,7 @@ def test_ended_at_each_point_nothing_is_lost_or_doubled(made: Path, tmp_path: Pa
 
 
 def killed(root: Path, first: int, after: int, fault: str = "") -> tuple[list[int], int]:
-    """Post until killed after some answers, or at a fault; return what was acknowledged, and what may have been sent."""
+    """Post until killed after some answers, or at a fault; return what was acknowledged and what may have been sent."""
     environment = {"MILLSTREAM_FAULT": fault} if fault else {}
     done = subprocess.Popen(
         [sys.executable, "-c", WRITER, str(root), str(first)],

@@ -42,7 +42,7 @@ def test_a_fact_goes_from_a_post_to_an_answer(made: Path, tmp_path: Path) -> Non
     root = shop.copy(made, tmp_path / "shop")
     with Project(root) as project:
         plan, online = shop.plan(project), project.places.online
-    with up(root) as (supervisor, control):
+    with up(root) as (_, control):
         store = LmdbOnline(online, readonly=True)
         lookup, place = Lookup(plan, store), plan.names.index("form.last")
         waits = []

@@ -1,17 +1,26 @@
-"""Facts that are posted: safe when acknowledged, once whatever is sent again, served at once, in the lake by batches."""
+"""Posted facts: safe when acknowledged, once whatever is sent again, served at once, in the lake by batches."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from millstream.errors import BadData, NotFound, Refused, UserError
+from millstream import Table, sources
+from millstream.errors import BadData, NotFound, Refused, Unavailable, UserError
+from millstream.features.online import LmdbOnline, Lookup
+from millstream.lake import Lake
+from millstream.lake import posted as posted_rows
 from millstream.project import Project
+from millstream.project.data import keep_served, serve_plans
 from millstream.project.posting import catch_up, post
 from millstream.state import posted, versions
+from millstream.testing import Bench, refused
+from millstream.types import parse_instant, to_micros
 
 from . import shop
 from .shop import NOW, computed, order, served
@@ -129,6 +138,8 @@ def test_bad_rows_are_refused_whole_and_named(project: Project) -> None:
         ({**good, "at": "yesterday"}, "at is 'yesterday'"),
         ({**good, "at": "2024-01-31T10:00:00"}, "at is '2024-01-31T10:00:00'"),
         ({**good, "id": 2**63}, "id is 9223372036854775808"),
+        ({**good, "amount": float("inf")}, "amount is inf"),
+        ({**good, "amount": 10**400}, "amount is 1000"),
         ("no object", "is not an object"),
     ):
         with pytest.raises(BadData) as told:
@@ -182,15 +193,11 @@ def test_a_lost_store_is_rebuilt_with_what_the_journal_holds(project: Project) -
     for each in (root / ".millstream" / "online").iterdir():
         each.unlink()
     with Project(root, lock=True) as again:
-        from millstream.project.data import keep_served
-
         keep_served(again)
         assert served(again) == before
 
 
 def test_status_says_what_is_served_and_what_waits(project: Project) -> None:
-    from millstream.project.data import serve_plans
-
     post(project, table="orders", rows=[order(1000, minutes=1)])
     [form, seen] = project.run("status", {})["served"]
     assert (form["view"], form["entities"], form["waiting"], form["posted"]) == ("form", 2, 1, 0)
@@ -205,8 +212,6 @@ def test_status_says_what_is_served_and_what_waits(project: Project) -> None:
     assert said == []
     plan = shop.plan(project)
     other = {name: each for name, each in plan.views[0].features.items() if name != "top"}
-    import msgspec
-
     changed = msgspec.structs.replace(plan, views=(msgspec.structs.replace(plan.views[0], features=other),))
     serve_plans(project, [changed])
     assert said == [
@@ -227,8 +232,6 @@ def test_a_view_whose_facts_do_not_fit_is_refused_by_name(project: Project) -> N
 
 
 def test_an_entity_that_grows_too_large_is_not_served_rather_than_old(project: Project) -> None:
-    from millstream.errors import Unavailable
-
     project.writer._bound_bytes = 400
     post(project, table="orders", rows=[order(1000 + each, minutes=each + 1) for each in range(20)])
     catch_up(project)
@@ -236,3 +239,61 @@ def test_an_entity_that_grows_too_large_is_not_served_rather_than_old(project: P
         served(project)
     stopped = [each for each in project.run("status", {})["served"] if each["stopped"]]
     assert [each["view"] for each in stopped] == ["form"] and "would keep" in stopped[0]["stopped"]
+
+
+def test_a_store_lost_while_it_is_read_is_rebuilt_while_answers_go_on(project: Project) -> None:
+    post(project, table="orders", rows=[order(1000, minutes=1)])
+    catch_up(project)
+    before, plan, root, online = served(project), shop.plan(project), project.root, project.places.online
+    project.close()
+    reader = LmdbOnline(online, readonly=True)  # as a scoring server's
+    lookup, at = Lookup(plan, reader), to_micros(NOW + timedelta(minutes=1))
+    answer = lookup.lookup_one({"shop": "a"}, at)
+    shutil.rmtree(online)
+    reader._look_at = 0.0
+    assert repr(lookup.lookup_one({"shop": "a"}, at)) == repr(answer) and reader.lost
+    with Project(root, lock=True) as again:
+        again.run("check", {})
+        assert served(again) == before
+        post(again, table="orders", rows=[order(1001, minutes=0.5, amount=99.0)])
+        catch_up(again)
+        shutil.rmtree(online)  # and while its writer has it open
+        again.run("check", {})
+        assert served(again)["form.last"] == 99.0
+    reader._look_at = 0.0
+    assert lookup.lookup_one({"shop": "a"}, at)[plan.names.index("form.last")] == 99.0 and not reader.lost
+    reader.close()
+
+
+def test_what_is_served_is_kept_on_although_nothing_comes(project: Project) -> None:
+    project.writer.amend({}, {
+        view: msgspec.structs.replace(each, until_us=to_micros(NOW + timedelta(hours=30)))
+        for view, each in project.writer.applied().items()
+    })  # fmt: skip
+    project.run("check", {})
+    ends = [parse_instant(each["until"]) for each in project.run("status", {})["served"]]
+    assert min(ends) > NOW + timedelta(days=3)
+
+
+def test_columns_that_a_table_of_posted_rows_gains(tmp_path: Path) -> None:
+    columns = {"id": "bigint", "at": "timestamptz"}
+
+    def put(lake: Lake, table: Table, row: dict[str, object]) -> None:
+        kinds = posted_rows.kinds_of(lake.catalog, table)
+        [said] = posted_rows.admit([row], kinds, table, now=NOW)
+        with lake.catalog.state.transact() as tx:
+            posted.add(tx, "t", [posted.Posted(posted_rows.mark_of(said, table), msgspec.json.encode(said), "now")])
+        posted_rows.seal(lake.catalog, table)
+
+    table = Table("t", source=sources.Posted(columns), key="id", event_time="at")
+    with Bench(tmp_path, [table]) as lake:
+        lake.refresh(actor="suite")
+        put(lake, table, {"id": 1, "at": "2024-01-01T00:00:00Z"})
+        lake.refresh(actor="suite")
+    wider = Table("t", source=sources.Posted({**columns, "note": "varchar"}), key="id", event_time="at")
+    with Bench(tmp_path, [wider]) as lake:
+        put(lake, wider, {"id": 2, "at": "2024-01-02T00:00:00Z", "note": "x"})
+        refused(lambda: lake.refresh(actor="suite"), why="nobody has agreed to the column yet")
+        lake.accept_schema("t", actor="suite")
+        lake.refresh(actor="suite")
+        assert lake.read("t").frame.select("id", "note").rows() == [(1, None), (2, "x")]

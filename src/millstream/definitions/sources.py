@@ -213,7 +213,9 @@ class Posted(msgspec.Struct, frozen=True, tag="posted"):
         for name, kind in self.columns.items():
             if kind not in TYPES:
                 raise DefinitionError(
-                    f"sources.Posted has column {name!r} of type {kind!r}", expected=", ".join(TYPES), do=near(kind, TYPES)
+                    f"sources.Posted has column {name!r} of type {kind!r}",
+                    expected=", ".join(TYPES),
+                    do=near(kind, TYPES),
                 )
         if not self.columns or self.arrived in self.columns:
             wrong = f"{self.arrived!r} twice" if self.columns else "no columns"

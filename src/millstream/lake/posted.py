@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ from millstream.definitions.table import Table
 from millstream.errors import BadData, MillstreamError, NotFound, Refused, StorageFull, near
 from millstream.lake.catalog import Catalog
 from millstream.lake.faults import reach
-from millstream.lake.files import empty
+from millstream.lake.files import KINDS, empty
 from millstream.lake.frame import TableFrame
 from millstream.lake.shape import POLARS
 from millstream.settings import Places
@@ -34,6 +35,8 @@ from millstream.state.posted import Posted
 
 Row = dict[str, Any]
 Kinds = Mapping[str, pl.DataType]
+_NAME = re.compile(r"\d{12}-\d{12}\.parquet")
+_LARGEST = 1.7976931348623157e308
 _WORDS = {"Int64": "a whole number", "Float64": "a number", "String": "a text", "Boolean": "true or false"}
 
 
@@ -46,9 +49,12 @@ class PostedFiles:
         Where the project's folders are.
     table
         Its name.
+    columns
+        Its columns, where its definition says them; else those that are agreed.
     """
 
-    def __init__(self, places: Places, table: str) -> None:
+    def __init__(self, places: Places, table: str, columns: Kinds | None = None) -> None:
+        self._columns = dict(columns or {})
         self.folder = places.state / "posted" / table
         inside = self.folder.is_relative_to(places.root)
         self._prefix = f"{self.folder.relative_to(places.root) if inside else self.folder}/"
@@ -62,6 +68,16 @@ class PostedFiles:
     def holds(self, path: str) -> bool:
         """Say whether a delivered file is one of these."""
         return path.startswith(self._prefix)
+
+    def aligned(self, rows: pl.DataFrame, agreed: Mapping[str, str] | None) -> pl.DataFrame:
+        """Return rows in the columns the table has by now; one that it had not when they came is NULL."""
+        wanted = self._columns or {name: KINDS[kind] for name, kind in (agreed or {}).items()}
+        if not wanted:
+            return rows
+        return rows.select(
+            pl.col(name) if name in rows.columns else pl.lit(None, dtype=kind).alias(name)
+            for name, kind in wanted.items()
+        )
 
     def upto(self) -> int:
         """Return the number of the last row that lies in a file."""
@@ -88,11 +104,15 @@ def kinds_of(catalog: Catalog, table: Table) -> dict[str, pl.DataType]:
         For a table of files before its first version, from which its columns are known.
     """
     refuse_others(catalog, table)
-    source = table.source
-    if isinstance(source, PostedSource):
-        made = {name: POLARS[kind] for name, kind in source.columns.items()}
-        return made | ({source.arrived: pl.Datetime("us", "UTC")} if source.arrived else {})
+    if isinstance(table.source, PostedSource):
+        return said_by(table.source)
     return dict(empty(catalog.columns(table), where=f"table {table.name!r}").schema)
+
+
+def said_by(source: PostedSource) -> dict[str, pl.DataType]:
+    """Return the columns that a source of posted rows says."""
+    made = {name: POLARS[kind] for name, kind in source.columns.items()}
+    return made | ({source.arrived: pl.Datetime("us", "UTC")} if source.arrived else {})
 
 
 def refuse_others(catalog: Catalog, table: Table) -> None:
@@ -253,7 +273,7 @@ def _paths(state: State, table: str, version: int) -> list[str]:
 
 
 def _is_posted(path: str, table: str) -> bool:
-    return f"/posted/{table}/" in f"/{path}" and path.endswith(".parquet")
+    return f"/posted/{table}/" in f"/{path}" and _NAME.fullmatch(path.rpartition("/")[2]) is not None
 
 
 def refuse_before_first(catalog: Catalog, table: Table) -> None:
@@ -268,7 +288,7 @@ def _value(said: object, kind: pl.DataType, where: str) -> Any:
         return None
     if kind == pl.Int64 and isinstance(said, int) and not isinstance(said, bool) and -(2**63) <= said < 2**63:
         return said
-    if kind == pl.Float64 and isinstance(said, int | float) and not isinstance(said, bool):
+    if kind == pl.Float64 and isinstance(said, int | float) and not isinstance(said, bool) and abs(said) <= _LARGEST:
         return float(said)
     if kind == pl.Boolean and isinstance(said, bool):
         return said
@@ -276,10 +296,6 @@ def _value(said: object, kind: pl.DataType, where: str) -> Any:
         return said
     if isinstance(kind, pl.Date | pl.Datetime) and isinstance(said, str):
         return _time(said, kind, where)
-    if kind in (pl.Int32, pl.Int16, pl.Int8) and isinstance(said, int) and not isinstance(said, bool):
-        return said
-    if kind == pl.Float32 and isinstance(said, int | float) and not isinstance(said, bool):
-        return float(said)
     expected = _WORDS.get(str(kind), "a time as ISO 8601 writes it" if kind.is_temporal() else f"a {kind}")
     raise BadData(f"{where} is {said!r}", expected=expected)
 

@@ -22,7 +22,7 @@ from millstream.errors import BadData, Conflict, MillstreamError, Refused
 from millstream.lake.catalog import Catalog
 from millstream.lake.files import KINDS
 from millstream.lake.landing import Landing
-from millstream.lake.posted import PostedFiles
+from millstream.lake.posted import PostedFiles, said_by
 from millstream.sources.arrival import Delivery, frames, schema
 from millstream.sources.csv_parts import Misled
 from millstream.sources.drift import refuse_change
@@ -56,12 +56,14 @@ class FilesTable:
     @classmethod
     def of(cls, catalog: Catalog, table: Table) -> FilesTable:
         """Make it of a definition."""
-        source, posted = table.source, PostedFiles(catalog.places, table.name)
+        source = table.source
+        said = said_by(source) if isinstance(source, Posted) else None
+        posted = PostedFiles(catalog.places, table.name, said)
         if isinstance(source, Posted):
             return cls(table, posted.source, posted.store, content_hash(msgspec.to_builtins(source)), posted)
         assert isinstance(source, Csv | Json | Parquet)
-        said = {key: each for key, each in msgspec.to_builtins(source).items() if key != "mirror" and each}
-        return cls(table, source, store(source.path, catalog.places.root), content_hash(said), posted)
+        words = {key: each for key, each in msgspec.to_builtins(source).items() if key != "mirror" and each}
+        return cls(table, source, store(source.path, catalog.places.root), content_hash(words), posted)
 
     def entries(self) -> list[Entry]:
         """List the files that were delivered, then those of rows that were posted, in order."""
@@ -186,6 +188,8 @@ def _one(
             parts, at = 0, number
             try:
                 for frame in frames(delivery, source, expected=kinds or None, where=files.where, tell=told.append):
+                    if files.posted.holds(entry.path):
+                        frame = files.posted.aligned(frame, agreed)
                     if source.row_number:
                         numbers = pl.int_range(at, at + frame.height, dtype=pl.Int64).alias(source.row_number)
                         frame = frame.select(numbers, pl.all())

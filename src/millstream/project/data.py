@@ -22,7 +22,7 @@ from millstream.project.people import Person
 from millstream.project.pins import look, tell_lost
 from millstream.project.posting import forget, seal
 from millstream.project.quarantining import verify_released
-from millstream.project.serving_state import announce
+from millstream.project.serving_state import announce, found_again, has_to_be_kept
 from millstream.project.stopped import tell_stopped
 from millstream.project.telling import broken_told, reports_told
 from millstream.state import contracts, habits, quarantine, runs, taken, versions
@@ -265,6 +265,7 @@ def serve_plans(project: Project, plans: Iterable[FeaturePlan]) -> None:
     if not wanted:
         return
     pins, now = project.lake.heads(), project.clock.now()
+    found_again(project)
     announce(project, wanted, pins)
     project.live.refresh(wanted, pins=pins, now=now, ahead=SERVED_AHEAD)
     forget(project)
@@ -281,7 +282,8 @@ def check(project: Project, *, tables: Iterable[str] | None = None, actor: str =
             if project.manifest.table(name).checks and versions.head(project.state, name) is not None
         ),
     ]
-    if move.made or any(each["quarantined"] for each in reports if each):
+    masked = any(each["quarantined"] for each in reports if each)
+    if move.made or masked or has_to_be_kept(project, SERVED_AHEAD):
         # after the checks: served features leave out what they put in quarantine
         keep_served(project)
     found = [each for each in reports if each is not None]
@@ -320,7 +322,11 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
 
     since = before.version if before is not None else None
     kind = project.lake.version(table.name, version).kind
-    partial = table.partition or getattr(table.source, "cursor", "") or isinstance(table.source, Csv | Json | Parquet | Posted)
+    partial = (
+        table.partition
+        or getattr(table.source, "cursor", "")
+        or isinstance(table.source, Csv | Json | Parquet | Posted)
+    )
     whole = kind in ("ingested", "made") and not partial  # each version brings all its rows
     whole = whole or table.history  # a row of a key that is here already corrects it
     batch = settled(project.lake.added(table.name, since=since, version=version))

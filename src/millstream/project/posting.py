@@ -1,4 +1,4 @@
-"""Posted facts: typed, checked and safe before they are acknowledged, served within the second, in the lake by batches."""
+"""Posted facts: typed, checked and safe before they are acknowledged, served at once, in the lake by batches."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ def post(project: Project, *, table: str, rows: list[Any]) -> dict[str, Any]:
         raise lake.first_wrong(catalog, definition, raw, wrong) from None
     aside = put_aside(project, definition, frame)
     kept = [
-        Posted(lake.mark_of(row, definition), msgspec.json.encode(row), now.isoformat(), aside.get(place, ("", ""))[1])
+        Posted(
+            lake.mark_of(row, definition), msgspec.json.encode(row), now.isoformat(), ": ".join(aside.get(place, ()))
+        )
         for place, row in enumerate(admitted)
     ]
     with project.state.transact() as tx:
@@ -92,10 +94,12 @@ def post(project: Project, *, table: str, rows: list[Any]) -> dict[str, Any]:
 
 
 def catch_up(project: Project) -> CaughtUp:
-    """Bring posted facts into what is served; a table whose versions moved meanwhile is refreshed first."""
+    """Bring posted facts into what is served; what is not served as it should be is refreshed first."""
     from millstream.project.data import keep_served
+    from millstream.project.serving_state import found_again
     from millstream.project.ship import live_plans
 
+    found_again(project)
     done = project.live.catch_up(live_plans(project), now=project.clock.now())
     if done.behind:
         keep_served(project)

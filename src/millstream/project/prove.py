@@ -16,10 +16,10 @@ from millstream.project.data import step_failure, verify_checks
 from millstream.project.decide import brief
 from millstream.project.habits import lately
 from millstream.project.housekeeping.quota import stands
-from millstream.project.serving_state import stands as served_features
 from millstream.project.lags import lag
 from millstream.project.people import Person
 from millstream.project.pins import look
+from millstream.project.serving_state import stands as served_features
 from millstream.project.stopped import away, running
 from millstream.project.telling import alarms_told, events_told, results_told
 from millstream.project.timeline import frame, timeline, told

@@ -151,6 +151,7 @@ class Project(Door):
         self.places = settings_.places(self.root, self.settings)
         self.clock = settings_.clock(self.settings, self.places)
         self._lock = ProjectLock(self.places.run, holder=holder) if lock else None
+        self._opening = threading.RLock()
         self.posted = threading.Event()
         """Set when rows were posted that are not served yet."""
         self.tell: Callable[[], object] = lambda: self.run("mirror")
@@ -236,9 +237,14 @@ class Project(Door):
 
         return Writer(self.online)
 
-    @cached_property
+    @property
     def live(self) -> Live:
-        """What keeps served features current between two versions, fact by fact."""
+        """What keeps served features current between two versions, fact by fact; one, whichever threads ask for it."""
+        with self._opening:
+            return self._live
+
+    @cached_property
+    def _live(self) -> Live:
         from millstream.features.online.live import Live
         from millstream.project.posting import LakeFacts
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from millstream.errors import Unavailable
 from millstream.features.online import layout
 from millstream.state import posted
-from millstream.types import Pins, from_micros
+from millstream.types import Pins, from_micros, to_micros
 
 if TYPE_CHECKING:
     from millstream.features.online.store import OnlineStore
@@ -53,9 +54,7 @@ def stands(project: Project) -> list[dict[str, Any]]:
 
 def planned(project: Project, plans: Iterable[FeaturePlan], pins: Pins) -> list[dict[str, str]]:
     """Say which views would be computed again or removed, and why."""
-    return [
-        {"view": view, "does": does, "why": why} for view, does, why in project.live.plan(list(plans), pins=pins)
-    ]
+    return [{"view": view, "does": does, "why": why} for view, does, why in project.live.plan(list(plans), pins=pins)]
 
 
 def announce(project: Project, plans: Iterable[FeaturePlan], pins: Pins) -> None:
@@ -66,6 +65,28 @@ def announce(project: Project, plans: Iterable[FeaturePlan], pins: Pins) -> None
         if each["does"] == "remove" or "definition" in each["why"]:
             word = "computes" if each["does"] == "compute" else "removes"
             project.said(f"served features: {word} {each['view']}: {each['why']}")
+
+
+def found_again(project: Project) -> None:
+    """Open the store anew where its file is gone: whatever is written next is written where it can be read."""
+    if project.online.lost:
+        project.online.reopen()
+
+
+def has_to_be_kept(project: Project, ahead: timedelta) -> bool:
+    """Say whether served features were lost, or will soon hold no more, although no table moved."""
+    from millstream.project.ship import live_plans
+
+    wanted = {each.id for plan in live_plans(project) for each in plan.served}
+    if not wanted:
+        return False
+    found_again(project)
+    found = project.writer.applied()
+    if wanted - found.keys():
+        project.said("served features were lost; they are computed again from the lake and the journal")
+        return True
+    soon = to_micros(project.clock.now() + ahead / 2)
+    return any(each.until_us is not None and each.until_us <= soon and not each.stopped for each in found.values())
 
 
 def _size(store: OnlineStore, folder: str, view: str, applied: layout.Applied) -> tuple[int, int]:

@@ -70,7 +70,8 @@ def _of_http(request: Request, wrong: HTTPException) -> MillstreamError:
     if wrong.status_code == 404:
         said = NotFound(
             f"there is nothing at {request.url.path!r}",
-            expected="/, /decisions, /models/MODEL, /catalog, /lineage/NAME, /v1/tables/TABLE/rows or /api/commands/COMMAND",
+            expected="/, /decisions, /models/MODEL, /catalog, /lineage/NAME, /v1/tables/TABLE/rows"
+            " or /api/commands/COMMAND",
         )
     else:
         said = UserError(f"{request.method} {request.url.path}: {wrong.detail}")

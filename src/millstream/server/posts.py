@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from millstream.console.bodies import read_body
-from millstream.errors import MillstreamError, UserError
+from millstream.errors import MillstreamError, Refused, UserError
 from millstream.project.posting import catch_up, post
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Applier:
 
     def start(self) -> None:
         """Begin with what a stop left in the journal."""
+        _ = self._project.online  # opened once, before threads ask for it
         self._project.posted.set()
         self._thread.start()
 
@@ -94,5 +95,5 @@ class Applier:
                         actor="system:facts", act="facts.wait", subject="online", detail={"error": wrong.problem()}
                     )
                 self.trouble = wrong.happened
-                if not self._stopping.wait(_AGAIN_S):
-                    project.posted.set()
+                if not isinstance(wrong, Refused) and not self._stopping.wait(_AGAIN_S):
+                    project.posted.set()  # what does not fit is tried again with the next fact, not every second

@@ -1,5 +1,4 @@
-"""Conformance suites: what a source, a store of files, a database, a lake or an online
-store must do, as classes to inherit from.
+"""Conformance suites: what a source, a store, a database or a lake must do, as classes to inherit from.
 
 A test of yours inherits a suite and gives it the one fixture it asks for; pytest runs the laws. Millstream's own parts
 pass the same suites. Nothing here imports pytest.

@@ -1,4 +1,4 @@
-"""What a store of served features must do: whole commits, consistent views, every byte back; and features as computed."""
+"""What a store of served features must do: whole commits, consistent views, every byte; and features as computed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from millstream.features import FeaturePlan
     from millstream.features.online.live import Fresh, Reading
     from millstream.lake.frame import TableFrame
+    from millstream.types import Schema
 
 _START = datetime(2024, 1, 1, tzinfo=UTC)
 _VALUES = (b"", b"\x00", b"\x00\xff" * 300, bytes(range(256)) * 4096)
@@ -28,12 +29,13 @@ class OnlineOrigin(Protocol):
 
 
 class OnlineStoreSuite:
-    """Laws of ``millstream.features.online.OnlineStore``. Inherit; define the fixture ``online``, an ``OnlineOrigin``."""
+    """Laws of ``millstream.features.online.OnlineStore``. Inherit, and define the fixture ``online``: its origin."""
 
     def test_what_is_committed_is_read_byte_for_byte(self, online: OnlineOrigin) -> None:
         """Keys of up to 511 bytes and values of any length come back as they were; a key that is not there is None."""
         store = online.open()
-        wanted = {bytes([place]) * size: value for place, (size, value) in enumerate(zip((1, 8, 100, 511), _VALUES))}
+        sized = enumerate(zip((1, 8, 100, 511), _VALUES, strict=True))
+        wanted = {bytes([place]) * size: value for place, (size, value) in sized}
         store.commit(wanted.items())
         with store.snapshot() as seen:
             for key, value in wanted.items():
@@ -167,9 +169,15 @@ class _Facts:
         instant = pl.Datetime("us", "UTC")
         rows = [(*row[:2], _START + timedelta(minutes=row[2]), row[3]) for row in self.rows[start:]]
         frame = pl.DataFrame(rows, {"id": pl.Int64, "who": pl.String, "at": instant, "x": pl.Float64}, orient="row")
-        schema = {"id": "bigint", "who": "varchar", "at": "timestamptz", "x": "double"}
+        schema: Schema = {"id": "bigint", "who": "varchar", "at": "timestamptz", "x": "double"}
         return TableFrame(
-            "facts", 1, frame.with_columns(k=pl.col("at")), schema, ("id",), "at", dict.fromkeys(schema, "k")  # type: ignore[arg-type]
+            "facts",
+            1,
+            frame.with_columns(k=pl.col("at")),
+            schema,
+            ("id",),
+            "at",
+            dict.fromkeys(schema, "k"),
         )
 
     def read(self, table: str, since: datetime | None, until: datetime | None, version: int) -> Reading:

@@ -14,7 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from millstream.features.intervals import ascending
 from millstream.lake.frame import TableFrame
+
+Hashes = npt.NDArray[np.uint64]
+Places = npt.NDArray[np.int64]
 
 _PLACE = "__place"
 
@@ -33,6 +37,7 @@ class Held:
     def __init__(self, rows: TableFrame, *, posted: int) -> None:
         self._like = replace(rows, frame=rows.frame.clear())
         self._parts = [_Part(rows.frame)]
+        self._again = self._repeated(self._parts[0], [])
         self.version = rows.version
         self.posted = posted
 
@@ -56,7 +61,9 @@ class Held:
         self.posted = posted
         if not rows.height:
             return
-        self._parts.append(_Part(rows.select(self._like.frame.columns)))
+        new = _Part(rows.select(self._like.frame.columns))
+        self._again = ascending(np.concatenate([self._again, self._repeated(new, self._parts)]))
+        self._parts.append(new)
         while len(self._parts) > 1 and 2 * self._parts[-1].frame.height >= self._parts[-2].frame.height:
             last, before = self._parts.pop(), self._parts.pop()
             self._parts.append(_Part(pl.concat([before.frame, last.frame], rechunk=False)))
@@ -75,14 +82,25 @@ class Held:
         """Return all that is needed to say what is known of some entities: their rows, and what corrects these."""
         found = self._found(entity, entities)
         key = self._like.key
-        if key:
-            mine = pl.concat(each.frame.select(key)[places] for each, places in found)
-            more = self._found(key, mine.unique())
-            found = [(part, np.union1d(some, others)) for (part, some), (_, others) in zip(found, more, strict=True)]
+        if key and len(self._again):
+            mine = [each.frame.select(key)[places[_within(each.hashes(key)[places], self._again)]]
+                    for each, places in found]  # fmt: skip
+            more = self._found(key, pl.concat(mine))
+            found = [(part, ascending(np.concatenate([some, others])))
+                     for (part, some), (_, others) in zip(found, more, strict=True)]  # fmt: skip
         return replace(self._like, frame=pl.concat(each.frame[places] for each, places in found))
 
+    def _repeated(self, new: _Part, others: list[_Part]) -> npt.NDArray[np.uint64]:
+        """Return the hashes of keys that come twice in a part, or that are in others too: what may be corrected."""
+        key = self._like.key
+        if not key:
+            return np.empty(0, dtype=np.uint64)
+        mine = new.sorted(key)[0]
+        twice = mine[1:][mine[1:] == mine[:-1]]
+        return ascending(np.concatenate([twice, *(mine[_within(mine, each.sorted(key)[0])] for each in others)]))
+
     def _found(self, columns: tuple[str, ...], values: pl.DataFrame) -> list[tuple[_Part, npt.NDArray[np.int64]]]:
-        wanted = values.select(columns).drop_nulls().unique()
+        wanted = values.select(columns).drop_nulls()
         return [(each, each.places(columns, wanted)) for each in self._parts]
 
 
@@ -91,29 +109,48 @@ class _Part:
 
     def __init__(self, frame: pl.DataFrame) -> None:
         self.frame = frame
-        self._hashes: dict[tuple[str, ...], tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]] = {}
+        self._hashes: dict[tuple[str, ...], Hashes] = {}
+        self._sorted: dict[tuple[str, ...], tuple[Hashes, Places]] = {}
 
     @property
     def bytes(self) -> int:
-        return int(self.frame.estimated_size()) + sum(
-            hashes.nbytes + order.nbytes for hashes, order in self._hashes.values()
-        )
+        """Size in memory."""
+        indices = sum(hashes.nbytes + order.nbytes for hashes, order in self._sorted.values())
+        return int(self.frame.estimated_size()) + indices + sum(each.nbytes for each in self._hashes.values())
 
-    def places(self, columns: tuple[str, ...], wanted: pl.DataFrame) -> npt.NDArray[np.int64]:
+    def hashes(self, columns: tuple[str, ...]) -> Hashes:
+        """Return the hash of what each row is about."""
+        if columns not in self._hashes:
+            self._hashes[columns] = self.frame.select(columns).hash_rows().to_numpy()
+        return self._hashes[columns]
+
+    def sorted(self, columns: tuple[str, ...]) -> tuple[Hashes, Places]:
+        """Return these hashes ascending, and the rows they are of."""
+        if columns not in self._sorted:
+            hashes = self.hashes(columns)
+            order = np.argsort(hashes, kind="stable")
+            self._sorted[columns] = hashes[order], order
+        return self._sorted[columns]
+
+    def places(self, columns: tuple[str, ...], wanted: pl.DataFrame) -> Places:
         """Find the rows of some values, in order. A hash that two values share is told apart by the values."""
         if not self.frame.height or not wanted.height:
             return np.empty(0, dtype=np.int64)
-        if columns not in self._hashes:
-            hashes = self.frame.select(columns).hash_rows().to_numpy()
-            order = np.argsort(hashes, kind="stable")
-            self._hashes[columns] = hashes[order], order
-        hashes, order = self._hashes[columns]
-        asked = np.unique(wanted.hash_rows().to_numpy())
+        hashes, order = self.sorted(columns)
+        asked = ascending(wanted.hash_rows().to_numpy())
         starts, stops = np.searchsorted(hashes, asked, side="left"), np.searchsorted(hashes, asked, side="right")
         places = order[_ranges(starts, stops)]
         places.sort()
         rows = self.frame.select(columns)[places].with_columns(pl.Series(_PLACE, places, dtype=pl.Int64))
         return rows.join(wanted, on=columns, how="semi", maintain_order="left")[_PLACE].to_numpy()
+
+
+def _within(values: Hashes, among: Hashes) -> npt.NDArray[np.bool_]:
+    """Say which values are among others, which ascend."""
+    if not len(among):
+        return np.zeros(len(values), dtype=bool)
+    found: npt.NDArray[np.bool_] = among[np.minimum(np.searchsorted(among, values), len(among) - 1)] == values
+    return found
 
 
 def _ranges(starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -125,7 +162,8 @@ def _ranges(starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64]) -> npt.
     lengths = stops - starts
     total = int(lengths.sum())
     ends = np.cumsum(lengths)
-    return np.arange(total) - np.repeat(ends - lengths, lengths) + np.repeat(starts, lengths)
+    places: Places = np.arange(total) - np.repeat(ends - lengths, lengths) + np.repeat(starts, lengths)
+    return places
 
 
 def distinct(frames: Iterable[pl.DataFrame], columns: tuple[str, ...]) -> pl.DataFrame:

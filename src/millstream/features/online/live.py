@@ -99,6 +99,7 @@ class Live:
         self._facts = facts
         self._bound_bytes = bound_bytes
         self._held: dict[str, Held] = {}
+        self._too_large: dict[str, tuple[set[int], Refused]] = {}
 
     def refresh(
         self, plans: Iterable[FeaturePlan], *, pins: Pins, now: datetime, ahead: timedelta | None = None
@@ -129,28 +130,41 @@ class Live:
         ------
         StorageFull
             When the store refuses; nothing of that table was applied, and all of it will be tried again.
+        Refused
+            When the facts behind a table's views do not fit; other tables were caught up.
         """
         facts = entities = 0
         behind: list[str] = []
+        refused: Refused | None = None
         with self.lock:
             applied = self._writer.applied()
             for table, views in by_table(plans).items():
                 mine = [each for each in views if each.id in applied]
-                if not mine:
+                if len(mine) < len(views):
+                    behind.append(table)
                     continue
                 after = min(applied[each.id].posted for each in mine)
                 try:
-                    fresh = self._facts.fresh(table, after=after, limit=AT_ONCE)
-                    held = None if fresh is None else self._hold(table, mine, applied, after)
+                    if self._facts.fresh(table, after=after, limit=1) is None:
+                        continue
+                    held = self._hold(table, mine, applied, after)
+                    # what is held already is applied first: it may have been read after facts that came meanwhile
+                    limit = held.posted - after if held.posted > after else AT_ONCE
+                    fresh = self._facts.fresh(table, after=after, limit=limit)
                 except LookupError:
                     behind.append(table)
                     continue
-                if fresh is None or held is None:
+                except Refused as wrong:
+                    refused = wrong
+                    continue
+                if fresh is None:
                     continue
                 if fresh.posted > held.posted:
                     held.add(fresh.rows, posted=fresh.posted)
                 entities += self._apply(held, fresh, mine, applied, now=now)
-                facts += fresh.rows.height
+                facts += fresh.rows.height + fresh.aside.height
+        if refused is not None:
+            raise refused
         return CaughtUp(facts, entities, tuple(behind))
 
     def plan(self, plans: Iterable[FeaturePlan], *, pins: Pins) -> list[tuple[str, str, str]]:
@@ -185,9 +199,7 @@ class Live:
             self._writer.amend({}, current)
         return again
 
-    def _hold(
-        self, table: str, views: list[ViewPlan], applied: Mapping[str, layout.Applied], after: int
-    ) -> Held:
+    def _hold(self, table: str, views: list[ViewPlan], applied: Mapping[str, layout.Applied], after: int) -> Held:
         """Return the facts of a table, read when they are first needed."""
         held = self._held.get(table)
         versions = {applied[each.id].versions[table] for each in views}
@@ -195,6 +207,9 @@ class Live:
             return held
         if len(versions) != 1:
             raise LookupError(table)
+        too_large = self._too_large.get(table)
+        if too_large is not None and too_large[0] == versions:  # it is not read again to be refused again
+            raise too_large[1]
         since = min(applied[each.id].since_us for each in views)
         horizons = [each.horizon_us for each in views]
         known = [each for each in horizons if each is not None]
@@ -205,17 +220,18 @@ class Live:
             table,
             None if back_to is None else from_micros(back_to),
             None if None in ends else from_micros(max(each for each in ends if each is not None)),
-            versions.pop(),
+            next(iter(versions)),
         )
         held = Held(found.rows, posted=found.posted)
         if held.bytes > self._bound_bytes:
             named = ", ".join(each.name for each in views)
-            raise Refused(
-                f"the facts behind {named} (table {table}) would take {held.bytes / 1e6:,.0f} MB:"
-                f" {held.rows:,} rows",
+            refused = Refused(
+                f"the facts behind {named} (table {table}) would take {held.bytes / 1e6:,.0f} MB: {held.rows:,} rows",
                 expected=f"at most {self._bound_bytes / 1e6:,.0f} MB a table to keep features current fact by fact",
                 do="shorten their windows; until then they follow each version of the table",
             )
+            self._too_large[table] = {found.rows.version}, refused
+            raise refused
         self._held[table] = held
         return held
 
@@ -223,17 +239,17 @@ class Live:
         self, held: Held, fresh: Fresh, views: list[ViewPlan], applied: dict[str, layout.Applied], *, now: datetime
     ) -> int:
         """Compute the entities that facts touch, and write them with the number of the last fact."""
-        touched = held.about(held.key, fresh.rows)
-        masked = held.about(held.key, fresh.aside) if fresh.aside.height else touched.clear()
+        touched = [fresh.rows]  # and whom the rows of these keys were about before
+        touched += [held.about(held.key, each) for each in (fresh.rows, fresh.aside) if held.key and each.height]
         if fresh.aside.height:
             held.leave_out(fresh.aside)
         changes: dict[bytes, bytes | None] = {}
         for view in views:
             was = applied[view.id]
-            applied[view.id] = msgspec.structs.replace(was, posted=held.posted, at_us=to_micros(now))
+            applied[view.id] = msgspec.structs.replace(was, posted=fresh.posted, at_us=to_micros(now))
             if was.stopped:
                 continue
-            about = distinct((touched, masked), view.entity)
+            about = distinct(touched, view.entity)
             if not about.height:
                 continue
             try:

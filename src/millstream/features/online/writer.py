@@ -168,7 +168,9 @@ class Writer:
                 since = ", ".join(f"{table}@{version}" for table, version in was.versions.items())
                 said.append((view.name, "compute", f"{view.table}@{pins[view.table]} came after {since}"))
         current = {view.id for view in views}
-        said += [(each.name or view, "remove", "no release uses it") for view, each in applied.items() if view not in current]
+        said += [
+            (each.name or view, "remove", "no release uses it") for view, each in applied.items() if view not in current
+        ]
         return said
 
     def applied(self) -> dict[str, layout.Applied]:
