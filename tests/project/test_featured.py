@@ -216,3 +216,10 @@ def test_a_known_at_that_lies_is_caught_by_the_versions_of_that_time(house: Hous
     assert found["seen"]["later"] > 0
     says = [each["says"] for each in found["seen"]["findings"] if each["feature"].startswith("seen.")]
     assert "of scans says it was known" in says[0] and "came later than version" in says[0]
+    roles = '[roles.analyst]\npeople = ["tina"]\nmask = { personal = "redact" }\n[roles.owner]\npeople = ["ann"]\n'
+    (house.root / "millstream.toml").write_text(TOML + roles + 'mask = { "*" = "show" }\n')
+    hidden = house.run("features_audit", model="late", rows=60, actor="tina")
+    assert (hidden["seen"]["later"], hidden["ok"]) == (found["seen"]["later"], False)
+    assert not any("of scans" in each["says"] or "then" in each for each in hidden["seen"]["findings"])
+    shown = house.run("features_audit", model="late", rows=60)["seen"]["findings"]
+    assert all("says it was known" in each["says"] for each in shown)

@@ -63,6 +63,17 @@ def test_somebody_can_vouch_for_a_feature_and_it_is_still_said():
     assert "form.delay" in str(said.value) or "form.carrier" in str(said.value)
 
 
+def test_a_number_in_another_unit_is_refused_and_a_formula_said():
+    frame = made.frame(number=True)
+    cents = frame.with_columns((pl.col("label") * 100).alias("form.cents"))
+    _, found = looked(cents, label="double", more=[("form.cents", "double")])
+    assert [(each.kind, each.refused) for each in found] == [("disguise", True)]
+    assert "the label in another unit" in found[0].says
+    formula = frame.with_columns((pl.col("label") * 2 - 7).alias("form.km"))
+    _, found = looked(formula, label="double", more=[("form.km", "double")])
+    assert [(each.kind, each.refused) for each in found] == [("disguise", False)]
+
+
 @pytest.mark.parametrize(
     ("sign", "other"), [("+", lambda y, a: y - a), ("-", lambda y, a: a - y), ("*", lambda y, a: y / a)]
 )

@@ -79,6 +79,9 @@ def point_in_time(
             took[view.name] = time.perf_counter() - began
     request = compute(spine, plan.request_features, where=f"request features of model {plan.model}")
     found |= {name: request[name] for name in plan.request_features}
+    if plan.combined:
+        made = compute(spine.with_columns(found.values()), plan.combined, where=f"features of model {plan.model}")
+        found |= {name: made[name] for name in plan.combined}
     return spine.with_columns(found[name] for name in plan.names)
 
 

@@ -17,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from millstream.features.active import Active, Values
 from millstream.features.facts import ALWAYS, FOREVER, NOBODY, Codes, Facts, Instants
 from millstream.features.intervals import Asked, Line
-from millstream.features.plan import WindowPlan
+from millstream.features.plan import Span, WindowPlan
 from millstream.features.sums import Floats
-from millstream.features.windows import Active, Values, Windows
+from millstream.features.windows import Windows
 
 AGGREGATE = "target"
 FOLDS = 5
@@ -55,7 +56,7 @@ class Everybody:
         """Return everybody's mean as it was known when the day of each instant began; NaN before any label was."""
         days, place = np.unique(day_begins(instants), return_inverse=True)
         windows, line = self._windows
-        count, total = sums(windows, self.values, None, Asked(np.zeros(len(days), dtype=np.int64), days, line))
+        count, total = sums(windows, self.values, Span(None), Asked(np.zeros(len(days), dtype=np.int64), days, line))
         mean = np.full(len(days), np.nan)
         np.divide(total, count, out=mean, where=count > 0)
         return mean[place]
@@ -71,13 +72,13 @@ class Everybody:
 
 def encoded(window: WindowPlan, values: Values, windows: Windows, asked: Asked, usual: Floats) -> pl.Series:
     """Evaluate a target mean at every question; NULL for an entity none of whose labels is known."""
-    count, total = sums(windows, values, window.over_us, asked)
+    count, total = sums(windows, values, window.span, asked)
     return drawn(count, total, usual, smooth=window.smooth or 0.0)
 
 
-def sums(windows: Windows, values: Values, over_us: int | None, asked: Asked) -> tuple[npt.NDArray[np.int64], Floats]:
+def sums(windows: Windows, values: Values, span: Span, asked: Asked) -> tuple[npt.NDArray[np.int64], Floats]:
     """Return how many labels are known at each question, and their sum."""
-    active = Active(windows, over_us, asked)
+    active = Active(windows.facts, windows.of_span(span), asked)
     count = active.count(values.present)
     numbers = values.numbers
     if numbers.dtype == np.int64:

@@ -9,6 +9,7 @@ import msgspec
 
 from millstream.errors import IntegrityError, NotFound, UserError
 from millstream.project.learn import chosen_version
+from millstream.project.people import Person
 from millstream.project.pins import refuse_lost
 from millstream.project.reads import record_training
 from millstream.project.seen import seen_then
@@ -76,10 +77,24 @@ def audit(
     kept = {each: told[each] for each in ("ok", "rows", "kept", "equal", "all", "different", "says")}
     kept["features"] = {each.feature: [each.equal, each.all] for each in made.features}
     kept["seen"] = {each: seen[each] for each in ("rows", "values", "later", "says")}
-    first = [each.says for each in made.differences] + [each["says"] for each in seen["findings"]]
-    kept["first"] = first[0] if first else ""
+    kept["differs"] = sorted({each.feature for each in made.features if each.equal != each.all})
     project.ledger.record(actor=actor, act=ACT, subject=name, detail=kept)
+    told = told if Person(project, actor).sees_all else _without_values(told)
     return {**told, "exit_code": 0 if ok else IntegrityError.exit_code}
+
+
+def _without_values(told: dict[str, Any]) -> dict[str, Any]:
+    """Return an audit as somebody may read it who does not see all: what differs, and no row, value or instant."""
+    hidden = "a row, values and a fact that your role does not show"
+    differences = [
+        {**each, "row": {}, "decided_at": "", "trained": None, "recomputed": None, "fact": None,
+         "says": f"{each['feature']} differs: {hidden}"}
+        for each in told["differences"]
+    ]  # fmt: skip
+    findings = [
+        {"feature": each["feature"], "says": f"{each['feature']}: {hidden}"} for each in told["seen"]["findings"]
+    ]
+    return {**told, "differences": differences, "seen": {**told["seen"], "findings": findings}}
 
 
 def says(name: str, made: dict[str, Any]) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
+import numpy as np
+import polars as pl
 
 from millstream.definitions.model import Model
 from millstream.errors import DefinitionError, LeakError, near
@@ -19,9 +21,9 @@ from millstream.training.splits import NEVER, Split
 
 SURE_RANK, LIKELY_RANK = 0.9999, 0.99
 """AUC or accuracy of a rule on one feature from which on it is refused, and said."""
-SURE_SHARE, LIKELY_SHARE = 0.999999, 0.999
-"""Share of a number explained by one feature from which on it is refused, and said: what moves slowly is foretold by
-its last value, so this is much higher."""
+LIKELY_SHARE, EXACT = 0.999, 1e-9
+"""Share of a number explained by one feature from which on it is said: what moves slowly is foretold by its last value,
+so this is much higher. It is refused where it is the label times something, to this part of it."""
 
 
 def find_leaks(model: Model, training: TrainingSet, split: Split) -> tuple[Leak, ...]:
@@ -91,16 +93,29 @@ def refuse_leaks(model: Model, found: Iterable[Leak]) -> None:
 
 
 def _disguised(training: TrainingSet) -> Iterable[Leak]:
-    import polars as pl
-
     from millstream.profiling.leaks import telling
 
     names = training.plan.names
     rows = training.frame.filter(pl.Series(training.known != NEVER))
     plain = rows.select(*(pl.col(name).alias(f"{place}") for place, name in enumerate(names)), pl.col("label"))
     number = training.label_dtype in ("bigint", "double")
-    sure, likely = (SURE_SHARE, LIKELY_SHARE) if number else (SURE_RANK, LIKELY_RANK)
     for place, (reason, says, score) in telling(plain, "label").items():
-        if reason == "relabelled" or score >= likely:
-            name = names[int(place)]
-            yield Leak("disguise", (name,), reason == "relabelled" or score >= sure, f"feature {name}: {says}")
+        name = names[int(place)]
+        if number and rows.schema[name].is_numeric():
+            sure = _in_another_unit(rows[name], rows["label"])
+            says = "it is the label, or the label in another unit" if sure else says
+            likely = score >= LIKELY_SHARE
+        else:
+            sure = reason == "relabelled" or (score >= SURE_RANK and not number)
+            likely = score >= (LIKELY_SHARE if number else LIKELY_RANK)
+        if sure or likely:
+            yield Leak("disguise", (name,), sure, f"feature {name}: {says}")
+
+
+def _in_another_unit(feature: pl.Series, label: pl.Series) -> bool:
+    """Say whether a number is the label times something: a formula with more to it may well be known in time."""
+    there = (feature.is_not_null() & label.is_not_null()).to_numpy()
+    x, y = (each.cast(pl.Float64).to_numpy()[there] for each in (feature, label))
+    if not len(x) or not (x * x).sum() > 0:
+        return False
+    return bool((np.abs(y - x * ((x * y).sum() / (x * x).sum())) <= EXACT * np.abs(y).max()).all())

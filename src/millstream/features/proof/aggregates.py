@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
+from millstream.features.plan import WindowPlan
 from millstream.features.proof.facts import Fact
 
 Pair = tuple[Fact, Any]
@@ -57,7 +58,7 @@ EMPTY_IS_NULL: dict[str, Callable[[Sequence[Pair]], Any]] = {
 }
 """Aggregates that are NULL over nothing."""
 
-OTHERS = frozenset(("count", "sum", "target", "distinct"))
+OTHERS = frozenset(("count", "sum", "target", "distinct", "quantile", "trend", "since_last", "since_first"))
 
 
 def known(aggregate: str) -> bool:
@@ -65,15 +66,43 @@ def known(aggregate: str) -> bool:
     return aggregate in EMPTY_IS_NULL or aggregate in OTHERS
 
 
-def evaluate(aggregate: str, pairs: Sequence[Pair], *, seen: Callable[[], bool]) -> Any:
+def evaluate(window: WindowPlan, pairs: Sequence[Pair], *, at: int, seen: Callable[[], bool]) -> Any:
     """Evaluate one aggregate over the facts in a window; ``seen`` says whether the entity ever had one."""
+    aggregate = window.aggregate
+    if aggregate == "quantile" and pairs:
+        return _quantile(pairs, window.q or 0.0)
+    if aggregate in ("since_last", "since_first") and pairs:
+        times = [_time(fact)[0] for fact, _ in pairs]
+        return (at - (max(times) if aggregate == "since_last" else min(times))) / _DAY
+    if aggregate == "trend":
+        return _trend(pairs)
     if aggregate == "count":
         return len(pairs)
     if aggregate == "distinct":
         return len({value for _, value in pairs})
     if aggregate == "sum":
         return sum(_exact(pairs), Fraction()) if pairs or seen() else None
-    return EMPTY_IS_NULL[aggregate](pairs) if pairs else None
+    return EMPTY_IS_NULL[aggregate](pairs) if pairs and aggregate in EMPTY_IS_NULL else None
+
+
+def _quantile(pairs: Sequence[Pair], share: float) -> float:
+    """Return the value at a share of the way from the first to the last, between two on a straight line."""
+    values = sorted(value for _, value in pairs)
+    place = share * (len(values) - 1)
+    low = int(place)
+    high = min(low + 1, len(values) - 1)
+    return float(values[low] + (Fraction(values[high]) - Fraction(values[low])) * Fraction(place - low))
+
+
+def _trend(pairs: Sequence[Pair]) -> float | None:
+    """Return the slope per day of the line that is least squares from the values over event time."""
+    days = [Fraction(_time(fact)[0], _DAY) for fact, _ in pairs]
+    if len(set(days)) < 2:
+        return None
+    values = _exact(pairs)
+    day, value = sum(days, Fraction()) / len(days), sum(values, Fraction()) / len(values)
+    along = sum(((d - day) * (v - value) for d, v in zip(days, values, strict=True)), Fraction())
+    return float(along / sum(((d - day) ** 2 for d in days), Fraction()))
 
 
 def smoothed(pairs: Sequence[Pair], everybody: tuple[Fraction, int], *, smooth: float) -> float | None:

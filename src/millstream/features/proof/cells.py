@@ -80,6 +80,10 @@ class Recomputed:
             found |= self._view(view, row)
         for name, said in self.plan.request_features.items():
             found[name] = Cell(self._value(said, row))
+        values = {**row, **{name: cell.value for name, cell in found.items()}}
+        for name, said in self.plan.combined.items():
+            open_ = next((found[each].unproven for each in said.columns if each in found and found[each].unproven), "")
+            found[name] = Cell(unproven=open_) if open_ else Cell(self._value(said, values))
         return found
 
     def label(self, row: Mapping[str, Any], *, known_by: int) -> Cell:
@@ -150,7 +154,7 @@ class Recomputed:
                 continue
             waits = self._waits(view, window)
             believed = raw.believed(raw.facts(rows, waits), waits, at=int(row["decided_at"]))
-            seen = self._seen(view, waits, row)
+            seen = self._seen(view, waits, row, ago_us=window.ago_us)
             found[name] = Cell(self._answer(view, window, believed, row, seen=seen))
         return found
 
@@ -159,7 +163,7 @@ class Recomputed:
     ) -> Any:
         """Evaluate a window over what was believed."""
         at = int(row[view.at])
-        mine = [each for each in believed if self._is_about(view, each, row) and _inside(each, at, window.over_us)]
+        mine = [each for each in believed if self._is_about(view, each, row) and _inside(each, at, window)]
         if window.value is None:
             pairs = [(each, True) for each in mine]
         else:
@@ -167,7 +171,7 @@ class Recomputed:
             pairs = [(each, value) for each, value in valued if value is not None]
         if window.aggregate == "target":
             return self._smoothed(view, window, pairs, row)
-        answer = aggregates.evaluate(window.aggregate, pairs, seen=seen)
+        answer = aggregates.evaluate(window, pairs, at=at, seen=seen)
         return float(answer) if isinstance(answer, Fraction) and window.dtype == "double" else answer
 
     def _smoothed(self, view: ViewPlan, window: WindowPlan, pairs: list[Any], row: Mapping[str, Any]) -> Any:
@@ -213,15 +217,15 @@ class Recomputed:
             self._valued[name] = frame.with_columns(pl.Series("__value", values).cast(pl.Float64))
         return self._valued[name]
 
-    def _seen(self, view: ViewPlan, waits: list[str], row: Mapping[str, Any]) -> Callable[[], bool]:
-        """Say whether at any instant by the decision a fact of the entity had happened and was believed."""
+    def _seen(self, view: ViewPlan, waits: list[str], row: Mapping[str, Any], *, ago_us: int) -> Callable[[], bool]:
+        """Say whether at any instant by the decision a fact had happened so long ago and was believed."""
 
         def ever() -> bool:
             raw, now = self._table(view.table), int(row["decided_at"])
             facts = raw.facts(plain(raw.about(self._entity(view, row), until=now)), waits)
-            begun = {max(f.event, f.known) for f in facts if f.event is not None and f.known is not None}
+            begun = {max(f.event + ago_us, f.known) for f in facts if f.event is not None and f.known is not None}
             return any(
-                self._is_about(view, fact, row) and fact.event is not None and fact.event <= instant
+                self._is_about(view, fact, row) and fact.event is not None and fact.event + ago_us <= instant
                 for instant in sorted(begun)
                 if instant <= now
                 for fact in raw.believed(facts, waits, at=instant)
@@ -233,7 +237,7 @@ class Recomputed:
         """Return the revisions that a view's windows may need; with ``past`` only those known by the decision."""
         raw, at, now = self._table(view.table), int(row[view.at]), int(row["decided_at"])
         lengths = [each.over_us for each in view.features.values()]
-        known = [each for each in lengths if each is not None]
+        known = [each.over_us + each.ago_us for each in view.features.values() if each.over_us is not None]
         since = at - max(known) if len(known) == len(lengths) else None
         rows = raw.about(self._entity(view, row), since=since, until=at)
         instants = list(dict.fromkeys(raw.table.known.values()))
@@ -296,8 +300,10 @@ class Recomputed:
         return None, None
 
 
-def _inside(fact: Fact, at: int, over_us: int | None) -> bool:
-    return fact.event is not None and fact.event <= at and (over_us is None or at < fact.event + over_us)
+def _inside(fact: Fact, at: int, window: WindowPlan) -> bool:
+    if fact.event is None or fact.event + window.ago_us > at:
+        return False
+    return window.over_us is None or at < fact.event + window.ago_us + window.over_us
 
 
 def equal(one: Any, other: Any) -> bool:

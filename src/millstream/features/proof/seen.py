@@ -51,7 +51,7 @@ def _only(plan: FeaturePlan, views: tuple[Any, ...]) -> FeaturePlan:
     import msgspec
 
     columns = tuple(c for c in plan.columns if any(c.name.startswith(f"{v.name}.") for v in views))
-    return msgspec.structs.replace(plan, views=views, columns=columns, request_features={}, request={})
+    return msgspec.structs.replace(plan, views=views, columns=columns, request_features={}, request={}, combined={})
 
 
 def _behind(then: TableFrame, now: TableFrame, entity: Mapping[str, Any], *, at: int) -> Behind | None:

@@ -128,11 +128,26 @@ def _explained(project: Project, found: TrainingSet, column: str, row: int, read
             facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(),
             pins={plan.rows_table: found.pins[plan.rows_table]},
         )  # fmt: skip
+    if column in plan.combined:
+        return _combined(reader, found, column, at, shown)
     for view in plan.views:
         feature = column.removeprefix(f"{view.name}.")
         if column != feature and feature in view.features:
             return _window(reader, found, view, feature, at, shown)
     raise NotFound(f"the set has no feature {column!r}", do=near(column, [*plan.names, "label"]))
+
+
+def _combined(reader: Person, found: TrainingSet, column: str, at: dict[str, Any], shown: dict[str, Any]) -> Why:
+    plan, said = found.plan, found.plan.combined[column]
+    masks = reader.masks_of_plan(plan)
+    masks |= {name: reader.mask_of(plan.rows_table, [name]) for name in said.columns if name not in plan.names}
+    parts = reader.hide_values({name: at[name] for name in said.columns}, masks)
+    return Why(
+        column=column, value=at[column], row=shown, decided_at=at["decided_at"],
+        says=f"{said.text}, of {_worded(parts)}",
+        facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(),
+        pins={name: found.pins[name] for name in (plan.rows_table, *plan.tables)},
+    )  # fmt: skip
 
 
 def _window(
@@ -153,7 +168,7 @@ def _window(
         mine = np.zeros(len(codes), dtype=bool)
     facts = read_facts(table, codes, waits_for=(waits := knowledge(table, view, window)))
     about = at[getattr(view, "at", "decided_at")]  # under a horizon a window may be about the instant predicted
-    now, ends = to_micros(decided), to_micros(about)
+    now, ends = to_micros(decided), to_micros(about) - window.ago_us
     happened = _event(table)
     known, knowable = _known(table, waits)
     # A fact is in the window (T - over, T]: it falls out of it at event time + over.
@@ -239,13 +254,16 @@ def _says(
     of += f" where {defined.where}" if defined.where is not None else ""
     over = "all that was known" if window.over_us is None else f"over {_length(window.over_us)}"
     counted, late = frames["facts"].height, frames["too_late"].height
-    span = (
-        "" if static or window.over_us is None else f", after {decided - window.over_us * MICROSECOND:%Y-%m-%d %H:%M}"
-    )
+    ends = decided - window.ago_us * MICROSECOND
+    span = "" if static or window.over_us is None else f", after {ends - window.over_us * MICROSECOND:%Y-%m-%d %H:%M}"
+    if window.ago_us:
+        over += f", ended {_length(window.ago_us)} before"
+        span += f" and not after {ends:%Y-%m-%d %H:%M}"
+    which = f" at {window.q:g}" if window.q is not None else ""
     left = f"; {late:,} more had happened and {'was' if late == 1 else 'were'} not known yet" if late else ""
     return (
-        f"{window.aggregate}({of}) {over}, of {view.table} with {_worded(asked)}, decided at {decided:%Y-%m-%d %H:%M}"
-        f"{span}: {counted:,} fact{'s' * (counted != 1)} in the window{left}"
+        f"{window.aggregate.replace('_', ' ')}({of}){which} {over}, of {view.table} with {_worded(asked)},"
+        f" decided at {decided:%Y-%m-%d %H:%M}{span}: {counted:,} fact{'s' * (counted != 1)} in the window{left}"
     )
 
 
