@@ -138,6 +138,11 @@ class ViewPlan(msgspec.Struct, frozen=True, dict=True):
         return max(lengths) if len(lengths) == len(self.features) else None
 
     @property
+    def of_everybody(self) -> bool:
+        """Whether a fact about one entity moves what is said of others: target means are drawn toward everybody's."""
+        return any(each.aggregate == "target" for each in self.features.values())
+
+    @property
     def aged(self) -> tuple[int, ...]:
         """Places of the features that grow with the clock."""
         return tuple(place for place, each in enumerate(self.features.values()) if each.aged)
