@@ -12,9 +12,10 @@ from millstream.expressions.node import Call, Case, Column, Expression, Literal,
 from millstream.expressions.node import columns as columns_of
 from millstream.expressions.table import FUNCTIONS
 
+_MATH = ("floor", "ceil", "sqrt", "log", "log10", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "radians", "degrees")
 _NAMES: dict[str, Any] = {
     **{name: getattr(kernel, name) for name in dir(kernel) if not name.startswith("_")},
-    **{name: getattr(math, name) for name in ("floor", "ceil", "sqrt", "log", "log10")},
+    **{name: getattr(math, name) for name in _MATH},
 }
 
 

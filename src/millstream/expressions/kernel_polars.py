@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import polars as pl
 
+from millstream.expressions.almanac import almanac
 from millstream.expressions.casts import BOOLEAN, DATE, DECIMAL, INTEGER
-from millstream.expressions.kernel import INSTANTS
+from millstream.expressions.kernel import DAY, INSTANTS
+from millstream.expressions.kernel import hash_bucket as bucket_of
 from millstream.types import DType
 
 TYPES: dict[DType, pl.DataType] = {
@@ -113,6 +116,72 @@ def like(a: pl.Expr, pattern: str) -> pl.Expr:
     """Match a LIKE pattern."""
     parts = [".*" if each == "%" else "." if each == "_" else f"\\x{{{ord(each):x}}}" for each in pattern]
     return a.str.contains(f"(?s)^{''.join(parts)}$")
+
+
+def clip(a: pl.Expr, low: pl.Expr, high: pl.Expr) -> pl.Expr:
+    """Keep a number between bounds; NULL where one of the three is."""
+    raised = pl.when(low > a).then(low).otherwise(a)
+    kept = pl.when(high < raised).then(high).otherwise(raised)
+    return pl.when(a.is_not_null() & low.is_not_null() & high.is_not_null()).then(kept)
+
+
+def bucket(a: pl.Expr, edges: Sequence[float]) -> pl.Expr:
+    """Count the edges that a number has reached."""
+    return sum(((a >= each).cast(pl.Int64) for each in edges[1:]), (a >= edges[0]).cast(pl.Int64))
+
+
+def hash_bucket(a: pl.Expr, count: int) -> pl.Expr:
+    """Put texts into buckets; each distinct text is hashed once."""
+
+    def hashed(texts: pl.Series) -> pl.Series:
+        distinct = texts.drop_nulls().unique()
+        made = pl.Series([bucket_of(each, count) for each in distinct], dtype=pl.Int64)
+        return texts.replace_strict(distinct, made, default=None, return_dtype=pl.Int64)
+
+    return a.map_batches(hashed, return_dtype=pl.Int64, is_elementwise=True)
+
+
+def part_of(a: pl.Expr, mark: str, place: int) -> pl.Expr:
+    """Return the part between marks; empty where there is none."""
+    found = a.str.split(mark).list.get(place - 1, null_on_oob=True).fill_null("")
+    return pl.when(a.is_not_null()).then(found)
+
+
+def atan2(a: pl.Expr, b: pl.Expr) -> pl.Expr:
+    """Return the angle to a point."""
+    return pl.arctan2(a, b)
+
+
+def day_fraction(a: pl.Expr) -> pl.Expr:
+    """Return how much of the day has passed."""
+    return (a.to_physical() % DAY) / DAY
+
+
+def week_fraction(a: pl.Expr) -> pl.Expr:
+    """Return how much of the week has passed, from Monday on."""
+    return ((a.to_physical() + 3 * DAY) % (7 * DAY)) / (7 * DAY)
+
+
+def year_fraction(a: pl.Expr) -> pl.Expr:
+    """Return how much of the year has passed."""
+    at = a.cast(pl.Datetime("us"))
+    passed = (at.dt.ordinal_day().cast(pl.Int64) - 1) * DAY + at.to_physical() % DAY
+    return passed / ((365 + at.dt.is_leap_year().cast(pl.Int64)) * DAY)
+
+
+def almanac_of(a: pl.Expr, packed: str, method: str) -> pl.Expr:
+    """Ask a calendar about days; of a day that it does not know the answer is NULL."""
+    days, answers = _answers(packed, method)
+    day = a.cast(pl.Date).to_physical().cast(pl.Int64)
+    return day.replace_strict(days, answers, default=None, return_dtype=answers.dtype)
+
+
+@cache
+def _answers(packed: str, method: str) -> tuple[pl.Series, pl.Series]:
+    asked = almanac(packed)
+    found = {day: getattr(asked, method)(day) for day in range(asked.first, asked.last + 1)}
+    dtype = {"is_holiday": pl.Boolean, "is_working_day": pl.Boolean, "holiday_name": pl.String}.get(method, pl.Int64)
+    return pl.Series(list(found), dtype=pl.Int64), pl.Series(list(found.values()), dtype=dtype)
 
 
 def seconds(a: pl.Expr) -> pl.Expr:
