@@ -46,6 +46,8 @@ _ALL: tuple[tuple[str, DType, str, str, str], ...] = (
 
 NAMES = tuple(name for name, *_ in _ALL)
 """Functions whose last argument names a calendar."""
+METHODS = {name: method for name, _, method, _, _ in _ALL}
+RESULTS: dict[str, DType] = {name: result for name, result, *_ in _ALL}
 
 
 def _function(name: str, result: DType, method: str, sql: str, says: str, argument: DType) -> Function:
