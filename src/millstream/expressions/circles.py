@@ -42,7 +42,8 @@ FUNCTIONS = (
     _back("acos", "The angle of a cosine, in radians; NULL beyond -1 and 1.", "acos(1)", "arccos"),
     _angle("atan", "The angle of a tangent, in radians.", "atan(0)", "arctan"),
     Function(
-        "atan2", ("double", "double"), "double", "atan2({0}, {1})", lambda k, a, b: k.atan2(a, b), "atan2({0}, {1})",
+        "atan2", ("double", "double"), "double", "atan2({0} or 0.0, {1} or 0.0)", lambda k, a, b: k.atan2(a, b),
+        "atan2(CASE WHEN {0} = 0 THEN 0 ELSE {0} END, CASE WHEN {1} = 0 THEN 0 ELSE {1} END)",
         check="finite", says="The angle to a point: `atan2(y, x)`.", example="atan2(0, 1)",
     ),
     _angle("radians", "Degrees in radians.", "radians(180)", "radians"),

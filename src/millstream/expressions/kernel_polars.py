@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -45,9 +46,38 @@ def bounded(value: pl.Expr, low: int, high: int) -> pl.Expr:
     return value.cast(pl.Int64)
 
 
+def quotient(a: pl.Expr, b: pl.Expr | float) -> pl.Expr:
+    """Divide as one row does, to the last bit: by a constant Polars would multiply with its reciprocal."""
+    return a / (a - a + b)
+
+
 def divide(a: pl.Expr, b: pl.Expr) -> pl.Expr:
     """Divide; NULL by zero."""
-    return pl.when(b != 0).then(a / b)
+    return pl.when(b != 0).then(quotient(a, b))
+
+
+def power(a: pl.Expr, b: pl.Expr) -> pl.Expr:
+    """Raise to a power as one row does, to the last bit: to a constant power Polars would multiply by itself."""
+
+    def raised(parts: Sequence[pl.Series]) -> pl.Series:
+        rows = min(map(len, parts)) and max(map(len, parts))
+        if not rows:
+            return pl.Series(dtype=pl.Float64)
+        base, exponent = (each if len(each) > 1 else each.new_from_index(0, max(rows, 2)) for each in parts)
+        return base.pow(exponent).head(rows)
+
+    return pl.map_batches([a, b], raised, return_dtype=pl.Float64, is_elementwise=True)
+
+
+def log10(a: pl.Expr) -> pl.Expr:
+    """Return the logarithm to base 10 of positive numbers; Polars' own is a quotient of logarithms, off by a bit."""
+
+    def exact(numbers: pl.Series) -> pl.Series:
+        positive = numbers > 0
+        made = pl.Series(list(map(math.log10, numbers.filter(positive))), dtype=pl.Float64)
+        return pl.repeat(None, len(numbers), dtype=pl.Float64, eager=True).scatter(positive.arg_true(), made)
+
+    return a.map_batches(exact, return_dtype=pl.Float64, is_elementwise=True)
 
 
 def truncated_division(a: pl.Expr, b: pl.Expr) -> pl.Expr:
@@ -79,7 +109,7 @@ def round_to(a: pl.Expr, digits: int) -> pl.Expr:
     """Round to decimal digits; what is too large to have such digits stays."""
     scale = 10.0**digits
     scaled = a * scale
-    return pl.when(scaled.is_infinite()).then(a).otherwise(half_away(scaled) / scale)
+    return pl.when(scaled.is_infinite()).then(a).otherwise(quotient(half_away(scaled), scale))
 
 
 def scale(number: pl.Expr, interval: pl.Expr) -> pl.Expr:
@@ -148,18 +178,18 @@ def part_of(a: pl.Expr, mark: str, place: int) -> pl.Expr:
 
 
 def atan2(a: pl.Expr, b: pl.Expr) -> pl.Expr:
-    """Return the angle to a point."""
-    return pl.arctan2(a, b)
+    """Return the angle to a point; -0.0 is the number 0."""
+    return pl.arctan2(pl.when(a == 0).then(0.0).otherwise(a), pl.when(b == 0).then(0.0).otherwise(b))
 
 
 def day_fraction(a: pl.Expr) -> pl.Expr:
     """Return how much of the day has passed."""
-    return (a.to_physical() % DAY) / DAY
+    return quotient((a.to_physical() % DAY).cast(pl.Float64), float(DAY))
 
 
 def week_fraction(a: pl.Expr) -> pl.Expr:
     """Return how much of the week has passed, from Monday on."""
-    return ((a.to_physical() + 3 * DAY) % (7 * DAY)) / (7 * DAY)
+    return quotient(((a.to_physical() + 3 * DAY) % (7 * DAY)).cast(pl.Float64), 7.0 * DAY)
 
 
 def year_fraction(a: pl.Expr) -> pl.Expr:
@@ -186,7 +216,7 @@ def _answers(packed: str, method: str) -> tuple[pl.Series, pl.Series]:
 
 def seconds(a: pl.Expr) -> pl.Expr:
     """Turn microseconds into seconds."""
-    return a.to_physical().cast(pl.Float64) / 1_000_000.0
+    return quotient(a.to_physical().cast(pl.Float64), 1_000_000.0)
 
 
 def local(a: pl.Expr, zone: str) -> pl.Expr:
