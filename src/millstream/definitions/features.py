@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
+from millstream.definitions.role import Role
 from millstream.definitions.rows import At
 from millstream.definitions.table import Table
 from millstream.types import DType
+
+if TYPE_CHECKING:
+    from millstream.definitions.view import FeatureView
 
 Aggregate: TypeAlias = Literal["count", "sum", "mean", "min", "max", "std", "last", "any", "none"]
 
@@ -55,16 +59,27 @@ class Window(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, init=False)
 class Request:
-    """Fields that come with the request: name to type of the row language.
+    """What is there when a prediction is asked for: fields that come with it, and features of other views.
+
+    Parameters
+    ----------
+    views
+        Feature views, or roles of them, whose features expressions may combine, as ``view.feature``. The model does
+        not see these features unless it lists their view itself.
+    fields
+        Name to type of the row language.
 
     >>> Request(distance="double").fields
     {'distance': 'double'}
     """
 
     fields: dict[str, DType]
+    roles: tuple[Role, ...] = ()
 
-    def __init__(self, /, **fields: DType) -> None:
+    def __init__(self, /, *views: FeatureView | Role, **fields: DType) -> None:
+        roles = tuple(each if isinstance(each, Role) else each.on({}, name=each.name) for each in views)
         object.__setattr__(self, "fields", fields)
+        object.__setattr__(self, "roles", roles)
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,16 @@ def read(text: str, schema: Schema, *, where: str) -> Expression:
     return Expression(text=text, node=node, dtype=node.dtype, columns=columns(node))
 
 
+def mentions(text: str) -> tuple[str, ...]:
+    """Name the columns an expression mentions, ``view.feature`` as one, whatever their types; none if it is none."""
+    try:
+        tree = sqlglot.parse_one(_PREFIX + text, read="duckdb")
+    except SqlglotError:
+        return ()
+    found = (f"{each.table}.{each.name}" if each.table else each.name for each in tree.find_all(exp.Column))
+    return tuple(dict.fromkeys(found))
+
+
 class _Reader:
     """Turns SQLGlot's tree into typed nodes; keeps what messages need."""
 
@@ -265,7 +275,9 @@ def _written(tree: exp.Expression, text: str) -> str:
 
 def _column(reader: _Reader, tree: exp.Column) -> Node:
     name = tree.name
-    if tree.args.get("table"):
+    if tree.args.get("table") and any("." in each for each in reader.schema):  # features of views: view.feature
+        name = f"{tree.table}.{name}"
+    elif tree.args.get("table"):
         reader.fail("a column is named without its table", tree, do=f"write {name}")
     dtype = reader.schema.get(name)
     if dtype is None:

@@ -13,6 +13,7 @@ from millstream.definitions.tasks import Ranking
 from millstream.definitions.view import FeatureView, Role
 from millstream.errors import DefinitionError, LeakError
 from millstream.expressions import Expression, parse
+from millstream.features.combine import Combiner, apart
 from millstream.features.labels import compile_label
 from millstream.features.listed import SAMPLED, compile_ranking, item_columns
 from millstream.features.plan import TARGET, FeatureColumn, FeaturePlan, TickPlan, ViewPlan, WindowPlan
@@ -83,6 +84,7 @@ def compile_plan(
     rows_schema: Schema = {**schema, TARGET: "timestamptz"} if target else schema
     seen_schema = rows_schema if task is None else {**rows_schema, **item_columns(task, schemas)}
     columns, views, request, request_features = _features(manifest, model, schemas, seen_schema)
+    request_features, combined = apart(request_features, request)
     calendar = _ticks(model, rows, schema, timezone)
     zone = None if calendar is None else calendar.timezone
     label, ahead = compile_label(manifest, model, schemas, rows_schema, zone=zone)
@@ -98,6 +100,7 @@ def compile_plan(
         views=views,
         request=request,
         request_features=request_features,
+        combined=combined,
         ahead=ahead,
         ticks=calendar,
         seasonal=compile_seasonal(model, ahead, calendar, schemas),
@@ -123,24 +126,25 @@ def _ticks(model: Model, rows: Table, schema: Schema, timezone: str) -> TickPlan
 def _features(manifest: Manifest, model: Model, schemas: Mapping[str, Schema], rows_schema: Schema) -> _Features:
     """Resolve the roles into what a plan says of features."""
     columns: list[FeatureColumn] = []
-    views: list[ViewPlan] = []
     request: dict[str, DType] = {}
     expressions: dict[str, Expression] = {}
+
+    def windows(definition: FeatureView, role: Role) -> ViewPlan:
+        return _view(definition, role, manifest=manifest, schemas=schemas, model=model, rows_schema=rows_schema)
+
+    def merge(asked: Request, role: Role) -> None:
+        _merge_request(request, asked, role, rows_schema=rows_schema, table=model.rows.of)
+
+    resolved = Combiner(manifest, windows=windows, merge=merge)
     for role in model.features:
-        definition = manifest.view(role.view)
-        if isinstance(definition.of, Request):
-            _merge_request(request, definition.of, role, rows_schema=rows_schema, table=model.rows.of)
-            for feature, text in definition.features.items():
-                name = f"{role.name}.{feature}"
-                found = parse(str(text), definition.of.fields, where=f"feature {name}")
-                refuse_type(f"feature {name}", found, ANSWERS)
-                expressions[name] = found
-                columns.append(FeatureColumn(name, found.dtype))
+        if isinstance(manifest.view(role.view).of, Request):
+            made = resolved.request(role)
+            expressions |= made
+            columns.extend(FeatureColumn(name, found.dtype) for name, found in made.items())
         else:
-            view = _view(definition, role, manifest=manifest, schemas=schemas, model=model, rows_schema=rows_schema)
-            views.append(view)
+            view = resolved.view(role)
             columns.extend(FeatureColumn(f"{role.name}.{each}", window.dtype) for each, window in view.features.items())
-    return tuple(columns), tuple(views), request, expressions
+    return tuple(columns), tuple(resolved.views.values()), request, expressions
 
 
 def _view(

@@ -190,6 +190,8 @@ class Person:
         Refused
             When the person sees only some rows of a table behind it.
         """
+        from millstream.lake.masking import strictest
+
         if self._said is None:
             return {}
         self._refuse_filtered(plan)
@@ -200,6 +202,8 @@ class Person:
                 found[f"{view.name}.{feature}"] = self.mask_of(view.table, read)
         for name, said in plan.request_features.items():
             found[name] = self.mask_of(plan.rows_table, said.columns)
+        for name, said in plan.combined.items():
+            found[name] = strictest(found.get(each, "show") for each in said.columns)
         label = plan.label.columns if plan.label is not None else ()
         found["label"] = self.mask_of(plan.rows_table, label)
         if plan.ahead is not None:

@@ -20,10 +20,10 @@ import msgspec
 from millstream.errors import MillstreamError, Unavailable
 from millstream.expressions.closure import to_closure
 from millstream.features.online import layout
-from millstream.features.online.lookup import Lookup, Value, ViewReader
+from millstream.features.online.lookup import Lookup, Value, ViewReader, typed
 from millstream.features.online.store import OnlineStore, Snapshot
 from millstream.features.plan import FeaturePlan, ViewPlan
-from millstream.types import DType, Pins
+from millstream.types import Pins
 
 _NAN = math.nan
 _shelf = msgspec.msgpack.Decoder(tuple[list[Any], list[int]])
@@ -84,6 +84,8 @@ class Lister:
         self._shelf_key = layout.view_prefix(plan.ranking.shelf_id) + layout.SHELF
         self._seen_prefix = layout.view_prefix(plan.ranking.seen_id(plan.rows_table))
         self._request = to_closure(plan.request_features) if plan.request_features else None
+        self._combined = to_closure(plan.combined) if plan.combined else None
+        self._parts = [(name, dtype) for name, _, dtype in plan.combined_parts]
         self._applied: Pins = {}
         self._record = b""
         self.items: list[Any] = []
@@ -200,6 +202,7 @@ class Lister:
         for view in self._mixed:
             columns |= self._of_pairs(view, get, row, at_us, rows)
         columns |= self._of_request(row, rows)
+        columns |= self._of_combined(row, rows, columns)
         width = len(self._features)
         matrix = array("d", bytes(8 * rows * width))
         for place, name in enumerate(self._features):
@@ -236,6 +239,20 @@ class Lister:
         ]
         told = made if fields else made * rows
         return {name: array("d", [each[place] for each in told]) for place, name in enumerate(names)}
+
+    def _of_combined(
+        self, row: Mapping[str, Any], rows: int, columns: Mapping[str, array[float]]
+    ) -> dict[str, array[float]]:
+        if self._combined is None:
+            return {}
+        fields = [name for name in self.plan.request if name == self.ranking.item or name in self.ranking.given]
+        values = [self._of_item(name)[:rows] for name in fields]
+        values += [[typed(each, dtype) for each in columns[name]] for name, dtype in self._parts]
+        names = [*fields, *(name for name, _ in self._parts)]
+        made = [self._combined({**row, **dict(zip(names, said, strict=True))}) for said in zip(*values, strict=True)]
+        return {
+            name: array("d", [self._number(name, each[name]) for each in made]) for name in self.plan.combined
+        }
 
     def _of_item(self, column: str) -> list[Any]:
         """Return a column of the items as the row language has it."""
@@ -293,7 +310,7 @@ class _Kept:
         read = self._reader.read(lambda _: value, {self._view.keys[0]: self._items[place]}, at_us)
         for (name, said), each in zip(self._view.features.items(), read, strict=True):
             if self._raw:
-                self.values[name][place] = _typed(each, said.dtype)
+                self.values[name][place] = typed(each, said.dtype)
             else:
                 codes = self._codes.get(name)
                 self.numbers[name][place] = codes.get(str(each), _NAN) if codes is not None else float(each)
@@ -303,12 +320,3 @@ class _Kept:
             following = bisect_right(instants, at_us)
             if following < count:
                 heapq.heappush(self._changes, (instants[following], place))
-
-
-def _typed(value: Value, dtype: DType) -> Any:
-    """Turn a served number back into a value of the row language."""
-    if isinstance(value, str):
-        return value
-    if value != value:
-        return None
-    return bool(value) if dtype == "boolean" else value if dtype == "double" else int(value)

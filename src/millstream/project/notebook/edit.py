@@ -36,7 +36,7 @@ def edited(text: str, now: Manifest, wanted: Manifest, name: str) -> str | None:
     if call is None:
         return None
     model = wanted.model(name)
-    for role in {each.view: each for each in model.features}.values():
+    for role in {each.view: each for each in wanted.roles(model)}.values():
         view = wanted.view(role.view)
         if role.view not in now.views:
             file.insert_view(view.name, source.call("FeatureView", view.name, source.of_view(view, file.names)), call)

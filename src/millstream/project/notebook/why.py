@@ -90,7 +90,8 @@ def explained(
     NotFound
         For a column that is no feature; near matches are named.
     """
-    made = _explained(project, found, column, row, seen[0])
+    combined = column in found.plan.combined
+    made = _combined(found, column, row, seen) if combined else _explained(project, found, column, row, seen[0])
     masks = {**seen[1], "event_time": seen[1].get("decided_at", "show")}
     of_facts = _of_facts(found.plan, column, seen)
     return replace(
@@ -133,6 +134,21 @@ def _explained(project: Project, found: TrainingSet, column: str, row: int, read
         if column != feature and feature in view.features:
             return _window(reader, found, view, feature, at, shown)
     raise NotFound(f"the set has no feature {column!r}", do=near(column, [*plan.names, "label"]))
+
+
+def _combined(found: TrainingSet, column: str, row: int, seen: tuple[Person, Mapping[str, str]]) -> Why:
+    """Say what a feature is made of; each part that the set shows can be asked about in its turn."""
+    said, at = found.plan.combined[column], found.frame.row(row, named=True)
+    shown = {name: at[name] for name in found.plan.request_columns if name in at}
+    parts = {name: at[name] for name in said.columns if name in at}
+    parts = seen[0].hide_values(parts, {name: seen[1].get(name, "show") for name in parts})
+    rest = [name for name in said.columns if name not in at]
+    unseen = f", and of {', '.join(rest)}, which the set does not show" if rest else ""
+    return Why(
+        column=column, value=at[column], row=shown, decided_at=at["decided_at"],
+        says=f"{said.text}, made of {_worded(parts)}{unseen}",
+        facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(), pins=dict(found.pins),
+    )  # fmt: skip
 
 
 def _window(
