@@ -14,6 +14,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
+from millstream.definitions.recipes import calendar as calendar
+from millstream.definitions.recipes import crossed as crossed
+from millstream.definitions.recipes import cycle as cycle
+from millstream.definitions.recipes import missing as missing
+from millstream.definitions.recipes import one_hot as one_hot
+from millstream.definitions.recipes import products as products
 from millstream.definitions.role import Role
 from millstream.definitions.rows import At
 from millstream.definitions.table import Table

@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 import polars as pl
+from duckdb.func import FunctionNullHandling
 
 from millstream.errors import UserError
 from millstream.expressions.duckdb import MACROS, functions
@@ -79,6 +80,6 @@ def _connection() -> duckdb.DuckDBPyConnection:
 def _teach(connection: duckdb.DuckDBPyConnection) -> None:
     """Give a connection the functions of the row language that DuckDB has not."""
     for name, (function, returned) in functions().items():
-        connection.create_function(name, function, ["DATE", "VARCHAR"], returned, null_handling="special")
+        connection.create_function(name, function, ["DATE", "VARCHAR"], returned, null_handling=FunctionNullHandling.SPECIAL)
     for macro in MACROS:
         connection.execute(f"CREATE MACRO {macro}")
