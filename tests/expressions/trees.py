@@ -82,7 +82,9 @@ def constants(function: Function, place: int) -> st.SearchStrategy[Any]:
     if function.name in ("left", "right"):
         return st.sampled_from([0, 1, 2, 5, 2**31 - 1])
     if function.name == "replace":
-        return st.sampled_from(["a", "b", "ab", "-", "$1", "é", " "]) if place == 1 else st.sampled_from(["", "a", "$0x"])
+        return (
+            st.sampled_from(["a", "b", "ab", "-", "$1", "é", " "]) if place == 1 else st.sampled_from(["", "a", "$0x"])
+        )
     if function.name == "split_part":
         return st.sampled_from(["-", " ", "a", "07"]) if place == 1 else st.sampled_from([1, 2, 3, 100])
     if function.name == "hash_bucket":

@@ -13,12 +13,12 @@ TAB = "\t"
 def pack(
     code: str, span: tuple[int, int], days: Sequence[int], *, rest: Iterable[int] = (), names: Iterable[str] = ()
 ) -> str:
-    """Write a calendar as one text: code, first and last day, weekend, the days, which name each has, the names.
+    r"""Write a calendar as one text: code, first and last day, weekend, the days, which name each has, the names.
 
     Days count from 1970; the days of a weekend are Monday 1 to Sunday 7.
 
     >>> pack("US", (0, 364), [0, 358], names=["New Year's Day", "Christmas Day"])
-    "US|0|364||0,358|1,2|New Year's Day\\tChristmas Day"
+    "US|0|364||0,358|1,2|New Year's Day\tChristmas Day"
     """
     told = [each.replace(BAR, "/").replace(TAB, " ") for each in names]
     unique = {each: str(place) for place, each in enumerate(dict.fromkeys(told), start=1)}

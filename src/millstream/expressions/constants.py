@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import msgspec
@@ -76,6 +77,6 @@ def _check_edges(edges: Sequence[object]) -> None:
     if len(edges) > MOST_EDGES:
         raise WrongConstantError(f"bucket has {len(edges)} edges", f"at most {MOST_EDGES}")
     numbers = [each for each in edges if isinstance(each, int | float)]
-    for low, high in zip(numbers, numbers[1:], strict=False):
+    for low, high in pairwise(numbers):
         if low >= high:
             raise WrongConstantError(f"the edges of bucket do not ascend: {low}, then {high}", "each above the last")

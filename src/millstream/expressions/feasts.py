@@ -8,9 +8,7 @@ from millstream.types import DType
 
 _FOURTH = "date '2013-07-04', 'US'"
 _DAYS = "list_transform(string_split(split_part({1}, '|', 5), ','), lambda d: try_cast(d AS INTEGER))"
-_WITHIN = (
-    "{day} BETWEEN CAST(split_part({1}, '|', 2) AS INTEGER) AND CAST(split_part({1}, '|', 3) AS INTEGER)"
-)
+_WITHIN = "{day} BETWEEN CAST(split_part({1}, '|', 2) AS INTEGER) AND CAST(split_part({1}, '|', 3) AS INTEGER)"
 _RESTS = "list_contains(string_split(split_part({1}, '|', 4), ','), CAST(({day} + 3) % 7 + 1 AS VARCHAR))"
 _PLACE = f"CAST(string_split(split_part({{1}}, '|', 6), ',')[list_position({_DAYS}, {{day}})] AS BIGINT)"
 

@@ -36,7 +36,7 @@ def calendar(code: str, function: str) -> str:
     Parameters
     ----------
     code
-        A country as ISO 3166 has it (``US``), with a subdivision (``US-NY``, ``DE-BY``), or a market (``XNYS``, ``ECB``).
+        A country as ISO 3166 has it (``US``), a part of one (``US-NY``, ``DE-BY``), or a market (``XNYS``, ``ECB``).
     function
         Name of the function of the row language.
 
@@ -58,9 +58,7 @@ def calendar(code: str, function: str) -> str:
         if function == "is_working_day":
             rest = {each + 1 for each in found.weekend}
             marked = [
-                each
-                for each in days
-                if found.is_working_day(date.fromordinal(each)) == ((each - 1) % 7 + 1 in rest)
+                each for each in days if found.is_working_day(date.fromordinal(each)) == ((each - 1) % 7 + 1 in rest)
             ]
             return _packed(code, days, marked, rest=sorted(rest))
     if function == "holiday_name":

@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
 from millstream.errors import BadData
-from millstream.expressions.almanac import almanac
 
 BIGINT = (-(2**63), 2**63 - 1)
 INSTANTS = (-62_135_596_800_000_000, 253_402_300_799_999_999)

@@ -57,7 +57,8 @@ FUNCTIONS = (
         "left({0}, {1})", constants=(1,), says="The first so many characters (a literal).", example="left('N14228', 2)",
     ),
     Function(
-        "right", ("varchar", "bigint"), "varchar", "{0}[max(len({0}) - {1}, 0):]", lambda k, a, count: a.str.tail(count),
+        "right", ("varchar", "bigint"), "varchar", "{0}[max(len({0}) - {1}, 0):]",
+        lambda k, a, count: a.str.tail(count),
         "right({0}, {1})", constants=(1,), says="The last so many characters (a literal).",
         example="right('N14228', 2)",
     ),

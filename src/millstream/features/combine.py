@@ -99,7 +99,8 @@ class Combiner:
     def _refuse_twice(self, role: Role) -> None:
         if self._roles.setdefault(role.name, role) != role:
             raise DefinitionError(
-                f"{role.name!r} names two different roles: of view {self._roles[role.name].view!r} and of {role.view!r}",
+                f"{role.name!r} names two different roles, one of view {self._roles[role.name].view!r} with"
+                f" {self._roles[role.name].keys} and one of {role.view!r} with {role.keys}",
                 expected="one role, one name",
                 do="view.on({...}, name='another name')",
             )

@@ -19,7 +19,6 @@ from millstream.features.listed import SAMPLED, compile_ranking, item_columns
 from millstream.features.plan import TARGET, FeatureColumn, FeaturePlan, TickPlan, ViewPlan, WindowPlan
 from millstream.features.resolve import (
     ACCEPTED,
-    ANSWERS,
     RESERVED,
     answer_type,
     filtered,

@@ -80,6 +80,8 @@ def _connection() -> duckdb.DuckDBPyConnection:
 def _teach(connection: duckdb.DuckDBPyConnection) -> None:
     """Give a connection the functions of the row language that DuckDB has not."""
     for name, (function, returned) in functions().items():
-        connection.create_function(name, function, ["DATE", "VARCHAR"], returned, null_handling=FunctionNullHandling.SPECIAL)
+        connection.create_function(
+            name, function, ["DATE", "VARCHAR"], returned, null_handling=FunctionNullHandling.SPECIAL
+        )
     for macro in MACROS:
         connection.execute(f"CREATE MACRO {macro}")

@@ -167,7 +167,9 @@ class Graph:
         elif part in plan.combined:
             said = plan.combined[part]
             for each in said.columns:
-                node = ("column", f"{plan.rows_table}.{each}") if each in plan.request else ("part", f"{version}/{each}")
+                node = (
+                    ("column", f"{plan.rows_table}.{each}") if each in plan.request else ("part", f"{version}/{each}")
+                )
                 yield Edge(node, "value", said.text)
         elif part in plan.request_features:
             said = plan.request_features[part]

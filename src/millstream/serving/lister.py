@@ -250,9 +250,7 @@ class Lister:
         values += [[typed(each, dtype) for each in columns[name]] for name, dtype in self._parts]
         names = [*fields, *(name for name, _ in self._parts)]
         made = [self._combined({**row, **dict(zip(names, said, strict=True))}) for said in zip(*values, strict=True)]
-        return {
-            name: array("d", [self._number(name, each[name]) for each in made]) for name in self.plan.combined
-        }
+        return {name: array("d", [self._number(name, each[name]) for each in made]) for name in self.plan.combined}
 
     def _of_item(self, column: str) -> list[Any]:
         """Return a column of the items as the row language has it."""
