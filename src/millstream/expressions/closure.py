@@ -13,7 +13,8 @@ from millstream.expressions.node import Call, Case, Column, Expression, Literal,
 from millstream.expressions.node import columns as columns_of
 from millstream.expressions.table import FUNCTIONS
 
-_MATH = "floor ceil sqrt log log10 sin cos tan asin acos atan atan2 radians degrees".split()
+_MATH = ("floor", "ceil", "sqrt", "log", "log10", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "radians",
+         "degrees")  # fmt: skip
 _NAMES: dict[str, Any] = {
     "almanac": almanac,
     **{name: getattr(kernel, name) for name in dir(kernel) if not name.startswith("_")},
