@@ -15,9 +15,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import msgspec
 
 from millstream.definitions.recipes import calendar as calendar
+from millstream.definitions.recipes import cosine as cosine
 from millstream.definitions.recipes import crossed as crossed
 from millstream.definitions.recipes import cycle as cycle
+from millstream.definitions.recipes import dot as dot
 from millstream.definitions.recipes import missing as missing
+from millstream.definitions.recipes import named_elements
+from millstream.definitions.recipes import norm as norm
 from millstream.definitions.recipes import one_hot as one_hot
 from millstream.definitions.recipes import products as products
 from millstream.definitions.role import Role
@@ -222,6 +226,15 @@ def none(
 ) -> Window:
     """Whether the value was true for no fact; NULL for none. Of a label, without facts: true."""
     return _window("none", value, over, where, _Ahead(of, ahead, on, at))
+
+
+def elements(column: str, size: int, *, over: str | None = None) -> dict[str, Window]:
+    """Keep the last known embedding of an entity, element by element: ``e_1`` to ``e_size``.
+
+    >>> sorted(elements("e", 2))
+    ['e_1', 'e_2']
+    """
+    return {each: last(each, over=over) for each in named_elements(column, size)}
 
 
 def _window(aggregate: Aggregate, value: str | None, over: str | None, where: str | None, said: _Ahead) -> Window:

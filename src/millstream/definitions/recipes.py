@@ -15,6 +15,7 @@ from millstream.errors import DefinitionError
 Round: TypeAlias = Literal["day", "week", "year"]
 _ROUNDS: tuple[Round, ...] = ("day", "week", "year")
 _MOST_VALUES = 1_000
+_MOST_ELEMENTS = 128
 
 
 def one_hot(column: str, values: Iterable[str | int | bool], *, other: bool = False) -> dict[str, str]:
@@ -130,6 +131,43 @@ def crossed(*columns: str, buckets: int) -> dict[str, str]:
     """
     text = " || ' & ' || ".join(columns)
     return {_name(*_between(columns, "x")): f"hash_bucket({text}, {buckets})"}
+
+
+def dot(one: str, two: str, size: int) -> str:
+    """Multiply two embeddings, element by element, and add up; NULL when an element is.
+
+    >>> dot("a.e", "b.e", 2)
+    'a.e_1 * b.e_1 + a.e_2 * b.e_2'
+    """
+    return " + ".join(f"{x} * {y}" for x, y in zip(named_elements(one, size), named_elements(two, size), strict=True))
+
+
+def norm(column: str, size: int) -> str:
+    """Take the length of an embedding.
+
+    >>> norm("a.e", 2)
+    'sqrt(a.e_1 * a.e_1 + a.e_2 * a.e_2)'
+    """
+    return f"sqrt({dot(column, column, size)})"
+
+
+def cosine(one: str, two: str, size: int) -> str:
+    """Take the cosine of the angle between two embeddings; NULL when one has no length.
+
+    >>> cosine("a.e", "b.e", 1)
+    '(a.e_1 * b.e_1) / (sqrt(a.e_1 * a.e_1) * sqrt(b.e_1 * b.e_1))'
+    """
+    return f"({dot(one, two, size)}) / ({norm(one, size)} * {norm(two, size)})"
+
+
+def named_elements(column: str, size: int) -> list[str]:
+    """Name the columns of an embedding's elements, the first ``column_1``."""
+    if not 1 <= size <= _MOST_ELEMENTS:
+        raise DefinitionError(
+            f"an embedding {column!r} has {size} elements", expected=f"1 to {_MOST_ELEMENTS}",
+            do="reduce it before, for instance by principal components in a step",
+        )  # fmt: skip
+    return [f"{column}_{each}" for each in range(1, size + 1)]
 
 
 def _between(columns: Iterable[str], word: str) -> list[str]:

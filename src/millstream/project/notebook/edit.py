@@ -175,7 +175,8 @@ class _File:
     def done(self) -> str:
         """Return the text with every edit made."""
         body = self.text.encode("utf-8")
-        for start, end, said in sorted(self._edits, key=lambda each: each[0], reverse=True):
+        placed = sorted(enumerate(self._edits), key=lambda each: (each[1][0], each[0]), reverse=True)
+        for _, (start, end, said) in placed:  # of what goes to one place, what came first stands first
             body = body[:start] + said.encode("utf-8") + body[end:]
         return body.decode("utf-8")
 
