@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from millstream.errors import ExpressionError
 from millstream.expressions import parse
+from millstream.expressions.holidays import calendar
 
 SCHEMA = {
     "arr_delay": "double", "air_time": "bigint", "carrier": "varchar", "scheduled_departure": "timestamptz",
@@ -27,6 +29,11 @@ WRONG = [
     "round(arr_delay, 99)",
     "substring(carrier, 0)", "99999999999999999999", "null", "", "arr_delay >",
     "arr_delay > 15 as late", "arr_delay; air_time", "'open", "carrier = 'UA'\nand arr_dely > 15", "day = null = 5",
+    "is_holiday(day, 'UX')", "is_holiday(day, 'DE-B')", "is_holiday(day, carrier)", "is_holiday(scheduled_departure, 'US')",
+    "holiday(day, 'US')", "bucket(air_time, 3, 2)", "bucket(air_time)", "hash_bucket(carrier, 0)", "hash_bucket(day, 8)",
+    "hash(carrier)", "clip(carrier, 1, 2)", "clip(arr_delay, 1)", "left(carrier, -1)", "replace(carrier, '', 'x')",
+    "split_part(carrier, '-', 0)", "day_fraction(scheduled_departure)", "day_fraction(day)", "sine(arr_delay)",
+    "width_bucket(arr_delay, 0, 10, 5)",
 ]  # fmt: skip
 GOLDEN = Path(__file__).with_name("messages.txt")
 
@@ -45,6 +52,13 @@ def test_messages_are_as_agreed() -> None:
 def test_the_caret_stands_under_the_place() -> None:
     lines = told("carrier = 'UA'\n  and arr_dely > 15").splitlines()
     assert lines[1:3] == ["      and arr_dely > 15", "          ^^^^^^^^"]
+
+
+def test_without_the_library_a_holiday_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    calendar.cache_clear()
+    monkeypatch.setitem(sys.modules, "holidays", None)
+    assert "pip install 'millstream[holidays]'" in told("is_holiday(day, 'US')")
+    assert "^^^" in told("is_holiday(day, 'US')")
 
 
 def test_deep_and_long_texts_are_refused_in_words() -> None:

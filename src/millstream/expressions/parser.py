@@ -138,7 +138,10 @@ class _Reader:
     def refuse_types(self, name: str, args: Sequence[Node | None], tree: exp.Expression) -> NoReturn:
         """Say which types a function takes, and what was probably meant."""
         types = [each.dtype if each is not None else None for each in args]
-        inner = tree.expressions[-1] if isinstance(tree, exp.Anonymous) else tree.args.get("expression") or tree.this
+        if isinstance(tree, exp.Anonymous):
+            inner = tree.expressions[0] if types[0] == "timestamptz" else tree.expressions[-1]
+        else:
+            inner = tree.args.get("expression") or tree.this
         source = self.source(inner) if isinstance(inner, exp.Expression) else "x"
         given = ", ".join(each or "NULL" for each in types)
         problem = f"{name} does not take ({given})"
