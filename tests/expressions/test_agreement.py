@@ -202,6 +202,9 @@ def test_functions_of_libraries_are_left_to_their_own_test() -> None:
 def test_calendar_parts_around_every_turn_of_the_clock(zone: str) -> None:
     parts = ["year", "quarter", "month", "week", "day", "dayofyear", "dayofweek", "isodow", "hour", "minute", "second"]
     named = {each: parse(f"{each}(t1 at time zone '{zone}')", SCHEMA, where="test") for each in parts}
+    parts = ["day_fraction", "week_fraction", "year_fraction"]
+    named |= {each: parse(f"{each}(t1 at time zone '{zone}')", SCHEMA, where="test") for each in parts}
+    named["free"] = parse(f"is_holiday(t1 at time zone '{zone}', 'AU')", SCHEMA, where="test")
     named["date"] = parse(f"cast(t1 at time zone '{zone}' as date)", SCHEMA, where="test")
     rows = [dict.fromkeys(SCHEMA) | {"t1": at * 1_799_000_000} for at in range(-2_000_000, 2_250_000, 997)]
     made = compute(frame(rows), named, where="test")
