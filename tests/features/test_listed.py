@@ -358,5 +358,5 @@ def test_texts_of_views_are_not_combined_in_lists() -> None:
     named = FeatureView("named", of=f.Request(PLAIN), features={"red": "plain.genre = 'red'"})
     said = manifest()
     model = said.models["picks"].but(features=[OF_WHO, named])
-    with pytest.raises(DefinitionError, match="combines 'plain.genre', a text"):
+    with pytest.raises(DefinitionError, match=r"combines 'plain\.genre', a text"):
         compile_plan(gather([*said.tables.values(), *said.views.values(), named, model]), "picks", SCHEMAS, KNOWN)

@@ -254,7 +254,7 @@ def score(record: dict[str, Any]) -> None:
         console.print(f"written to {escape(record['out'])}")
     elif record["sample"]:
         names = list(record["sample"][0])
-        table(*names, rows=[[each[name] for name in names] for each in record["sample"]])
+        table(*names, rows=[[_cell(each[name]) for name in names] for each in record["sample"]])
 
 
 def monitor(record: dict[str, Any]) -> None:
@@ -413,6 +413,11 @@ def verify(record: dict[str, Any]) -> None:
         say(escape(text), tone=tone)
 
 
+def _cell(value: Any) -> str | None:
+    """Write a value of the data: it is no markup, whatever it holds."""
+    return None if value is None else escape(str(value))
+
+
 def sql(record: dict[str, Any]) -> None:
     """Show the rows of a query, or where they were written."""
     if record["out"]:
@@ -421,7 +426,7 @@ def sql(record: dict[str, Any]) -> None:
             tone="good",
         )
         return
-    table(*record["columns"], rows=record["rows"])
+    table(*map(escape, record["columns"]), rows=[[_cell(each) for each in row] for row in record["rows"]])
     then = f", as known at {record['as_of']}" if "as_of" in record else ""
     console.print(f"[dim]{number(record['count'])} rows from {_pins(record['pins'])}{then}[/]")
 

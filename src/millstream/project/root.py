@@ -250,8 +250,11 @@ class Project(Door):
             )
         file, _, name = COMMANDS[command].partition(":")
         function = getattr(importlib.import_module(f"millstream.project.{file}"), name)
+        from millstream.project.telling import unquoted
+
         try:
-            return msgspec.to_builtins(function(self, **checked(command, function, arguments or {})))
+            with unquoted(self, str((arguments or {}).get("actor", ""))):
+                return msgspec.to_builtins(function(self, **checked(command, function, arguments or {})))
         except ExpressionError as wrong:
             raise placed(wrong, definition_files(self.root)) from None
 

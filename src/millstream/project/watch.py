@@ -13,6 +13,8 @@ import msgspec
 from millstream.definitions.tasks import Ranking
 from millstream.project.answers import AnswerTail
 from millstream.project.lists import Listed, settled_lists
+from millstream.project.people import Person
+from millstream.project.telling import alarms_told
 from millstream.state import alarms, contracts, observations
 from millstream.types import parse_duration, parse_instant, to_micros
 
@@ -396,5 +398,5 @@ def monitor(project: Project, *, model: str | None = None, actor: str = "somebod
     done = Watch(project).judge(model)
     return {
         "days": len({each.day for each in done}),
-        "alarms": [msgspec.to_builtins(each) for each in alarms.opened(project.state, model)],
+        "alarms": alarms_told(Person(project, actor), map(msgspec.to_builtins, alarms.opened(project.state, model))),
     }

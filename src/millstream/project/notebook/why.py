@@ -90,8 +90,10 @@ def explained(
     NotFound
         For a column that is no feature; near matches are named.
     """
-    combined = column in found.plan.combined
-    made = _combined(found, column, row, seen) if combined else _explained(project, found, column, row, seen[0])
+    if column in found.plan.combined:
+        made = _combined(found, column, row, seen)
+    else:
+        made = _explained(project, found, column, row, seen[0], told=seen[1].get("label_known_at", "show") == "show")
     masks = {**seen[1], "event_time": seen[1].get("decided_at", "show")}
     of_facts = _of_facts(found.plan, column, seen)
     return replace(
@@ -112,14 +114,14 @@ def _of_facts(plan: FeaturePlan, column: str, seen: tuple[Person, Mapping[str, s
     masks = seen[0].sight(table).masks
     definition = seen[0].project.manifest.table(table)
     when = masks.get(definition.event_time or "", "show")
-    return {**masks, "event_time": when, "known_at": when, "value": seen[1].get(column, "show")}
+    return {**masks, "event_time": when, "known_at": seen[0].mask_of_known(table), "value": seen[1].get(column, "show")}
 
 
-def _explained(project: Project, found: TrainingSet, column: str, row: int, reader: Person) -> Why:
+def _explained(project: Project, found: TrainingSet, column: str, row: int, reader: Person, *, told: bool) -> Why:
     plan, at = found.plan, found.frame.row(row, named=True)
     shown = {name: at[name] for name in plan.request_columns if name in at}
     if column == "label":
-        return _label(project, found, at, shown)
+        return _label(project, found, at, shown, told=told)
     if column in plan.request_features:
         said = plan.request_features[column]
         fields = reader.hide_values({name: at[name] for name in said.columns}, reader.sight(plan.rows_table).masks)
@@ -176,10 +178,12 @@ def _window(
     within = mine & (happened <= ends)
     if window.over_us is not None:
         within &= happened > ends - window.over_us
-    filtered = _definition(project, found, view, feature)
+    filtered, hidden = _definition(project, found, view, feature), False
     if filtered.where is not None:  # as the window has it: a fact for which it does not hold is none
         asked_of = {"where": parse(filtered.where, table.schema, where=f"feature {column}")}
-        within &= compute(table.frame, asked_of, where="why")["where"].fill_null(False).to_numpy()
+        hidden = reader.mask_of(view.table, asked_of["where"].columns) != "show"
+        if not hidden:  # else a list of facts for which it holds would tell what is masked
+            within &= compute(table.frame, asked_of, where="why")["where"].fill_null(False).to_numpy()
     in_time = knowable & (known <= now)
     current = facts.superseded > now
     frames = {}
@@ -199,7 +203,8 @@ def _window(
     reading(reader, pins, {view.table: read}, detail)
     return Why(
         column=column, value=at[column], row=shown, decided_at=decided,
-        says=_says(view, window, filtered, told, decided, frames, static=table.event_time is None),
+        says=_says(view, window, filtered, told, decided, frames, static=table.event_time is None)
+        + ("; those for which it does not hold are among them, since you see masked what it asks" if hidden else ""),
         pins=pins, **frames,
     )  # fmt: skip
 
@@ -262,11 +267,17 @@ def _says(
     )
 
 
-def _label(project: Project, found: TrainingSet, at: dict[str, Any], shown: dict[str, Any]) -> Why:
+def _label(project: Project, found: TrainingSet, at: dict[str, Any], shown: dict[str, Any], *, told: bool) -> Why:
     plan, known = found.plan, at["label_known_at"]
     learnt = plan.label or getattr(plan, "ahead", None)  # an expression over the row, or a window ahead
     said = "no label" if learnt is None else learnt.text
-    when = "it was never known" if known is None else f"known at {known:%Y-%m-%d %H:%M}"
+    when = (
+        "it was never known"
+        if known is None
+        else f"known at {known:%Y-%m-%d %H:%M}"
+        if told
+        else "since when is masked"
+    )
     late = known is not None and found.until is not None and known > found.until
     pins = {plan.rows_table: found.pins[plan.rows_table]}
     return Why(
