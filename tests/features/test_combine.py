@@ -13,7 +13,7 @@ from millstream import Each, FeatureView, Model, Table, sources
 from millstream import features as f
 from millstream.definitions.manifest import Manifest, gather
 from millstream.definitions.model import Estimator
-from millstream.errors import DefinitionError, ExpressionError
+from millstream.errors import DefinitionError, ExpressionError, LeakError
 from millstream.features import FeaturePlan, compile_plan, point_in_time, spine
 from millstream.features.online.lookup import Lookup
 from millstream.features.online.store import LmdbOnline
@@ -143,3 +143,9 @@ def test_what_grows_without_bound_is_refused() -> None:
         views.append(FeatureView(f"v{n}", of=f.Request(views[-1]), features={"x": f"v{n - 1}.x * v{n - 1}.x"}))
     with pytest.raises(DefinitionError, match="too long"):
         planned(views[-1], views=tuple(views))
+
+
+def test_the_label_of_the_row_is_refused_in_a_combination_too() -> None:
+    leaking = FeatureView("leaking", of=f.Request(form, late="boolean"), features={"x": "late and form.n > 1"})
+    with pytest.raises(LeakError, match=r"feature leaking.x reads 'late' of the row it predicts"):
+        planned(leaking, views=(form, leaking))

@@ -249,7 +249,8 @@ def inputs(plan: FeaturePlan) -> tuple[str, ...]:
 
 def readers(plan: FeaturePlan, column: str) -> list[str]:
     """Say, in the user's words, what of a plan reads a column of the row that is predicted."""
-    found = [f"feature {name}" for name, said in plan.request_features.items() if column in said.columns]
+    of_request = {**plan.request_features, **plan.combined}
+    found = [f"feature {name}" for name, said in of_request.items() if column in said.columns]
     found += [f"feature view {each.name} (entity key)" for each in plan.views if column in each.keys]
     for word, said in (("where", plan.where), ("decide_at", plan.decide_at)):
         if said is not None and column in said.columns:
