@@ -74,7 +74,7 @@ def test_deep_expressions_are_computed_in_the_time_of_their_length(column: str, 
     import polars as pl
 
     from millstream.expressions.closure import to_closure
-    from millstream.expressions.polars import compute
+    from millstream.expressions.polars import compute, to_polars
 
     many = parse(f" {operator} ".join([column] * 60), SCHEMA, where="x")  # type: ignore[arg-type]
     rows = pl.DataFrame({"air_time": [1, 1], "arr_delay": [1.25, None]})  # 2 ** 60 parts, were each written out
@@ -82,6 +82,21 @@ def test_deep_expressions_are_computed_in_the_time_of_their_length(column: str, 
     assert compute(rows, {"x": many}, where="x")["x"].to_list() == wanted
     assert compute(rows.head(1), {"x": many}, where="x")["x"].to_list() == wanted[:1]
     assert compute(rows.clear(), {"x": many}, where="x")["x"].to_list() == []
+    for frame, answers in ((rows, wanted), (rows.head(1), wanted[:1]), (rows.clear(), [])):
+        assert frame.select(to_polars(many).alias("x"))["x"].to_list() == answers
+        assert frame.lazy().filter(to_polars(many).is_not_null()).collect().height == len(answers) - answers.count(None)
+
+
+def test_a_deep_expression_that_fails_fails_as_a_short_one() -> None:
+    import polars as pl
+
+    from millstream.expressions.polars import to_polars
+
+    text = " + ".join(["air_time"] * 30)
+    for asked in ("air_time + air_time", text):
+        said = parse(asked, SCHEMA, where="x")  # type: ignore[arg-type]
+        with pytest.raises(pl.exceptions.InvalidOperationError):
+            pl.DataFrame({"air_time": [2**62, 2**62]}).select(to_polars(said))
 
 
 def test_deep_branches_are_guarded_and_computed() -> None:

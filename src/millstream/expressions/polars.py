@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,6 +25,9 @@ _MIRRORED = {"=": "=", "<>": "<>", "is not distinct from": "is not distinct from
 }
 HEAVY = 64
 """Weight from which a part of an expression is computed by itself."""
+DEEP = 4_096
+"""Weight from which an expression is not handed to Polars in one piece."""
+_STAGED = "__staged"
 _ONCE = (*_MIRRORED, "and", "or", "not", "is null", "negate", "abs", "lower", "upper", "contains", "starts_with", "||")
 _PHYSICAL = ("timestamptz", "timestamp", "date", "interval")
 
@@ -73,8 +76,20 @@ def add(frame: _Frame, expressions: Mapping[str, Expression]) -> _Frame:
 
 
 def to_polars(expression: Expression) -> pl.Expr:
-    """Compile an expression to one Polars expression, for short ones; deep ones grow beyond bounds (use ``add``)."""
-    return _Writer((), heavy=sys.maxsize).value(expression.node, None).source
+    """Compile an expression to one Polars expression, for where no columns can be added before.
+
+    The frame must have come through ``expressions.door``. A result that is an error (overflow, a failed cast) makes
+    the evaluation raise Polars' ``InvalidOperationError``. A deep expression is handed to ``add``, batch by batch.
+    """
+    made = _Writer((), heavy=sys.maxsize).value(expression.node, None)
+    if made.weight <= DEEP or not expression.columns:
+        return made.source
+
+    def staged(parts: Sequence[pl.Series]) -> pl.Series:
+        return add(pl.DataFrame(list(parts)), {_STAGED: expression})[_STAGED]
+
+    read = [pl.col(each) for each in expression.columns]
+    return pl.map_batches(read, staged, return_dtype=TYPES[expression.dtype], is_elementwise=True)
 
 
 class _Made(NamedTuple):
