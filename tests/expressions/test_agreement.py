@@ -145,7 +145,7 @@ def test_each_function_in_depth(judge: duckdb.DuckDBPyConnection, name: str) -> 
 
 @pytest.mark.nightly
 def test_any_deep_expression(judge: duckdb.DuckDBPyConnection) -> None:
-    @settings(max_examples=4_000, deadline=None, suppress_health_check=SLOW)
+    @settings(max_examples=800, deadline=None, suppress_health_check=SLOW)
     @given(each=st.sampled_from(KINDS).flatmap(lambda kind: nodes(kind, 5)).map(expression), rows=ROWS)
     def check(each: Expression, rows: list[dict[str, Any]]) -> None:
         agree(judge, each, rows)
