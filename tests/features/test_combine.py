@@ -120,7 +120,7 @@ def test_a_circle_of_views_is_refused() -> None:
 
 def test_an_unknown_feature_is_named_with_near_ones() -> None:
     wrong = FeatureView("wrong", of=f.Request(form), features={"x": "form.late_1 + 1"})
-    with pytest.raises(ExpressionError, match=r"no column 'form.late_1'") as told:
+    with pytest.raises(ExpressionError, match=r"no feature 'form.late_1'") as told:
         planned(wrong, views=(form, wrong))
     assert "form.late_1d" in str(told.value)
     assert "^^^^" in str(told.value)

@@ -59,14 +59,14 @@ def read(text: str, schema: Schema, *, where: str) -> Expression:
     return Expression(text=text, node=node, dtype=node.dtype, columns=columns(node))
 
 
-def mentions(text: str) -> tuple[str, ...]:
-    """Name the columns an expression mentions, ``view.feature`` as one, whatever their types; none if it is none."""
+def mentioned(text: str) -> tuple[str, ...]:
+    """Name the columns and features an expression mentions; see ``expressions.mentioned``."""
     try:
         tree = sqlglot.parse_one(_PREFIX + text, read="duckdb")
     except SqlglotError:
         return ()
-    found = (f"{each.table}.{each.name}" if each.table else each.name for each in tree.find_all(exp.Column))
-    return tuple(dict.fromkeys(found))
+    named = (".".join(part.name for part in each.parts) for each in tree.find_all(exp.Column, bfs=False))
+    return tuple(dict.fromkeys(named))
 
 
 class _Reader:
@@ -277,11 +277,14 @@ def _written(tree: exp.Expression, text: str) -> str:
 
 
 def _column(reader: _Reader, tree: exp.Column) -> Node:
-    name = tree.name
-    if tree.args.get("table") and any("." in each for each in reader.schema):  # features of views: view.feature
-        name = f"{tree.table}.{name}"
-    elif tree.args.get("table"):
-        reader.fail("a column is named without its table", tree, do=f"write {name}")
+    name = ".".join(part.name for part in tree.parts)
+    if tree.args.get("table") and name not in reader.schema:
+        features = [each for each in reader.schema if "." in each]
+        if features:
+            views = {each.partition(".")[0] for each in features}
+            lost = "" if name.partition(".")[0] in views else "name the view it is of: f.Request(view, ...)"
+            reader.fail(f"there is no feature {name!r}", tree, expected=near(name, features), do=lost)
+        reader.fail("a column is named without its table", tree, do=f"write {tree.name}")
     dtype = reader.schema.get(name)
     if dtype is None:
         alike = [each for each in reader.schema if each.lower() == name.lower()]

@@ -20,16 +20,19 @@ from millstream.features.plan import TARGET, FeatureColumn, FeaturePlan, TickPla
 from millstream.features.resolve import (
     ACCEPTED,
     RESERVED,
+    VALUELESS,
     answer_type,
     filtered,
+    refuse_quantile,
     refuse_reserved,
     refuse_type,
     refuse_unknown,
     refuse_unlike,
     typed,
+    window_span,
 )
 from millstream.features.seasons import compile_seasonal
-from millstream.types import MICROSECOND, DType, Schema, parse_duration
+from millstream.types import DType, Schema
 
 _Features: TypeAlias = tuple[tuple[FeatureColumn, ...], tuple[ViewPlan, ...], dict[str, DType], dict[str, Expression]]
 
@@ -185,25 +188,18 @@ def _window(said: Window, schema: Schema, *, where: str, ttl: str | None, static
             f"{where} looks ahead" if said.ahead else f"{where} names a table of its own, {said.of!r}",
             expected="a window that looks back over the view's table: over='7d'; only a label looks ahead",
         )
-    over = said.over or ttl
-    if over is not None and static:
-        raise DefinitionError(
-            f"{where} has a window of {over}, but its table has no event time",
-            expected="a window without length, or Table(..., event_time=...)",
-        )
-    over_us = None if over is None else parse_duration(over) // MICROSECOND
-    if over_us == 0:
-        raise DefinitionError(f"{where} has an empty window", expected="a length such as over='7d'")
+    span = window_span(said, where=where, ttl=ttl, static=static)
+    refuse_quantile(said, where=where)
     if said.value is None:
-        if said.aggregate != "count":
+        if said.aggregate not in VALUELESS:
             raise DefinitionError(f"{where} has no value", expected=f"f.{said.aggregate}('column', ...)")
         if said.where is None:
-            return WindowPlan("count", None, over_us, "bigint")
+            return WindowPlan(said.aggregate, None, span.over_us, answer_type(said.aggregate, "bigint"), span.ago_us)
     value = parse(filtered(said.value or "true", said.where), schema, where=where)
-    if said.aggregate == "count":
-        return WindowPlan("count", value, over_us, "bigint")
-    refuse_type(f"{where}: {said.aggregate}", value, ACCEPTED[said.aggregate])
-    return WindowPlan(said.aggregate, value, over_us, answer_type(said.aggregate, value.dtype))
+    if said.aggregate not in VALUELESS:
+        refuse_type(f"{where}: {said.aggregate}", value, ACCEPTED[said.aggregate])
+    dtype = answer_type(said.aggregate, value.dtype)
+    return WindowPlan(said.aggregate, value, span.over_us, dtype, span.ago_us, said.q)
 
 
 def _merge_request(request: dict[str, DType], asked: Request, role: Role, *, rows_schema: Schema, table: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from millstream.expressions.polars import compute
+from millstream.features.active import Values
 from millstream.features.facts import (
     COLUMN,
     FOREVER,
@@ -23,8 +24,8 @@ from millstream.features.facts import (
     read_facts,
 )
 from millstream.features.intervals import Asked, Line
-from millstream.features.plan import ViewPlan, WindowPlan
-from millstream.features.windows import Values, Windows, answer, closing
+from millstream.features.plan import Span, ViewPlan, WindowPlan
+from millstream.features.windows import Windows, answer, days_since
 from millstream.lake.frame import TableFrame
 
 
@@ -62,6 +63,11 @@ class ViewFacts:
 
         Cost: a binary search per question and distinct window; sorting of facts and questions where needed.
         """
+        kept = self.kept(entity, instants)
+        return {name: days_since(window, kept[name], instants) for name, window in self.view.features.items()}
+
+    def kept(self, entity: Codes, instants: Instants) -> dict[str, pl.Series]:
+        """Evaluate as ``ask`` does, except that of a time since the instant it counts from is given, microseconds."""
         asked = Asked(entity, instants, self._line)
         return {name: self._answer(name, window, asked) for name, window in self.view.features.items()}
 
@@ -78,10 +84,10 @@ class ViewFacts:
         """
         windows = set()
         for name, each in self.view.features.items():
-            windows.add((self._waits_for[name], each.over_us))
+            windows.add((self._waits_for[name], each.span))
             if each.aggregate == "sum":  # NULL becomes 0 with the first fact, even if that never enters the window
-                windows.add((self._waits_for[name], None))
-        found = [self._windows[waits_for].changes(over_us) for waits_for, over_us in windows]
+                windows.add((self._waits_for[name], Span(None, each.ago_us)))
+        found = [self._windows[waits_for].changes(span) for waits_for, span in windows]
         entity = np.concatenate([np.arange(len(self.entities)), *(each for each, _ in found)])
         instant = np.concatenate([np.full(len(self.entities), since), *(each for _, each in found)])
         ahead = (instant >= since) & (instant < until) & (entity != NOBODY)
@@ -94,9 +100,11 @@ class ViewFacts:
 
     def _instants(self, facts: dict[tuple[str, ...], Facts]) -> list[Instants]:
         found = [each for said in facts.values() for each in (said.start, said.superseded)]
-        for name, window in self.view.features.items():
-            if window.over_us is not None:
-                found.append(closing(facts[self._waits_for[name]], window.over_us))
+        for waits_for, span in {(self._waits_for[name], each.span) for name, each in self.view.features.items()}:
+            if span.ago_us:
+                found.append(facts[waits_for].start_of(span.ago_us))
+            if span.over_us is not None:
+                found.append(facts[waits_for].closing(span))
         return found
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from millstream.definitions.features import Request, Window
 from millstream.definitions.model import Model
 from millstream.definitions.tasks import Ranking
-from millstream.definitions.view import FeatureView
-from millstream.expressions.parser import mentions
+from millstream.definitions.view import FeatureView, Role
+from millstream.expressions import mentioned
 from millstream.lake.columns import Columns, named_columns
 from millstream.lake.sensitive import Sensitivity
 from millstream.types import Schema
@@ -113,13 +113,14 @@ class Graph:
         said = view.features[feature]
         if isinstance(view.of, Request):
             for model in self._models_of_view(view.name):
-                for each in mentions(str(said)):
+                for each in mentioned(str(said)):
                     if each in view.of.fields:
                         yield Edge(("column", f"{model.rows.of}.{each}"), "value", f"{said}, sent with the request")
-            for used in view.of.roles:
-                for each in self.project.manifest.view(used.view).features:
-                    if f"{used.name}.{each}" in mentions(str(said)):
-                        yield Edge(("feature", f"{used.view}.{each}"), "value", str(said))
+            for name in mentioned(str(said)):
+                used, _, each = name.partition(".")
+                for role in _read_by(view):
+                    if role.name == used and each in self.project.manifest.view(role.view).features:
+                        yield Edge(("feature", f"{role.view}.{each}"), "value", str(said))
             return
         assert isinstance(said, Window)
         yield from self._window(said, view.of, view.entity)
@@ -241,9 +242,9 @@ class Graph:
     def _down_feature(self, name: str) -> Iterator[Edge]:
         view, feature = self._feature(name)
         for other in self.project.manifest.views.values():
-            for role in other.of.roles if isinstance(other.of, Request) else ():
+            for role in _read_by(other):
                 for each, said in other.features.items() if role.view == view.name else ():
-                    if f"{role.name}.{feature}" in mentions(str(said)):
+                    if f"{role.name}.{feature}" in mentioned(str(said)):
                         yield Edge(("feature", f"{other.name}.{each}"), "value", str(said))
         yield from (Edge(("model", each.name), "feature") for each in self._models_of_view(view.name))
 
@@ -306,6 +307,7 @@ class Graph:
 
     def _window(self, said: Window, table: str, entity: tuple[str, ...]) -> Iterator[Edge]:
         over = f" over {said.over}" if said.over else f" ahead {said.ahead}" if said.ahead else ""
+        over += f", {said.ago} ago" if said.ago else ""
         schema = self._schema(table)
         for text, how in ((said.value, "value"), (said.where, "rows")):
             for each in named_columns(text, schema) if text else ():
@@ -325,6 +327,11 @@ def source_of(project: Project, table: str) -> str:
     said = {word: getattr(source, word, "") for word in ("path", "database", "table")}
     where = " ".join(str(each) for each in said.values() if each)
     return f"{type(source).__name__.lower()} {where}".strip()
+
+
+def _read_by(view: FeatureView) -> tuple[Role, ...]:
+    """List the roles whose features the expressions of a view may name: those it says, and itself."""
+    return (*view.of.roles, view.on({}, name=view.name)) if isinstance(view.of, Request) else ()
 
 
 def _row_texts(model: Model) -> list[str]:

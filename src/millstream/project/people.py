@@ -224,7 +224,8 @@ class Person:
         for name, said in plan.request_features.items():
             found[name] = self.mask_of(plan.rows_table, said.columns)
         for name, said in plan.combined.items():
-            found[name] = strictest(found.get(each, "show") for each in said.columns)
+            masks = [found[each] for each in said.columns if each in found]
+            found[name] = strictest([self.mask_of(plan.rows_table, said.columns), *masks])
         label = plan.label.columns if plan.label is not None else ()
         found["label"] = self.mask_of(plan.rows_table, label)
         if plan.ahead is not None:

@@ -22,7 +22,7 @@ from millstream.expressions.closure import to_closure
 from millstream.features.online import layout
 from millstream.features.online.lookup import Lookup, Value, ViewReader, typed
 from millstream.features.online.store import OnlineStore, Snapshot
-from millstream.features.plan import FeaturePlan, ViewPlan
+from millstream.features.plan import DAY_US, FeaturePlan, ViewPlan
 from millstream.types import Pins
 
 _NAN = math.nan
@@ -198,7 +198,7 @@ class Lister:
             for name, value in zip(view.features, read, strict=True):
                 columns[f"{view.name}.{name}"] = array("d", [self._number(f"{view.name}.{name}", value)]) * rows
         for view_name, kept in self._kept.items():
-            columns |= {f"{view_name}.{name}": column[:rows] for name, column in kept.numbers.items()}
+            columns |= {f"{view_name}.{name}": column[:rows] for name, column in kept.at(at_us).items()}
         for view in self._mixed:
             columns |= self._of_pairs(view, get, row, at_us, rows)
         columns |= self._of_request(row, rows)
@@ -270,7 +270,7 @@ class _Kept:
     """A view of items alone: what it says of each at one instant, brought forward item by item."""
 
     def __init__(self, view: ViewPlan, codes: Codes, *, raw: bool = False) -> None:
-        self._reader, self._view, self._codes, self._raw = ViewReader(view), view, codes, raw
+        self._reader, self._view, self._codes, self._raw = ViewReader(view, kept=True), view, codes, raw
         self._prefix = layout.view_prefix(view.id)
         self._keys: list[bytes] = []
         self._items: list[Any] = []
@@ -302,6 +302,12 @@ class _Kept:
         self._at = at_us
         while self._changes and self._changes[0][0] <= at_us:
             self._step(heapq.heappop(self._changes)[1], at_us)
+
+    def at(self, at_us: int) -> dict[str, array[float]]:
+        """Return what is said of every item at the instant it was brought to."""
+        aged = [name for name, said in self._view.features.items() if said.aged]
+        days = {name: array("d", [(at_us - since) / DAY_US for since in self.numbers[name]]) for name in aged}
+        return self.numbers | days
 
     def _step(self, place: int, at_us: int) -> None:
         value = self._held[place]

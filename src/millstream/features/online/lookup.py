@@ -14,7 +14,7 @@ from millstream.errors import Unavailable
 from millstream.expressions.closure import to_closure
 from millstream.features.online import layout
 from millstream.features.online.store import OnlineStore, Snapshot
-from millstream.features.plan import NULL, TARGET, FeaturePlan, ViewPlan
+from millstream.features.plan import DAY_US, NULL, TARGET, FeaturePlan, ViewPlan
 from millstream.types import DType, Pins, from_micros
 
 Value: TypeAlias = float | str
@@ -180,15 +180,24 @@ class Lookup:
 
 
 class ViewReader:
-    """Reads one view: the bytes of an entity, the step that holds, its row."""
+    """Reads one view: the bytes of an entity, the step that holds, its row.
 
-    def __init__(self, view: ViewPlan) -> None:
+    Parameters
+    ----------
+    view
+        Which view.
+    kept
+        Give of a time since the instant it counts from (microseconds), as it is kept, instead of the days.
+    """
+
+    def __init__(self, view: ViewPlan, *, kept: bool = False) -> None:
         self._prefix = layout.view_prefix(view.id)
         self._keys = view.keys
         self._width = len(view.features)
         self._row = Struct(f"<{self._width}d").unpack_from
         self._never = tuple(view.never_seen)
         self._texts = tuple(place for place, each in enumerate(view.features.values()) if each.dtype == "varchar")
+        self._aged = () if kept else view.aged
         self._planned = view.at == TARGET
 
     def read(self, get: Callable[[bytes], memoryview | bytes | None], row: Row, at_us: int) -> Iterable[Value]:
@@ -209,8 +218,17 @@ class ViewReader:
         if count > 1:
             instants = memoryview(value)[8 : 8 + 8 * count].cast("q")
             step = max(bisect_right(instants, at_us) - 1, 0)
-        found = self._row(value, 8 * (1 + count + step * self._width))
+        found: Sequence[float] = self._row(value, 8 * (1 + count + step * self._width))
+        if self._aged:
+            found = self._with_ages(found, at_us)
         return self._with_texts(found, value, count) if self._texts else found
+
+    def _with_ages(self, found: Sequence[float], at_us: int) -> Sequence[float]:
+        """Put days in place of the instants they are counted from."""
+        values = list(found)
+        for place in self._aged:
+            values[place] = (at_us - values[place]) / DAY_US
+        return values
 
     def _with_texts(self, found: Sequence[float], value: memoryview | bytes, count: int) -> list[Value]:
         """Put texts in place of their numbers."""

@@ -171,7 +171,7 @@ def _window(
         mine = np.zeros(len(codes), dtype=bool)
     facts = read_facts(table, codes, waits_for=(waits := knowledge(table, view, window)))
     about = at[getattr(view, "at", "decided_at")]  # under a horizon a window may be about the instant predicted
-    now, ends = to_micros(decided), to_micros(about)
+    now, ends = to_micros(decided), to_micros(about) - window.ago_us
     happened = _event(table)
     known, knowable = _known(table, waits)
     # A fact is in the window (T - over, T]: it falls out of it at event time + over.
@@ -257,13 +257,16 @@ def _says(
     of += f" where {defined.where}" if defined.where is not None else ""
     over = "all that was known" if window.over_us is None else f"over {_length(window.over_us)}"
     counted, late = frames["facts"].height, frames["too_late"].height
-    span = (
-        "" if static or window.over_us is None else f", after {decided - window.over_us * MICROSECOND:%Y-%m-%d %H:%M}"
-    )
+    ends = decided - window.ago_us * MICROSECOND
+    span = "" if static or window.over_us is None else f", after {ends - window.over_us * MICROSECOND:%Y-%m-%d %H:%M}"
+    if window.ago_us:
+        over += f", ended {_length(window.ago_us)} before"
+        span += f" and not after {ends:%Y-%m-%d %H:%M}"
+    which = f" at {window.q:g}" if window.q is not None else ""
     left = f"; {late:,} more had happened and {'was' if late == 1 else 'were'} not known yet" if late else ""
     return (
-        f"{window.aggregate}({of}) {over}, of {view.table} with {_worded(asked)}, decided at {decided:%Y-%m-%d %H:%M}"
-        f"{span}: {counted:,} fact{'s' * (counted != 1)} in the window{left}"
+        f"{window.aggregate.replace('_', ' ')}({of}){which} {over}, of {view.table} with {_worded(asked)},"
+        f" decided at {decided:%Y-%m-%d %H:%M}{span}: {counted:,} fact{'s' * (counted != 1)} in the window{left}"
     )
 
 
