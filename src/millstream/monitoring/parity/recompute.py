@@ -116,7 +116,7 @@ class Recompute:
         alike: list[tuple[dict[str, State], list[ViewPlan]]] = []
         for view in plan.views:
             state = state_of(view, applied)
-            if how.arrived is not None:
+            if how.arrived is not None and f"{view.name}/{view.table}{layout.POSTED}" not in applied:
                 state = state._replace(arrived=how.arrived.get(view.table, ()))
             for pinned, views in alike:
                 if pinned.setdefault(state.table, state) == state:
