@@ -61,10 +61,6 @@ class _Part(NamedTuple):
     views: tuple[ViewPlan, ...]
     places: tuple[int, ...]
 
-    def of(self, table: str) -> ViewPlan | None:
-        """Return the view that reads a table, if one does."""
-        return next((each for each in self.views if each.table == table), None)
-
 
 class _Claim:
     """Answers that named the same versions, and what was served to them beside what they should have got."""
@@ -183,11 +179,12 @@ def _readings(claim: _Claim, bad: Sequence[int], evidence: Evidence) -> Iterator
             for each in (*before[:_NEAR], *_powers(before[_NEAR:]), *after[:_AFTER], *after[_AFTER:][-1:]):
                 kept = {name: said for name, said in claim.applied.items() if name not in posted}
                 yield table, How(kept | dict.fromkeys(plain, each))
-        last, first = evidence.posted(table), max((claim.applied[each] for each in posted), default=0)
-        fewer = list(range(first - 1, -1, -1))
-        more = list(range(first + 1, last + 1))
-        for each in (*fewer[:_NEAR], *_powers(fewer[_NEAR:]), *more[:_AFTER], *more[_AFTER:][-1:]):
-            yield table, How({**claim.applied, f"{table}{layout.POSTED}": each})
+        for name in posted or [f"{table}{layout.POSTED}"]:
+            named = claim.applied.get(name, 0)
+            fewer = list(range(named - 1, -1, -1))
+            more = list(range(named + 1, evidence.posted(table) + 1))
+            for each in (*fewer[:_NEAR], *_powers(fewer[_NEAR:]), *more[:_AFTER], *more[_AFTER:][-1:]):
+                yield table, How({**claim.applied, name: each})
     yield QUARANTINE, How(trusted=False)
     for shift in _shifts(evidence.zones, [claim.answers[each].at_us for each in bad]):
         yield ZONE, How(asked_us=shift)
@@ -241,11 +238,11 @@ def _say(name: str, how: How, claim: _Claim, part: _Part, answer: int) -> tuple[
 
 
 def _say_version(table: str, applied: Pins, claim: _Claim, part: _Part, answer: int) -> tuple[str, str] | None:
-    view = part.of(table)
-    if view is None:
-        return None
-    instead, named = state_of(view, applied), state_of(view, claim.applied)
-    if instead == named:
+    both = (
+        (each, state_of(each, applied), state_of(each, claim.applied)) for each in part.views if each.table == table
+    )
+    view, instead, named = next((each for each in both if each[1] != each[2]), (None, None, None))
+    if view is None or instead is None or named is None:
         return None
     if instead > named:
         return (
