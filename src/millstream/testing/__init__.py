@@ -10,6 +10,7 @@ from millstream.testing.bench import Bench, Told, refused, require
 from millstream.testing.databases import Database, DatabaseSuite
 from millstream.testing.engines import FeatureEngineSuite
 from millstream.testing.lakes import LakeSuite
+from millstream.testing.onlines import OnlineOrigin, OnlineStoreSuite
 from millstream.testing.sources import (
     BoundedSuite,
     NarrowedSuite,
@@ -28,6 +29,8 @@ __all__ = [
     "FeatureEngineSuite",
     "LakeSuite",
     "NarrowedSuite",
+    "OnlineOrigin",
+    "OnlineStoreSuite",
     "Origin",
     "RedeliveredSuite",
     "SourceSuite",

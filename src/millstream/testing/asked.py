@@ -89,9 +89,10 @@ def plan_of(
     asks = Table("asks", source=Csv("asks.csv"), key="row", event_time="at")
     one = FeatureView("people", of=facts, entity="who", features=dict(features), ttl=ttl)
     two = FeatureView("pairs", of=facts, entity=("who", "place"), features=dict(features), ttl=ttl)
-    said = [FeatureView("said", of=Request(at="timestamptz", size="double"), features=dict(more))] if more else []
-    pairs = two.on({"who": "p", "place": "q"}, name="two")
-    roles: list[FeatureView | Role] = [one.on({"who": "p"}, name="one"), pairs, *said]
+    asked = [one.on({"who": "p"}, name="one"), two.on({"who": "p", "place": "q"}, name="two")]
+    request = Request(*asked, at="timestamptz", size="double")
+    said = [FeatureView("said", of=request, features=dict(more))] if more else []
+    roles: list[FeatureView | Role] = [*asked, *said]
     estimator = Estimator("sklearn.dummy:DummyClassifier", {})
     model = Model("m", rows=Each(asks), label="truth", features=roles, estimator=estimator, goal="roc_auc")
     manifest = gather([facts, asks, one, two, *said, model])

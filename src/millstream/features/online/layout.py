@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from struct import Struct
 from typing import TypeAlias
 
@@ -44,11 +44,60 @@ class Applied(msgspec.Struct, frozen=True):
         Table versions they were computed from.
     since_us, until_us
         Instant from which they hold, and the one before which (None: for good).
+    posted
+        Number of the last row posted to the table that they reflect beside the version.
+    masked
+        What was in quarantine of the table, as a number that grows with it.
+    stopped
+        Why they are kept no more; empty while they are.
+    at_us
+        When they were last brought up to date.
+    name
+        What the view is called in messages.
     """
 
     versions: Pins
     since_us: int
     until_us: int | None = None
+    posted: int = 0
+    masked: int = 0
+    stopped: str = ""
+    at_us: int = 0
+    name: str = ""
+
+
+POSTED = "+posted"
+"""Behind a table's name among what an answer reflects: the number of the last posted row, beside the version."""
+
+
+def reflected(applied: Applied) -> Pins:
+    """Return what an answer from a view reflects, by name: the version of its table, and what was posted beside."""
+    if not applied.posted:
+        return applied.versions
+    return {**applied.versions, **{f"{table}{POSTED}": applied.posted for table in applied.versions}}
+
+
+def flat(applied: Mapping[str, Pins]) -> Pins:
+    """Say per table, not per view, what an answer reflects; a view that reflects something else is named before it.
+
+    What stands for the table is the most that was posted of it, so that views which follow versions stay as they are
+    while others follow fact by fact.
+
+    >>> flat({"usual": {"orders": 3}, "form": {"orders": 3, "orders+posted": 7}})
+    {'orders': 3, 'orders+posted': 7, 'usual/orders+posted': 0}
+    """
+    found: dict[str, int] = {}
+    for pins in applied.values():
+        for name, number in pins.items():
+            most = max(found.get(name, 0), number) if name.endswith(POSTED) else found.get(name, number)
+            found[name] = most
+    apart = {
+        f"{view}/{name}": pins.get(name, 0)
+        for view, pins in applied.items()
+        for name, most in found.items()
+        if name.removesuffix(POSTED) in pins and pins.get(name, 0) != most
+    }
+    return {**found, **apart}
 
 
 def view_prefix(view_id: str) -> bytes:
