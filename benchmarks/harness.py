@@ -71,6 +71,8 @@ class Work:
         Starts other libraries, given that; each does it once when called and returns the seconds.
     curve
         Other sizes at which ours and the limit are measured too: how many rows, and what makes these.
+    rounds
+        How often each is run, beside the first that does not count.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Work:
     in_children: bool = False
     peers: Callable[[Any], AbstractContextManager[Mapping[str, Peer]]] | None = None
     curve: tuple[tuple[int, Callable[[], Any]], ...] = ()
+    rounds: int = ROUNDS
 
     def __call__(self) -> Record:
         """Run ours and the limit in turn, after one run of each that does not count; return the medians."""
@@ -123,7 +126,7 @@ class Work:
         """Run all in turn; the first turn does not count, and a peer that is slow is asked less often."""
         took: dict[str, list[float]] = {name: [] for name in ("ours", "limit", *peers)}
         cpu: dict[str, list[float]] = {name: [] for name in took}
-        for turn in range(ROUNDS + 1):
+        for turn in range(self.rounds + 1):
             for name, run in (("ours", self.ours), ("limit", self.limit)):
                 begun, spent = time.perf_counter(), time.process_time()
                 run(given)
