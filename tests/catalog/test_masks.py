@@ -104,6 +104,9 @@ def test_a_training_set_is_shown_masked_and_trained_whole(opened):
     why = tina.why("spend.total", row=-1)
     assert all(each % 10 == 0 for each in why.facts["value"]) and why.facts["value"].len()
     assert f"customer {ann.frame['customer'][-1]}," not in why.says
+    big, every = tina.why("spend.big", row=-1), tina.why("spend.orders", row=-1)
+    assert big.facts.height == every.facts.height > ann.why("spend.big", row=0).facts.height
+    assert "since you see masked what it asks" in big.says and "since you see" not in every.says
 
 
 def test_features_asked_by_a_key_one_may_not_see_are_hidden(opened):

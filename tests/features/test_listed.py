@@ -45,16 +45,23 @@ KNOWN = {
 }
 CHOICES = Table("choices", source=Csv("c.csv"), key="id", event_time="at", known_at="k")
 ITEMS = Table("items", source=Csv("i.csv"), key="item", known_at="k")
-OF_ITEM = FeatureView("of_item", of=CHOICES, entity="item", features={"n": f.count(), "n_9s": f.count(over="9s")})
+OF_ITEM = FeatureView(
+    "of_item", of=CHOICES, entity="item", features={"n": f.count(), "n_9s": f.count(over="9s"), "idle": f.since_last()}
+)
 OF_WHO = FeatureView("of_who", of=CHOICES, entity="who", features={"n": f.count(), "best": f.max("stars")})
 TASTE = FeatureView("taste", of=CHOICES, entity=("who", "kind"), features={"n": f.count()})
 SIZED = FeatureView("sized", of=f.Request(size="bigint", item="bigint"), features={"large": "size > 1 and item > 2"})
+MIXED = FeatureView(
+    "mixed",
+    of=f.Request(size="bigint"),
+    features={"share": "of_item.n_9s / of_item.n", "by_size": "of_who.n * size", "idle": "of_item.idle is null"},
+)
 PLAIN = FeatureView("plain", of=ITEMS, entity="item", features={"genre": f.last("genre")})
 
 
 def manifest(**words: Any) -> Manifest:
     task = {"k": 3, "item": "item", "candidates": ITEMS, "within": f"{WITHIN}s"} | words.pop("task", {})
-    roles = [OF_ITEM, OF_WHO, TASTE.on({"kind": "genre"}, name="taste"), SIZED, PLAIN]
+    roles = [OF_ITEM, OF_WHO, TASTE.on({"kind": "genre"}, name="taste"), SIZED, MIXED, PLAIN]
     said: dict[str, Any] = {
         "rows": Each(CHOICES, decide_at="begun", negatives=NEGATIVES),
         "label": "stars >= 4",
@@ -62,7 +69,7 @@ def manifest(**words: Any) -> Manifest:
         "estimator": Estimator("x:Y", {}),
         "task": tasks.TopK(task.pop("k"), **task),
     }
-    return gather([CHOICES, ITEMS, OF_ITEM, OF_WHO, TASTE, SIZED, PLAIN, Model("picks", **(said | words))])
+    return gather([CHOICES, ITEMS, OF_ITEM, OF_WHO, TASTE, SIZED, MIXED, PLAIN, Model("picks", **(said | words))])
 
 
 def plan(**words: Any) -> FeaturePlan:
@@ -145,9 +152,15 @@ def features(chosen: list[dict[str, Any]], items: list[dict[str, Any]], who: str
     of_item = [each for each in known if each["item"] == one]
     stars = [each["stars"] for each in mine if each["stars"] is not None]
     large = None if said["size"] is None and one > 2 else (said["size"] or 0) > 1 and one > 2
+    recent = sum(at < each["at"] + 9 for each in of_item)
+    idle = (at - max(each["at"] for each in of_item)) * 1e6 / 86_400e6 if of_item else None
     return {
+        "of_item.idle": idle,
+        "mixed.share": recent / len(of_item) if of_item else None,
+        "mixed.by_size": None if said["size"] is None else len(mine) * said["size"],
+        "mixed.idle": idle is None,
         "of_item.n": len(of_item),
-        "of_item.n_9s": sum(at < each["at"] + 9 for each in of_item),
+        "of_item.n_9s": recent,
         "of_who.n": len(mine),
         "of_who.best": max(stars, default=None),
         "taste.n": sum(each["kind"] == said["genre"] for each in mine) if said["genre"] is not None else 0,
@@ -319,6 +332,13 @@ def test_words_that_do_not_fit_are_refused(words: dict[str, Any], says: str) -> 
         plan(**words)
 
 
+def test_what_is_made_of_a_text_is_no_feature_of_a_list() -> None:
+    mixed = FeatureView("mixed", of=f.Request(), features={"red": "plain.genre = 'red'"})
+    model = manifest().model("picks").but(features=[OF_ITEM, OF_WHO, PLAIN, mixed])
+    with pytest.raises(DefinitionError, match=r"mixed\.red of a list reads the text 'plain\.genre'"):
+        compile_plan(gather([CHOICES, ITEMS, OF_ITEM, OF_WHO, PLAIN, mixed, model]), "picks", SCHEMAS, KNOWN)
+
+
 def test_negatives_are_for_lists_only() -> None:
     with pytest.raises(DefinitionError, match="its task is no list"):
         compile_plan(manifest_without_task(), "picks", SCHEMAS, KNOWN)
@@ -337,6 +357,6 @@ def manifest_without_task() -> Manifest:
 def test_a_candidates_table_needs_the_item_as_its_key() -> None:
     keyless = Table("items", source=Csv("i.csv"), known_at="k")
     said = manifest()
-    broken = gather([CHOICES, keyless, OF_ITEM, OF_WHO, TASTE, SIZED, PLAIN, said.model("picks")])
+    broken = gather([CHOICES, keyless, OF_ITEM, OF_WHO, TASTE, SIZED, MIXED, PLAIN, said.model("picks")])
     with pytest.raises(DefinitionError, match="have no key"):
         compile_plan(broken, "picks", SCHEMAS, KNOWN)

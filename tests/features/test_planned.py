@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
 from datetime import datetime
 from fractions import Fraction
@@ -34,11 +35,19 @@ WINDOWS = {
     "last_2h": f.last("n", over="2h"),
     "largest": f.max("x", over="2h"),
     "some": f.any("flag", over="2h"),
+    "before": f.last("n", over="2h", ago="1h"),
+    "kinds": f.distinct("n", over="2h"),
+    "middle": f.quantile("n", 0.5, over="2h"),
+    "since": f.since_last(over="2h"),
+    "since_ago": f.since_first("n", over="2h", ago="1h"),
 }
 OVER = {"2h": 6, None: float("inf")}
 PLANS = FeatureView("plans", of=shapes.facts_table, entity="who", features=WINDOWS)
 BOUNDED = FeatureView(
-    "plans", of=shapes.facts_table, entity="who", features={k: WINDOWS[k] for k in ("n_2h", "last_2h", "some")}
+    "plans",
+    of=shapes.facts_table,
+    entity="who",
+    features={k: WINDOWS[k] for k in ("n_2h", "last_2h", "some", "before", "since")},
 )
 
 
@@ -51,19 +60,27 @@ def plan_of(view: FeatureView = PLANS) -> FeaturePlan:
 def expected(facts: list[dict[str, Any]], who: str | None, decided: int, target: int, window: f.Window) -> Any:
     value = window.value
     columns = ("who", "at", "id" if value is None else value)
+    asked, target = target, target - (3 if window.ago else 0)
     belief = shapes.believed(facts, "id", columns, decided)
     begun = [row for row in belief if who is not None and row["who"] == who and row["at"] is not None]
     begun = [row for row in begun if row["at"] <= target]
     held = [row for row in begun if target < row["at"] + OVER[window.over]]
-    if value is None:
+    if window.aggregate == "count":
         return len(held)
     held.sort(key=lambda row: (row["at"], shapes.known(row, columns), row["place"]))
+    if window.aggregate.startswith("since"):
+        told = [row["at"] for row in held if value is None or row[value] is not None]
+        return (asked - told[0 if window.aggregate == "since_first" else -1]) / 72 if told else None
     told = [row[value] for row in held if row[value] is not None]
     if window.aggregate == "sum":
         return float(sum(map(Fraction, told))) if begun else None
+    if window.aggregate == "distinct":
+        return len(set(told))
     if not told:
         return None
-    return {"last": lambda all_: all_[-1], "max": max, "any": any}[window.aggregate](told)
+    return {"quantile": statistics.median, "last": lambda all_: all_[-1], "max": max, "any": any}[window.aggregate](
+        told
+    )
 
 
 def frame(asked: list[tuple[str | None, int, int]]) -> pl.DataFrame:

@@ -72,8 +72,10 @@ def test_a_project_of_the_gallery_turns(name: str, tmp_path: Path) -> None:
         assert turned["decisions"] == []
         why = control.command("why", {"prediction": answer["id"]})
         assert why["value"] == pytest.approx(answer["value"])
+        proved = control.command("features_parity", {"model": model})
+        assert proved["compared"] == proved["equal"] >= 1 and not proved["unproved"], proved["says"]
         status = control.command("status", {})
-    assert status["models"][0]["live"]["version"] == 1
+    assert status["models"][0]["live"]["version"] == 1 and status["models"][0]["parity"]["verdict"] == "ok"
     assert status["predictions"] >= 1, "the day was judged"
     with Project(root, lock=True) as project:
         assert project.run("reproduce", {"subject": f"{model}@champion"})["equal"]

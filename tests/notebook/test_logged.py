@@ -133,6 +133,8 @@ def test_each_kind_becomes_a_version_that_answers_as_it_does(p, logged):
         assert run.record.logged.startswith("models:/m-") and run.record.shipped_rows == 0
         if kind == "python":
             predictor.fitted.close()
+    read = p.run("reads", {"table": "flights", "limit": 1_000})["reads"]
+    assert sum(each["how"] == "training" for each in read) >= 4, "each registered version read its rows"
 
 
 def test_what_it_learnt_is_unknown_unless_somebody_says_so(p, logged):

@@ -50,7 +50,7 @@ def made(folders: Any) -> Path:
             at = NOW - timedelta(hours=400 - 2 * each)
             known = at + timedelta(minutes=5)
             lines.append(
-                f"{each},{'ab'[each % 2]},{at:%FT%TZ},{known:%FT%TZ},{each % 90}.5,n{each % 3},{each % 3 == 0}"
+                f"{each},{'ab'[each % 2]},{at:%FT%TZ},{known:%FT%TZ},{each % 90}.5,n{each % 7},{each % 3 == 0}"
             )
         (root / "orders.csv").write_text("\n".join(lines))
         with Project(root, lock=True) as project:

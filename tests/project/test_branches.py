@@ -467,3 +467,24 @@ def test_a_changed_record_of_an_edit_is_found(root: Path) -> None:
     with Project(root, environment="exp") as project:
         wrong = [each.says for each in project.lake.verify() if not each.ok]
     assert wrong == ["what is kept of this edit is not as the ledger tells"]
+
+
+def test_what_production_brought_meanwhile_is_new_in_the_branch_and_no_duplicate(root: Path) -> None:
+    """A rebased branch checks production's new rows as new, and trusts the correction of a row it had set aside."""
+    text = (root / "shop.py").read_text()
+    (root / "shop.py").write_text(text.replace("checks=[", 'checks=[checks.between("price", 0, 50), '))
+    (root / "prices/3.csv").write_text(day(3).replace(",3.5", ",93.5"))
+    run(root, "refresh")
+    raised(root, where="id = 1")
+    run(root, "check", env="exp")
+    assert rows(root).filter(pl.col("id") == 303).is_empty(), "set aside in the branch"
+    (root / "prices/3.csv").write_text(day(3))
+    (root / "prices/4.csv").write_text(day(4))
+    run(root, "refresh")
+    run(root, "rebase", env="exp")
+    (report,) = run(root, "check", env="exp")["reports"]
+    assert [each["says"] for each in report["results"] if not each["ok"]] == [] and report["rows"] == 21
+    found = rows(root)
+    assert found.filter(pl.col("id") == 303)["price"].to_list() == [3.5] and found.height == 50
+    with Project(root, environment="exp") as project:
+        assert all(each.ok for each in project.lake.verify())

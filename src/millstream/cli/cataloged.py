@@ -110,7 +110,8 @@ def _tables(record: dict[str, Any]) -> None:
     last = "found in" if record["find"] else "what"
     heads = ("table", "how", "rows", "columns", "owner", "behind", "contract", "hops", "sensitive", last)
     table(*heads, rows=rows, right={2, 3, 7})
-    say(f"{record['count']:,} tables, {record['columns']:,} columns; one of them: millstream catalog TABLE")
+    counted = f"{_many(record['count'], 'table')}, {_many(record['columns'], 'column')}"
+    say(f"{counted}; one of them: millstream catalog TABLE")
 
 
 def _where(record: dict[str, Any]) -> None:
@@ -139,8 +140,9 @@ def _table(record: dict[str, Any]) -> None:
         console.print(f"[dim]{escape(said['description'])}[/]")
     way = " -> ".join(each["name"] for each in record["table"]["path"])
     console.print(
-        f"{said['hops']} hops from its source ({way or said['name']}), {number(said['bytes_copied'])} bytes copied; "
-        f"{_behind(said)} behind, declared lag {said['lag']}, {age(said['lag_seconds'])} from end to end"
+        f"{_many(said['hops'], 'hop')} from its source ({way or said['name']}), "
+        f"{number(said['bytes_copied'])} bytes copied; {_behind(said)} behind, "
+        f"declared lag {said['lag']}, {age(said['lag_seconds'])} from end to end"
     )
     rows = [
         (
@@ -162,7 +164,8 @@ def _table(record: dict[str, Any]) -> None:
     for each in record["schema_history"]:
         who = f", accepted by {each['accepted_by']}" if each.get("accepted_by") else ""
         say(f"columns changed at {said['name']}@{each['version']}{escape(who)}: {escape(_changed(each))}", tone="warn")
-    say(f"{record['version_count']} versions; {record['read_count']} reads: millstream reads {said['name']}")
+    counted = f"{_many(record['version_count'], 'version')}; {_many(record['read_count'], 'read')}"
+    say(f"{counted}: millstream reads {said['name']}")
 
 
 def _made(column: dict[str, Any]) -> str:
@@ -233,7 +236,7 @@ def _reads(record: dict[str, Any]) -> None:
         return
     rows = [
         (
-            each["at"][:19].replace("T", " "), escape(each["actor"]), f"{record['table']}@{each['version']}",
+            each["at"][:19].replace("T", " "), escape(each["actor"]), f"{each['table']}@{each['version']}",
             each["how"], number(each["rows"]), escape(_columns(each["columns"])),
             escape(str(each["what"])[:80]) or None,
         )
@@ -241,7 +244,11 @@ def _reads(record: dict[str, Any]) -> None:
     ]  # fmt: skip
     table("when", "who", "version", "by", "rows", "columns", "what", rows=rows, right={4})
     people = ", ".join(f"{escape(name)} {count:,}" for name, count in record["people"].items())
-    say(f"{record['count']:,} reads, by {people}; names are asserted, not authenticated")
+    say(f"{_many(record['count'], 'read')}, by {people}; names are asserted, not authenticated")
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count:,} {word}{'s' * (count != 1)}"
 
 
 def _columns(said: list[str] | str) -> str:

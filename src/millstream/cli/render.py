@@ -12,6 +12,7 @@ from millstream.cli.drawing import age, console, number, say, spark, table
 from millstream.cli.online import served
 from millstream.cli.tables import contract, ingest, made_lately, pin, refresh, standing, stopped
 from millstream.cli.trusting import let_back, missing, quarantine, suggest
+from millstream.cli.weighing import weighed
 
 __all__ = ["ingest", "let_back", "missing", "pin", "quarantine", "refresh", "suggest"]
 
@@ -73,6 +74,7 @@ def check(record: dict[str, Any]) -> None:
 def train(record: dict[str, Any]) -> None:
     """Show the model beside its baseline, and what to do next."""
     learnt(record)
+    weighed(record)
     verdict = record["verdict"]
     say(escape(verdict["says"]), tone="good" if verdict["passed"] else "warn")
     steps = (f"millstream release {record['model']}", f"millstream backtest {record['model']}")
@@ -255,7 +257,7 @@ def score(record: dict[str, Any]) -> None:
         console.print(f"written to {escape(record['out'])}")
     elif record["sample"]:
         names = list(record["sample"][0])
-        table(*names, rows=[[each[name] for name in names] for each in record["sample"]])
+        table(*names, rows=[[_cell(each[name]) for name in names] for each in record["sample"]])
 
 
 def monitor(record: dict[str, Any]) -> None:
@@ -326,7 +328,7 @@ def status(record: dict[str, Any]) -> None:
                 f"{each['goal']} {number(live['value'])} (baseline {number(live['baseline'])})",
                 tone="good",
             )
-        for text, tone in proofs.reports(each["outcomes"]):
+        for text, tone in (*proofs.reports(each["outcomes"]), *proofs.parity(each["parity"])):
             say(text, tone=tone)
     if any(each["live"] for each in record["models"]):
         judged = "a day is judged when it is over" if not record["predictions"] else "in all"
@@ -415,6 +417,11 @@ def verify(record: dict[str, Any]) -> None:
         say(escape(text), tone=tone)
 
 
+def _cell(value: Any) -> str | None:
+    """Write a value of the data: it is no markup, whatever it holds."""
+    return None if value is None else escape(str(value))
+
+
 def sql(record: dict[str, Any]) -> None:
     """Show the rows of a query, or where they were written."""
     if record["out"]:
@@ -423,7 +430,7 @@ def sql(record: dict[str, Any]) -> None:
             tone="good",
         )
         return
-    table(*record["columns"], rows=record["rows"])
+    table(*map(escape, record["columns"]), rows=[[_cell(each) for each in row] for row in record["rows"]])
     then = f", as known at {record['as_of']}" if "as_of" in record else ""
     console.print(f"[dim]{number(record['count'])} rows from {_pins(record['pins'])}{then}[/]")
 

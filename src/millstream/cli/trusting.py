@@ -39,6 +39,8 @@ def suggest(record: dict[str, Any]) -> None:
     """Print proposed checks as Python to paste, with what was seen and how they would have done."""
     for each in record["tables"]:
         say(f"[bold]{each['table']}[/]@{each['version']}: {number(each['rows'])} rows, {escape(each['held'])}")
+        if each["left_out"]:
+            console.print(f"    [dim]left out, since you see them masked: {escape(', '.join(each['left_out']))}[/]")
         if not each["suggestions"]:
             console.print("    [dim]no rows to propose anything from[/]")
             continue

@@ -73,10 +73,16 @@ class FeatureView:
         for feature, said in self.features.items():
             if isinstance(self.of, Request) != isinstance(said, str):
                 expected = "an expression (text)" if isinstance(self.of, Request) else "a window such as f.mean(...)"
-                raise DefinitionError(f"feature {self.name}.{feature} is {said!r}", expected=expected)
-            for length in () if isinstance(said, str) else (said.over, self.ttl):
+                shown = repr(said) if isinstance(said, str) else f"f.{getattr(said, 'aggregate', said)}(...)"
+                raise DefinitionError(f"feature {self.name}.{feature} is {shown}", expected=expected)
+            for length in () if isinstance(said, str) else (said.over, said.ago, self.ttl):
                 try:
-                    parse_duration(length or "1d")
+                    parse_duration("1d" if length is None else length)
+                except TypeError:
+                    raise DefinitionError(
+                        f"feature {self.name}.{feature}: {length!r} is not a length of time",
+                        expected="text such as '6h', '7d' or '1d12h'",
+                    ) from None
                 except ValueError as wrong:
                     raise DefinitionError(f"feature {self.name}.{feature}: {wrong}") from None
         if isinstance(self.of, Request) == bool(self.entity):

@@ -56,6 +56,16 @@ def read(text: str, schema: Schema, *, where: str) -> Expression:
     return Expression(text=text, node=node, dtype=node.dtype, columns=columns(node))
 
 
+def mentioned(text: str) -> tuple[str, ...]:
+    """Name the columns and features an expression mentions; see ``expressions.mentioned``."""
+    try:
+        tree = sqlglot.parse_one(_PREFIX + text, read="duckdb")
+    except SqlglotError:
+        return ()
+    named = (".".join(part.name for part in each.parts) for each in tree.find_all(exp.Column, bfs=False))
+    return tuple(dict.fromkeys(named))
+
+
 class _Reader:
     """Turns SQLGlot's tree into typed nodes; keeps what messages need."""
 
@@ -278,9 +288,12 @@ def _written(tree: exp.Expression, text: str) -> str:
 
 
 def _column(reader: _Reader, tree: exp.Column) -> Node:
-    name = tree.name
-    if tree.args.get("table"):
-        reader.fail("a column is named without its table", tree, do=f"write {name}")
+    name = ".".join(part.name for part in tree.parts)
+    if tree.args.get("table") and name not in reader.schema:
+        features = [each for each in reader.schema if "." in each]
+        if features:
+            reader.fail(f"there is no feature {name!r}", tree, expected=near(name, features))
+        reader.fail("a column is named without its table", tree, do=f"write {tree.name}")
     dtype = reader.schema.get(name)
     if dtype is None:
         alike = [each for each in reader.schema if each.lower() == name.lower()]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from millstream.features.plan import ViewPlan, WindowPlan
+from millstream.features.plan import Span, ViewPlan, WindowPlan
 from millstream.lake.frame import EVER, TableFrame
 from millstream.types import DType
 from millstream.types import to_micros as micros
@@ -64,7 +64,20 @@ class Facts:
     @property
     def start(self) -> Instants:
         """When each fact enters windows, unless it is out of them already."""
-        return np.maximum(self.event, self.known)
+        return self.start_of(0)
+
+    def start_of(self, ago_us: int) -> Instants:
+        """Return when each fact enters windows that end so much earlier than they are asked."""
+        return np.maximum(self.event + ago_us if ago_us else self.event, self.known)
+
+    def end_of(self, span: Span) -> Instants:
+        """Return when each fact falls out of windows, by time or because a correction took over."""
+        return self.superseded if span.over_us is None else np.minimum(self.closing(span), self.superseded)
+
+    def closing(self, span: Span) -> Instants:
+        """Return when each fact is too old for windows of a length."""
+        assert span.over_us is not None
+        return self.event + (span.over_us + span.ago_us)
 
 
 def knowledge(table: TableFrame, view: ViewPlan, window: WindowPlan) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, MutableMapping
 
 import numpy as np
 import polars as pl
@@ -16,7 +17,14 @@ from millstream.features.views import ViewFacts
 from millstream.lake.frame import TableFrame
 
 
-def point_in_time(plan: FeaturePlan, spine: pl.DataFrame, tables: Mapping[str, TableFrame]) -> pl.DataFrame:
+def point_in_time(
+    plan: FeaturePlan,
+    spine: pl.DataFrame,
+    tables: Mapping[str, TableFrame],
+    *,
+    took: MutableMapping[str, float] | None = None,
+    learning: bool = False,
+) -> pl.DataFrame:
     """Add to every row of a spine the features as known at its ``decided_at``.
 
     Parameters
@@ -27,6 +35,11 @@ def point_in_time(plan: FeaturePlan, spine: pl.DataFrame, tables: Mapping[str, T
         Rows with the plan's entity columns, request fields and ``decided_at`` (see ``spine``).
     tables
         Table to the rows of the version that is read.
+    took
+        Where the seconds that each view took are put.
+    learning
+        Whether these are rows to learn from and judge on: then a row of a table without time is encoded by the labels
+        of other folds, where what is served may know them all.
 
     Returns
     -------
@@ -48,6 +61,7 @@ def point_in_time(plan: FeaturePlan, spine: pl.DataFrame, tables: Mapping[str, T
     undecided = decided.is_null().to_numpy()
     found: dict[str, pl.Series] = {}
     for view in plan.views:
+        began = time.perf_counter()
         if view.table not in tables:
             raise NotFound(f"feature view {view.name} needs table {view.table!r}", do=near(view.table, tables))
         table = tables[view.table]
@@ -58,9 +72,16 @@ def point_in_time(plan: FeaturePlan, spine: pl.DataFrame, tables: Mapping[str, T
             answers = facts.ask(entity, instants, _targets(spine))
         else:
             answers = facts.ask(entity, instants)
+            if learning and table.table == plan.rows_table and table.event_time is None and not table.known:
+                answers |= facts.ask_out_of_fold(entity, spine.select(table.key))
         found |= {each.name: each for each in answers.values()}
+        if took is not None:
+            took[view.name] = time.perf_counter() - began
     request = compute(spine, plan.request_features, where=f"request features of model {plan.model}")
     found |= {name: request[name] for name in plan.request_features}
+    if plan.combined:
+        made = compute(spine.with_columns(found.values()), plan.combined, where=f"features of model {plan.model}")
+        found |= {name: made[name] for name in plan.combined}
     return spine.with_columns(found[name] for name in plan.names)
 
 

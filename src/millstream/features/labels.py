@@ -99,9 +99,9 @@ def _ahead(
 
 
 def _refuse_contradictions(model: Model, said: Window, where: str) -> None:
-    if said.ahead is None or said.over is not None:
+    if said.ahead is None or said.over is not None or said.ago is not None:
         raise DefinitionError(
-            f"{where} looks back" if said.over else f"{where} does not say how far it looks ahead",
+            f"{where} looks back" if said.over or said.ago else f"{where} does not say how far it looks ahead",
             expected="a label looks ahead, features look back",
             do=f'f.{said.aggregate}(..., of=table, ahead="90d")',
         )

@@ -87,7 +87,21 @@ def compile_ranking(
         seed=model.seed,
         exclude_seen=task.exclude_seen,
     )
+    _refuse_texts(plan)
     return msgspec.structs.replace(plan, ranking=ranking, row_key=by)
+
+
+def _refuse_texts(plan: FeaturePlan) -> None:
+    """Refuse features made of texts: a list keeps what it says of its items as numbers."""
+    texts = {each.name for each in plan.columns if each.dtype == "varchar"}
+    for name, said in plan.combined.items():
+        for each in said.columns:
+            if each in texts:
+                raise DefinitionError(
+                    f"feature {name} of a list reads the text {each!r}, which a list keeps as a number",
+                    expected="numbers and booleans of other features",
+                    do="say it in the view itself: f.any(\"kind = 'a'\", ...)",
+                )
 
 
 def _refuse_words(model: Model, where: str, *, schema_time: str | None, table: str, plan: FeaturePlan) -> None:

@@ -6,13 +6,14 @@ decision, windows are about the target; for each decision the facts believed the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from millstream.errors import Refused
+from millstream.features.active import Values
 from millstream.features.facts import (
     ALWAYS,
     COLUMN,
@@ -28,10 +29,10 @@ from millstream.features.facts import (
 )
 from millstream.features.intervals import Asked, Indices, Line
 from millstream.features.online import layout
-from millstream.features.plan import ViewPlan
+from millstream.features.plan import Span, ViewPlan, WindowPlan
 from millstream.features.steps import Steps, as_floats, parts
 from millstream.features.views import read_values
-from millstream.features.windows import Values, Windows, answer, closing
+from millstream.features.windows import Windows, answer, days_since
 from millstream.lake.frame import TableFrame
 
 
@@ -87,6 +88,11 @@ class PlannedFacts:
 
         Cost: for each distinct decision, the facts its windows may hold are sorted once.
         """
+        kept = self.kept(entity, decided, target)
+        return {name: days_since(window, kept[name], target) for name, window in self.view.features.items()}
+
+    def kept(self, entity: Codes, decided: Instants, target: Instants) -> dict[str, pl.Series]:
+        """Evaluate as ``ask`` does, except that of a time since the instant it counts from is given, microseconds."""
         order = np.argsort(decided, kind="stable")
         sorted_ = decided[order]
         found: dict[str, list[pl.Series]] = {name: [] for name in self.view.features}
@@ -110,8 +116,7 @@ class PlannedFacts:
             held = known.believed(decided, since, int(target.max()))
             facts = _only(known.facts, held)
             mine = {name: each for name, each in self.view.features.items() if self._waits_for[name] == waits_for}
-            ends = [closing(facts, each.over_us) for each in mine.values() if each.over_us is not None]
-            line = Line([facts.event, *ends], entities=len(self.entities))
+            line = Line(_bounds(facts, mine.values()), entities=len(self.entities))
             windows, asked = Windows(facts, line), Asked(entity, target, line)
             for name, window in mine.items():
                 values = _held(self._values["" if window.value is None else window.value.text], held)
@@ -136,7 +141,7 @@ class PlannedFacts:
         entity, instant = [everybody], [np.full(len(everybody), since)]
         for name, window in self.view.features.items():
             facts = self._known[self._waits_for[name]].facts
-            for when in (facts.event, *(() if window.over_us is None else (closing(facts, window.over_us),))):
+            for when in _bounds(facts, [window]):
                 inside = (when > since) & (facts.entity != NOBODY)
                 entity.append(facts.entity[inside])
                 instant.append(when[inside])
@@ -170,7 +175,7 @@ def planned_steps(
     epoch = np.repeat(np.arange(len(entity)), many)
     nth = np.arange(len(epoch)) - np.repeat(np.cumsum(many) - many, many)
     target = targets[first[entity[epoch]] + nth]
-    answers = facts.ask(entity[epoch], decided[epoch], target)
+    answers = facts.kept(entity[epoch], decided[epoch], target)
     rows, texts = as_floats(answers, len(epoch))
     steps = Steps([], np.concatenate([[0], np.cumsum(many)]), target, rows, texts)
     blobs = list(steps.blobs(view))
@@ -180,6 +185,14 @@ def planned_steps(
     for place, each in enumerate(named):
         own = slice(int(starts[place]), int(starts[place + 1]))
         yield layout.key_of(prefix, each), layout.pack_epochs(decided[own].tobytes(), blobs[own])
+
+
+def _bounds(facts: Facts, windows: Iterable[WindowPlan]) -> Iterator[Instants]:
+    """Yield when facts that are known enter windows, and when they are too old for them."""
+    for over_us, ago_us in {each.span for each in windows}:
+        yield facts.event if not ago_us else facts.event + ago_us
+        if over_us is not None:
+            yield facts.closing(Span(over_us, ago_us))
 
 
 def _only(facts: Facts, held: Indices) -> Facts:

@@ -32,7 +32,8 @@ class Steps:
     instants
         From when a step holds, microseconds, ascending within an entity.
     rows
-        Values per step and feature; NULL is NaN, a boolean 0 or 1, a text its place in ``texts``.
+        Values per step and feature; NULL is NaN, a boolean 0 or 1, a text its place in ``texts``, a time since the
+        instant it counts from.
     texts
         All texts of the view's text features.
     """
@@ -101,7 +102,7 @@ def steps(view: ViewPlan, table: TableFrame, *, since: int, bound_bytes: int, un
             expected=f"at most {bound_bytes / 1e6:,.0f} MB a view",
             do="shorten its windows, split it by need, or raise the bound",
         )
-    rows, texts = as_floats(facts.ask(entity, instants), len(instants))
+    rows, texts = as_floats(facts.kept(entity, instants), len(instants))
     offsets = np.searchsorted(entity, np.arange(len(facts.entities) + 1))
     return Steps(parts(facts.entities), offsets, instants, rows, texts)
 

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from millstream.expressions.polars import compute
+from millstream.features.active import Values
 from millstream.features.facts import (
     COLUMN,
     FOREVER,
@@ -23,8 +24,9 @@ from millstream.features.facts import (
     read_facts,
 )
 from millstream.features.intervals import Asked, Line
-from millstream.features.plan import ViewPlan, WindowPlan
-from millstream.features.windows import Values, Windows, answer, closing
+from millstream.features.plan import Span, ViewPlan, WindowPlan
+from millstream.features.targets import AGGREGATE, Everybody, encoded, folds_of, out_of_fold
+from millstream.features.windows import Windows, answer, days_since
 from millstream.lake.frame import TableFrame
 
 
@@ -46,12 +48,19 @@ class ViewFacts:
 
     def __init__(self, view: ViewPlan, table: TableFrame) -> None:
         self.view = view
+        self._table = table
         self.entities, codes = encode_entities(table.frame, view.entity)
         self._waits_for = {name: knowledge(table, view, each) for name, each in view.features.items()}
         facts = {each: read_facts(table, codes, waits_for=each) for each in dict.fromkeys(self._waits_for.values())}
         self._line = Line(self._instants(facts), entities=len(self.entities))
+        self._facts = facts
         self._windows = {each: Windows(found, self._line) for each, found in facts.items()}
         self._values = read_values(view, table.frame)
+        self._everybody = {
+            name: Everybody(facts[self._waits_for[name]], self._values[each.value.text])
+            for name, each in view.features.items()
+            if each.aggregate == AGGREGATE and each.value is not None
+        }
 
     def find(self, keys: pl.DataFrame) -> Codes:
         """Find the codes of entities, whose columns stand in the view's order; ``NOBODY`` for NULL and unknown."""
@@ -62,12 +71,33 @@ class ViewFacts:
 
         Cost: a binary search per question and distinct window; sorting of facts and questions where needed.
         """
+        kept = self.kept(entity, instants)
+        return {name: days_since(window, kept[name], instants) for name, window in self.view.features.items()}
+
+    def kept(self, entity: Codes, instants: Instants) -> dict[str, pl.Series]:
+        """Evaluate as ``ask`` does, except that of a time since the instant it counts from is given, microseconds."""
         asked = Asked(entity, instants, self._line)
         return {name: self._answer(name, window, asked) for name, window in self.view.features.items()}
+
+    def ask_out_of_fold(self, entity: Codes, keys: pl.DataFrame) -> dict[str, pl.Series]:
+        """Evaluate the target means of a table without time for rows of it, each without the labels of its own fold.
+
+        ``keys`` holds the table's key of each row; a row whose key the table has not is in no fold's way.
+        """
+        folds = folds_of(self._table.frame, self._table.key), folds_of(keys, keys.columns)
+        found = {}
+        for name in self._everybody:
+            window = self.view.features[name]
+            made = out_of_fold(window, self._everybody[name].values, self._facts[self._waits_for[name]], folds, entity)
+            found[name] = made.alias(f"{self.view.name}.{name}")
+        return found
 
     def _answer(self, name: str, window: WindowPlan, asked: Asked) -> pl.Series:
         values = self._values["" if window.value is None else window.value.text]
         windows = self._windows[self._waits_for[name]]
+        if window.aggregate == AGGREGATE:
+            usual = self._everybody[name].at(asked.instants)
+            return encoded(window, values, windows, asked, usual).alias(f"{self.view.name}.{name}")
         found = answer(window, values, windows, asked, entities=len(self.entities))
         return found.cast(COLUMN[window.dtype]).alias(f"{self.view.name}.{name}")
 
@@ -78,10 +108,14 @@ class ViewFacts:
         """
         windows = set()
         for name, each in self.view.features.items():
-            windows.add((self._waits_for[name], each.over_us))
+            windows.add((self._waits_for[name], each.span))
             if each.aggregate == "sum":  # NULL becomes 0 with the first fact, even if that never enters the window
-                windows.add((self._waits_for[name], None))
-        found = [self._windows[waits_for].changes(over_us) for waits_for, over_us in windows]
+                windows.add((self._waits_for[name], Span(None, each.ago_us)))
+        found = [self._windows[waits_for].changes(span) for waits_for, span in windows]
+        for usual in self._everybody.values():  # everybody's mean moves at midnight, and all are drawn toward it
+            days = usual.changes(since, until)
+            everyone = np.arange(len(self.entities))
+            found.append((np.repeat(everyone, len(days)), np.tile(days, len(everyone))))
         entity = np.concatenate([np.arange(len(self.entities)), *(each for each, _ in found)])
         instant = np.concatenate([np.full(len(self.entities), since), *(each for _, each in found)])
         ahead = (instant >= since) & (instant < until) & (entity != NOBODY)
@@ -94,9 +128,11 @@ class ViewFacts:
 
     def _instants(self, facts: dict[tuple[str, ...], Facts]) -> list[Instants]:
         found = [each for said in facts.values() for each in (said.start, said.superseded)]
-        for name, window in self.view.features.items():
-            if window.over_us is not None:
-                found.append(closing(facts[self._waits_for[name]], window.over_us))
+        for waits_for, span in {(self._waits_for[name], each.span) for name, each in self.view.features.items()}:
+            if span.ago_us:
+                found.append(facts[waits_for].start_of(span.ago_us))
+            if span.over_us is not None:
+                found.append(facts[waits_for].closing(span))
         return found
 
 

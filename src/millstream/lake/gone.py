@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import polars as pl
 
 from millstream.errors import IntegrityError, NotFound
 from millstream.lake.catalog import Catalog
-from millstream.state import housekeeping, versions
+from millstream.state import edits, housekeeping, versions
 from millstream.state.housekeeping import Gone, Runs
 from millstream.state.versions import DataFile, TableVersion
 
@@ -79,6 +79,22 @@ def parts(
         )
 
 
+def basis(catalog: Catalog, name: str, version: int) -> int:
+    """Return the version of its source that a version rests on: of an edited one, the one below the edits."""
+    edit = edits.get(catalog.state, name, version) if version > versions.BRANCHED else None
+    return version if edit is None else edit.base
+
+
+def had_by(catalog: Catalog, name: str, version: int) -> Callable[[int], bool]:
+    """Return what says whether rows that a version brought were there at this one.
+
+    Edits are numbered far above the versions of the source, so that an edited version has the edits up to its number
+    and, of the source, what the version below it has.
+    """
+    low = basis(catalog, name, version)
+    return lambda since: since <= (version if since > versions.BRANCHED else low)
+
+
 def batch(catalog: Catalog, name: str, *, since: int | None, version: int) -> tuple[TableVersion, list[DataFile], Span]:
     """Say how to read the rows that a version brought: of which version, without which files, and whose rows.
 
@@ -87,7 +103,8 @@ def batch(catalog: Catalog, name: str, *, since: int | None, version: int) -> tu
     """
     new = catalog.version(name, version)
     table = catalog.table(name)
-    span = (-1 if since is None else since, version)
+    span = (-1 if since is None else basis(catalog, name, since), version)
+    there = None if since is None else had_by(catalog, name, since)
     had = [] if since is None else catalog.files(table, since)
     if new.kind == "own" and why_gone(catalog, name, version):
         new = catalog.head(name)
@@ -96,7 +113,7 @@ def batch(catalog: Catalog, name: str, *, since: int | None, version: int) -> tu
     again = [
         each
         for each in files
-        if each.path not in runs and (since is not None and each.brought is not None and each.brought <= since)
+        if each.path not in runs and there is not None and each.brought is not None and there(each.brought)
     ]
     later = [each for each in files if each.path not in runs and new.version != version and each.rows_since > version]
     return new, [*had, *again, *later], span

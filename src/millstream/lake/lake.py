@@ -18,7 +18,7 @@ from millstream.lake.catalog import Catalog, known
 from millstream.lake.files import Between
 from millstream.lake.finding import Finding
 from millstream.lake.frame import TableFrame
-from millstream.lake.gone import batch
+from millstream.lake.gone import basis, batch, had_by
 from millstream.lake.maker import Maker
 from millstream.lake.reader import Reader, encode_keys, pinned
 from millstream.lake.sql import query
@@ -207,11 +207,12 @@ class Lake:
         if new.kind == "derived":
             return self._compared(new, since, how="semi")
         found = self._catalog.table(table)
-        had = {each.path for each in self._catalog.files(found, since)}
+        had, there = {each.path for each in self._catalog.files(found, since)}, had_by(self._catalog, table, since)
         brought = [
-            each for each in self._catalog.files(found, version) if each.path not in had and each.rows_since > since
+            each for each in self._catalog.files(found, version) if each.path not in had and not there(each.rows_since)
         ]
-        return self._reader.read(new, columns=columns, trusted=False, without=brought, rows_of=(-1, since))
+        span = (-1, basis(self._catalog, table, since))
+        return self._reader.read(new, columns=columns, trusted=False, without=brought, rows_of=span)
 
     def _compared(self, new: TableVersion, since: int, *, how: Literal["anti", "semi"]) -> TableFrame:
         """Read the rows of a derived version that an earlier one has not, or has."""

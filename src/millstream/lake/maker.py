@@ -233,8 +233,9 @@ class Maker:
         again: Collection[str] | None,
     ) -> tuple[Making, dict[str, Any], Batches]:
         kept = self._kept(table)
+        accepted = expected is None and head is not None and not look.anew  # other columns: every file is written anew
         try:
-            found = self.due(table, look, head=head, again=again)
+            found = self.due(table, look, head=head, again=() if accepted else again)
         except MillstreamError as wrong:
             raise StepFailed(wrong) from None
         for line in found.left_out():
@@ -252,7 +253,7 @@ class Maker:
             tell=lambda line: tell(f"{table.name}: {line}"),
         )
         rows = batch.make(expected)
-        everything = look.anew
+        everything = look.anew or accepted
         before = head.making if head is not None and head.making is not None and not look.because else None
         code = ({} if before is None else before.code) | batch.code
         environment = environment_of(table, self._catalog.places.root, code)

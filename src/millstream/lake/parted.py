@@ -11,7 +11,7 @@ import msgspec
 import polars as pl
 
 from millstream.definitions.table import Table
-from millstream.errors import MillstreamError
+from millstream.errors import BadData, MillstreamError
 from millstream.lake.batches import Batches
 from millstream.lake.due import Bounds, Due
 from millstream.lake.kept import Kept, Result
@@ -122,8 +122,11 @@ class Batch:
         found = {name: str(kind) for name, kind in rows.schema.items()}
         try:
             refuse_change(expected, found, where=f"table {self.table.name!r}, partition {piece}")
-        except MillstreamError as wrong:
-            raise StepFailed(wrong) from None
+        except BadData as wrong:
+            do = (
+                f"give what it gave, or take it: millstream refresh {self.table.name} --accept-schema {self.table.name}"
+            )
+            raise StepFailed(BadData(wrong.happened, expected=wrong.expected, do=do)) from None
 
 
 def noted(batch: Batch, *, everything: bool) -> dict[str, Any]:

@@ -18,15 +18,16 @@ from millstream.lake.cache import FileCache, Range
 from millstream.lake.catalog import Catalog, columns_of, folders
 from millstream.lake.files import Between, FileReader, empty, inside, matching, ordered, overlapping
 from millstream.lake.frame import GONE, MARKS, TableFrame
-from millstream.lake.gone import Span, compacted, parts, refuse_gone
+from millstream.lake.gone import Span, basis, compacted, parts, refuse_gone
 from millstream.lake.posted import by_arrival
 from millstream.lake.shape import POLARS, Shape
 from millstream.state import quarantine
-from millstream.state.versions import DataFile, TableVersion
+from millstream.state.versions import BRANCHED, DataFile, TableVersion
 from millstream.types import DType, Pins, from_micros, to_micros
 
 _SINCE = "__millstream_since"
 _MASKED = "__millstream_masked"
+_UPON = "__millstream_upon"
 _READS_KEPT = 8
 """Latest reads, which narrower reads of the same version are answered from."""
 
@@ -198,7 +199,7 @@ class Reader:
         return made.shape, frame
 
     def _mask(self, table: Table, version: TableVersion) -> pl.DataFrame | None:
-        """Return the masked keys of a version, each with the last version at which it was masked."""
+        """Return the masked keys of a version, each with the last version at which it was masked, and what is below."""
         state = self._catalog.state
         latest = quarantine.latest(state, table.name)
         if latest == 0 or not table.key:
@@ -208,7 +209,9 @@ class Reader:
             masked = quarantine.upto(state, table.name, version.version)
             keys = _decode(table, version.schema, masked)
             at = pl.Series(_MASKED, [each.version for each in masked], dtype=pl.Int64)
-            made = keys.with_columns(at).group_by(table.key).agg(pl.col(_MASKED).max())
+            below = {each: basis(self._catalog, table.name, each) for each in at.unique()}
+            upon = pl.Series(_UPON, [below[each] for each in at], dtype=pl.Int64)
+            made = keys.with_columns(at, upon).group_by(table.key).agg(pl.col(_MASKED, _UPON).max())
             self._masks = {where: each for where, each in self._masks.items() if where[0] != table.name}
             kept = self._masks[(table.name, version.version)] = (latest, made)
         return kept[1] if kept[1].height else None
@@ -266,8 +269,9 @@ def _values(name: str, kind: DType, values: list[Any]) -> pl.Series:
 
 def _unmasked(frame: pl.DataFrame, masks: pl.DataFrame, key: tuple[str, ...]) -> pl.DataFrame:
     joined = frame.join(masks, on=key, how="left", nulls_equal=True, maintain_order="left")
-    keep = pl.col(_MASKED).is_null() | (pl.col(_MASKED) < pl.col(_SINCE))
-    return joined.filter(keep).drop(_MASKED, _SINCE)
+    had = pl.when(pl.col(_SINCE) > BRANCHED).then(pl.col(_MASKED)).otherwise(pl.col(_UPON))  # see ``gone.had_by``
+    keep = pl.col(_MASKED).is_null() | (had < pl.col(_SINCE))
+    return joined.filter(keep).drop(_MASKED, _UPON, _SINCE)
 
 
 def _chosen(table: Table, shape: Shape, columns: Iterable[str] | None) -> list[str]:

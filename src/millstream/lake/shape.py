@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from millstream.definitions.sources import Csv, Json
 from millstream.definitions.table import Table
 from millstream.errors import BadData, DefinitionError, near
 from millstream.expressions import Expression, door, parse
@@ -215,6 +216,16 @@ def _refuse_reserved(table: Table, schema: Schema) -> None:
         )
 
 
+def _as_instant(table: Table, name: str, kind: str, word: str) -> str:
+    """Say how a column of another type becomes an instant."""
+    cast = f"columns={{'{name}_at': 'cast({name} as timestamptz)'}} and {word}='{name}_at'"
+    if not isinstance(table.source, Csv | Json) or kind not in ("varchar", "date"):
+        return cast
+    written = next((each for each, to in table.source.rename.items() if to == name), name)
+    layout = "%Y-%m-%d" if kind == "date" else "%Y-%m-%dT%H:%M:%SZ"
+    return f"times={{'{written}': ('{layout}',)}} in its source, as it is written there; or {cast}"
+
+
 def _refuse_unknown(table: Table, schema: Schema) -> None:
     for word, names in (
         ("key", table.key),
@@ -236,5 +247,5 @@ def _refuse_unknown(table: Table, schema: Schema) -> None:
         raise DefinitionError(
             f"{word} {name!r} of table {table.name!r} is a {schema[name]}",
             expected="an instant (timestamptz)",
-            do=f"columns={{'at': 'cast(... as timestamptz)'}} and {word}='at'",
+            do=_as_instant(table, name, schema[name], word),
         )

@@ -134,7 +134,7 @@ def _plan(
     kept = {} if anew else {what: each for what, each in had.items() if what in wanted}
     went = [] if anew else [each for what, each in had.items() if what not in wanted]
     fresh = [each for each in _first(found) if each.what not in kept]
-    says = [*_said_twice(found)]
+    says = [*_said_twice(found, stamps)]
     if held:
         says.append(f"{_files(len(held))} gone, what they brought stays: {_names(held)}")
     forgotten = tuple(path for path in away if path not in held)
@@ -243,7 +243,7 @@ def _remember(catalog: Catalog, table: str, found: Sequence[Known], stamps: dict
     gone = [path for path, each in stamps.items() if path not in present and each.sha256 in by_content]
     if not new and not gone:
         return
-    for each in _said_twice([one for one in found if one.entry.path not in stamps], found):
+    for each in _said_twice(found, stamps):
         tell(f"{table}: {each}")
     with catalog.state.transact() as tx:
         taken.keep_stamps(tx, table, new, gone)
@@ -262,9 +262,13 @@ def _first(found: Sequence[Known]) -> list[Known]:
     return list(made.values())
 
 
-def _said_twice(found: Sequence[Known], among: Sequence[Known] | None = None) -> list[str]:
-    first = {each.what: each.entry for each in reversed(among or found)}
-    twice = [each.entry for each in found if first[each.what].path != each.entry.path]
+def _said_twice(found: Sequence[Known], stamps: Mapping[str, Stamp]) -> list[str]:
+    """Say which of the names that are new bring what another brought before them."""
+    known = {path: each.sha256 for path, each in stamps.items()}
+    new = [each for each in found if known.get(each.entry.path) != each.sha256]
+    old = [each for each in found if known.get(each.entry.path) == each.sha256]
+    first = {each.what: each.entry for each in reversed([*old, *new])}
+    twice = [each.entry for each in new if first[each.what].path != each.entry.path]
     if not twice:
         return []
     shown = f"{twice[0].name} brings what {first_name(found, first, twice[0].path)} brings"

@@ -25,7 +25,8 @@ _TOLD = ("kind", "rows", "files_hash", "inputs", "definition")
 def verify(catalog: Catalog, *, deep: bool = False, actor: str = "somebody") -> list[Finding]:
     """Check every version of every table; one finding a table: how many hold, or the first that does not.
 
-    Files must exist with their registered sizes; files written here must have their registered bytes. Costs one read
+    Files must exist with their registered sizes, but for those of earlier versions that the owner of an attached table
+    deleted, which are counted; files written here must have their registered bytes. Costs one read
     of the lake's own files and one look at each attached one. What a version says is compared with the ledger.
 
     Parameters
@@ -55,6 +56,10 @@ def verify(catalog: Catalog, *, deep: bool = False, actor: str = "somebody") -> 
         count = f"{len(history)} version{'s' * (len(history) != 1)}, as registered"
         went = housekeeping.gone(catalog.state, name)
         count += f"; the data of {len(went)} of them went with gc, as the ledger tells" if went else ""
+        if bad is None and history[-1].kind == "attached":
+            left = _left(catalog, name)
+            files = f"{len(left)} file{'s' * (len(left) != 1)}"
+            count += f"; of earlier ones its owner deleted {files}: what rests on them is named below" if left else ""
         found.append(bad or Finding(True, name, f"{count}{looked}"))
     return found
 
@@ -70,7 +75,8 @@ def _attached(
     if not deep:
         return None, "; files there with their registered sizes (verify --deep reads their bytes)"
     where, fresh = folders(catalog, catalog.table(name)), {}
-    files = {each.path: each for each, _ in versions.all_files(catalog.state, name)}
+    left = _left(catalog, name)
+    files = {each.path: each for each, _ in versions.all_files(catalog.state, name) if each.path not in left}
     for path, each in files.items():
         now, kept = file_sha256(where.place(path)), each.sha256 or late.get(path)
         if kept is None:
@@ -87,6 +93,19 @@ def _attached(
     )
     first = f"; {len(fresh)} hashed for the first time, for the next verify --deep" if fresh else ""
     return None, f"{said}{first}"
+
+
+def _left(catalog: Catalog, name: str) -> set[str]:
+    """Name the files of earlier versions of an attached table that its owner deleted since.
+
+    That is the owner's right, and usual: a vacuum, a file tidied away. A file of the newest version is not among them.
+    """
+    where = folders(catalog, catalog.table(name))
+    return {
+        file.path
+        for file, until in versions.all_files(catalog.state, name)
+        if until is not None and not file.path.startswith(EDITED) and not where.place(file.path).exists()
+    }
 
 
 def unreadable(catalog: Catalog, name: str, number: int) -> str:
@@ -192,7 +211,7 @@ def _first_altered(catalog: Catalog, told: dict[str, LedgerRow] | None, history:
         if "edit" in said and (edit is None or edits.edit_hash(edit) != said["edit"]["hash"]):
             return Finding(False, subject, "what is kept of this edit is not as the ledger tells")
         anew = versions.brought_hash(catalog.state, name, each.version)
-        if row is not None and each.version != pulled and said.get("brought", "") != anew:
+        if row is not None and row.act != "table.pull" and said.get("brought", "") != anew:
             return Finding(False, subject, "what is kept of its rewritten files is not as the ledger tells")
         if "files" in said and versions.change_hash(catalog.state, name, each.version) != said["files"]:
             return Finding(False, subject, "what is kept of its files is not as the ledger tells")
@@ -216,6 +235,7 @@ def _first_bad(catalog: Catalog, name: str, history: list[TableVersion]) -> Find
     lost = next((each for each in copied if not _same(where.copy(each), copied[each].sha256)), None)
     if lost is not None:
         return Finding(False, name, f"the copy {where.copy(lost)} of {lost} has not the bytes that were copied")
+    left = _left(catalog, name) if history[-1].kind == "attached" else set()
     for each in history:
         making = each.making
         if making is not None and each.content != made_hash(
@@ -228,7 +248,7 @@ def _first_bad(catalog: Catalog, name: str, history: list[TableVersion]) -> Find
         if each.version in went:
             continue
         for file in files:
-            if file.path not in seen:
+            if file.path not in seen and file.path not in left:
                 seen.add(file.path)
                 wrong = _wrong(
                     where.place(file.path), file, hashed=each.kind != "attached" or file.path.startswith(EDITED)

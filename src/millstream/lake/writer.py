@@ -18,7 +18,16 @@ import polars as pl
 from millstream.definitions.databases import ASKED
 from millstream.definitions.sources import Csv, Delta, Files, Json, Parquet, Posted
 from millstream.definitions.table import Table
-from millstream.errors import BadData, Conflict, IntegrityError, MillstreamError, NotFound, StorageFull, UserError, near
+from millstream.errors import (
+    BadData,
+    Conflict,
+    IntegrityError,
+    MillstreamError,
+    NotFound,
+    StorageFull,
+    UserError,
+    near,
+)
 from millstream.expressions import door
 from millstream.lake import agreed, parquets
 from millstream.lake.batches import Batches, Shelved
@@ -136,9 +145,13 @@ class Writer:
         for table in tables:
             head = versions.head(self._state, table.name)
             found: list[_Change] = []
+            lacks = next((each for each in table.of if each not in heads and each in stopped), None)
             try:
                 if table.name in shared:
                     pass
+                elif lacks is not None:
+                    stopped[table.name] = stays(table.name, {table.name: lacks}, stopped[lacks])
+                    continue
                 elif table.derived:
                     found = self._derived(table, head, heads)
                 elif isinstance(table.source, Delta):
@@ -153,9 +166,7 @@ class Writer:
                     head = ingested or head
             except SchemaChanged as wrong:
                 stopped[table.name] = self._waits(table, wrong, actor=actor)
-            except (BadData, IntegrityError) as wrong:
-                if logged(table):
-                    raise
+            except (BadData, IntegrityError, NotFound) as wrong:
                 stopped[table.name] = wrong
             else:
                 self._waits_no_more(table.name)
@@ -534,8 +545,8 @@ class Writer:
         for intent in versions.open_intents(self._state):
             try:
                 made = self._settle(intent)
-            except UserError as wrong:  # its definition does not fit it any more: that stops no other table
-                found.append(Finding(False, intent.table, f"was committed before a crash; {wrong.happened}"))
+            except UserError as wrong:  # its definition does not fit it any more: its own refresh says so, others go on
+                found.append(Finding(False, intent.table, f"a commit waits for its definition: {wrong.happened}"))
                 continue
             if made is not None:
                 found.append(

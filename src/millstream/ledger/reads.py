@@ -1,8 +1,9 @@
-"""Reads of one table: chosen and counted by the database, so that a million other rows cost no decoding."""
+"""Reads of tables: chosen and counted by the database, so that a million other rows cost no decoding."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -17,16 +18,16 @@ _ACTOR = "json_extract(CAST(body AS TEXT), '$.actor')"
 
 
 def reads_of(
-    state: State, table: str, *, by: str = "", since: str = "", limit: int
+    state: State, tables: Sequence[str], *, by: str = "", since: str = "", limit: int
 ) -> tuple[list[LedgerRow], dict[str, int]]:
-    """Return the newest reads of a table, and how often each person read it.
+    """Return the newest reads of any of some tables, and how often each person read one.
 
     Parameters
     ----------
     state
         Where the ledger is.
-    table
-        Its name; a read of several tables is one of each.
+    tables
+        Names, one at least; a read of several tables is one of each, and told once.
     by, since
         Only of one person; only from an instant on, as the ledger writes it. Empty for all.
     limit
@@ -37,7 +38,8 @@ def reads_of(
     IntegrityError
         When a row cannot be read.
     """
-    wanted, given = [f"{ACT} = ?", f"instr(' ' || {SUBJECT}, ?) > 0"], [READ, f" {table}@"]
+    any_ = " OR ".join(f"instr(' ' || {SUBJECT}, ?) > 0" for _ in tables)
+    wanted, given = [f"{ACT} = ?", f"({any_})"], [READ, *(f" {each}@" for each in tables)]
     if by:
         wanted.append(f"{_ACTOR} = ?")
         given.append(by)

@@ -63,13 +63,13 @@ def suggest(table: Table, batch: TableFrame, *, timezone: str, keys: Iterable[tu
     table
         Its definition; the checks it has are not looked at.
     batch
-        All rows.
+        All rows; columns that its schema leaves out are not looked at.
     timezone
         Zone whose midnights part days.
     keys
         What names each row, the likeliest first.
     """
-    key = table.key or next(iter(keys), ())
+    key = batch.key or next(iter(keys), ())
     proposed = propose(table, batch.frame, batch, key)
     days = _days(batch, timezone)
     if len(days) < 4:

@@ -24,6 +24,7 @@ from millstream.project.posting import forget, seal
 from millstream.project.quarantining import verify_released
 from millstream.project.serving_state import announce, found_again, has_to_be_kept
 from millstream.project.stopped import tell_stopped
+from millstream.project.telling import broken_told, reports_told
 from millstream.state import contracts, habits, quarantine, runs, taken, versions
 from millstream.types import content_hash, parse_instant
 
@@ -91,7 +92,7 @@ def refresh(
         keep_served(project)
     standing = look(project)
     tell_lost(project, standing)
-    assumed = [said for name in project.manifest.tables for said in _assumed(project, name)]
+    assumed = list(dict.fromkeys(said for name in project.manifest.tables for said in _assumed(project, name)))
     return {
         "versions": [{**msgspec.to_builtins(each), **_told(project, each)} for each in move.made],
         "reports": move.reports,
@@ -288,7 +289,7 @@ def check(project: Project, *, tables: Iterable[str] | None = None, actor: str =
     found = [each for each in reports if each is not None]
     broken = [each for report in found for each in report["results"] if not each["ok"] and each["severity"] == "stop"]
     code = ContractBroken.exit_code if broken else move.exit_code()
-    return {"reports": found, "stopped": move.said(), "exit_code": code}
+    return {"reports": reports_told(project, found, actor=actor), "stopped": move.said(), "exit_code": code}
 
 
 def _check_one(project: Project, name: str, *, actor: str) -> dict[str, Any] | None:
@@ -478,6 +479,8 @@ def _earlier(project: Project, name: str, since: int, version: int) -> Callable[
 def refuse_broken(project: Project, tables: Iterable[str]) -> None:
     """Refuse to learn from a table whose newest version broke a check of severity stop.
 
+    A check whose rows a person let back, all of them and with a reason, does not hold anything up any more.
+
     Raises
     ------
     ContractBroken
@@ -486,12 +489,16 @@ def refuse_broken(project: Project, tables: Iterable[str]) -> None:
     for name in tables:
         checked = contracts.last(project.state, name)
         for each in checked.report["results"] if checked else []:
-            if not each["ok"] and each["severity"] == "stop":
-                raise ContractBroken(
-                    f"{name}@{checked.version if checked else '?'} broke its contract: {each['says']}",
-                    expected="data that holds what its contract says",
-                    do=f"millstream check {name}; repair the data, or lower the severity of the check",
-                )
+            if checked is None or each["ok"] or each["severity"] != "stop":
+                continue
+            if quarantine.all_back(project.state, name, checked.version, f"{each['check']} {each['subject']}"):
+                continue
+            raise ContractBroken(
+                f"{name}@{checked.version} broke its contract: {broken_told(project, each)}",
+                expected="data that holds what its contract says",
+                do=f"millstream quarantine {name}; repair the data, let rows back that are right, "
+                "or lower the severity of the check",
+            )
 
 
 def quarantined(project: Project, table: str, version: int) -> int:

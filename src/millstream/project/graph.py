@@ -15,6 +15,7 @@ from millstream.definitions.features import Request, Window
 from millstream.definitions.model import Model
 from millstream.definitions.tasks import Ranking
 from millstream.definitions.view import FeatureView
+from millstream.expressions import mentioned
 from millstream.lake.columns import Columns, named_columns
 from millstream.lake.sensitive import Sensitivity
 from millstream.types import Schema
@@ -112,8 +113,12 @@ class Graph:
         said = view.features[feature]
         if isinstance(view.of, Request):
             for model in self._models_of_view(view.name):
-                for each in named_columns(str(said), view.of.fields):
-                    yield Edge(("column", f"{model.rows.of}.{each}"), "value", f"{said}, sent with the request")
+                for each in mentioned(str(said)):
+                    if each in view.of.fields:
+                        yield Edge(("column", f"{model.rows.of}.{each}"), "value", f"{said}, sent with the request")
+                    for role in model.features:
+                        if each.startswith(f"{role.name}."):
+                            yield Edge(("feature", f"{role.view}.{each.partition('.')[2]}"), "value", str(said))
             return
         assert isinstance(said, Window)
         yield from self._window(said, view.of, view.entity)
@@ -161,6 +166,11 @@ class Graph:
         elif part in plan.request_features:
             said = plan.request_features[part]
             yield from (Edge(("column", f"{plan.rows_table}.{each}"), "value", said.text) for each in said.columns)
+        elif part in plan.combined:
+            said = plan.combined[part]
+            for each in said.columns:
+                of = ("part", f"{version}/{each}") if each in plan.names else ("column", f"{plan.rows_table}.{each}")
+                yield Edge(of, "value", said.text)
         else:
             role, _, feature = part.partition(".")
             view = next(each for each in plan.views if each.name == role)
@@ -289,6 +299,7 @@ class Graph:
 
     def _window(self, said: Window, table: str, entity: tuple[str, ...]) -> Iterator[Edge]:
         over = f" over {said.over}" if said.over else f" ahead {said.ahead}" if said.ahead else ""
+        over += f", {said.ago} ago" if said.ago else ""
         schema = self._schema(table)
         for text, how in ((said.value, "value"), (said.where, "rows")):
             for each in named_columns(text, schema) if text else ():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from millstream.project.table_alarms import Wrong, settle
+from millstream.project.table_alarms import Wrong, settle, undefined
 from millstream.state import runs
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def tell_slow(project: Project, made: Iterable[TableVersion]) -> None:
         project,
         KIND,
         wrong={name: _wrong(version, said) for name, (version, said) in last.items() if said["far"]},
-        over=lambda name: f"table {name} takes its usual time again" if name in last else None,
+        over=lambda name: f"table {name} takes its usual time again" if name in last else undefined(project, name),
     )
 
 

@@ -15,6 +15,7 @@ from millstream.errors import UserError
 from millstream.project import learn
 from millstream.project.data import refuse_broken
 from millstream.project.git import described
+from millstream.project.reads import record_training
 from millstream.types import parse_instant, to_micros
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def register(
     refuse_broken(project, learn.tables_of(project, model))
     found = project.tracking.logged(logged)
     rows = learn.rows_of(project, model, _instant(until) or project.clock.now())
+    record_training(project, rows.plan, rows.pins, actor=actor, rows=rows.rows)
     given = _given(project, model, found, rows, learnt_to=_instant(learnt_to))
     project.progress(f"judging {found.uri}, as it was logged")
     tested = training.backtest(

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from millstream.project.decide import brief, next_retrain
+from millstream.project.featured import of_features
+from millstream.project.people import Person
 from millstream.project.prove import model_stands
 from millstream.project.ready import ready
+from millstream.project.telling import alarms_told
 from millstream.project.timeline import frame
 from millstream.state import alarms, decisions, jobs
 from millstream.state import releases as rows
@@ -22,7 +25,7 @@ _FEW = 10
 def look(project: Project, *, model: str, actor: str = "somebody") -> dict[str, Any]:
     """Show where one model stands: its charts, alarms, decisions, versions, retrains and readiness."""
     definition = project.manifest.model(model)
-    shown = rows.history(project.state, model, limit=_FEW)
+    shown, reader = rows.history(project.state, model, limit=_FEW), Person(project, actor)
     return {
         **frame(project),
         "model": model_stands(project, model),
@@ -32,7 +35,7 @@ def look(project: Project, *, model: str, actor: str = "somebody") -> dict[str, 
             "estimator": definition.estimator.path.rpartition(":")[2],
             "retrain": next_retrain(project, model),
         },
-        "alarms": [msgspec.to_builtins(each) for each in alarms.worst(project.state, model=model, limit=_FEW)],
+        "alarms": alarms_told(reader, map(msgspec.to_builtins, alarms.worst(project.state, model=model, limit=_FEW))),
         "alarms_open": alarms.count(project.state, model=model),
         "decisions": [brief(project, each) for each in decisions.recent(project.state, model=model, limit=_FEW)],
         "versions": [
@@ -48,4 +51,5 @@ def look(project: Project, *, model: str, actor: str = "somebody") -> dict[str, 
         ],
         "jobs": [msgspec.to_builtins(each) for each in jobs.recent(project.state, model=model, limit=_FEW)],
         "ready": ready(project, model=model),
+        "features": of_features(project, model),
     }

@@ -6,13 +6,16 @@ platform itself (checks, training, serving, monitoring) reads whole rows, each t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from millstream import settings
 from millstream.definitions.table import Table
 from millstream.errors import DefinitionError, NotFound, Refused, near
-from millstream.settings import Role
+from millstream.settings import FILE, Role
 from millstream.state import versions
 
 if TYPE_CHECKING:
@@ -49,7 +52,8 @@ class Person:
     def __init__(self, project: Project, actor: str) -> None:
         self.project = project
         self.actor = actor
-        self.role, self._said = _role_of(project.settings.roles, actor)
+        self._roles = roles_now(project.root, project.settings.roles)
+        self.role, self._said = _role_of(self._roles, actor)
         self._sights: dict[str, Sight] = {}
         unknown = [] if self._said is None else [each for each in self._said.rows if each not in self._tables()]
         if unknown:
@@ -57,6 +61,16 @@ class Person:
                 f"roles.{self.role}.rows names table {unknown[0]!r}, which nothing defines",
                 do=near(unknown[0], self._tables()),
             )
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether everything is seen: where there are no roles, and in one that hides nothing."""
+        said = self._said
+        return said is None or (not said.rows and "*" in said.mask and set(said.mask.values()) == {"show"})
+
+    @property
+    def _who(self) -> str:
+        return f"role {self.role}" if self.role else self.actor
 
     def sight(self, table: str) -> Sight:
         """Return what this person sees of a table.
@@ -173,6 +187,13 @@ class Person:
         masks = self.sight(table).masks
         return strictest(masks[each] for each in columns if each in masks)
 
+    def mask_of_known(self, table: str) -> str:
+        """Return the strictest mask of any column that says when rows of a table became known."""
+        definition = self.project.manifest.tables.get(table)
+        if definition is None or not self.sight(table).masks:
+            return "show"
+        return self.mask_of(table, {*self._told_known(table), definition.event_time or ""})
+
     def masks_of_plan(self, plan: FeaturePlan, *, keys: bool = False, changed: bool = False) -> dict[str, str]:
         """Return what of a model's rows, features and label this person sees masked.
 
@@ -190,6 +211,8 @@ class Person:
         Refused
             When the person sees only some rows of a table behind it.
         """
+        from millstream.lake.masking import strictest
+
         if self._said is None:
             return {}
         self._refuse_filtered(plan)
@@ -200,6 +223,9 @@ class Person:
                 found[f"{view.name}.{feature}"] = self.mask_of(view.table, read)
         for name, said in plan.request_features.items():
             found[name] = self.mask_of(plan.rows_table, said.columns)
+        for name, said in plan.combined.items():
+            masks = [found[each] for each in said.columns if each in found]
+            found[name] = strictest([self.mask_of(plan.rows_table, said.columns), *masks])
         label = plan.label.columns if plan.label is not None else ()
         found["label"] = self.mask_of(plan.rows_table, label)
         if plan.ahead is not None:
@@ -208,11 +234,13 @@ class Person:
                 plan.ahead.table, [n for each in parts if each is not None for n in each.columns]
             )
         when = plan.decide_at.columns if plan.decide_at is not None else (plan.event_time,) if plan.event_time else ()
-        found |= dict.fromkeys(("decided_at", "label_known_at"), self.mask_of(plan.rows_table, when))
+        found["decided_at"] = self.mask_of(plan.rows_table, when)
+        told = plan.ahead.table if plan.ahead is not None else plan.rows_table
+        found["label_known_at"] = strictest((found["decided_at"], self.mask_of_known(told)))
         deciding = plan.where.columns if plan.where is not None else ()
         if changed and self.mask_of(plan.rows_table, deciding) != "show":
             raise Refused(
-                f"which rows there are would follow from columns that role {self.role} sees masked",
+                f"which rows there are would follow from columns that {self._who} sees masked",
                 expected="where=... over columns that may be seen",
             )
         return {name: mask for name, mask in found.items() if mask != "show"}
@@ -270,7 +298,7 @@ class Person:
             if said.dtype != "boolean":
                 raise DefinitionError(f"{where} is a {said.dtype}", expected="an expression that is true or false")
             return said
-        everybody = self.project.settings.roles.values()
+        everybody = self._roles.values()
         limited = set(self._said.rows) if self.role else {each for role in everybody for each in role.rows}
         if table in limited:  # somebody in no role, where roles see only some rows
             return False
@@ -278,11 +306,17 @@ class Person:
         behind = limited if own else limited & _behind(self.project, table)
         if behind:
             raise Refused(
-                f"{table} is computed from {', '.join(sorted(behind))}, of which"
-                f" {'role ' + self.role if self.role else self.actor} sees only some rows",
+                f"{table} is computed from {', '.join(sorted(behind))}, of which {self._who} sees only some rows",
                 expected=f"rows of {table} said as well: in millstream.toml, roles.ROLE.rows.{table} = 'true' or fewer",
             )
         return None
+
+    def _told_known(self, table: str) -> set[str]:
+        """Name the columns from which follows when rows of a table became known."""
+        from millstream.lake.columns import Columns
+
+        bases = Columns(self.project.lake.catalog).of(table).times.values()
+        return {column for each in bases for _, column in each}
 
     def _refuse_times(self, table: str, sight: Sight, *, ranged: bool, known: bool) -> None:
         definition = self.project.manifest.tables.get(table)
@@ -290,14 +324,11 @@ class Person:
             return
         times = {definition.event_time} if definition.event_time else set()
         if known:
-            from millstream.lake.columns import Columns
-
-            for bases in Columns(self.project.lake.catalog).of(table).times.values():
-                times |= {column for _, column in bases}
+            times |= self._told_known(table)
         hidden = sorted(each for each in times if each in sight.masks)
         if hidden:
             raise Refused(
-                f"{'as_of' if known else 'between'} asks about {table}.{hidden[0]}, which role {self.role} sees masked",
+                f"{'as_of' if known else 'between'} asks about {table}.{hidden[0]}, which {self._who} sees masked",
                 expected="rows of all times, to choose from as they are shown",
             )
 
@@ -305,7 +336,7 @@ class Person:
         for table in plan.learnt_from:
             if self.sight(table).where is not None:
                 raise Refused(
-                    f"rows of {plan.model} are joined from {table}, of which role {self.role} sees only some rows",
+                    f"rows of {plan.model} are joined from {table}, of which {self._who} sees only some rows",
                     expected="a role that sees them all; training itself reads every row",
                     do=f'millstream sql "select ... from {table}"',
                 )
@@ -369,3 +400,30 @@ def _behind(project: Project, table: str) -> set[str]:
     """Name the tables a table is computed from, however many steps back."""
     said: Callable[[str], Table] = project.manifest.table
     return {found for each in said(table).of for found in {each, *_behind(project, each)}}
+
+
+def roles_now(root: Path, known: Mapping[str, Role]) -> Mapping[str, Role]:
+    """Read the roles of ``millstream.toml`` as they are: a long process obeys a role from when it is written.
+
+    Parameters
+    ----------
+    root
+        The project.
+    known
+        Roles to go by where there is no such file, as in a copy made for one question.
+
+    Raises
+    ------
+    DefinitionError
+        When the file cannot be understood: nobody reads by what it said before.
+    """
+    try:
+        stands = (root / FILE).stat()
+    except FileNotFoundError:
+        return known
+    return _roles_at(root, stands.st_mtime_ns, stands.st_size, stands.st_ino)
+
+
+@functools.lru_cache(maxsize=8)
+def _roles_at(root: Path, *_: int) -> Mapping[str, Role]:
+    return settings.read(root).roles

@@ -69,7 +69,7 @@ def post(project: Project, *, table: str, rows: list[Any]) -> dict[str, Any]:
         frame = lake.shaped(catalog, definition, raw, version=0)
     except MillstreamError as wrong:
         raise lake.first_wrong(catalog, definition, raw, wrong) from None
-    aside = _aside(project, definition, frame)
+    aside = put_aside(project, definition, frame)
     kept = [
         Posted(
             lake.mark_of(row, definition), msgspec.json.encode(row), now.isoformat(), ": ".join(aside.get(place, ()))
@@ -225,7 +225,7 @@ def _first_version(project: Project, table: Table) -> None:
         project.lake.refresh([table.name], actor="system:posted")
 
 
-def _aside(project: Project, table: Table, rows: TableFrame) -> dict[int, tuple[str, str]]:
+def put_aside(project: Project, table: Table, rows: TableFrame) -> dict[int, tuple[str, str]]:
     """Run the checks that look at one row alone; return check and reason of each row they put aside."""
     from millstream.checks import run
     from millstream.project.data import any_table

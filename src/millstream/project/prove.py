@@ -10,16 +10,18 @@ import msgspec
 
 from millstream.errors import IntegrityError
 from millstream.ledger.chain import Anchor
-from millstream.project import anchors, answers, git
+from millstream.project import anchors, answers, git, parity
 from millstream.project.columns import waits
 from millstream.project.data import step_failure, verify_checks
 from millstream.project.decide import brief
 from millstream.project.habits import lately
 from millstream.project.housekeeping.quota import stands
 from millstream.project.lags import lag
+from millstream.project.people import Person
 from millstream.project.pins import look
 from millstream.project.serving_state import stands as served_features
 from millstream.project.stopped import away, running
+from millstream.project.telling import alarms_told, events_told, results_told
 from millstream.project.timeline import frame, timeline, told
 from millstream.state import (
     alarms,
@@ -54,21 +56,22 @@ _MOVES = 20
 
 def status(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
     """Say where everything stands; read only from the state, so it is cheap and true while all else is busy."""
+    reader = Person(project, actor)
     return {
         **frame(project),
         "root": str(project.root),
-        "tables": [_table(project, each) for each in project.manifest.tables.values()],
+        "tables": [_table(project, each, reader) for each in project.manifest.tables.values()],
         "pins": look(project),
         "quota": stands(project),
         "served": served_features(project),
         "models": [model_stands(project, name) for name in project.manifest.models],
-        "alarms": [msgspec.to_builtins(each) for each in alarms.worst(project.state, limit=ALARMS)],
+        "alarms": alarms_told(reader, map(msgspec.to_builtins, alarms.worst(project.state, limit=ALARMS))),
         "alarms_open": alarms.count(project.state),
         "alarms_serious": alarms.count(project.state, notes=False),
         "decisions": [brief(project, each) for each in decisions.waiting(project.state, limit=WAITING)],
         "decisions_waiting": decisions.count(project.state, waiting=True),
         "decisions_taken": decisions.count(project.state) - decisions.count(project.state, waiting=True),
-        "timeline": timeline(project),
+        "timeline": events_told(reader, timeline(project)),
         "servers": [msgspec.to_builtins(each) for each in leases.live(project.state, SystemClock().now().timestamp())],
         "jobs": [msgspec.to_builtins(each) for each in jobs.at_work(project.state)],
         **_counts(project),
@@ -79,7 +82,7 @@ def status(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
     }
 
 
-def _table(project: Project, table: Table) -> dict[str, Any]:
+def _table(project: Project, table: Table, reader: Person) -> dict[str, Any]:
     head = versions.head(project.state, table.name)
     checked = contracts.last(project.state, table.name)
     failed = [each for each in checked.report["results"] if not each["ok"]] if checked else []
@@ -107,7 +110,7 @@ def _table(project: Project, table: Table) -> dict[str, Any]:
         "failed": [
             *([stopped] if stopped else []),
             *([waiting] if waiting else []),
-            *(each["says"] for each in failed),
+            *(each["says"] for each in results_told(reader, table.name, failed)),
         ],
         "schema_waits": waiting,
         "stopped": stopped,
@@ -153,6 +156,7 @@ def model_stands(project: Project, name: str) -> dict[str, Any]:
         "trained_at": trained[0].at if trained else None,
         "series": series,
         "moves": [told(each) for each in moves],
+        "parity": parity.stands(project, name),
     }
     return {**stands, "next": _next(project, stands)}
 

@@ -10,6 +10,7 @@ import msgspec
 
 from millstream.errors import NotFound, Refused, UserError, near
 from millstream.project.people import Person
+from millstream.project.unseen import refuse_blind
 from millstream.state import quarantine, released
 
 if TYPE_CHECKING:
@@ -79,11 +80,15 @@ def let_back(
         Without a reason, or without saying which rows.
     NotFound
         For a key or check of which nothing is in quarantine.
+    Refused
+        For somebody who sees only some rows of the table, or names keys and sees them masked.
     """
     if not reason.strip():
         raise UserError("no reason is given", expected="why these rows may be trusted", do="--reason '...'")
     if not keys and not check:
         raise UserError("no rows are named", expected="keys, or a check", do="--release KEY, or --check NAME")
+    definition = project.manifest.table(table)
+    refuse_blind(Person(project, actor), table, definition.key if keys else ())
     rows = _of(project, table, check)
     if keys:
         there = {words(each) for each in rows}

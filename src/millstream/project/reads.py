@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from millstream.errors import NotFound, UserError, near
 from millstream.ledger.reads import reads_of
-from millstream.project.people import ALL, columns_told, record_read
+from millstream.project.people import ALL, Person, columns_told, record_read
+from millstream.project.telling import blind
 from millstream.state import versions
 from millstream.types import parse_instant
 
@@ -18,13 +19,16 @@ if TYPE_CHECKING:
 
 SHOWN = 50
 """Reads listed, the newest."""
-_HOW = ("profile", "training_set", "training", "score", "why", "features", "sql", "diff")
+_HOW = ("profile", "training_set", "training", "score", "why", "features", "sql", "diff", "suggest", "missing")
 
 
 def reads(
     project: Project, *, table: str, by: str = "", since: str = "", limit: int = SHOWN, actor: str = "somebody"
 ) -> dict[str, Any]:
     """List who read a table, when, which version and columns, and by what.
+
+    A read of a table that is computed from it at each read is a read of it, and told under that table's name.
+    The words of others' queries are shown to whoever sees all of the table: they name values.
 
     Raises
     ------
@@ -43,10 +47,12 @@ def reads(
     except ValueError as wrong:
         raise UserError(str(wrong)) from None
     start = begin.isoformat() if begin is not None else ""
-    found, people = reads_of(project.state, table, by=by, since=start, limit=limit)
+    names = [table, *_computed(project, table)]
+    found, people = reads_of(project.state, names, by=by, since=start, limit=limit)
+    hidden = blind(Person(project, actor), table)
     return {
         "table": table,
-        "reads": [_told(each, table) for each in found],
+        "reads": [_told(each, names, words=not hidden or each.actor == actor) for each in found],
         "count": sum(people.values()),
         "people": people,
         "by": by,
@@ -102,22 +108,39 @@ def _version(row: LedgerRow, table: str) -> int | None:
     return None
 
 
-def _told(row: LedgerRow, table: str) -> dict[str, Any]:
+def _computed(project: Project, table: str) -> list[str]:
+    """Name the tables that are computed from this one at each read, however many steps on."""
+    every, found = project.manifest.tables, [table]
+    for name in found:
+        found += [each.name for each in every.values() if each.derived and name in each.of and each.name not in found]
+    return found[1:]
+
+
+def _told(row: LedgerRow, names: Sequence[str], *, words: bool) -> dict[str, Any]:
     said = row.detail
+    table = next((each for each in names if _version(row, each) is not None), names[0])
     columns = said.get("reads", {}).get(table, _before(said.get("columns"), table))
     how = next((each for each in _HOW if each in said), "table")
     return {
         "at": row.at,
         "actor": row.actor,
+        "table": table,
         "version": _version(row, table),
         "how": how,
-        "what": said[how] if how in ("sql", "training_set", "training", "score", "why") else "",
+        "what": _what(said, how, words=words),
         "columns": columns,
         "rows": said.get("rows"),
         "role": said.get("role", ""),
         "masked": said.get("masked", {}).get(table, []),
         "sequence": row.sequence,
     }
+
+
+def _what(said: Mapping[str, Any], how: str, *, words: bool) -> Any:
+    """Say what was asked; the words of a query name values, and are shown to whoever sees the whole table."""
+    if how == "sql" and not words:
+        return "(a query)"
+    return said[how] if how in ("sql", "training_set", "training", "score", "why") else ""
 
 
 def _before(columns: Any, table: str) -> list[str] | str:

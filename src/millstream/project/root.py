@@ -60,6 +60,7 @@ COMMANDS = {
     "train": "learn:train",
     "register": "logged:register",
     "backtest": "learn:backtest",
+    "features_audit": "featured:audit",
     "reproduce": "learn:reproduce",
     "release": "ship:release",
     "tried": "ship:tried",
@@ -78,6 +79,7 @@ COMMANDS = {
     "ready": "ready:ready",
     "audit": "prove:audit",
     "verify": "prove:verify",
+    "features_parity": "parity:parity",
     "backup": "backups:backup",
     "gc": "housekeeping:gc",
     "compact": "housekeeping:compact",
@@ -88,7 +90,7 @@ COMMANDS = {
 }
 """Command to the function that carries it out, ``file:function`` of this room."""
 
-IN_WORKER = frozenset({"train", "register", "backtest", "reproduce", "mirror", "reconcile"})
+IN_WORKER = frozenset({"train", "register", "backtest", "reproduce", "features_audit", "mirror", "reconcile"})
 """Commands that import user code or MLflow, and so run in a worker wherever a control plane is up."""
 
 
@@ -273,8 +275,11 @@ class Project(Door):
             )
         file, _, name = COMMANDS[command].partition(":")
         function = getattr(importlib.import_module(f"millstream.project.{file}"), name)
+        from millstream.project.telling import unquoted
+
         try:
-            return msgspec.to_builtins(function(self, **checked(command, function, arguments or {})))
+            with unquoted(self, str((arguments or {}).get("actor", ""))):
+                return msgspec.to_builtins(function(self, **checked(command, function, arguments or {})))
         except ExpressionError as wrong:
             raise placed(wrong, definition_files(self.root)) from None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from millstream.errors import MillstreamError
-from millstream.project.table_alarms import Wrong, settle
+from millstream.project.table_alarms import Wrong, settle, undefined
 from millstream.state import alarms
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _TAIL = 2000
 
 
 def tell_stopped(project: Project, looked: Collection[str], stopped: Mapping[str, MillstreamError]) -> None:
-    """Open an alarm for each table that stopped, and close those of the tables that were made.
+    """Open an alarm for each table that stopped, and close those of tables that were made, or that nobody defines now.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def tell_stopped(project: Project, looked: Collection[str], stopped: Mapping[str
             )
             for name, error in stopped.items()
         },
-        over=lambda name: f"table {name} is made again" if name in looked else None,
+        over=lambda name: f"table {name} is made again" if name in looked else undefined(project, name),
     )
 
 

@@ -85,6 +85,11 @@ def settle(
             _tell(project, tx, "alarm.open", fresh, fresh.says)
 
 
+def undefined(project: Project, table: str) -> str | None:
+    """Say of a table that nobody defines any more that this is so; None of one that is defined."""
+    return None if table in project.manifest.tables else f"table {table} is no longer defined"
+
+
 def _tell(project: Project, tx: Transaction, act: str, alarm: alarms.Alarm, says: str) -> None:
     detail = {"id": alarm.id, "model": "", "says": says}
     project.ledger.append(tx, actor=ACTOR, act=act, subject=f"{alarm.kind} {alarm.subject}", detail=detail)

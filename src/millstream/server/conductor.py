@@ -16,7 +16,7 @@ from millstream.server.posts import Applier
 from millstream.server.workers import Worker
 from millstream.state import outbox
 
-_FLOW = frozenset({"ingest", "refresh", "check", "monitor", "sql", "score"})
+_FLOW = frozenset({"ingest", "refresh", "check", "monitor", "sql", "score", "features_parity"})
 """Commands that read or move tables: one at a time."""
 
 TICK_S = 60.0

@@ -93,6 +93,16 @@ def count(state: State, table: str, version: int) -> int:
     return int(found[0]["n"])
 
 
+def all_back(state: State, table: str, version: int, check: str) -> bool:
+    """Whether a check masked rows at a version, and a person let every one of them back."""
+    found = state.query(
+        f"SELECT count(*) AS n, coalesce(sum({_HELD}), 0) AS held FROM quarantine "
+        "WHERE name = ? AND version = ? AND check_name = ?",
+        (table, version, check),
+    )[0]
+    return bool(found["n"]) and not found["held"]
+
+
 def latest(state: State, table: str) -> int:
     """Return a number that grows whenever something of a table is masked or let back."""
     found = state.query(

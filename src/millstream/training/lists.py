@@ -232,7 +232,7 @@ class Ranker:
         prefix = tuple(f"{view.name}." for view in mine)
         first = tuple(each for each in self.plan.columns if each.name.startswith(prefix)) if prefix else ()
         of_who = point_in_time(
-            msgspec.structs.replace(self.plan, views=tuple(mine), columns=first, request_features={}),
+            msgspec.structs.replace(self.plan, views=tuple(mine), columns=first, request_features={}, combined={}),
             frame,
             self.tables,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
@@ -50,6 +50,8 @@ class TrainingSet:
         Rows decided from and before these instants; a label known only after ``until`` counts as none.
     ranker
         What lists of all candidates are made with; of a model that answers with lists.
+    took
+        View to the seconds that it took for all rows; empty where nobody looked at the clock.
     """
 
     plan: FeaturePlan
@@ -59,6 +61,7 @@ class TrainingSet:
     until: datetime | None = None
     static_at: datetime | None = None
     ranker: Ranker | None = None
+    took: dict[str, float] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         if not self.frame.height:
@@ -252,10 +255,11 @@ def build_set(
     base = base.sort("decided_at", *dict.fromkeys(order), nulls_last=True)
     if plan.seasonal is not None and facts is not None:
         base = base.with_columns(pl.Series(SIMPLE, seasonal_naive(plan, base, facts)))
-    frame = point_in_time(plan, base, tables)
+    took: dict[str, float] = {}
+    frame = point_in_time(plan, base, tables, took=took, learning=True)
     pins = {each.table: each.version for each in tables.values()}
     at = static_at if timeless else None
-    return TrainingSet(plan, frame, pins, since=since, until=until, static_at=at, ranker=ranker)
+    return TrainingSet(plan, frame, pins, since=since, until=until, static_at=at, ranker=ranker, took=took)
 
 
 def _with_extras(base: pl.DataFrame, rows: TableFrame, model: Model) -> pl.DataFrame:

@@ -66,6 +66,17 @@ class Applied(msgspec.Struct, frozen=True):
     name: str = ""
 
 
+POSTED = "+posted"
+"""Behind a table's name among what an answer reflects: the number of the last posted row, beside the version."""
+
+
+def reflected(applied: Applied) -> Pins:
+    """Return what an answer from a view reflects, by name: the version of its table, and what was posted beside."""
+    if not applied.posted:
+        return applied.versions
+    return {**applied.versions, **{f"{table}{POSTED}": applied.posted for table in applied.versions}}
+
+
 def view_prefix(view_id: str) -> bytes:
     """Return the first bytes of every key of a view."""
     return bytes.fromhex(view_id)

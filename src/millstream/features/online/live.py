@@ -126,6 +126,9 @@ class Live:
     def catch_up(self, plans: Iterable[FeaturePlan], *, now: datetime) -> CaughtUp:
         """Apply the facts that came since the last time, each table in one commit.
 
+        A view with target means is left as it is: one fact moves what it says of everybody at the next midnight, so
+        it follows the versions of its table, as a whole. What it reflects is said of it as of any other.
+
         Raises
         ------
         StorageFull
@@ -142,6 +145,9 @@ class Live:
                 mine = [each for each in views if each.id in applied]
                 if len(mine) < len(views):
                     behind.append(table)
+                    continue
+                mine = [each for each in mine if not each.of_everybody]
+                if not mine:
                     continue
                 after = min(applied[each.id].posted for each in mine)
                 try:
@@ -162,6 +168,8 @@ class Live:
                 if fresh.posted > held.posted:
                     held.add(fresh.rows, posted=fresh.posted)
                 entities += self._apply(held, fresh, mine, applied, now=now)
+                if held.bytes > self._bound_bytes:  # what left its windows goes when it is read again
+                    del self._held[table]
                 facts += fresh.rows.height + fresh.aside.height
         if refused is not None:
             raise refused

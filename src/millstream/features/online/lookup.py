@@ -13,8 +13,9 @@ import msgspec
 from millstream.errors import Unavailable
 from millstream.expressions.closure import to_closure
 from millstream.features.online import layout
+from millstream.features.online.combined import Combined
 from millstream.features.online.store import OnlineStore, Snapshot
-from millstream.features.plan import NULL, TARGET, FeaturePlan, ViewPlan
+from millstream.features.plan import DAY_US, NULL, TARGET, FeaturePlan, ViewPlan
 from millstream.types import Pins, from_micros
 
 Value: TypeAlias = float | str
@@ -43,6 +44,8 @@ class Lookup:
         self._readers = [ViewReader(view) for view in plan.views]
         self._rule = None if plan.seasonal is None else ViewReader(plan.seasonal.view)
         self._request = to_closure(plan.request_features) if plan.request_features else None
+        self._combined = Combined(plan) if plan.combined else None
+        self._read_names = [f"{view.name}.{feature}" for view in plan.views for feature in view.features]
         self._order = self._column_order()
         self._record: bytes = b""
         self._since, self._until = 0, _FOREVER
@@ -123,6 +126,9 @@ class Lookup:
             values += reader.read(get, row, at_us)
         if self._request is not None:
             values += [_plain(each) for each in self._request(row).values()]
+        if self._combined is not None:
+            of_row = self._combined.of(row, dict(zip(self._read_names, values, strict=False)))
+            values += [_plain(each) for each in of_row.values()]
         order = self._order
         return values if order is None else list(order(values))
 
@@ -139,7 +145,7 @@ class Lookup:
                 expected="features refreshed from the lake before they are served",
                 do="millstream refresh (millstream up does it by itself)",
             )
-        self._provenance = {view.name: applied[view.id].versions for view in self.plan.views}
+        self._provenance = {view.name: layout.reflected(applied[view.id]) for view in self.plan.views}
         found = [applied[view.id] for view in self.plan.views]
         self._since = max((each.since_us for each in found), default=0)
         self._until = min((each.until_us for each in found if each.until_us is not None), default=_FOREVER)
@@ -164,23 +170,31 @@ class Lookup:
 
     def _column_order(self) -> Callable[[list[Value]], tuple[Value, ...]] | None:
         """Return how to bring values, read view by view and then the request, into the plan's order."""
-        read = [f"{view.name}.{feature}" for view in self.plan.views for feature in view.features]
-        read += self.plan.request_features
+        read = [*self._read_names, *self.plan.request_features, *self.plan.combined]
         places = {name: place for place, name in enumerate(read)}
         order = [places[name] for name in self.plan.names]
         return None if order == sorted(order) else itemgetter(*order)
 
 
 class ViewReader:
-    """Reads one view: the bytes of an entity, the step that holds, its row."""
+    """Reads one view: the bytes of an entity, the step that holds, its row.
 
-    def __init__(self, view: ViewPlan) -> None:
+    Parameters
+    ----------
+    view
+        Which view.
+    kept
+        Give of a time since the instant it counts from (microseconds), as it is kept, instead of the days.
+    """
+
+    def __init__(self, view: ViewPlan, *, kept: bool = False) -> None:
         self._prefix = layout.view_prefix(view.id)
         self._keys = view.keys
         self._width = len(view.features)
         self._row = Struct(f"<{self._width}d").unpack_from
         self._never = tuple(view.never_seen)
         self._texts = tuple(place for place, each in enumerate(view.features.values()) if each.dtype == "varchar")
+        self._aged = () if kept else view.aged
         self._planned = view.at == TARGET
 
     def read(self, get: Callable[[bytes], memoryview | bytes | None], row: Row, at_us: int) -> Iterable[Value]:
@@ -201,8 +215,17 @@ class ViewReader:
         if count > 1:
             instants = memoryview(value)[8 : 8 + 8 * count].cast("q")
             step = max(bisect_right(instants, at_us) - 1, 0)
-        found = self._row(value, 8 * (1 + count + step * self._width))
+        found: Sequence[float] = self._row(value, 8 * (1 + count + step * self._width))
+        if self._aged:
+            found = self._with_ages(found, at_us)
         return self._with_texts(found, value, count) if self._texts else found
+
+    def _with_ages(self, found: Sequence[float], at_us: int) -> Sequence[float]:
+        """Put days in place of the instants they are counted from."""
+        values = list(found)
+        for place in self._aged:
+            values[place] = (at_us - values[place]) / DAY_US
+        return values
 
     def _with_texts(self, found: Sequence[float], value: memoryview | bytes, count: int) -> list[Value]:
         """Put texts in place of their numbers."""

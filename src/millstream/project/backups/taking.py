@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from millstream.definitions.sources import Delta
+from millstream.definitions.sources import Delta, Parquet
 from millstream.errors import IntegrityError, NotFound, UserError
 from millstream.lake.catalog import lock
 from millstream.lake.holding import holding
@@ -150,7 +150,7 @@ class _Taking:
     def folder(self, project: Project, scratch: Path) -> None:
         """Copy what people wrote: the files git knows or would add, and git's own history."""
         root, places = project.root, project.places
-        apart = (places.state, places.lake, places.online)
+        apart = (places.state, places.lake, places.online, *_owned(project))
         if git.commit(root) is not None:
             bundle = scratch / "git.bundle"
             words = ["git", "bundle", "create", "-q", str(bundle), "--all"]
@@ -232,7 +232,18 @@ def _snapshot(database: Path, to: Path) -> Path | None:
 
 def _attached(project: Project) -> dict[str, str]:
     tables = project.manifest.tables.values()
-    return {each.name: each.source.path for each in tables if isinstance(each.source, Delta)}
+    return {
+        each.name: each.source.path
+        for each in tables
+        if isinstance(each.source, Delta) or (isinstance(each.source, Parquet) and each.source.attach)
+    }
+
+
+def _owned(project: Project) -> list[Path]:
+    """Return what belongs to the owners of attached tables, wherever it lies: half a table is worse than none."""
+    top = Path(project.root.anchor)
+    lies = [(project.root / path).relative_to(top) for path in _attached(project).values()]
+    return [each for path in lies for each in top.glob(str(path))]
 
 
 def _name(now: datetime, names: list[str]) -> str:

@@ -60,7 +60,7 @@ def stands(project: Project) -> list[dict[str, Any]]:
                 "share": share,
                 "near": share >= NEAR,
                 "full": held >= limit,
-                "says": f"{subject} holds {held / 1e6:,.1f} MB of {limit / 1e6:,.1f} MB ({share:.0%})",
+                "says": f"{subject} holds {_said(held)} of {_said(limit)} ({share:.0%})",
             }
         )
     return found
@@ -87,7 +87,7 @@ def over_quota(project: Project, asked: Mapping[str, Iterable[str]]) -> dict[str
         hit = next((each for each in full if not each["table"] or each["table"] in stops), None)
         if stops and hit is not None:
             found[name] = StorageFull(
-                f"{hit['says']}, so {name} stays as it is; gc would give back {back / 1e6:,.1f} MB",
+                f"{hit['says']}, so {name} stays as it is; gc would give back {_said(back)}",
                 expected="less than the [quota] of millstream.toml",
                 do=do,
             )
@@ -119,3 +119,7 @@ def _writes(project: Project, name: str) -> bool:
         return False
     attached = isinstance(table.source, Delta) or (isinstance(table.source, Parquet) and table.source.attach)
     return not attached
+
+
+def _said(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} KB"

@@ -20,6 +20,7 @@ from millstream.project.notebook.sets import build
 from millstream.project.notebook.tables import instant, reading, refuse_strange
 from millstream.project.people import Person
 from millstream.project.reads import columns_of
+from millstream.project.telling import unquoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,7 +166,10 @@ def made(
 ) -> TrainingRows:
     """Build the training set of a model; the read goes on the ledger."""
     start, end = instant(since), instant(until)
-    found = keep(project, resolved(project, model), since=start, until=end, pins=pins)
+    plan = resolved(project, model)
+    Person(project, project.actor).masks_of_plan(plan)  # refused before a row is looked at
+    with unquoted(project, project.actor):
+        found = keep(project, plan, since=start, until=end, pins=pins)
     rows = TrainingRows(project, found)  # refused before it is written down as read
     reads = columns_of(found.plan)
     reading(rows.reader, found.pins, reads, {"training_set": model, "rows": found.rows, "columns": reads})

@@ -14,6 +14,7 @@ from millstream.errors import NotFound, UserError, near
 from millstream.project import learn, logged, ship
 from millstream.project.notebook import show
 from millstream.project.notebook.tables import instant
+from millstream.project.telling import unquoted
 from millstream.training.artifact import read_manifest, read_report
 from millstream.training.gate import Verdict
 from millstream.training.record import TrainingRecord, read_record
@@ -94,7 +95,8 @@ class Run:
 def trained(project: Project, model: str, *, note: str, until: str | datetime | None) -> Run:
     """Train in this process; the rows are those of ``training_set``, out of what is kept."""
     end = instant(until) or _now(project, model)
-    record = learn.train(project, model=model, note=note, until=end.isoformat(), actor=project.actor)
+    with unquoted(project, project.actor):
+        record = learn.train(project, model=model, note=note, until=end.isoformat(), actor=project.actor)
     project.progress(f"{model}@{record['version']} recorded after {record['seconds']:.1f} s")
     return Run(registry.version(project.places, model, record["version"]), note=note)
 
@@ -102,10 +104,11 @@ def trained(project: Project, model: str, *, note: str, until: str | datetime | 
 def registered(project: Project, model: str, said: str, *, learnt_to: str | datetime | None, note: str) -> Run:
     """Make a model that stock MLflow logged the next version."""
     learnt, end = instant(learnt_to), _now(project, model)
-    record = logged.register(
-        project, model=model, logged=said, learnt_to=learnt.isoformat() if learnt else None, note=note,
-        until=end.isoformat(), actor=project.actor,
-    )  # fmt: skip
+    with unquoted(project, project.actor):
+        record = logged.register(
+            project, model=model, logged=said, learnt_to=learnt.isoformat() if learnt else None, note=note,
+            until=end.isoformat(), actor=project.actor,
+        )  # fmt: skip
     project.progress(f"{model}@{record['version']} registered after {record['seconds']:.1f} s")
     return Run(registry.version(project.places, model, record["version"]), note=note)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from millstream.training import TrainingSet
 
 _SAID = "__set"
-_OF_FEATURES = ("columns", "views", "request", "request_features")
+_OF_FEATURES = ("columns", "views", "request", "request_features", "combined")
 
 
 def build(
@@ -82,9 +82,9 @@ def build(
     found: dict[str, pl.Series] = {}
     for view in plan.views:
         found |= _features(project, plan, view, frame, read=read, rows_key=rows_key, pins=pins)
-    of_request = tuple(each for each in plan.columns if each.name in plan.request_features)
-    asked = msgspec.structs.replace(plan, views=(), columns=of_request)
-    frame = point_in_time(asked, frame, {}).with_columns(found.values())
+    of_row = tuple(each for each in plan.columns if each.name in plan.request_features | plan.combined)
+    asked = msgspec.structs.replace(plan, views=(), columns=of_row)
+    frame = point_in_time(asked, frame.with_columns(found.values()), {})
     ordered = [each for each in frame.columns if each not in plan.names]
     used = {**base.pins, **{name: pins[name] for name in plan.tables}}
     ranker = None if plan.ranking is None else Ranker(plan, {name: read(name) for name in plan.learnt_from})
@@ -132,8 +132,8 @@ def _features(
         project.progress(f"computing {view.name}: {', '.join(missing)}")
         part = msgspec.structs.replace(view, features=missing)
         columns = tuple(each for each in plan.columns if each.name in {names[feature] for feature in missing})
-        asked = msgspec.structs.replace(plan, views=(part,), columns=columns, request_features={})
-        made = point_in_time(asked, frame, {view.table: read(view.table)})
+        asked = msgspec.structs.replace(plan, views=(part,), columns=columns, request_features={}, combined={})
+        made = point_in_time(asked, frame, {view.table: read(view.table)}, learning=True)
         for feature in missing:
             found[feature] = made[names[feature]]
             project.cache.put(keys[feature], found[feature].to_frame())
@@ -143,7 +143,7 @@ def _features(
 def _bare(plan: FeaturePlan) -> FeaturePlan:
     """Return the plan without features: rows, what a caller sends, and labels."""
     return msgspec.structs.replace(
-        plan, views=(), columns=(), request_features={}, request={**_entities(plan), **plan.request}
+        plan, views=(), columns=(), request_features={}, combined={}, request={**_entities(plan), **plan.request}
     )
 
 

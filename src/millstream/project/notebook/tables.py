@@ -147,7 +147,7 @@ class LakeTable:
         told = read.frame.filter(pl.col(GONE) != MOVED).select(
             pl.col(SEEN).alias("seen_at"), (pl.col(GONE) == LEFT).alias("gone"), *read.schema, **known
         )
-        told = reader.hide(told, {each: mask for each, mask in sight.masks.items() if each in told.columns})
+        told = reader.hide(told, dict.fromkeys(known, reader.mask_of_known(self.name)) | sight.masks)
         reading(reader, self.pins, {self.name: list(read.schema)}, {"rows": told.height, "history": True})
         return told
 

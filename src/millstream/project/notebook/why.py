@@ -90,7 +90,7 @@ def explained(
     NotFound
         For a column that is no feature; near matches are named.
     """
-    made = _explained(project, found, column, row, seen[0])
+    made = _explained(project, found, column, row, seen[0], told=seen[1].get("label_known_at", "show") == "show")
     masks = {**seen[1], "event_time": seen[1].get("decided_at", "show")}
     of_facts = _of_facts(found.plan, column, seen)
     return replace(
@@ -111,14 +111,14 @@ def _of_facts(plan: FeaturePlan, column: str, seen: tuple[Person, Mapping[str, s
     masks = seen[0].sight(table).masks
     definition = seen[0].project.manifest.table(table)
     when = masks.get(definition.event_time or "", "show")
-    return {**masks, "event_time": when, "known_at": when, "value": seen[1].get(column, "show")}
+    return {**masks, "event_time": when, "known_at": seen[0].mask_of_known(table), "value": seen[1].get(column, "show")}
 
 
-def _explained(project: Project, found: TrainingSet, column: str, row: int, reader: Person) -> Why:
+def _explained(project: Project, found: TrainingSet, column: str, row: int, reader: Person, *, told: bool) -> Why:
     plan, at = found.plan, found.frame.row(row, named=True)
     shown = {name: at[name] for name in plan.request_columns if name in at}
     if column == "label":
-        return _label(project, found, at, shown)
+        return _label(project, found, at, shown, told=told)
     if column in plan.request_features:
         said = plan.request_features[column]
         fields = reader.hide_values({name: at[name] for name in said.columns}, reader.sight(plan.rows_table).masks)
@@ -128,11 +128,26 @@ def _explained(project: Project, found: TrainingSet, column: str, row: int, read
             facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(),
             pins={plan.rows_table: found.pins[plan.rows_table]},
         )  # fmt: skip
+    if column in plan.combined:
+        return _combined(reader, found, column, at, shown)
     for view in plan.views:
         feature = column.removeprefix(f"{view.name}.")
         if column != feature and feature in view.features:
             return _window(reader, found, view, feature, at, shown)
     raise NotFound(f"the set has no feature {column!r}", do=near(column, [*plan.names, "label"]))
+
+
+def _combined(reader: Person, found: TrainingSet, column: str, at: dict[str, Any], shown: dict[str, Any]) -> Why:
+    plan, said = found.plan, found.plan.combined[column]
+    masks = reader.masks_of_plan(plan)
+    masks |= {name: reader.mask_of(plan.rows_table, [name]) for name in said.columns if name not in plan.names}
+    parts = reader.hide_values({name: at[name] for name in said.columns}, masks)
+    return Why(
+        column=column, value=at[column], row=shown, decided_at=at["decided_at"],
+        says=f"{said.text}, of {_worded(parts)}",
+        facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(),
+        pins={name: found.pins[name] for name in (plan.rows_table, *plan.tables)},
+    )  # fmt: skip
 
 
 def _window(
@@ -153,17 +168,19 @@ def _window(
         mine = np.zeros(len(codes), dtype=bool)
     facts = read_facts(table, codes, waits_for=(waits := knowledge(table, view, window)))
     about = at[getattr(view, "at", "decided_at")]  # under a horizon a window may be about the instant predicted
-    now, ends = to_micros(decided), to_micros(about)
+    now, ends = to_micros(decided), to_micros(about) - window.ago_us
     happened = _event(table)
     known, knowable = _known(table, waits)
     # A fact is in the window (T - over, T]: it falls out of it at event time + over.
     within = mine & (happened <= ends)
     if window.over_us is not None:
         within &= happened > ends - window.over_us
-    filtered = _definition(project, found, view, feature)
+    filtered, hidden = _definition(project, found, view, feature), False
     if filtered.where is not None:  # as the window has it: a fact for which it does not hold is none
         asked_of = {"where": parse(filtered.where, table.schema, where=f"feature {column}")}
-        within &= compute(table.frame, asked_of, where="why")["where"].fill_null(False).to_numpy()
+        hidden = reader.mask_of(view.table, asked_of["where"].columns) != "show"
+        if not hidden:  # else a list of facts for which it holds would tell what is masked
+            within &= compute(table.frame, asked_of, where="why")["where"].fill_null(False).to_numpy()
     in_time = knowable & (known <= now)
     current = facts.superseded > now
     frames = {}
@@ -183,7 +200,8 @@ def _window(
     reading(reader, pins, {view.table: read}, detail)
     return Why(
         column=column, value=at[column], row=shown, decided_at=decided,
-        says=_says(view, window, filtered, told, decided, frames, static=table.event_time is None),
+        says=_says(view, window, filtered, told, decided, frames, static=table.event_time is None)
+        + ("; those for which it does not hold are among them, since you see masked what it asks" if hidden else ""),
         pins=pins, **frames,
     )  # fmt: skip
 
@@ -236,21 +254,30 @@ def _says(
     of += f" where {defined.where}" if defined.where is not None else ""
     over = "all that was known" if window.over_us is None else f"over {_length(window.over_us)}"
     counted, late = frames["facts"].height, frames["too_late"].height
-    span = (
-        "" if static or window.over_us is None else f", after {decided - window.over_us * MICROSECOND:%Y-%m-%d %H:%M}"
-    )
+    ends = decided - window.ago_us * MICROSECOND
+    span = "" if static or window.over_us is None else f", after {ends - window.over_us * MICROSECOND:%Y-%m-%d %H:%M}"
+    if window.ago_us:
+        over += f", ended {_length(window.ago_us)} before"
+        span += f" and not after {ends:%Y-%m-%d %H:%M}"
+    which = f" at {window.q:g}" if window.q is not None else ""
     left = f"; {late:,} more had happened and {'was' if late == 1 else 'were'} not known yet" if late else ""
     return (
-        f"{window.aggregate}({of}) {over}, of {view.table} with {_worded(asked)}, decided at {decided:%Y-%m-%d %H:%M}"
-        f"{span}: {counted:,} fact{'s' * (counted != 1)} in the window{left}"
+        f"{window.aggregate.replace('_', ' ')}({of}){which} {over}, of {view.table} with {_worded(asked)},"
+        f" decided at {decided:%Y-%m-%d %H:%M}{span}: {counted:,} fact{'s' * (counted != 1)} in the window{left}"
     )
 
 
-def _label(project: Project, found: TrainingSet, at: dict[str, Any], shown: dict[str, Any]) -> Why:
+def _label(project: Project, found: TrainingSet, at: dict[str, Any], shown: dict[str, Any], *, told: bool) -> Why:
     plan, known = found.plan, at["label_known_at"]
     learnt = plan.label or getattr(plan, "ahead", None)  # an expression over the row, or a window ahead
     said = "no label" if learnt is None else learnt.text
-    when = "it was never known" if known is None else f"known at {known:%Y-%m-%d %H:%M}"
+    when = (
+        "it was never known"
+        if known is None
+        else f"known at {known:%Y-%m-%d %H:%M}"
+        if told
+        else "since when is masked"
+    )
     late = known is not None and found.until is not None and known > found.until
     pins = {plan.rows_table: found.pins[plan.rows_table]}
     return Why(
