@@ -24,11 +24,12 @@ class Other:
     module, words
         ``python -m benchmarks.peers.MODULE WORDS...``; see ``benchmarks.peers.asked``.
     check
-        Called with what the library found, each time; raises unless that may be compared with ours.
+        Called with what the library found, each time; raises unless that may be compared with ours, and may return
+        what is to be said of it.
     """
 
-    def __init__(self, name: str, module: str, *words: str, check: Callable[[Any], object] = bool) -> None:
-        self.name, self.check, self.peak_mb, self.cpu_s = name, check, 0.0, 0.0
+    def __init__(self, name: str, module: str, *words: str, check: Callable[[Any], str | None]) -> None:
+        self.name, self.check, self.peak_mb, self.cpu_s, self.said = name, check, 0.0, 0.0, ""
         command = [str(PYTHON), "-m", f"benchmarks.peers.{module}", *words]
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.ready = self._said()
@@ -39,7 +40,7 @@ class Other:
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         said = self._said()
-        self.check(said["found"])
+        self.said = self.check(said["found"]) or ""
         self.peak_mb, self.cpu_s = float(said["peak_mb"]), float(said["cpu"])
         return float(said["took"])
 
