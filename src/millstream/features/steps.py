@@ -18,7 +18,6 @@ from millstream.features.views import ViewFacts
 from millstream.lake.frame import TableFrame
 
 
-
 @dataclass(frozen=True)
 class Steps:
     """Step functions of all entities of a view.

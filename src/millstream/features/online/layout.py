@@ -34,6 +34,8 @@ WORD = 8
 COUNT = Struct("<q")
 FIRST = Struct("<8xq")
 """The first instant of a value."""
+SECOND = Struct("<q8xq")
+"""The number of steps, and the second instant where there is one; a number of the row where there is not."""
 
 _LONGEST_KEY = 511
 _encode = msgspec.msgpack.Encoder().encode
@@ -88,19 +90,15 @@ def view_prefix(view_id: str) -> bytes:
 
 def key_of(prefix: bytes, entity: Sequence[Part]) -> bytes:
     """Return the key of an entity of the view with this prefix; one too long for the store is hashed."""
-    coded = _encode(entity)
-    return prefix + coded if len(prefix) + len(coded) <= _LONGEST_KEY else _hashed(prefix, coded)
-
-
-def _hashed(prefix: bytes, coded: bytes) -> bytes:
-    return prefix + hashlib.sha256(prefix + coded).digest()
+    key: bytes = prefix + _encode(entity)
+    return key if len(key) <= _LONGEST_KEY else prefix + hashlib.sha256(key).digest()
 
 
 def keys_of(prefix: bytes, entities: Iterable[Sequence[Part]]) -> Iterator[bytes]:
     """Return the keys of many entities, as ``key_of`` does each."""
-    longest = _LONGEST_KEY - len(prefix)
     for coded in map(_encode, entities):
-        yield prefix + coded if len(coded) <= longest else _hashed(prefix, coded)
+        key = prefix + coded
+        yield key if len(key) <= _LONGEST_KEY else prefix + hashlib.sha256(key).digest()
 
 
 def pack(instants: bytes, rows: bytes, texts: list[str]) -> bytes:
