@@ -79,10 +79,24 @@ def point_in_time(
             took[view.name] = time.perf_counter() - began
     request = compute(spine, plan.request_features, where=f"request features of model {plan.model}")
     found |= {name: request[name] for name in plan.request_features}
-    if plan.combined:
-        made = compute(spine.with_columns(found.values()), plan.combined, where=f"features of model {plan.model}")
-        found |= {name: made[name] for name in plan.combined}
+    found |= combine(plan, spine, found)
     return spine.with_columns(found[name] for name in plan.names)
+
+
+def combine(plan: FeaturePlan, rows: pl.DataFrame, found: Mapping[str, pl.Series]) -> dict[str, pl.Series]:
+    """Compute what is made of the features of views, which ``found`` (or the rows) hold by their names.
+
+    A bigint of a view is read as it is served: as a double holds it.
+    """
+    if not plan.combined:
+        return {}
+    whole = {f"{v.name}.{name}" for v in plan.views for name, said in v.features.items() if said.dtype == "bigint"}
+    given = rows.with_columns(each.alias(name) for name, each in found.items())
+    given = given.with_columns(
+        pl.col(name).cast(pl.Float64).cast(pl.Int64, strict=False) for name in given.columns if name in whole
+    )
+    made = compute(given, plan.combined, where=f"combined features of model {plan.model}")
+    return {name: made[name] for name in plan.combined}
 
 
 def _targets(spine: pl.DataFrame) -> Instants:

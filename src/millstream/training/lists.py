@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from millstream.features.plan import FeaturePlan
+from millstream.features.plan import FeatureColumn, FeaturePlan
 from millstream.metrics.ranking import places
 from millstream.training.matrix import Array
 from millstream.training.splits import Rows
@@ -231,6 +231,11 @@ class Ranker:
         others = tuple(view for view in self.plan.views if view not in mine)
         prefix = tuple(f"{view.name}." for view in mine)
         first = tuple(each for each in self.plan.columns if each.name.startswith(prefix)) if prefix else ()
+        first += tuple(
+            FeatureColumn(name, dtype)
+            for name, _, dtype in self.plan.combined_parts
+            if prefix and name.startswith(prefix) and name not in self.plan.names
+        )
         of_who = point_in_time(
             msgspec.structs.replace(self.plan, views=tuple(mine), columns=first, request_features={}, combined={}),
             frame,

@@ -13,10 +13,9 @@ import msgspec
 from millstream.errors import Unavailable
 from millstream.expressions.closure import to_closure
 from millstream.features.online import layout
-from millstream.features.online.combined import Combined
 from millstream.features.online.store import OnlineStore, Snapshot
 from millstream.features.plan import DAY_US, NULL, TARGET, FeaturePlan, ViewPlan
-from millstream.types import Pins, from_micros
+from millstream.types import DType, Pins, from_micros
 
 Value: TypeAlias = float | str
 Row: TypeAlias = Mapping[str, Any]
@@ -27,6 +26,7 @@ _applied_decoder = msgspec.json.Decoder(dict[str, layout.Applied])
 
 
 _FOREVER = 1 << 63
+_BIGINT = 2.0**63
 
 
 class Lookup:
@@ -46,13 +46,14 @@ class Lookup:
         self._first, *self._others = [ViewReader(view).quick() for view in plan.views] or [_nothing]
         self._rule = None if plan.seasonal is None else ViewReader(plan.seasonal.view)
         self._request = to_closure(plan.request_features) if plan.request_features else None
-        self._combined = Combined(plan) if plan.combined else None
-        self._read_names = [f"{view.name}.{feature}" for view in plan.views for feature in view.features]
+        self._combined = to_closure(plan.combined) if plan.combined else None
+        self._parts = plan.combined_parts
         self._order = self._column_order()
         self._one_view = not (self._others or self._request or self._combined or self._order)
         self._record: bytes = b""
         self._since, self._until = 0, _FOREVER
         self._provenance: dict[str, Pins] = {}
+        self._reflects: Pins = {}
 
     def lookup_one(self, row: Row, at_us: int) -> list[Value]:
         """Return the features of one row as they are at an instant.
@@ -126,6 +127,10 @@ class Lookup:
         """Return, per view, the table versions that the latest lookup's values reflect (read with them)."""
         return self._provenance
 
+    def reflects(self) -> Pins:
+        """Return the same by table, as an answer names it; a view that reflects something else is named before it."""
+        return self._reflects
+
     def _read(self, snapshot: Snapshot, row: Row, at_us: int) -> list[Value]:
         get = snapshot.get
         values = list(self._first(get, row, at_us))
@@ -134,8 +139,8 @@ class Lookup:
         if self._request is not None:
             values += [_plain(each) for each in self._request(row).values()]
         if self._combined is not None:
-            of_row = self._combined.of(row, dict(zip(self._read_names, values, strict=False)))
-            values += [_plain(each) for each in of_row.values()]
+            said = {name: typed(values[place], dtype) for name, place, dtype in self._parts}
+            values += [_plain(each) for each in self._combined({**row, **said}).values()]
         order = self._order
         return values if order is None else list(order(values))
 
@@ -153,6 +158,7 @@ class Lookup:
                 do="millstream refresh (millstream up does it by itself)",
             )
         self._provenance = {view.name: layout.reflected(applied[view.id]) for view in self.plan.views}
+        self._reflects = layout.flat(self._provenance)
         found = [applied[view.id] for view in self.plan.views]
         self._since = max((each.since_us for each in found), default=0)
         self._until = min((each.until_us for each in found if each.until_us is not None), default=_FOREVER)
@@ -177,10 +183,13 @@ class Lookup:
 
     def _column_order(self) -> Callable[[list[Value]], tuple[Value, ...]] | None:
         """Return how to bring values, read view by view and then the request, into the plan's order."""
-        read = [*self._read_names, *self.plan.request_features, *self.plan.combined]
+        read = [f"{view.name}.{feature}" for view in self.plan.views for feature in view.features]
+        read += [*self.plan.request_features, *self.plan.combined]
         places = {name: place for place, name in enumerate(read)}
         order = [places[name] for name in self.plan.names]
-        return None if order == sorted(order) else itemgetter(*order)
+        if order == list(range(len(read))):
+            return None
+        return itemgetter(*order) if len(order) > 1 else lambda values: (values[order[0]],)
 
 
 class ViewReader:
@@ -278,6 +287,17 @@ class ViewReader:
 def _nothing(get: Get, row: Row, at_us: int) -> Iterable[Value]:
     """Read a plan without views."""
     return ()
+
+
+def typed(value: Value, dtype: DType) -> Any:
+    """Turn a served number back into a value of the row language."""
+    if isinstance(value, str):
+        return value
+    if value != value:
+        return None
+    if dtype == "bigint":
+        return int(value) if abs(value) < _BIGINT else None
+    return bool(value) if dtype == "boolean" else value
 
 
 def _plain(value: Any) -> Value:

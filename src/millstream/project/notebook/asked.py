@@ -10,7 +10,7 @@ import msgspec
 import polars as pl
 
 from millstream.definitions.features import Request
-from millstream.definitions.manifest import gather
+from millstream.definitions.manifest import brought, gather
 from millstream.definitions.model import Model
 from millstream.definitions.rows import Each
 from millstream.definitions.sources import Csv
@@ -130,12 +130,12 @@ def _plan(project: Project, roles: list[Role], schema: dict[str, Any]) -> Featur
     """Resolve the views against the rows, as if the rows were a table."""
     from millstream.features import compile_plan
 
-    brought = {role.view: role.defined for role in roles if role.defined is not None}
-    views = {**project.manifest.views, **brought}
+    views = {**project.manifest.views, **brought(roles)}
     table = Table(_ROWS, source=Csv("none.csv"), key=_NUMBER)
     model = Model(_ROWS, rows=Each(table), label=None, features=roles)
     manifest = gather([*project.manifest.tables.values(), table, *views.values(), model])
-    wanted = [str(view.of) for role in roles if not isinstance((view := views[role.view]).of, Request)]
+    all_ = manifest.roles(model)
+    wanted = [str(view.of) for role in all_ if not isinstance((view := views[role.view]).of, Request)]
     schemas = {name: project.lake.schema(name) for name in wanted}
     rows = {name: dtype for name, dtype in schema.items() if name not in (_DECIDED, _NUMBER)}
     return compile_plan(manifest, _ROWS, {**schemas, _ROWS: rows}, {}, timezone=project.settings.timezone)

@@ -16,7 +16,7 @@ import msgspec
 import polars as pl
 
 from millstream.errors import LeakError
-from millstream.features.plan import FeaturePlan, ViewPlan
+from millstream.features.plan import FeatureColumn, FeaturePlan, ViewPlan
 from millstream.project.notebook.cache import key_of
 from millstream.state import quarantine
 from millstream.types import Pins, parse_instant
@@ -56,6 +56,7 @@ def build(
         As ``training.build_set`` takes them.
     """
     from millstream.features import point_in_time
+    from millstream.features.join import combine
     from millstream.training import build_set
     from millstream.training.lists import Ranker
 
@@ -82,9 +83,11 @@ def build(
     found: dict[str, pl.Series] = {}
     for view in plan.views:
         found |= _features(project, plan, view, frame, read=read, rows_key=rows_key, pins=pins)
-    of_row = tuple(each for each in plan.columns if each.name in plan.request_features | plan.combined)
-    asked = msgspec.structs.replace(plan, views=(), columns=of_row)
-    frame = point_in_time(asked, frame.with_columns(found.values()), {})
+    of_request = tuple(each for each in plan.columns if each.name in plan.request_features)
+    asked = msgspec.structs.replace(plan, views=(), columns=of_request, combined={})
+    frame = point_in_time(asked, frame, {})
+    found |= combine(plan, frame, found)
+    frame = frame.with_columns(found[name] for name in plan.names if name in found)
     ordered = [each for each in frame.columns if each not in plan.names]
     used = {**base.pins, **{name: pins[name] for name in plan.tables}}
     ranker = None if plan.ranking is None else Ranker(plan, {name: read(name) for name in plan.learnt_from})
@@ -131,7 +134,7 @@ def _features(
     if missing:
         project.progress(f"computing {view.name}: {', '.join(missing)}")
         part = msgspec.structs.replace(view, features=missing)
-        columns = tuple(each for each in plan.columns if each.name in {names[feature] for feature in missing})
+        columns = tuple(FeatureColumn(names[feature], said.dtype) for feature, said in missing.items())
         asked = msgspec.structs.replace(plan, views=(part,), columns=columns, request_features={}, combined={})
         made = point_in_time(asked, frame, {view.table: read(view.table)}, learning=True)
         for feature in missing:

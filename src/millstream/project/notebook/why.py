@@ -90,7 +90,10 @@ def explained(
     NotFound
         For a column that is no feature; near matches are named.
     """
-    made = _explained(project, found, column, row, seen[0], told=seen[1].get("label_known_at", "show") == "show")
+    if column in found.plan.combined:
+        made = _combined(found, column, row, seen)
+    else:
+        made = _explained(project, found, column, row, seen[0], told=seen[1].get("label_known_at", "show") == "show")
     masks = {**seen[1], "event_time": seen[1].get("decided_at", "show")}
     of_facts = _of_facts(found.plan, column, seen)
     return replace(
@@ -128,8 +131,6 @@ def _explained(project: Project, found: TrainingSet, column: str, row: int, read
             facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(),
             pins={plan.rows_table: found.pins[plan.rows_table]},
         )  # fmt: skip
-    if column in plan.combined:
-        return _combined(reader, found, column, at, shown)
     for view in plan.views:
         feature = column.removeprefix(f"{view.name}.")
         if column != feature and feature in view.features:
@@ -137,16 +138,18 @@ def _explained(project: Project, found: TrainingSet, column: str, row: int, read
     raise NotFound(f"the set has no feature {column!r}", do=near(column, [*plan.names, "label"]))
 
 
-def _combined(reader: Person, found: TrainingSet, column: str, at: dict[str, Any], shown: dict[str, Any]) -> Why:
-    plan, said = found.plan, found.plan.combined[column]
-    masks = reader.masks_of_plan(plan)
-    masks |= {name: reader.mask_of(plan.rows_table, [name]) for name in said.columns if name not in plan.names}
-    parts = reader.hide_values({name: at[name] for name in said.columns}, masks)
+def _combined(found: TrainingSet, column: str, row: int, seen: tuple[Person, Mapping[str, str]]) -> Why:
+    """Say what a feature is made of; each part that the set shows can be asked about in its turn."""
+    said, at = found.plan.combined[column], found.frame.row(row, named=True)
+    shown = {name: at[name] for name in found.plan.request_columns if name in at}
+    parts = {name: at[name] for name in said.columns if name in at}
+    parts = seen[0].hide_values(parts, {name: seen[1].get(name, "show") for name in parts})
+    rest = [name for name in said.columns if name not in at]
+    unseen = f", and of {', '.join(rest)}, which the set does not show" if rest else ""
     return Why(
         column=column, value=at[column], row=shown, decided_at=at["decided_at"],
-        says=f"{said.text}, of {_worded(parts)}",
-        facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(),
-        pins={name: found.pins[name] for name in (plan.rows_table, *plan.tables)},
+        says=f"{said.text}, made of {_worded(parts)}{unseen}",
+        facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(), pins=dict(found.pins),
     )  # fmt: skip
 
 
