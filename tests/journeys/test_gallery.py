@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,14 @@ def ask(url: str, model: str, row: dict[str, Any], at: str | None = None) -> dic
     answer: dict[str, Any] = json.loads(body)["predictions"][0]
     return answer
 
+
+FACTS: dict[str, tuple[str, dict[str, Any], str, int]] = {
+    "churn": ("orders", {"order_id": 10**7, "amount": 30.0}, "ordered_at", -1),
+    "failures": (
+        "telemetry", {"reading_id": 10**7, "temperature": 120.0, "vibration": 9.0, "state": "running"}, "read_at", 1
+    ),
+}  # fmt: skip
+"""A fact that somebody posts, and which way it moves what is asked of its entity: up or down."""
 
 LONG = {"recommendations"}
 """What takes half a minute is left to the nightly run."""
@@ -67,6 +75,8 @@ def test_a_project_of_the_gallery_turns(name: str, tmp_path: Path) -> None:
         else:
             assert 0 <= answer["value"] <= 1
         assert answer["version"] == released["version"]
+        if name in FACTS:
+            _a_fact_is_heard_of(supervisor.scoring_url, control, name, row, now)
         _a_day_passes(root)
         turned = control.send("POST", "/api/tick", {})
         assert turned["decisions"] == []
@@ -74,12 +84,27 @@ def test_a_project_of_the_gallery_turns(name: str, tmp_path: Path) -> None:
         assert why["value"] == pytest.approx(answer["value"])
         proved = control.command("features_parity", {"model": model})
         assert proved["compared"] == proved["equal"] >= 1 and not proved["unproved"], proved["says"]
+        assert name not in FACTS or proved["today"]["equal"] == proved["compared"], proved["today"]
         status = control.command("status", {})
     assert status["models"][0]["live"]["version"] == 1 and status["models"][0]["parity"]["verdict"] == "ok"
     assert status["predictions"] >= 1, "the day was judged"
     with Project(root, lock=True) as project:
         assert project.run("reproduce", {"subject": f"{model}@champion"})["equal"]
         assert project.run("verify")["ok"]
+
+
+def _a_fact_is_heard_of(url: str, control: Any, name: str, row: dict[str, Any], at: str) -> None:
+    """What is posted of an entity is in its answers within moments; the proof of the day holds those before and after."""
+    table, fact, instant, more = FACTS[name]
+    before = ask(url, GALLERY[name], row, at)["value"]
+    told = fact | {"customer_id" if name == "churn" else "machine_id": row.get("customer_id", row.get("machine_id"))}
+    sent = control.send("POST", f"/v1/tables/{table}/rows", {"rows": [told | {instant: _hours_before(at, 3)}]})
+    assert sent["accepted"] == 1 and not sent["quarantined"]
+    example.until(lambda: (ask(url, GALLERY[name], row, at)["value"] - before) * more > 0)
+
+
+def _hours_before(at: str, hours: int) -> str:
+    return (datetime.fromisoformat(at) - timedelta(hours=hours)).isoformat()
 
 
 def _lists(url: str, answer: dict[str, Any], row: dict[str, Any], at: str) -> None:
