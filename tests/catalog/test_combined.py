@@ -12,7 +12,8 @@ from tests.catalog.conftest import DEFINITIONS
 
 MORE = """
 mixed = FeatureView("mixed", of=f.Request(spend, double_amount="double"),
-    features=dict(share="double_amount / spend.total", many="spend.orders > 3", own="double_amount > 5"))
+    features=dict(share="double_amount / spend.total", many="spend.orders > 3", own="double_amount > 5",
+        mostly="mixed.share > 0.5 and mixed.own"))
 deep = FeatureView("deep", of=f.Request(mixed), features=dict(doubled="mixed.share * 2"))
 twice = Model("twice", rows=Each(wide), label="region = 'EU'", features=[deep], estimator=LogisticRegression(),
     metrics=["roc_auc"], goal="roc_auc")
@@ -34,6 +35,9 @@ def test_lineage_leads_through_features_of_features(place):
         }
         assert "spend.orders" not in {each["name"] for each in up["upstream"]}
         assert "orders.amount" in project.run("lineage", {"name": "twice"})["sources"]
+        own = project.run("lineage", {"name": "mixed.mostly"})
+        assert {each["name"] for each in own["upstream"]} == {"mixed.share", "mixed.own"}
+        assert "mixed.mostly" in {each["name"] for each in project.run("lineage", {"name": "mixed.own"})["downstream"]}
         down = project.run("lineage", {"name": "orders.amount"})
         assert down["models"] == ["buys", "twice"]
 

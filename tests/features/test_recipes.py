@@ -58,6 +58,22 @@ def test_time_goes_round_and_holidays_are_near() -> None:
     }  # fmt: skip
 
 
+def test_a_slip_is_told_what_was_meant() -> None:
+    for wrong, meant in (
+        ("onehot", "one_hot"),
+        ("calender", "calendar"),
+        ("element", "elements"),
+        ("sice_last", "since_last"),
+    ):
+        with pytest.raises(AttributeError, match=f"there is no f.{wrong}: did you mean '{meant}'"):
+            getattr(f, wrong)
+    written = {name for name, each in vars(recipes).items() if callable(each) and each.__module__ == recipes.__name__}
+    for name in written - {"named_elements"}:
+        if not name.startswith("_"):
+            with pytest.raises(AttributeError, match=f"'{name}'"):
+                getattr(f, f"{name}_")
+
+
 def test_embeddings_element_by_element() -> None:
     schema: Schema = {f"{who}.e_{each}": "double" for who in "ab" for each in (1, 2)}
     said = {"dot": f.dot("a.e", "b.e", 2), "norm": f.norm("a.e", 2), "cosine": f.cosine("a.e", "b.e", 2)}

@@ -1,9 +1,12 @@
 """Features made of features, holidays and recipes, in a notebook."""
 
+from typing import get_args
+
 import pytest
 
 from millstream import FeatureView
 from millstream import features as f
+from millstream.definitions.features import Aggregate
 from tests.notebook.test_edit import adopted, form, odd
 
 
@@ -55,3 +58,17 @@ def test_a_new_view_and_what_it_is_made_of_are_written_before_the_model():
     text = adopted(odd.but(features=[form, outer]), inner, outer)
     assert 'f.Request(inner, form.on({"who": "other"}, name="theirs"), x="double")' in text
     assert text.index("inner = FeatureView(") < text.index("outer = FeatureView(") < text.index("odd = Model(")
+
+
+def test_every_window_is_written_as_it_was_said():
+    windows = {
+        name: getattr(f, name)(
+            "x", **({"q": 0.9} if name == "quantile" else {}), over="28d", ago="1d12h", where="y > 'ü'"
+        )
+        for name in get_args(Aggregate)
+    }
+    every = FeatureView(
+        "every", of="facts", entity="who", features={**windows, "since": f.since_first(), "k": f.count()}
+    )
+    text = adopted(odd.but(features=[form, every]), every)
+    assert "f.since_first()" in text and 'ago="1d12h"' in text

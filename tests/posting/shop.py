@@ -31,8 +31,13 @@ form = FeatureView("form", of=orders, entity="shop", features=dict(
     n_1h=f.count(over="1h"), n=f.count(), total=f.sum("amount"), last=f.last("amount"), top=f.max("amount", over="2h"),
     word=f.last("note")))
 seen = FeatureView("seen", of=visits, entity="shop", features=dict(visits_1h=f.count(over="1h")))
+unseen = FeatureView("unseen", of=orders, entity="shop", features=dict(
+    low=f.min("amount", over="50h"), middle=f.quantile("amount", 0.5, over="90h"), notes=f.distinct("note")))
+made = FeatureView("made", of=f.Request(form, seen, unseen), features=dict(
+    share="form.n_1h / form.n", above="form.last - unseen.middle", low="coalesce(unseen.low, 0) + unseen.notes",
+    both="seen.visits_1h + form.n_1h"))
 
-late = Model("late", rows=Each(orders, decide_at="known"), label="late", features=[form, seen], goal="log_loss",
+late = Model("late", rows=Each(orders, decide_at="known"), label="late", features=[form, seen, made], goal="log_loss",
     estimator=LGBMClassifier(n_estimators=3, min_child_samples=5, verbose=-1))
 """
 _MADE: dict[str, Path] = {}

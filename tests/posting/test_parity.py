@@ -101,6 +101,42 @@ def test_answers_that_reflect_posted_rows_are_proved_by_them_in_the_journal_and_
     assert why["recomputed"]["equal"]
 
 
+def test_views_that_follow_versions_are_proved_beside_those_that_follow_facts(made: Path, tmp_path: Path) -> None:
+    root = shop.copy(made, tmp_path / "usual")
+    usual = """usual = FeatureView("usual", of=orders, entity="shop", features=dict(dear=f.target("dear", smooth=5)))
+odd = FeatureView("odd", of=f.Request(usual, form), features=dict(n="usual.dear * form.n"))
+
+late = Model("""
+    code = shop.CODE.replace("late = Model(", usual).replace("features=[form", "features=[usual, odd, form")
+    (root / "shop.py").write_text(code)
+    with Project(root, lock=True) as project:
+        project.run("train", {"model": "late", "actor": "tina"})
+        project.run("release", {"model": "late", "actor": "tina", "dirty": True})
+        project.run("approve", {"actor": "ada", "reason": "better"})
+        kept = answer(project, "a", "b")
+        for number in range(4):
+            post(project, table="orders", rows=[order(1000 + number, minutes=5 - number, amount=90.0)])
+            catch_up(project)
+            kept += answer(project, "a", "b")
+            if number == 2:
+                project.run("check", {})
+                kept += answer(project, "a", "b")
+        name = f"orders{layout.POSTED}"
+        said = [(each.applied.get(name, 0), each.applied.get(f"usual/{name}")) for each in kept[::2]]
+        assert said == [(0, None), (1, 0), (2, 0), (3, 0), (3, None), (4, 3)]
+        keep(project, kept)
+        found = proved(project)
+        assert (found["compared"], found["different"], found["unproved"]) == (12, 0, {}), found["differences"]
+        prover = Prover(project, "late")
+        assert prover.prove(NOW - timedelta(days=1), project.clock.now()).claims == len(kept) // 2
+        reads = [state for state, _ in prover._tables if state.table == "orders" and state.arrived]
+        assert len(reads) == 1, "those before the version in one read"
+        wrong = msgspec.structs.replace(kept[2], applied={**kept[2].applied, f"usual/{name}": 1})
+        keep(project, [signed(wrong)])
+        told = {each["feature"]: each["cause"] for each in proved(project)["differences"]}
+        assert told == {"usual.dear": NOT_SEEN, "odd.n": NOT_SEEN}
+
+
 def _ids(project: Project) -> Iterator[str]:
     from millstream.project.answers import ids
 

@@ -199,7 +199,7 @@ def test_a_lost_store_is_rebuilt_with_what_the_journal_holds(project: Project) -
 
 def test_status_says_what_is_served_and_what_waits(project: Project) -> None:
     post(project, table="orders", rows=[order(1000, minutes=1)])
-    [form, seen] = project.run("status", {})["served"]
+    form, seen, _ = project.run("status", {})["served"]
     assert (form["view"], form["entities"], form["waiting"], form["posted"]) == ("form", 2, 1, 0)
     assert form["bytes"] > 100 and not form["stopped"] and seen["entities"] == 0
     catch_up(project)
@@ -218,6 +218,7 @@ def test_status_says_what_is_served_and_what_waits(project: Project) -> None:
         "served features: computes form: its definition changed",
         "served features: removes form: no release uses it",
         "served features: removes seen: no release uses it",
+        "served features: removes unseen: no release uses it",
     ]
 
 
@@ -238,7 +239,7 @@ def test_an_entity_that_grows_too_large_is_not_served_rather_than_old(project: P
     with pytest.raises(Unavailable, match="ends at"):
         served(project)
     stopped = [each for each in project.run("status", {})["served"] if each["stopped"]]
-    assert [each["view"] for each in stopped] == ["form"] and "would keep" in stopped[0]["stopped"]
+    assert [each["view"] for each in stopped] == ["form", "unseen"] and "would keep" in stopped[0]["stopped"]
 
 
 def test_a_store_lost_while_it_is_read_is_rebuilt_while_answers_go_on(project: Project) -> None:

@@ -348,8 +348,13 @@ def since_first(
     return _window("since_first", value, _Back(over, where, ago))
 
 
+_WRITTEN = (
+    "calendar", "cosine", "crossed", "cycle", "dot", "elements", "missing", "norm", "one_hot", "products",
+)  # fmt: skip
+
+
 def __getattr__(name: str) -> object:
-    words = [*get_args(Aggregate), "Request", "Window"]
+    words = [*get_args(Aggregate), *_WRITTEN, "Request", "Window"]
     raise AttributeError(f"there is no f.{name}: {near(name, words)}" if not name.startswith("__") else name)
 
 

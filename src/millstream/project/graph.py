@@ -311,7 +311,8 @@ class Graph:
         schema = self._schema(table)
         for text, how in ((said.value, "value"), (said.where, "rows")):
             for each in named_columns(text, schema) if text else ():
-                told = f"{said.aggregate}({text}){over}" if how == "value" else f"where {text}"
+                which = f", {said.q}" if said.q is not None else ""
+                told = f"{said.aggregate}({text}{which}){over}" if how == "value" else f"where {text}"
                 yield Edge(("column", f"{table}.{each}"), how, told)
         yield from (Edge(("column", f"{table}.{each}"), "key") for each in entity)
 

@@ -166,11 +166,7 @@ class Lister:
                 expected="candidates and choices refreshed from the lake before they are served",
                 do="millstream refresh (millstream up does it by itself)",
             )
-        self._applied = {}
-        for name, each in wanted.items():
-            for table, version in layout.reflected(applied[each]).items():
-                if self._applied.setdefault(table, version) != version:
-                    self._applied[f"{name}/{table}"] = version
+        self._applied = layout.flat({name: layout.reflected(applied[each]) for name, each in wanted.items()})
         items, self._known = _shelf.decode(value)
         if items != self.items:
             self.items = items

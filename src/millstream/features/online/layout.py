@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from struct import Struct
 from typing import TypeAlias
 
@@ -75,6 +75,29 @@ def reflected(applied: Applied) -> Pins:
     if not applied.posted:
         return applied.versions
     return {**applied.versions, **{f"{table}{POSTED}": applied.posted for table in applied.versions}}
+
+
+def flat(applied: Mapping[str, Pins]) -> Pins:
+    """Say per table, not per view, what an answer reflects; a view that reflects something else is named before it.
+
+    What stands for the table is the most that was posted of it, so that views which follow versions stay as they are
+    while others follow fact by fact.
+
+    >>> flat({"usual": {"orders": 3}, "form": {"orders": 3, "orders+posted": 7}})
+    {'orders': 3, 'orders+posted': 7, 'usual/orders+posted': 0}
+    """
+    found: dict[str, int] = {}
+    for pins in applied.values():
+        for name, number in pins.items():
+            most = max(found.get(name, 0), number) if name.endswith(POSTED) else found.get(name, number)
+            found[name] = most
+    apart = {
+        f"{view}/{name}": pins.get(name, 0)
+        for view, pins in applied.items()
+        for name, most in found.items()
+        if name.removesuffix(POSTED) in pins and pins.get(name, 0) != most
+    }
+    return {**found, **apart}
 
 
 def view_prefix(view_id: str) -> bytes:

@@ -50,6 +50,7 @@ class Lookup:
         self._record: bytes = b""
         self._since, self._until = 0, _FOREVER
         self._provenance: dict[str, Pins] = {}
+        self._reflects: Pins = {}
 
     def lookup_one(self, row: Row, at_us: int) -> list[Value]:
         """Return the features of one row as they are at an instant.
@@ -119,6 +120,10 @@ class Lookup:
         """Return, per view, the table versions that the latest lookup's values reflect (read with them)."""
         return self._provenance
 
+    def reflects(self) -> Pins:
+        """Return the same by table, as an answer names it; a view that reflects something else is named before it."""
+        return self._reflects
+
     def _read(self, snapshot: Snapshot, row: Row, at_us: int) -> list[Value]:
         values: list[Value] = []
         get = snapshot.get
@@ -146,6 +151,7 @@ class Lookup:
                 do="millstream refresh (millstream up does it by itself)",
             )
         self._provenance = {view.name: layout.reflected(applied[view.id]) for view in self.plan.views}
+        self._reflects = layout.flat(self._provenance)
         found = [applied[view.id] for view in self.plan.views]
         self._since = max((each.since_us for each in found), default=0)
         self._until = min((each.until_us for each in found if each.until_us is not None), default=_FOREVER)

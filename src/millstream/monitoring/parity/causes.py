@@ -56,9 +56,9 @@ class Cause(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """Features that are computed together: those of one view, or one of the request."""
+    """Features that are computed together: those of one view, or one of the request, or one that is made of views'."""
 
-    view: ViewPlan | None
+    views: tuple[ViewPlan, ...]
     places: tuple[int, ...]
 
 
@@ -156,11 +156,16 @@ def explain(
 
 def _parts(recompute: Recompute) -> list[_Part]:
     place = {name: at for at, name in enumerate(recompute.features)}
-    views = [
-        _Part(view, tuple(place[name] for each in view.features if (name := f"{view.name}.{each}") in place))
-        for view in recompute.plan.views
+    plan = recompute.plan
+    parts = [
+        _Part((view,), tuple(place[name] for each in view.features if (name := f"{view.name}.{each}") in place))
+        for view in plan.views
     ]
-    return [*views, *(_Part(None, (place[name],)) for name in recompute.plan.request_features if name in place)]
+    for name, said in (plan.request_features | plan.combined).items():
+        named = {each.partition(".")[0] for each in said.columns if "." in each}
+        if name in place:
+            parts.append(_Part(tuple(each for each in plan.views if each.name in named), (place[name],)))
+    return parts
 
 
 def _readings(claim: _Claim, bad: Sequence[int], evidence: Evidence) -> Iterator[tuple[str, How]]:
@@ -174,11 +179,12 @@ def _readings(claim: _Claim, bad: Sequence[int], evidence: Evidence) -> Iterator
             for each in (*before[:_NEAR], *_powers(before[_NEAR:]), *after[:_AFTER], *after[_AFTER:][-1:]):
                 kept = {name: said for name, said in claim.applied.items() if name not in posted}
                 yield table, How(kept | dict.fromkeys(plain, each))
-        last, first = evidence.posted(table), max((claim.applied[each] for each in posted), default=0)
-        fewer = list(range(first - 1, -1, -1))
-        more = list(range(first + 1, last + 1))
-        for each in (*fewer[:_NEAR], *_powers(fewer[_NEAR:]), *more[:_AFTER], *more[_AFTER:][-1:]):
-            yield table, How({**claim.applied, f"{table}{layout.POSTED}": each})
+        for name in posted or [f"{table}{layout.POSTED}"]:
+            named = claim.applied.get(name, 0)
+            fewer = list(range(named - 1, -1, -1))
+            more = list(range(named + 1, evidence.posted(table) + 1))
+            for each in (*fewer[:_NEAR], *_powers(fewer[_NEAR:]), *more[:_AFTER], *more[_AFTER:][-1:]):
+                yield table, How({**claim.applied, name: each})
     yield QUARANTINE, How(trusted=False)
     for shift in _shifts(evidence.zones, [claim.answers[each].at_us for each in bad]):
         yield ZONE, How(asked_us=shift)
@@ -232,17 +238,18 @@ def _say(name: str, how: How, claim: _Claim, part: _Part, answer: int) -> tuple[
 
 
 def _say_version(table: str, applied: Pins, claim: _Claim, part: _Part, answer: int) -> tuple[str, str] | None:
-    if part.view is None or part.view.table != table:
-        return None
-    instead, named = state_of(part.view, applied), state_of(part.view, claim.applied)
-    if instead == named:
+    both = (
+        (each, state_of(each, applied), state_of(each, claim.applied)) for each in part.views if each.table == table
+    )
+    view, instead, named = next((each for each in both if each[1] != each[2]), (None, None, None))
+    if view is None or instead is None or named is None:
         return None
     if instead > named:
         return (
             LATE,
             f"served with rows of {_written(instead)}; the answer names {_written(named)}, which has not got them",
         )
-    witnesses = _witnesses(claim, applied, part, answer)
+    witnesses = _witnesses(claim, applied, part, view, answer)
     if witnesses:
         return STALE, (
             f"served as of {_written(instead)}; {witnesses:,} other{'s were' if witnesses > 1 else ' was'} served the"
@@ -257,16 +264,16 @@ def _written(state: State) -> str:
     return f"{state.table}@{state.version}{f' and {state.posted} posted rows' if state.posted else ''}"
 
 
-def _witnesses(claim: _Claim, applied: Pins, part: _Part, answer: int) -> int:
+def _witnesses(claim: _Claim, applied: Pins, part: _Part, view: ViewPlan, answer: int) -> int:
     """Count answers about others that show the newer rows: served right, where the older version would not be."""
     older, places = claim.older(applied), list(part.places)
-    if older is None or part.view is None:
+    if older is None:
         return 0
     right = claim.close(claim.served.values[:, places], claim.again.values[:, places], places).all(axis=1)
     moved = ~claim.close(older[:, places], claim.again.values[:, places], places).all(axis=1)
-    who = _entity(part.view, claim.answers[answer].row)
+    who = _entity(view, claim.answers[answer].row)
     shows = {int(claim.served.owner[each]) for each in np.flatnonzero(right & moved)}
-    return sum(_entity(part.view, claim.answers[each].row) != who for each in shows)
+    return sum(_entity(view, claim.answers[each].row) != who for each in shows)
 
 
 def _entity(view: ViewPlan, row: Mapping[str, object]) -> tuple[object, ...]:
@@ -277,7 +284,8 @@ def _cause(names: tuple[str, ...], fits: Sequence[tuple[str, str]], evidence: Ev
     if fits:
         (cause, says), *more = fits
         return Cause(names, cause, says, tuple(dict.fromkeys(each for each, _ in more if each != cause)))
-    versions = f"{len(evidence.versions(part.view.table))} versions of {part.view.table}, " if part.view else ""
+    tables = dict.fromkeys(each.table for each in part.views)
+    versions = "".join(f"{len(evidence.versions(each))} versions of {each}, " for each in tables)
     return Cause(
         names,
         UNKNOWN,

@@ -54,8 +54,9 @@ def compare(served: Floats, again: Floats, summed: Truths | None = None) -> Comp
 
 
 def summed(plan: FeaturePlan, features: Sequence[str]) -> Truths:
-    """Say which features are sums of floating numbers, in the model's order."""
+    """Say which features are sums of floating numbers, or made of such, in the model's order."""
     exact = {
         f"{view.name}.{name}": each.aggregate in EXACT for view in plan.views for name, each in view.features.items()
     }
-    return np.array([not exact.get(each, True) for each in features], dtype=np.bool_)
+    made = {name: all(exact.get(each, True) for each in said.columns) for name, said in plan.combined.items()}
+    return np.array([not (exact | made).get(each, True) for each in features], dtype=np.bool_)

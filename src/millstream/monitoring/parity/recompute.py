@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from millstream.errors import NotFound
 from millstream.features.online import layout
-from millstream.features.plan import TARGET, FeaturePlan, ViewPlan
+from millstream.features.plan import TARGET, FeatureColumn, FeaturePlan, ViewPlan
 from millstream.lake.frame import TableFrame
 from millstream.serving.records import Prediction
 from millstream.types import Pins
@@ -111,11 +111,12 @@ class Recompute:
     def _joined(self, plan: FeaturePlan, asked: pl.DataFrame, applied: Pins, how: How) -> pl.DataFrame:
         """Join the features of each view at the version it reflects: nearly always one a table."""
         from millstream.features import point_in_time
+        from millstream.features.join import combine
 
         alike: list[tuple[dict[str, State], list[ViewPlan]]] = []
         for view in plan.views:
             state = state_of(view, applied)
-            if how.arrived is not None:
+            if how.arrived is not None and f"{view.name}/{view.table}{layout.POSTED}" not in applied:
                 state = state._replace(arrived=how.arrived.get(view.table, ()))
             for pinned, views in alike:
                 if pinned.setdefault(state.table, state) == state:
@@ -124,17 +125,19 @@ class Recompute:
             else:
                 alike.append(({state.table: state}, [view]))
         for number, (pinned, views) in enumerate(alike or [({}, [])]):
-            names = {f"{view.name}.{feature}" for view in views for feature in view.features}
             request = plan.request_features if number == 0 else {}
+            columns = {f"{view.name}.{name}": said.dtype for view in views for name, said in view.features.items()}
+            columns |= {name: said.dtype for name, said in request.items()}
             part = msgspec.structs.replace(
                 plan,
                 views=tuple(views),
                 request_features=request,
-                columns=tuple(each for each in plan.columns if each.name in names or each.name in request),
+                combined={},
+                columns=tuple(FeatureColumn(name, dtype) for name, dtype in columns.items()),
             )
             tables = {table: self._read(state, how.trusted) for table, state in pinned.items()}
             asked = point_in_time(part, asked, tables)
-        return asked
+        return asked.with_columns(**combine(plan, asked, {}))
 
     def _encoded(self, plan: FeaturePlan, joined: pl.DataFrame) -> Floats:
         from millstream.training.matrix import matrix

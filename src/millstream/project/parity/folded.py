@@ -27,11 +27,14 @@ def families(claims: Mapping[tuple[tuple[str, int], ...], list[Logged]]) -> list
     """Put together the answers that named the same versions, whatever was posted beside."""
     found: dict[tuple[tuple[str, int], ...], list[list[Logged]]] = {}
     for named, logged in claims.items():
-        posted = [name for name, _ in named if name.endswith(layout.POSTED)]
-        alone = not posted or any("/" in name for name, _ in named)
-        plain = named if alone else tuple(each for each in named if each[0] not in posted)
+        plain = tuple(each for each in named if not _of_table(each[0]))
         found.setdefault(plain, []).append(logged)
     return list(found.values())
+
+
+def _of_table(name: str) -> bool:
+    """Say whether a name stands for the rows posted to a table, as the views reflect them that follow every fact."""
+    return name.endswith(layout.POSTED) and "/" not in name
 
 
 def arrivals(family: Sequence[list[Logged]]) -> tuple[dict[str, Arrivals], set[int]]:
@@ -46,7 +49,7 @@ def arrivals(family: Sequence[list[Logged]]) -> tuple[dict[str, Arrivals], set[i
          if each.prediction is not None),
         key=lambda each: (each[0], each[1]),
     )  # fmt: skip
-    for name in sorted({name for _, _, applied in said for name in applied if name.endswith(layout.POSTED)}):
+    for name in sorted({name for _, _, applied in said for name in applied if _of_table(name)}):
         steps: list[tuple[int, int]] = []
         before = -1
         for at_us, place, applied in said:

@@ -327,7 +327,7 @@ class Prover:
         manifest, names = self.project.manifest, (plan.rows_table, *plan.tables)
         zones = [self.project.settings.timezone]
         zones += [zone for name in names if name in manifest.tables and (zone := manifest.tables[name].timezone)]
-        texts = [each.text for each in plan.request_features.values()]
+        texts = [each.text for each in (*plan.request_features.values(), *plan.combined.values())]
         texts += [each.value.text for view in plan.views for each in view.features.values() if each.value is not None]
         return sorted({*zones, *(zone for text in texts for zone in _ZONE.findall(text))})
 
