@@ -104,8 +104,8 @@ origin_form = FeatureView(
 route_form = FeatureView(
     "route_form",
     of=flights,
-    entity=("origin", "dest"),
-    features=dict(late_share_14d=f.mean("arr_delay > 15", over="14d"), arr_delay_14d=f.mean("arr_delay", over="14d")),
+    entity=("carrier", "origin", "dest"),
+    features=dict(late_90d=f.target("arr_delay > 15", over="90d", smooth=20)),
 )
 
 weather_seen = FeatureView(
