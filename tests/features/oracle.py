@@ -1,15 +1,18 @@
 """The slow, obviously right answer: loops over facts, straight from the words of the design.
 
 A fact is in a window of length w at T iff event_time <= T < event_time + w, it is known at T, and its value is the
-latest believed at T.
+latest believed at T. A window that ends some time ago is that of events so much later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
+
+DAY = 86_400_000_000
+"""In the unit of instants, microseconds."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,11 @@ def evaluate(
     over: int | None,
     known_of: Callable[[Row], int | None],
     tie: Callable[[Row], int],
+    ago: int = 0,
+    q: float | None = None,
 ) -> Any:
     """Evaluate one aggregate for one entity at one instant."""
+    rows = [row if row.event is None else replace(row, event=row.event + ago) for row in rows]
     if None in entity:
         mine, seen = [], False
     else:
@@ -61,9 +67,10 @@ def evaluate(
         seen = ever_seen(rows, entity, at, known_of, tie)
     if aggregate == "count" and value is None:
         return len(mine)
-    assert value is not None
-    facts = [(row, value(row)) for row in mine if value(row) is not None]
+    facts = [(row, value(row)) for row in mine if value(row) is not None] if value else [(row, 1) for row in mine]
     values = [each for _, each in facts]
+    if aggregate == "distinct":
+        return len(set(values))
     if aggregate == "count":
         return len(values)
     if aggregate == "sum":
@@ -80,14 +87,42 @@ def evaluate(
         return any(values)
     if aggregate == "none":
         return not any(values)
-    if aggregate == "last":
-        return max(facts, key=lambda pair: (pair[0].event, known_of(pair[0]), pair[0].position))[1]
+    in_order = sorted(facts, key=lambda pair: (pair[0].event, known_of(pair[0]), pair[0].position))
+    if aggregate in ("last", "first"):
+        return in_order[-1 if aggregate == "last" else 0][1]
+    if aggregate in ("since_last", "since_first"):
+        then = in_order[-1 if aggregate == "since_last" else 0][0].event
+        return (at - (then - ago)) / DAY
+    if aggregate == "quantile":
+        return quantile(values, q)
+    if aggregate == "trend":
+        return trend([(row.event, each) for row, each in facts])
     assert aggregate == "std"
     if len(values) < 2:
         return None
     exact = [Fraction(each) for each in values]
     mean = sum(exact) / len(exact)
     return float(sum((each - mean) ** 2 for each in exact) / (len(exact) - 1)) ** 0.5
+
+
+def quantile(values: list[Any], q: float) -> float:
+    """The value at q of the way from the first to the last, in order; between two of them on a straight line."""
+    in_order = sorted(values)
+    place = q * (len(in_order) - 1)
+    low = int(place)
+    high = min(low + 1, len(in_order) - 1)
+    return float(in_order[low] + (Fraction(in_order[high]) - Fraction(in_order[low])) * Fraction(place - low))
+
+
+def trend(points: list[tuple[int, Any]]) -> float | None:
+    """The slope per day of the line that is least squares from the points."""
+    if len({at for at, _ in points}) < 2:
+        return None
+    days = [Fraction(at, DAY) for at, _ in points]
+    values = [Fraction(each) for _, each in points]
+    day, value = sum(days) / len(days), sum(values) / len(values)
+    along = sum((d - day) * (v - value) for d, v in zip(days, values, strict=True))
+    return float(along / sum((d - day) ** 2 for d in days))
 
 
 def ever_seen(

@@ -45,16 +45,25 @@ KNOWN = {
 }
 CHOICES = Table("choices", source=Csv("c.csv"), key="id", event_time="at", known_at="k")
 ITEMS = Table("items", source=Csv("i.csv"), key="item", known_at="k")
-OF_ITEM = FeatureView("of_item", of=CHOICES, entity="item", features={"n": f.count(), "n_9s": f.count(over="9s")})
+OF_ITEM = FeatureView(
+    "of_item", of=CHOICES, entity="item", features={"n": f.count(), "n_9s": f.count(over="9s"), "idle": f.since_last()}
+)
 OF_WHO = FeatureView("of_who", of=CHOICES, entity="who", features={"n": f.count(), "best": f.max("stars")})
 TASTE = FeatureView("taste", of=CHOICES, entity=("who", "kind"), features={"n": f.count()})
 SIZED = FeatureView("sized", of=f.Request(size="bigint", item="bigint"), features={"large": "size > 1 and item > 2"})
 PLAIN = FeatureView("plain", of=ITEMS, entity="item", features={"genre": f.last("genre")})
+TOP = FeatureView("top", of=CHOICES, entity="item", features={"stars": f.max("stars")})
+MIXED = FeatureView(
+    "mixed", of=f.Request(OF_ITEM, OF_WHO, TASTE.on({"kind": "genre"}, name="taste"), SIZED, TOP, size="bigint"),
+    features={"sum": "of_item.n * 10 + coalesce(of_who.best, 0) + taste.n", "both": "sized.large and of_item.n > 0",
+              "top": "top.stars / size", "share": "of_item.n_9s / of_item.n", "by_size": "of_who.n * size",
+              "idle": "of_item.idle is null"},
+)  # fmt: skip
 
 
 def manifest(**words: Any) -> Manifest:
     task = {"k": 3, "item": "item", "candidates": ITEMS, "within": f"{WITHIN}s"} | words.pop("task", {})
-    roles = [OF_ITEM, OF_WHO, TASTE.on({"kind": "genre"}, name="taste"), SIZED, PLAIN]
+    roles = [OF_ITEM, OF_WHO, TASTE.on({"kind": "genre"}, name="taste"), SIZED, PLAIN, MIXED]
     said: dict[str, Any] = {
         "rows": Each(CHOICES, decide_at="begun", negatives=NEGATIVES),
         "label": "stars >= 4",
@@ -62,7 +71,7 @@ def manifest(**words: Any) -> Manifest:
         "estimator": Estimator("x:Y", {}),
         "task": tasks.TopK(task.pop("k"), **task),
     }
-    return gather([CHOICES, ITEMS, OF_ITEM, OF_WHO, TASTE, SIZED, PLAIN, Model("picks", **(said | words))])
+    return gather([CHOICES, ITEMS, OF_ITEM, OF_WHO, TASTE, SIZED, PLAIN, TOP, MIXED, Model("picks", **(said | words))])
 
 
 def plan(**words: Any) -> FeaturePlan:
@@ -145,12 +154,23 @@ def features(chosen: list[dict[str, Any]], items: list[dict[str, Any]], who: str
     of_item = [each for each in known if each["item"] == one]
     stars = [each["stars"] for each in mine if each["stars"] is not None]
     large = None if said["size"] is None and one > 2 else (said["size"] or 0) > 1 and one > 2
+    best_of = max((each["stars"] for each in of_item if each["stars"] is not None), default=None)
+    taste = sum(each["kind"] == said["genre"] for each in mine) if said["genre"] is not None else 0
+    recent = sum(at < each["at"] + 9 for each in of_item)
+    idle = (at - max(each["at"] for each in of_item)) * 1e6 / 86_400e6 if of_item else None
     return {
+        "of_item.idle": idle,
+        "mixed.share": recent / len(of_item) if of_item else None,
+        "mixed.by_size": None if said["size"] is None else len(mine) * said["size"],
+        "mixed.idle": idle is None,
+        "mixed.sum": len(of_item) * 10 + max(stars, default=0) + taste,
+        "mixed.both": False if large is False or not of_item else large,
+        "mixed.top": None if best_of is None or said["size"] is None else best_of / said["size"],
         "of_item.n": len(of_item),
-        "of_item.n_9s": sum(at < each["at"] + 9 for each in of_item),
+        "of_item.n_9s": recent,
         "of_who.n": len(mine),
         "of_who.best": max(stars, default=None),
-        "taste.n": sum(each["kind"] == said["genre"] for each in mine) if said["genre"] is not None else 0,
+        "taste.n": taste,
         "sized.large": large,
         "plain.genre": said["genre"],
     }
@@ -337,6 +357,14 @@ def manifest_without_task() -> Manifest:
 def test_a_candidates_table_needs_the_item_as_its_key() -> None:
     keyless = Table("items", source=Csv("i.csv"), known_at="k")
     said = manifest()
-    broken = gather([CHOICES, keyless, OF_ITEM, OF_WHO, TASTE, SIZED, PLAIN, said.model("picks")])
+    broken = gather([CHOICES, keyless, OF_ITEM, OF_WHO, TASTE, SIZED, PLAIN, TOP, MIXED, said.model("picks")])
     with pytest.raises(DefinitionError, match="have no key"):
         compile_plan(broken, "picks", SCHEMAS, KNOWN)
+
+
+def test_texts_of_views_are_not_combined_in_lists() -> None:
+    named = FeatureView("named", of=f.Request(PLAIN), features={"red": "plain.genre = 'red'"})
+    said = manifest()
+    model = said.models["picks"].but(features=[OF_WHO, named])
+    with pytest.raises(DefinitionError, match=r"combines 'plain\.genre', a text"):
+        compile_plan(gather([*said.tables.values(), *said.views.values(), named, model]), "picks", SCHEMAS, KNOWN)

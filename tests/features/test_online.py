@@ -81,16 +81,19 @@ def version(table: TableFrame, number: int) -> TableFrame:
 
 @pytest.mark.parametrize("plan", [PLAN, WINDOWED, STATIC], ids=["ever", "windowed", "static"])
 def test_served_equals_point_in_time(plan: FeaturePlan, tmp_path_factory: pytest.TempPathFactory) -> None:
+    serve_and_compare(plan, tmp_path_factory.mktemp("online"), static=plan is STATIC)
+
+
+def serve_and_compare(plan: FeaturePlan, folder: Path, *, static: bool = False, examples: int = 40) -> None:
     """Any facts, corrections and lags; refreshed twice; asked at any instant from then on, edges included."""
-    store = LmdbOnline(tmp_path_factory.mktemp("online"), map_bytes=64 << 20)
+    store = LmdbOnline(folder, map_bytes=64 << 20)
     numbers = iter(range(1, 10**9))
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=examples, deadline=None)
     @given(facts, facts, st.integers(0, 40), st.integers(0, 30), later)
     def check(
         first: list[dict[str, Any]], more: list[dict[str, Any]], now: int, gap: int, asks: list[dict[str, Any]]
     ) -> None:
-        static = plan is STATIC
         shift = 600  # the grace before a refresh
         one = version(worlds.table(first, static=static), next(numbers))
         refresh(store, plan, one, now + shift)

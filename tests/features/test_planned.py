@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
 from datetime import datetime
 from fractions import Fraction
@@ -34,11 +35,19 @@ WINDOWS = {
     "last_2h": f.last("n", over="2h"),
     "largest": f.max("x", over="2h"),
     "some": f.any("flag", over="2h"),
+    "before": f.last("n", over="2h", ago="1h"),
+    "kinds": f.distinct("n", over="2h"),
+    "middle": f.quantile("n", 0.5, over="2h"),
+    "since": f.since_last(over="2h"),
+    "since_ago": f.since_first("n", over="2h", ago="1h"),
 }
 OVER = {"2h": 6, None: float("inf")}
 PLANS = FeatureView("plans", of=shapes.facts_table, entity="who", features=WINDOWS)
 BOUNDED = FeatureView(
-    "plans", of=shapes.facts_table, entity="who", features={k: WINDOWS[k] for k in ("n_2h", "last_2h", "some")}
+    "plans",
+    of=shapes.facts_table,
+    entity="who",
+    features={k: WINDOWS[k] for k in ("n_2h", "last_2h", "some", "before", "since")},
 )
 
 
@@ -51,19 +60,27 @@ def plan_of(view: FeatureView = PLANS) -> FeaturePlan:
 def expected(facts: list[dict[str, Any]], who: str | None, decided: int, target: int, window: f.Window) -> Any:
     value = window.value
     columns = ("who", "at", "id" if value is None else value)
+    asked, target = target, target - (3 if window.ago else 0)
     belief = shapes.believed(facts, "id", columns, decided)
     begun = [row for row in belief if who is not None and row["who"] == who and row["at"] is not None]
     begun = [row for row in begun if row["at"] <= target]
     held = [row for row in begun if target < row["at"] + OVER[window.over]]
-    if value is None:
+    if window.aggregate == "count":
         return len(held)
     held.sort(key=lambda row: (row["at"], shapes.known(row, columns), row["place"]))
+    if window.aggregate.startswith("since"):
+        told = [row["at"] for row in held if value is None or row[value] is not None]
+        return (asked - told[0 if window.aggregate == "since_first" else -1]) / 72 if told else None
     told = [row[value] for row in held if row[value] is not None]
     if window.aggregate == "sum":
         return float(sum(map(Fraction, told))) if begun else None
+    if window.aggregate == "distinct":
+        return len(set(told))
     if not told:
         return None
-    return {"last": lambda all_: all_[-1], "max": max, "any": any}[window.aggregate](told)
+    return {"quantile": statistics.median, "last": lambda all_: all_[-1], "max": max, "any": any}[window.aggregate](
+        told
+    )
 
 
 def frame(asked: list[tuple[str | None, int, int]]) -> pl.DataFrame:
@@ -100,6 +117,38 @@ def store(tmp_path: Path) -> Iterator[LmdbOnline]:
     made = LmdbOnline(tmp_path / "online", map_bytes=64 << 20)
     yield made
     made.close()
+
+
+def mixed_plan() -> FeaturePlan:
+    """What is planned beside what is there, and what is made of both: the model lists these last two first."""
+    planned, now = BOUNDED.on({}, name="plans", at="target_at"), BOUNDED.on({}, name="now")
+    made = {
+        "more": "plans.n_2h - now.n_2h",
+        "idle": "plans.since is null",
+        "hour": "now.n_2h * hour(target_at at time zone 'UTC')",
+    }
+    mixed = FeatureView("mixed", of=f.Request(planned, now, target_at="timestamptz"), features=made)
+    label = f.sum("x", of="facts", ahead="1h", at="target_at")
+    return shapes.every(WORLD, label, targets=True, roles=[mixed, now, planned], views=[BOUNDED, mixed])
+
+
+@given(facts=facts, asked=asks)
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_planned_is_combined_with_what_is_there(
+    store: LmdbOnline, facts: list[dict[str, Any]], asked: list[Any]
+) -> None:
+    plan, rows = mixed_plan(), table(facts)
+    refresh(store, plan, rows, WORLD.instant(5), None)
+    joined = point_in_time(plan, frame(asked), {"facts": rows})
+    lookup = Lookup(plan, store)
+    for row, (who, at, ahead) in zip(joined.to_dicts(), asked, strict=True):
+        assert row["mixed.more"] == row["plans.n_2h"] - row["now.n_2h"]
+        assert row["mixed.idle"] == (row["plans.since"] is None)
+        assert row["mixed.hour"] == row["now.n_2h"] * WORLD.instant(at + ahead).hour
+        served = lookup.lookup_one(
+            {"who": who, "target_at": to_micros(WORLD.instant(at + ahead))}, to_micros(WORLD.instant(at))
+        )
+        assert [None if each != each else each for each in served] == [row[name] for name in plan.names]
 
 
 @pytest.mark.parametrize("view", [PLANS, BOUNDED], ids=["ever", "bounded"])

@@ -43,7 +43,9 @@ def judge(plan: FeaturePlan, facts: list[dict[str, Any]], rows: list[dict[str, A
                 entity = {column: row[key] for column, key in zip(view.entity, view.keys, strict=True)}
                 value = None if window.value is None else window.value.text
                 at = to_micros(worlds.instant(row["at"]))
-                expected = expert.expect(window.aggregate, value, window.over_us, entity, at)
+                expected = expert.expect(
+                    window.aggregate, value, window.over_us, entity, at, ago=window.ago_us, q=window.q
+                )
                 assert same(found[place], expected, scale=1.0), (view.name, name, row, found[place], expected)
 
 

@@ -48,6 +48,15 @@ VALUES = {
     "any": ("flag",),
     "none": ("flag",),
 }
+LATER_VALUES = {
+    "first": ("x", "word"),
+    "distinct": ("x", "word", "flag", "at"),
+    "quantile": ("x", "n"),
+    "trend": ("x", "n"),
+    "since_last": (None, "x"),
+    "since_first": (None, "word"),
+}
+"""Aggregates that are measured apart, so that each world stays quick."""
 VALUE_OF = {None: None, **{name: (lambda row, name=name: row.values[name]) for name in SCHEMA}}
 
 
@@ -97,23 +106,39 @@ def asks(rows: list[dict[str, Any]]) -> pl.DataFrame:
     """Return rows that ask, as a spine."""
     made = [each | {"row": place, "decided_at": instant(each["at"])} for place, each in enumerate(rows)]
     types = {"row": pl.Int64, "p": pl.String, "q": pl.Int64, "decided_at": INSTANT}
+    types |= {"size": pl.Int64} if rows and "size" in rows[0] else {}
     return pl.DataFrame(made, schema=types, orient="row")
 
 
+def windows(
+    values: dict[str, tuple[str | None, ...]], overs: tuple[str | None, ...], ago: str | None = None
+) -> dict[str, f.Window]:
+    """One window of each aggregate, value and length; quantiles are the lower quartile."""
+    return {
+        f"{aggregate}_{value or 'all'}_{over or 'ever'}": f.Window(
+            aggregate, value, over, ago=ago, q=0.25 if aggregate == "quantile" else None
+        )
+        for aggregate, of in values.items()
+        for value in of
+        for over in overs
+    }
+
+
 def definitions(
-    *, static: bool = False, ttl: str | None = None, overs: tuple[str | None, ...] = OVERS, role: str = "one"
+    *,
+    static: bool = False,
+    ttl: str | None = None,
+    overs: tuple[str | None, ...] = OVERS,
+    role: str = "one",
+    values: dict[str, tuple[str | None, ...]] = VALUES,
+    ago: str | None = None,
 ) -> Manifest:
     """A model with a one-column view, a composite view, each used in another role, and a request view."""
     facts = Table("facts", source=Csv("facts.csv"), key="id", event_time=None if static else "at")
     rows = Table("asks", source=Csv("asks.csv"), key="row", event_time="at")
-    windows = {
-        f"{aggregate}_{value or 'all'}_{over or 'ever'}": f.Window(aggregate, value, over)
-        for aggregate, values in VALUES.items()
-        for value in values
-        for over in overs
-    }
-    one = FeatureView("one", of=facts, entity="a", features=windows, ttl=ttl)
-    two = FeatureView("two", of=facts, entity=("a", "b"), features=windows, ttl=ttl)
+    made = windows(values, overs, ago)
+    one = FeatureView("one", of=facts, entity="a", features=made, ttl=ttl)
+    two = FeatureView("two", of=facts, entity=("a", "b"), features=made, ttl=ttl)
     model = Model(
         "m",
         rows=Each(rows),
@@ -139,7 +164,17 @@ class Judge:
     facts: list[dict[str, Any]]
     static: bool = False
 
-    def expect(self, aggregate: str, value: str | None, over_us: int | None, entity: dict[str, Any], at: int) -> Any:
+    def expect(
+        self,
+        aggregate: str,
+        value: str | None,
+        over_us: int | None,
+        entity: dict[str, Any],
+        at: int,
+        *,
+        ago: int = 0,
+        q: float | None = None,
+    ) -> Any:
         names = tuple(entity)
         first, second = ("k1", "k2")
         read = {*names, "at", *(("id",) if value is None else (value,))}
@@ -162,6 +197,8 @@ class Judge:
             over=over_us,
             known_of=known_of,
             tie=tie,
+            ago=ago,
+            q=q,
         )
 
     def _row(self, place: int, each: dict[str, Any], names: tuple[str, ...]) -> oracle.Row:

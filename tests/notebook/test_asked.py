@@ -1,5 +1,7 @@
 """Features of rows somebody has at hand, and why a filtered window is what it is."""
 
+from datetime import timedelta
+
 import polars as pl
 import pytest
 
@@ -64,3 +66,39 @@ def test_why_shows_the_facts_of_a_filtered_window_alone(p):
     values = why.facts["value"].drop_nulls()
     assert values.cast(pl.Float64).mean() == pytest.approx(why.value)
     assert "mean(arr_delay > 15 where distance > 1500) over 7 d" in why.says
+
+
+def test_shares_lags_and_times_since_are_asked_and_explained(p):
+    before = FeatureView(
+        "before", of="flights", entity="carrier",
+        features={"n_1d": f.count(over="1d"), "n_1d_week_ago": f.count(over="1d", ago="7d"),
+                  "dests": f.distinct("dest", over="1d"), "p90": f.quantile("arr_delay", 0.9, over="7d"),
+                  "idle": f.since_last(over="3d"), "worse": f.trend("arr_delay", over="7d")},
+    )  # fmt: skip
+    all_of = FeatureView("all_of", of="flights", entity="origin", features={"n_1d": f.count(over="1d")})
+    growth = FeatureView("growth", of=f.Request(before), features={"n": "before.n_1d - before.n_1d_week_ago"})
+    shares = FeatureView(
+        "shares", of=f.Request(before, all_of, growth),
+        features={"of_origin": "before.n_1d / all_of.n_1d", "growth": "growth.n / 2.0"},
+    )  # fmt: skip
+    late = p.model("late").but(features=[shares, growth, before, all_of])
+    ts = p.training_set(late, since="2013-01-20", until="2013-01-21")
+    row = ts.frame.row(len(ts) // 2, named=True)
+    assert row["shares.of_origin"] == row["before.n_1d"] / row["all_of.n_1d"]
+    assert row["shares.growth"] == (row["before.n_1d"] - row["before.n_1d_week_ago"]) / 2
+    lagged = ts.why("before.n_1d_week_ago", row=len(ts) // 2)
+    assert lagged.facts.height == lagged.value > 0 and "over 1 d, ended 7 d before" in lagged.says
+    ended = row["decided_at"] - timedelta(days=7)
+    assert lagged.facts["event_time"].is_between(ended - timedelta(days=1), ended, closed="right").all()
+    why = ts.why("before.p90", row=len(ts) // 2)
+    assert why.value == why.facts["value"].quantile(0.9, "linear") and "quantile(arr_delay) at 0.9 over 7 d" in why.says
+    assert ts.why("before.dests", row=len(ts) // 2).facts["value"].n_unique() == row["before.dests"]
+    idle = ts.why("before.idle", row=len(ts) // 2)
+    since = row["decided_at"] - idle.facts["event_time"].max()
+    assert idle.value == pytest.approx(since / timedelta(days=1)) and "since last(facts)" in idle.says
+    share = ts.why("shares.of_origin", row=len(ts) // 2)
+    assert share.value == row["shares.of_origin"] and f"before.n_1d {row['before.n_1d']}" in share.says
+    rows = ts.frame.select("carrier", "origin", "decided_at")
+    asked = p.features([before, all_of, growth, shares], rows=rows, at="decided_at").frame
+    names = [each for each in ts.features if each != "label"]
+    assert asked.select(names).equals(ts.frame.select(names))

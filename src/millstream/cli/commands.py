@@ -9,14 +9,15 @@ from typing import Annotated
 
 import typer
 
-from millstream.cli import branches, cataloged, data, housekeeping, keeping
+from millstream.cli import branches, cataloged, data, featured, housekeeping, keeping, served
 from millstream.cli import call as calls
-from millstream.cli.panels import arrange
+from millstream.cli.panels import InOrder, arrange
 from millstream.cli.words import JsonOption, ModelArgument, ProjectOption, ReasonOption
 from millstream.cli.words import do as _do
 from millstream.errors import UserError
 
 app = typer.Typer(
+    cls=InOrder,
     name="millstream",
     help="Puts models to work on the data that runs your business, and keeps them honest.",
     no_args_is_help=True,
@@ -464,4 +465,6 @@ app.registered_commands += data.app.registered_commands
 app.registered_commands += keeping.app.registered_commands
 app.registered_commands += housekeeping.app.registered_commands
 cataloged.register(app)
+featured.app.registered_commands += served.app.registered_commands
+app.add_typer(featured.app)
 arrange(app)

@@ -29,6 +29,7 @@ _SLOW = {
     "profile": "looking at every column",
     "score": "scoring",
     "monitor": "judging",
+    "features_parity": "computing what was served again",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typer
+from typer.core import TyperGroup
 
 PANELS: dict[str, dict[str, str]] = {
     "Begin": {
@@ -50,6 +51,7 @@ PANELS: dict[str, dict[str, str]] = {
         "reproduce": "Train a version again, compare the bytes",
         "reads": "Who read a table, which version and columns",
         "verify": "Ledger, tables and releases hold, or what does not",
+        "features": "Trained on what was known, served what it was trained on: proved",
     },
     "Keep": {
         "backup": "Copy all that the project knows; only what is new, each time",
@@ -66,6 +68,15 @@ PANELS: dict[str, dict[str, str]] = {
 """Panel to command to its line."""
 
 
+class InOrder(TyperGroup):
+    """Lists commands, and groups of them, in the order of the panels."""
+
+    def list_commands(self, ctx: object) -> list[str]:
+        """Name the commands in order; one that is in no panel comes last."""
+        order = [name for named in PANELS.values() for name in named]
+        return sorted(self.commands, key=lambda each: order.index(each) if each in order else len(order))
+
+
 def arrange(app: typer.Typer) -> None:
     """Put an app's commands into their panels, in order; one that is in none comes last, under its own words."""
     place = {name: (panel, short) for panel, named in PANELS.items() for name, short in named.items()}
@@ -74,6 +85,11 @@ def arrange(app: typer.Typer) -> None:
         panel, short = place.get(_name(each), ("More", None))
         each.rich_help_panel = panel
         each.short_help = short
+    for group in app.registered_groups:
+        panel, short = place.get(
+            str(group.name or group.typer_instance.info.name if group.typer_instance else ""), ("More", None)
+        )
+        group.rich_help_panel, group.short_help = panel, short
     app.registered_commands.sort(key=lambda each: order.index(_name(each)) if _name(each) in order else len(order))
 
 

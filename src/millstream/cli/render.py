@@ -9,8 +9,10 @@ from rich.markup import escape
 
 from millstream.cli import proofs
 from millstream.cli.drawing import age, console, number, say, spark, table
+from millstream.cli.online import served
 from millstream.cli.tables import contract, ingest, made_lately, pin, refresh, standing, stopped
 from millstream.cli.trusting import let_back, missing, quarantine, suggest
+from millstream.cli.weighing import weighed
 
 __all__ = ["ingest", "let_back", "missing", "pin", "quarantine", "refresh", "suggest"]
 
@@ -72,6 +74,7 @@ def check(record: dict[str, Any]) -> None:
 def train(record: dict[str, Any]) -> None:
     """Show the model beside its baseline, and what to do next."""
     learnt(record)
+    weighed(record)
     verdict = record["verdict"]
     say(escape(verdict["says"]), tone="good" if verdict["passed"] else "warn")
     steps = (f"millstream release {record['model']}", f"millstream backtest {record['model']}")
@@ -315,6 +318,7 @@ def status(record: dict[str, Any]) -> None:
     standing(record["pins"])
     for each in record["quota"]:
         say(f"quota: {each['says']}", tone="bad" if each["full"] else "warn" if each["near"] else "good")
+    served(record.get("served", []))
     for each in record["models"]:
         live = each["live"]
         if live is None:
@@ -325,7 +329,7 @@ def status(record: dict[str, Any]) -> None:
                 f"{each['goal']} {number(live['value'])} (baseline {number(live['baseline'])})",
                 tone="good",
             )
-        for text, tone in proofs.reports(each["outcomes"]):
+        for text, tone in (*proofs.reports(each["outcomes"]), *proofs.parity(each["parity"])):
             say(text, tone=tone)
     if any(each["live"] for each in record["models"]):
         judged = "a day is judged when it is over" if not record["predictions"] else "in all"

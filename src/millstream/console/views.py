@@ -71,10 +71,34 @@ def model_page(record: Mapping[str, Any]) -> dict[str, Any]:
             {**each, "asked_on": day(each["asked_at"], zone, year=True), "actor": who(each["actor"])}
             for each in record["jobs"]
         ],
+        "features": _features(record["features"], zone),
         "ready": {
             **record["ready"],
             "points": [_pointed(each) for each in record["ready"]["points"]],
         },
+    }
+
+
+def _features(said: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+    """Add to what is said of features the day of their audit, and their costs in words."""
+    audit, lift = said["audit"], said["lift"]
+    return {
+        "audit": None if audit is None else {**audit, "on": day(audit["at"], zone, year=True)},
+        "leaks": said["leaks"],
+        "lift": None if lift is None else {**lift, "views": [_weighed(each) for each in lift["views"]]},
+    }
+
+
+def _weighed(view: Mapping[str, Any]) -> dict[str, Any]:
+    gain, ms, lag = view["gain"], view["compute_ms"], view["lag_s"]
+    return {
+        "name": view["name"],
+        "worth": "not measured" if gain is None else f"{gain:+.4f}",
+        "range": "" if view["low"] is None else f"{view['low']:+.4f} to {view['high']:+.4f}",
+        "missing": f"{view['missing']:.1%}",
+        "cost": "with the request" if ms is None else f"{ms:.2f} ms",
+        "late": "" if lag is None else f"{lag / 3600:g} h",
+        "idle": view["low"] is not None and view["low"] <= 0,
     }
 
 

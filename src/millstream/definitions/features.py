@@ -10,15 +10,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import msgspec
 
+from millstream.definitions.recipes import calendar as calendar
+from millstream.definitions.recipes import cosine as cosine
+from millstream.definitions.recipes import crossed as crossed
+from millstream.definitions.recipes import cycle as cycle
+from millstream.definitions.recipes import dot as dot
+from millstream.definitions.recipes import missing as missing
+from millstream.definitions.recipes import named_elements
+from millstream.definitions.recipes import norm as norm
+from millstream.definitions.recipes import one_hot as one_hot
+from millstream.definitions.recipes import products as products
+from millstream.definitions.role import Role
 from millstream.definitions.rows import At
 from millstream.definitions.table import Table
+from millstream.errors import DefinitionError, near
 from millstream.types import DType
 
-Aggregate: TypeAlias = Literal["count", "sum", "mean", "min", "max", "std", "last", "any", "none"]
+if TYPE_CHECKING:
+    from millstream.definitions.view import FeatureView
+
+Aggregate: TypeAlias = Literal[
+    "count",
+    "sum",
+    "mean",
+    "min",
+    "max",
+    "std",
+    "last",
+    "any",
+    "none",
+    "first",
+    "distinct",
+    "quantile",
+    "trend",
+    "since_last",
+    "since_first",
+    "target",
+]
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -41,6 +73,13 @@ class Window(msgspec.Struct, frozen=True):
         A row expression; only facts for which it is true count.
     at
         For a label: where its window begins.
+    ago
+        How much earlier the window ends than the instant that asks; None for not at all. What is known is what is
+        known at that instant all the same.
+    q
+        For a quantile: which, from 0 to 1.
+    smooth
+        For a target mean: how many labels of the usual kind an entity is taken to have besides its own.
     """
 
     aggregate: Aggregate
@@ -51,20 +90,34 @@ class Window(msgspec.Struct, frozen=True):
     where: str | None = None
     on: dict[str, str] | None = None
     at: At = "decided_at"
+    ago: str | None = None
+    q: float | None = None
+    smooth: float | None = None
 
 
 @dataclass(frozen=True, init=False)
 class Request:
-    """Fields that come with the request: name to type of the row language.
+    """What is there when a prediction is asked for: fields that come with it, and features of other views.
+
+    Parameters
+    ----------
+    views
+        Feature views, or roles of them, whose features expressions may combine, as ``view.feature``. The model does
+        not see these features unless it lists their view itself.
+    fields
+        Name to type of the row language.
 
     >>> Request(distance="double").fields
     {'distance': 'double'}
     """
 
     fields: dict[str, DType]
+    roles: tuple[Role, ...] = ()
 
-    def __init__(self, /, **fields: DType) -> None:
+    def __init__(self, /, *views: FeatureView | Role, **fields: DType) -> None:
+        roles = tuple(each if isinstance(each, Role) else each.on({}, name=each.name) for each in views)
         object.__setattr__(self, "fields", fields)
+        object.__setattr__(self, "roles", roles)
 
 
 @dataclass(frozen=True)
@@ -77,6 +130,15 @@ class _Ahead:
     at: At
 
 
+@dataclass(frozen=True)
+class _Back:
+    """What is said of the facts a window takes."""
+
+    over: str | None
+    where: str | None
+    ago: str | None
+
+
 def count(
     value: str | None = None,
     *,
@@ -86,9 +148,10 @@ def count(
     ahead: str | None = None,
     on: Mapping[str, str] | None = None,
     at: At = "decided_at",
+    ago: str | None = None,
 ) -> Window:
     """Count facts (or those whose value is not NULL); 0 for none."""
-    return _window("count", value, over, where, _Ahead(of, ahead, on, at))
+    return _window("count", value, _Back(over, where, ago), _Ahead(of, ahead, on, at))
 
 
 def sum(
@@ -100,9 +163,10 @@ def sum(
     ahead: str | None = None,
     on: Mapping[str, str] | None = None,
     at: At = "decided_at",
+    ago: str | None = None,
 ) -> Window:
     """Sum values; 0 for an entity already seen, NULL for one never seen."""
-    return _window("sum", value, over, where, _Ahead(of, ahead, on, at))
+    return _window("sum", value, _Back(over, where, ago), _Ahead(of, ahead, on, at))
 
 
 def mean(
@@ -114,9 +178,10 @@ def mean(
     ahead: str | None = None,
     on: Mapping[str, str] | None = None,
     at: At = "decided_at",
+    ago: str | None = None,
 ) -> Window:
     """Average values; a boolean gives a share. NULL for none."""
-    return _window("mean", value, over, where, _Ahead(of, ahead, on, at))
+    return _window("mean", value, _Back(over, where, ago), _Ahead(of, ahead, on, at))
 
 
 def min(
@@ -128,9 +193,10 @@ def min(
     ahead: str | None = None,
     on: Mapping[str, str] | None = None,
     at: At = "decided_at",
+    ago: str | None = None,
 ) -> Window:
     """Smallest value; NULL for none."""
-    return _window("min", value, over, where, _Ahead(of, ahead, on, at))
+    return _window("min", value, _Back(over, where, ago), _Ahead(of, ahead, on, at))
 
 
 def max(
@@ -142,9 +208,10 @@ def max(
     ahead: str | None = None,
     on: Mapping[str, str] | None = None,
     at: At = "decided_at",
+    ago: str | None = None,
 ) -> Window:
     """Largest value; NULL for none."""
-    return _window("max", value, over, where, _Ahead(of, ahead, on, at))
+    return _window("max", value, _Back(over, where, ago), _Ahead(of, ahead, on, at))
 
 
 def std(
@@ -156,9 +223,10 @@ def std(
     ahead: str | None = None,
     on: Mapping[str, str] | None = None,
     at: At = "decided_at",
+    ago: str | None = None,
 ) -> Window:
     """Sample standard deviation (n - 1); NULL for fewer than two values."""
-    return _window("std", value, over, where, _Ahead(of, ahead, on, at))
+    return _window("std", value, _Back(over, where, ago), _Ahead(of, ahead, on, at))
 
 
 def last(
@@ -170,9 +238,10 @@ def last(
     ahead: str | None = None,
     on: Mapping[str, str] | None = None,
     at: At = "decided_at",
+    ago: str | None = None,
 ) -> Window:
     """Value of the latest event (by event time, then known-at); NULL for none."""
-    return _window("last", value, over, where, _Ahead(of, ahead, on, at))
+    return _window("last", value, _Back(over, where, ago), _Ahead(of, ahead, on, at))
 
 
 def any(
@@ -184,9 +253,10 @@ def any(
     ahead: str | None = None,
     on: Mapping[str, str] | None = None,
     at: At = "decided_at",
+    ago: str | None = None,
 ) -> Window:
     """Whether the value was true for any fact; NULL for none. Of a label, without facts: false."""
-    return _window("any", value, over, where, _Ahead(of, ahead, on, at))
+    return _window("any", value, _Back(over, where, ago), _Ahead(of, ahead, on, at))
 
 
 def none(
@@ -198,12 +268,100 @@ def none(
     ahead: str | None = None,
     on: Mapping[str, str] | None = None,
     at: At = "decided_at",
+    ago: str | None = None,
 ) -> Window:
     """Whether the value was true for no fact; NULL for none. Of a label, without facts: true."""
-    return _window("none", value, over, where, _Ahead(of, ahead, on, at))
+    return _window("none", value, _Back(over, where, ago), _Ahead(of, ahead, on, at))
 
 
-def _window(aggregate: Aggregate, value: str | None, over: str | None, where: str | None, said: _Ahead) -> Window:
+def target(value: str, *, over: str | None = None, where: str | None = None, smooth: float = 20.0) -> Window:
+    """Average known labels of the entity, drawn toward everybody's: target encoding that cannot leak.
+
+    Of ``n`` labels known at the instant with mean ``m``, and everybody's mean ``u`` when that day began, it is
+    ``(n m + smooth u) / (n + smooth)``; NULL for an entity none of whose labels is known. Of a table without time a
+    row is encoded in training by the labels of rows in four other fifths, never its own.
+
+    Parameters
+    ----------
+    value
+        The label, as a row expression over the view's table: a truth value or a number.
+    over, where
+        As of every window.
+    smooth
+        How many labels of the usual kind each entity is taken to have besides its own; 0 for none.
+
+    >>> target("arr_delay > 15", smooth=50).smooth
+    50.0
+    """
+    if isinstance(smooth, bool) or not isinstance(smooth, int | float) or not 0 <= smooth < 1e12:
+        raise DefinitionError(f"target({value!r}) has smooth={smooth!r}", expected="how many labels, 0 or more")
+    found = _window("target", value, _Back(over, where, None))
+    return msgspec.structs.replace(found, smooth=float(smooth))
+
+
+def elements(column: str, size: int, *, over: str | None = None) -> dict[str, Window]:
+    """Keep the last known embedding of an entity, element by element: ``e_1`` to ``e_size``.
+
+    >>> sorted(elements("e", 2))
+    ['e_1', 'e_2']
+    """
+    return {each: last(each, over=over) for each in named_elements(column, size)}
+
+
+def first(value: str, *, over: str | None = None, where: str | None = None, ago: str | None = None) -> Window:
+    """Value of the earliest event in the window (by event time, then known-at); NULL for none."""
+    return _window("first", value, _Back(over, where, ago))
+
+
+def distinct(value: str, *, over: str | None = None, where: str | None = None, ago: str | None = None) -> Window:
+    """Count different values; 0 for none."""
+    return _window("distinct", value, _Back(over, where, ago))
+
+
+def quantile(
+    value: str, q: float, *, over: str | None = None, where: str | None = None, ago: str | None = None
+) -> Window:
+    """Value below which a share ``q`` (0 to 1) lies, between two neighbours by a straight line; NULL for none.
+
+    >>> quantile("amount", 0.5, over="28d").q
+    0.5
+    """
+    return msgspec.structs.replace(_window("quantile", value, _Back(over, where, ago)), q=q)
+
+
+def trend(value: str, *, over: str | None = None, where: str | None = None, ago: str | None = None) -> Window:
+    """Slope of the straight line through values over event time, per day; NULL unless two instants have a value."""
+    return _window("trend", value, _Back(over, where, ago))
+
+
+def since_last(
+    value: str | None = None, *, over: str | None = None, where: str | None = None, ago: str | None = None
+) -> Window:
+    """Days since the latest event in the window (with a value that is not NULL); NULL for none."""
+    return _window("since_last", value, _Back(over, where, ago))
+
+
+def since_first(
+    value: str | None = None, *, over: str | None = None, where: str | None = None, ago: str | None = None
+) -> Window:
+    """Days since the earliest event in the window (with a value that is not NULL); NULL for none."""
+    return _window("since_first", value, _Back(over, where, ago))
+
+
+_WRITTEN = (
+    "calendar", "cosine", "crossed", "cycle", "dot", "elements", "missing", "norm", "one_hot", "products",
+)  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    words = [*get_args(Aggregate), *_WRITTEN, "Request", "Window"]
+    raise AttributeError(f"there is no f.{name}: {near(name, words)}" if not name.startswith("__") else name)
+
+
+_ONLY_BACK = _Ahead(None, None, None, "decided_at")
+
+
+def _window(aggregate: Aggregate, value: str | None, back: _Back, said: _Ahead = _ONLY_BACK) -> Window:
     of = said.of.name if isinstance(said.of, Table) else said.of
     on = None if said.on is None else dict(said.on)
-    return Window(aggregate, value, over, said.ahead, of, where, on, said.at)
+    return Window(aggregate, value, back.over, said.ahead, of, back.where, on, said.at, back.ago)

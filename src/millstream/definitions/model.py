@@ -61,6 +61,9 @@ class Model:
         hold-out: ``"f1"``, ``"cost(fp=1, fn=5)"``.
     fit_within
         How long one fit may take, such as ``"2h"``; it is stopped then and the run fails. Without bound when left out.
+    vouched
+        Features (``view.feature``) that look like the label in disguise and really are known in time: somebody's word
+        for it. They are said, and not refused.
     """
 
     name: str
@@ -80,6 +83,7 @@ class Model:
     segments: tuple[str, ...] = ()
     threshold: float | str | None = None
     fit_within: str | None = None
+    vouched: tuple[str, ...] = ()
 
     def __init__(  # noqa: PLR0913 - a definition record: its words are its parameters
         self,
@@ -101,6 +105,7 @@ class Model:
         segments: Iterable[str] = (),
         threshold: float | str | None = None,
         fit_within: str | None = None,
+        vouched: Iterable[str] = (),
     ) -> None:
         if label is None:
             groups = isinstance(task, Clusters)
@@ -134,6 +139,7 @@ class Model:
             "segments": tuple(dict.fromkeys([segments] if isinstance(segments, str) else segments)),
             "threshold": threshold,
             "fit_within": fit_within,
+            "vouched": tuple(dict.fromkeys([vouched] if isinstance(vouched, str) else vouched)),
         }
         if fit_within is not None:
             refuse_no_time(name, fit_within)

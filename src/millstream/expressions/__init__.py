@@ -42,3 +42,14 @@ def parse(text: str, schema: Schema, *, where: str) -> Expression:
     from millstream.expressions.parser import read
 
     return read(text, schema, where=where)
+
+
+def mentioned(text: str) -> tuple[str, ...]:
+    """Name the columns (``distance``) and features (``view.feature``) an expression mentions; none if it is none.
+
+    >>> mentioned("carrier.late_7d / store.late_7d > threshold")
+    ('carrier.late_7d', 'store.late_7d', 'threshold')
+    """
+    from millstream.expressions.parser import mentioned
+
+    return mentioned(text)

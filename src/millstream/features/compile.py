@@ -13,23 +13,26 @@ from millstream.definitions.tasks import Ranking
 from millstream.definitions.view import FeatureView, Role
 from millstream.errors import DefinitionError, LeakError
 from millstream.expressions import Expression, parse
+from millstream.features.combine import Combiner, apart
 from millstream.features.labels import compile_label
 from millstream.features.listed import SAMPLED, compile_ranking, item_columns
 from millstream.features.plan import TARGET, FeatureColumn, FeaturePlan, TickPlan, ViewPlan, WindowPlan
 from millstream.features.resolve import (
     ACCEPTED,
-    ANSWERS,
     RESERVED,
+    VALUELESS,
     answer_type,
     filtered,
+    refuse_quantile,
     refuse_reserved,
     refuse_type,
     refuse_unknown,
     refuse_unlike,
     typed,
+    window_span,
 )
 from millstream.features.seasons import compile_seasonal
-from millstream.types import MICROSECOND, DType, Schema, parse_duration
+from millstream.types import DType, Schema
 
 _Features: TypeAlias = tuple[tuple[FeatureColumn, ...], tuple[ViewPlan, ...], dict[str, DType], dict[str, Expression]]
 
@@ -83,6 +86,7 @@ def compile_plan(
     rows_schema: Schema = {**schema, TARGET: "timestamptz"} if target else schema
     seen_schema = rows_schema if task is None else {**rows_schema, **item_columns(task, schemas)}
     columns, views, request, request_features = _features(manifest, model, schemas, seen_schema)
+    request_features, combined = apart(request_features, request)
     calendar = _ticks(model, rows, schema, timezone)
     zone = None if calendar is None else calendar.timezone
     label, ahead = compile_label(manifest, model, schemas, rows_schema, zone=zone)
@@ -98,6 +102,7 @@ def compile_plan(
         views=views,
         request=request,
         request_features=request_features,
+        combined=combined,
         ahead=ahead,
         ticks=calendar,
         seasonal=compile_seasonal(model, ahead, calendar, schemas),
@@ -110,6 +115,8 @@ def compile_plan(
     if task is not None:
         plan = compile_ranking(manifest, model, task, plan=plan, schemas=schemas)
     _refuse_own_label(plan, known.get(rows.name, {}))
+    if rows.event_time is None and not rows.known_at and not known.get(rows.name):
+        _refuse_own_label_in_window(plan)
     return plan
 
 
@@ -123,24 +130,25 @@ def _ticks(model: Model, rows: Table, schema: Schema, timezone: str) -> TickPlan
 def _features(manifest: Manifest, model: Model, schemas: Mapping[str, Schema], rows_schema: Schema) -> _Features:
     """Resolve the roles into what a plan says of features."""
     columns: list[FeatureColumn] = []
-    views: list[ViewPlan] = []
     request: dict[str, DType] = {}
     expressions: dict[str, Expression] = {}
+
+    def windows(definition: FeatureView, role: Role) -> ViewPlan:
+        return _view(definition, role, manifest=manifest, schemas=schemas, model=model, rows_schema=rows_schema)
+
+    def merge(asked: Request, role: Role) -> None:
+        _merge_request(request, asked, role, rows_schema=rows_schema, table=model.rows.of)
+
+    resolved = Combiner(manifest, windows=windows, merge=merge)
     for role in model.features:
-        definition = manifest.view(role.view)
-        if isinstance(definition.of, Request):
-            _merge_request(request, definition.of, role, rows_schema=rows_schema, table=model.rows.of)
-            for feature, text in definition.features.items():
-                name = f"{role.name}.{feature}"
-                found = parse(str(text), definition.of.fields, where=f"feature {name}")
-                refuse_type(f"feature {name}", found, ANSWERS)
-                expressions[name] = found
-                columns.append(FeatureColumn(name, found.dtype))
+        if isinstance(manifest.view(role.view).of, Request):
+            made = resolved.request(role)
+            expressions |= made
+            columns.extend(FeatureColumn(name, found.dtype) for name, found in made.items())
         else:
-            view = _view(definition, role, manifest=manifest, schemas=schemas, model=model, rows_schema=rows_schema)
-            views.append(view)
+            view = resolved.view(role)
             columns.extend(FeatureColumn(f"{role.name}.{each}", window.dtype) for each, window in view.features.items())
-    return tuple(columns), tuple(views), request, expressions
+    return tuple(columns), tuple(resolved.views.values()), request, expressions
 
 
 def _view(
@@ -166,6 +174,14 @@ def _view(
     refuse_unknown(keys, rows_schema, where=f"{where}: entity", table=rows_table)
     for column, key in zip(definition.entity, keys, strict=True):
         refuse_unlike((table.name, schema, column), (rows_table, rows_schema, key), where=where)
+    encoding = [
+        name for name, said in definition.features.items() if isinstance(said, Window) and said.smooth is not None
+    ]
+    if role.at == TARGET and encoding:
+        raise DefinitionError(
+            f"feature {role.name}.{encoding[0]} is the mean of known labels, and {where} is about target_at",
+            expected='f.target(...) at="decided_at": labels of what is planned ahead are not known',
+        )
     static = table.event_time is None
     windows = {
         feature: _window(said, schema, where=f"feature {role.name}.{feature}", ttl=definition.ttl, static=static)
@@ -182,25 +198,18 @@ def _window(said: Window, schema: Schema, *, where: str, ttl: str | None, static
             f"{where} looks ahead" if said.ahead else f"{where} names a table of its own, {said.of!r}",
             expected="a window that looks back over the view's table: over='7d'; only a label looks ahead",
         )
-    over = said.over or ttl
-    if over is not None and static:
-        raise DefinitionError(
-            f"{where} has a window of {over}, but its table has no event time",
-            expected="a window without length, or Table(..., event_time=...)",
-        )
-    over_us = None if over is None else parse_duration(over) // MICROSECOND
-    if over_us == 0:
-        raise DefinitionError(f"{where} has an empty window", expected="a length such as over='7d'")
+    span = window_span(said, where=where, ttl=ttl, static=static)
+    refuse_quantile(said, where=where)
     if said.value is None:
-        if said.aggregate != "count":
+        if said.aggregate not in VALUELESS:
             raise DefinitionError(f"{where} has no value", expected=f"f.{said.aggregate}('column', ...)")
         if said.where is None:
-            return WindowPlan("count", None, over_us, "bigint")
+            return WindowPlan(said.aggregate, None, span.over_us, answer_type(said.aggregate, "bigint"), span.ago_us)
     value = parse(filtered(said.value or "true", said.where), schema, where=where)
-    if said.aggregate == "count":
-        return WindowPlan("count", value, over_us, "bigint")
-    refuse_type(f"{where}: {said.aggregate}", value, ACCEPTED[said.aggregate])
-    return WindowPlan(said.aggregate, value, over_us, answer_type(said.aggregate, value.dtype))
+    if said.aggregate not in VALUELESS:
+        refuse_type(f"{where}: {said.aggregate}", value, ACCEPTED[said.aggregate])
+    dtype = answer_type(said.aggregate, value.dtype)
+    return WindowPlan(said.aggregate, value, span.over_us, dtype, span.ago_us, said.q, said.smooth)
 
 
 def _merge_request(request: dict[str, DType], asked: Request, role: Role, *, rows_schema: Schema, table: str) -> None:
@@ -234,6 +243,23 @@ def _refuse_own_label(plan: FeaturePlan, known: Mapping[str, str]) -> None:
         )
 
 
+def _refuse_own_label_in_window(plan: FeaturePlan) -> None:
+    """Refuse windows over the labels of a table without time: each row's own label would be in its own feature."""
+    for view in plan.views if plan.label is not None else ():
+        for feature, window in view.features.items():
+            read = () if window.value is None else window.value.columns
+            shared = [each for each in read if plan.label is not None and each in plan.label.columns]
+            if view.table == plan.rows_table and shared and window.aggregate != "target":
+                raise LeakError(
+                    f"feature {view.name}.{feature} reads {shared[0]!r}, of which the label is made, of every row of"
+                    f" {view.table!r} that has its {', '.join(view.entity)}: the row's own among them, as the table"
+                    " does not say when anything was known",
+                    expected="labels that were known when the prediction is made",
+                    do=f"f.target({window.value.text!r}), which leaves a row's own label out, or"  # type: ignore[union-attr]
+                    f" Table({view.table!r}, event_time=..., known_at=...)",
+                )
+
+
 def inputs(plan: FeaturePlan) -> tuple[str, ...]:
     """Name every column of the predicted row that its prediction depends on, each once."""
     said = [name for each in (plan.where, plan.decide_at) if each is not None for name in each.columns]
@@ -246,7 +272,8 @@ def inputs(plan: FeaturePlan) -> tuple[str, ...]:
 
 def readers(plan: FeaturePlan, column: str) -> list[str]:
     """Say, in the user's words, what of a plan reads a column of the row that is predicted."""
-    found = [f"feature {name}" for name, said in plan.request_features.items() if column in said.columns]
+    of_request = {**plan.request_features, **plan.combined}
+    found = [f"feature {name}" for name, said in of_request.items() if column in said.columns]
     found += [f"feature view {each.name} (entity key)" for each in plan.views if column in each.keys]
     for word, said in (("where", plan.where), ("decide_at", plan.decide_at)):
         if said is not None and column in said.columns:

@@ -69,6 +69,13 @@ def compile_ranking(
             expected=f"columns of {rows.name!r} that no item has, such as user_id",
             do="tasks.TopK(..., by='user_id')",
         )
+    texts = [name for name, _, dtype in plan.combined_parts if dtype == "varchar"]
+    if texts:
+        raise DefinitionError(
+            f"{where} combines {texts[0]!r}, a text of a view, which a list keeps as a number",
+            expected="combined features of numbers and booleans, or of texts of the request",
+            do="compare in the view: f.last(\"genre = 'red'\")",
+        )
     fields = [name for name in (*others, *plan.request) if name != task.item and name not in given]
     ranking = RankingPlan(
         k=task.k,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,6 +18,11 @@ from millstream.expressions.node import Column
 from millstream.types import DType, content_hash
 
 EMPTY_COUNT = 0.0
+COUNTS = ("count", "distinct")
+"""Aggregates of nothing are 0, for an entity never seen too."""
+AGED = ("since_last", "since_first")
+"""Aggregates that grow with the clock: what is kept is the instant they count from, microseconds."""
+DAY_US = 86_400_000_000.0
 TARGET = "target_at"
 """Column of the instant that is predicted, under a horizon."""
 NULL = math.nan
@@ -38,7 +44,14 @@ class FeatureColumn(msgspec.Struct, frozen=True):
     dtype: DType
 
 
-class WindowPlan(msgspec.Struct, frozen=True):
+class Span(NamedTuple):
+    """Which events a window takes: back from how long ago, and for how long (None: all before)."""
+
+    over_us: int | None
+    ago_us: int = 0
+
+
+class WindowPlan(msgspec.Struct, frozen=True, omit_defaults=True):
     """One aggregate over the facts of an entity.
 
     Parameters
@@ -51,12 +64,31 @@ class WindowPlan(msgspec.Struct, frozen=True):
         Length of the window in microseconds; None is all that is known.
     dtype
         Type of the answer.
+    ago_us
+        How much earlier than the instant asked about the window ends, in microseconds.
+    q
+        Which quantile, from 0 to 1.
+    smooth
+        Of a target mean: how many labels of the usual kind each entity is taken to have besides its own.
     """
 
     aggregate: Aggregate
     value: Expression | None
     over_us: int | None
     dtype: DType
+    ago_us: int = 0
+    q: float | None = None
+    smooth: float | None = None
+
+    @property
+    def span(self) -> Span:
+        """Which events the window takes."""
+        return Span(self.over_us, self.ago_us)
+
+    @property
+    def aged(self) -> bool:
+        """Whether the answer grows with the clock, so that the instant it counts from is kept in its stead."""
+        return self.aggregate in AGED
 
 
 class ViewPlan(msgspec.Struct, frozen=True, dict=True):
@@ -98,16 +130,27 @@ class ViewPlan(msgspec.Struct, frozen=True, dict=True):
     def horizon_us(self) -> int | None:
         """How far back a fact can still matter, in microseconds; None when every fact can.
 
-        A sum needs every fact: it is 0, not NULL, for an entity whose facts have all left the window.
+        A sum needs every fact: it is 0, not NULL, for an entity whose facts have all left the window. So does a
+        target mean, which is drawn toward that of all labels ever known.
         """
-        lengths = [None if each.aggregate == "sum" else each.over_us for each in self.features.values()]
-        known = [each for each in lengths if each is not None]
-        return max(known) if len(known) == len(lengths) else None
+        spans = [each.span for each in self.features.values() if each.aggregate not in ("sum", "target")]
+        lengths = [over + ago for over, ago in spans if over is not None]
+        return max(lengths) if len(lengths) == len(self.features) else None
+
+    @property
+    def of_everybody(self) -> bool:
+        """Whether a fact about one entity moves what is said of others: target means are drawn toward everybody's."""
+        return any(each.aggregate == "target" for each in self.features.values())
+
+    @property
+    def aged(self) -> tuple[int, ...]:
+        """Places of the features that grow with the clock."""
+        return tuple(place for place, each in enumerate(self.features.values()) if each.aged)
 
     @property
     def never_seen(self) -> list[float]:
         """Values for an entity of which nothing is known: counts 0, everything else NULL."""
-        return [EMPTY_COUNT if each.aggregate == "count" else NULL for each in self.features.values()]
+        return [EMPTY_COUNT if each.aggregate in COUNTS else NULL for each in self.features.values()]
 
 
 class AheadPlan(msgspec.Struct, frozen=True):
@@ -266,6 +309,8 @@ class FeaturePlan(msgspec.Struct, frozen=True):
         Fields that come with a request, name to type.
     request_features
         Column to expression over the request.
+    combined
+        Column to expression over features of ``views`` (whether the model sees these or not) and the request.
     decide_at
         Instant of the prediction; None is the row's event time, or the version's instant for a static table.
     event_time
@@ -300,11 +345,19 @@ class FeaturePlan(msgspec.Struct, frozen=True):
     ticks: TickPlan | None = None
     ranking: RankingPlan | None = None
     seasonal: SeasonalPlan | None = None
+    combined: dict[str, Expression] = {}
 
     @property
     def served(self) -> tuple[ViewPlan, ...]:
         """Return what is kept online: the views, and what the simple rule of a forecast says."""
         return self.views if self.seasonal is None else (*self.views, self.seasonal.view)
+
+    @property
+    def combined_parts(self) -> list[tuple[str, int, DType]]:
+        """List the features of views that combined ones are made of: name, place among all of views, and type."""
+        needed = {name for each in self.combined.values() for name in each.columns}
+        all_ = [(f"{view.name}.{name}", said.dtype) for view in self.views for name, said in view.features.items()]
+        return [(name, place, dtype) for place, (name, dtype) in enumerate(all_) if name in needed]
 
     @property
     def names(self) -> tuple[str, ...]:

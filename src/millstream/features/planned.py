@@ -6,13 +6,14 @@ decision, windows are about the target; for each decision the facts believed the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from millstream.errors import Refused
+from millstream.features.active import Values
 from millstream.features.facts import (
     ALWAYS,
     COLUMN,
@@ -21,17 +22,16 @@ from millstream.features.facts import (
     Codes,
     Facts,
     Instants,
-    encode_entities,
     find_entities,
     knowledge,
     read_facts,
 )
 from millstream.features.intervals import Asked, Indices, Line
 from millstream.features.online import layout
-from millstream.features.plan import ViewPlan
+from millstream.features.plan import Span, ViewPlan, WindowPlan
 from millstream.features.steps import Steps, as_floats, parts
-from millstream.features.views import read_values
-from millstream.features.windows import Values, Windows, answer, closing
+from millstream.features.views import Part, read_values
+from millstream.features.windows import Windows, answer, days_since
 from millstream.lake.frame import TableFrame
 
 
@@ -61,6 +61,8 @@ class PlannedFacts:
         What is computed.
     table
         The rows it is computed from.
+    part
+        What of a larger table they are; all of it unless said.
 
     Attributes
     ----------
@@ -68,15 +70,16 @@ class PlannedFacts:
         One row per entity that any row of the table names, in code order.
     """
 
-    def __init__(self, view: ViewPlan, table: TableFrame) -> None:
+    def __init__(self, view: ViewPlan, table: TableFrame, part: Part | None = None) -> None:
         self.view = view
-        self.entities, codes = encode_entities(table.frame, view.entity)
+        part = part or Part.whole(view, table)
+        self.entities, codes = part.entities, part.codes
         self._waits_for = {name: knowledge(table, view, each) for name, each in view.features.items()}
         self._known: dict[tuple[str, ...], _Known] = {}
         for each in dict.fromkeys(self._waits_for.values()):
-            facts = read_facts(table, codes, waits_for=each)
+            facts = read_facts(table, codes, waits_for=each, times=part.times)
             self._known[each] = _Known(facts, np.argsort(facts.event, kind="stable"))
-        self._values = read_values(view, table.frame)
+        self._values = read_values(view, table.frame, part.centres)
 
     def find(self, keys: pl.DataFrame) -> Codes:
         """Find the codes of entities, whose columns stand in the view's order; ``NOBODY`` for NULL and unknown."""
@@ -87,6 +90,11 @@ class PlannedFacts:
 
         Cost: for each distinct decision, the facts its windows may hold are sorted once.
         """
+        kept = self.kept(entity, decided, target)
+        return {name: days_since(window, kept[name], target) for name, window in self.view.features.items()}
+
+    def kept(self, entity: Codes, decided: Instants, target: Instants) -> dict[str, pl.Series]:
+        """Evaluate as ``ask`` does, except that of a time since the instant it counts from is given, microseconds."""
         order = np.argsort(decided, kind="stable")
         sorted_ = decided[order]
         found: dict[str, list[pl.Series]] = {name: [] for name in self.view.features}
@@ -110,8 +118,7 @@ class PlannedFacts:
             held = known.believed(decided, since, int(target.max()))
             facts = _only(known.facts, held)
             mine = {name: each for name, each in self.view.features.items() if self._waits_for[name] == waits_for}
-            ends = [closing(facts, each.over_us) for each in mine.values() if each.over_us is not None]
-            line = Line([facts.event, *ends], entities=len(self.entities))
+            line = Line(_bounds(facts, mine.values()), entities=len(self.entities))
             windows, asked = Windows(facts, line), Asked(entity, target, line)
             for name, window in mine.items():
                 values = _held(self._values["" if window.value is None else window.value.text], held)
@@ -136,7 +143,7 @@ class PlannedFacts:
         entity, instant = [everybody], [np.full(len(everybody), since)]
         for name, window in self.view.features.items():
             facts = self._known[self._waits_for[name]].facts
-            for when in (facts.event, *(() if window.over_us is None else (closing(facts, window.over_us),))):
+            for when in _bounds(facts, [window]):
                 inside = (when > since) & (facts.entity != NOBODY)
                 entity.append(facts.entity[inside])
                 instant.append(when[inside])
@@ -170,7 +177,7 @@ def planned_steps(
     epoch = np.repeat(np.arange(len(entity)), many)
     nth = np.arange(len(epoch)) - np.repeat(np.cumsum(many) - many, many)
     target = targets[first[entity[epoch]] + nth]
-    answers = facts.ask(entity[epoch], decided[epoch], target)
+    answers = facts.kept(entity[epoch], decided[epoch], target)
     rows, texts = as_floats(answers, len(epoch))
     steps = Steps([], np.concatenate([[0], np.cumsum(many)]), target, rows, texts)
     blobs = list(steps.blobs(view))
@@ -180,6 +187,14 @@ def planned_steps(
     for place, each in enumerate(named):
         own = slice(int(starts[place]), int(starts[place + 1]))
         yield layout.key_of(prefix, each), layout.pack_epochs(decided[own].tobytes(), blobs[own])
+
+
+def _bounds(facts: Facts, windows: Iterable[WindowPlan]) -> Iterator[Instants]:
+    """Yield when facts that are known enter windows, and when they are too old for them."""
+    for over_us, ago_us in {each.span for each in windows}:
+        yield facts.event if not ago_us else facts.event + ago_us
+        if over_us is not None:
+            yield facts.closing(Span(over_us, ago_us))
 
 
 def _only(facts: Facts, held: Indices) -> Facts:
@@ -197,11 +212,12 @@ def _only(facts: Facts, held: Indices) -> Facts:
         known=np.where(event == ALWAYS, ALWAYS, event - len(held)) + rank,
         superseded=np.full(len(held), FOREVER),
         successor=np.full(len(held), -1),
+        times=facts.times,
     )
 
 
 def _held(values: Values, held: Indices) -> Values:
-    return values if values.series is None else Values(values.series.gather(held))
+    return values if values.series is None else Values(values.series.gather(held), lambda: values.centre)
 
 
 def _distinct(entity: Codes, instant: Instants) -> tuple[Codes, Instants]:

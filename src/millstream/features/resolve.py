@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
+from millstream.definitions.features import Window
 from millstream.errors import DefinitionError, near
 from millstream.expressions import Expression, parse
-from millstream.types import DType, Schema
+from millstream.features.plan import Span
+from millstream.types import MICROSECOND, DType, Schema, parse_duration
 
 RESERVED = ("decided_at", "label", "label_known_at")
 """Columns the spine adds."""
@@ -17,27 +20,74 @@ ACCEPTED: dict[str, tuple[DType, ...]] = {
     "sum": NUMBERS,
     "mean": NUMBERS,
     "std": NUMBERS,
+    "target": NUMBERS,
     "min": ("bigint", "double"),
     "max": ("bigint", "double"),
     "last": ANSWERS,
     "any": ("boolean",),
     "none": ("boolean",),
+    "first": ANSWERS,
+    "distinct": (*ANSWERS, "date", "timestamptz"),
+    "quantile": ("bigint", "double"),
+    "trend": NUMBERS,
 }
-"""Types of value that an aggregate takes; ``count`` takes any."""
+"""Types of value that an aggregate takes; ``count`` and the times since take any."""
+TIMED = ("trend", "since_last", "since_first")
+"""Aggregates that are about when facts happened."""
+VALUELESS = ("count", "since_last", "since_first")
+"""Aggregates that may be of the facts themselves."""
 
 
 def answer_type(aggregate: str, value: DType) -> DType:
     """Return the type of an aggregate over values of a type."""
     if aggregate == "sum":
         return "double" if value == "double" else "bigint"
-    if aggregate in ("mean", "std"):
-        return "double"
-    return value
+    if aggregate in ("count", "distinct"):
+        return "bigint"
+    if aggregate in ("last", "first", "min", "max", "any", "none"):
+        return value
+    return "double"
 
 
 def filtered(value: str, where: str | None) -> str:
     """Return a value that is NULL, and so passed over, where a condition does not hold."""
     return value if where is None else f"case when ({where}) then ({value}) end"
+
+
+def window_span(said: Window, *, where: str, ttl: str | None, static: bool) -> Span:
+    """Return which events a window takes; a table without event time has no window, no lag and no trend."""
+    over = said.over or ttl
+    if static:
+        if over is not None:
+            wrong = f"has a window of {over}"
+        elif said.ago is not None:
+            wrong = f"looks {said.ago} back"
+        else:
+            wrong = f"is a {said.aggregate.replace('_', ' ')}" if said.aggregate in TIMED else ""
+        if wrong:
+            raise DefinitionError(
+                f"{where} {wrong}, but its table has no event time",
+                expected="a window without length, or Table(..., event_time=...)",
+            )
+    over_us = None if over is None else parse_duration(over) // MICROSECOND
+    if over_us == 0:
+        raise DefinitionError(f"{where} has an empty window", expected="a length such as over='7d'")
+    ago_us = 0 if said.ago is None else parse_duration(said.ago) // MICROSECOND
+    if said.ago is not None and ago_us == 0:
+        raise DefinitionError(f"{where} ends {said.ago} ago", expected="a length such as ago='7d', or none")
+    return Span(over_us, ago_us)
+
+
+def refuse_quantile(said: Window, *, where: str) -> None:
+    """Refuse a quantile that does not say which, or that is none."""
+    number = isinstance(said.q, int | float) and not isinstance(said.q, bool)
+    if said.aggregate == "quantile":
+        if not number or said.q is None or not (math.isfinite(said.q) and 0 <= said.q <= 1):
+            raise DefinitionError(
+                f"{where} is the quantile {said.q!r}", expected="a number from 0 to 1: 0.5 is the median"
+            )
+    elif said.q is not None:
+        raise DefinitionError(f"{where} is a {said.aggregate} and has q={said.q!r}", expected="q for f.quantile alone")
 
 
 def typed(text: str | None, schema: Schema, *, where: str, accepted: tuple[DType, ...]) -> Expression | None:

@@ -88,20 +88,28 @@ def two_product(a: Floats, b: Floats) -> tuple[Floats, Floats]:
 
 
 def sample_variance(count: Indices, total: tuple[Floats, Floats], squares: tuple[Floats, Floats]) -> Floats:
-    """Variance (n - 1) from exact sums of centred values and of their squares; NaN below two values.
-
-    n * sum of squares - (sum)^2 cancels almost all digits when a window's level is far from the centre, so it is
-    evaluated with twice the digits.
-    """
+    """Variance (n - 1) from exact sums of centred values and of their squares; NaN below two values."""
     n = count.astype(np.float64)
-    scaled, scaled_error = two_product(n, squares[0])
-    square, square_error = two_product(total[0], total[0])
-    high, error = two_sum(scaled, -square)
-    numerator = high + (error + (scaled_error - square_error) + n * squares[1] - 2.0 * total[0] * total[1])
+    numerator = centred_product(count, squares, total, total)
     enough = count > 1
     variance = np.full(len(n), np.nan)
     variance[enough] = np.maximum(numerator[enough], 0.0) / (n[enough] * (n[enough] - 1.0))
     return variance
+
+
+def centred_product(
+    count: Indices, products: tuple[Floats, Floats], left: tuple[Floats, Floats], right: tuple[Floats, Floats]
+) -> Floats:
+    """Return n * sum of products - sum of left * sum of right, from exact sums.
+
+    It cancels almost all digits when a window's level is far from the centre, so it is evaluated with twice the digits.
+    """
+    n = count.astype(np.float64)
+    scaled, scaled_error = two_product(n, products[0])
+    cross, cross_error = two_product(left[0], right[0])
+    high, error = two_sum(scaled, -cross)
+    low = scaled_error - cross_error + n * products[1] - left[0] * right[1] - left[1] * right[0]
+    return high + (error + low)
 
 
 def _prefix(values: Floats) -> Floats:

@@ -1,48 +1,26 @@
-"""The nine aggregates over the facts in a window, all from one definition of which facts those are."""
+"""Aggregates over the facts in a window, all from one definition of which facts those are."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from millstream.features.active import Active, Mask, Values
 from millstream.features.facts import FOREVER, Facts, Instants
 from millstream.features.intervals import Asked, Indices, Intervals, Line
-from millstream.features.plan import WindowPlan
-from millstream.features.sums import ActiveSum, Floats, sample_variance, two_product
-
-Mask = npt.NDArray[np.bool_]
+from millstream.features.plan import AGED, DAY_US, Span, WindowPlan
+from millstream.features.ranks import distinct, quantile
+from millstream.features.sums import Floats, sample_variance, two_product
+from millstream.features.trend import trend
 
 _EXACT_SQUARE = 2.0**26
 
 
-@dataclass(frozen=True)
-class Values:
-    """What an expression gives for each fact; None counts the facts themselves."""
-
-    series: pl.Series | None
-
-    @cached_property
-    def present(self) -> Mask | None:
-        """Mask of the facts whose value is not NULL; None when all are."""
-        if self.series is None or not self.series.null_count():
-            return None
-        return self.series.is_not_null().to_numpy()
-
-    @cached_property
-    def numbers(self) -> npt.NDArray[Any]:
-        """Return the values as int64 (whole numbers and booleans) or float64, NULL as 0."""
-        assert self.series is not None
-        dtype = pl.Float64 if self.series.dtype.is_float() else pl.Int64
-        return self.series.cast(dtype).fill_null(0).to_numpy()
-
-
 class Windows:
-    """Facts under one knowledge, seen through windows of several lengths.
+    """Facts under one knowledge, seen through windows of several spans.
 
     Parameters
     ----------
@@ -53,30 +31,34 @@ class Windows:
     """
 
     def __init__(self, facts: Facts, line: Line) -> None:
-        self._facts = facts
+        self.facts = facts
         self._line = line
-        self._intervals: dict[int | None, Intervals] = {}
-        self._found: tuple[Asked, Indices] | None = None
+        self._intervals: dict[Span, Intervals] = {}
+        self._begun: dict[int, Intervals] = {}
+        self._found: dict[int, tuple[Asked, Indices]] = {}
 
-    def of_length(self, over_us: int | None) -> Intervals:
-        """Return the intervals in which facts are in a window of this length."""
-        if over_us not in self._intervals:
-            facts = self._facts
-            self._intervals[over_us] = Intervals(facts.entity, facts.start, self._end(over_us), self._line)
-        return self._intervals[over_us]
+    def of_span(self, span: Span) -> Intervals:
+        """Return the intervals in which facts are in a window of this span."""
+        if span not in self._intervals:
+            facts = self.facts
+            start, end = facts.start_of(span.ago_us), facts.end_of(span)
+            self._intervals[span] = Intervals(facts.entity, start, end, self._line)
+        return self._intervals[span]
 
-    @cached_property
-    def begun(self) -> Intervals:
-        """The facts from the instant they happened and were known, without any end."""
-        if not self._corrected.any() and None in self._intervals:
-            return self._intervals[None]
-        facts = self._facts
-        return Intervals(facts.entity, facts.start, np.full(len(facts.event), FOREVER), self._line)
+    def _begun_of(self, ago_us: int) -> Intervals:
+        """Return the facts from the instant they enter windows, without any end."""
+        if not self._corrected.any() and Span(None, ago_us) in self._intervals:
+            return self._intervals[Span(None, ago_us)]
+        if ago_us not in self._begun:
+            facts = self.facts
+            ever = np.full(len(facts.event), FOREVER)
+            self._begun[ago_us] = Intervals(facts.entity, facts.start_of(ago_us), ever, self._line)
+        return self._begun[ago_us]
 
     @cached_property
     def order(self) -> Indices:
         """Rank of each fact by event time, then known-at, then row order."""
-        event, known = self._facts.event, self._facts.known
+        event, known = self.facts.event, self.facts.known
         order = np.argsort(event, kind="stable")
         same = event[order[1:]] == event[order[:-1]]
         if same.any():  # only events at one instant are told apart by known-at, which spares a second sort of all
@@ -91,24 +73,28 @@ class Windows:
 
     @cached_property
     def _corrected(self) -> Indices:
-        return np.flatnonzero(self._facts.successor >= 0)
+        return np.flatnonzero(self.facts.successor >= 0)
 
-    def last(self, values: Values, over_us: int | None, asked: Asked) -> Indices:
+    def last(self, values: Values, span: Span, asked: Asked) -> Indices:
         """Find the fact of the latest event among those in the window whose value is not NULL; -1 for none.
 
         Where every correction leaves a fact's entity and does not move it back in time, a corrected fact is always
         outranked by its correction, and windows close in the order of events: the latest that has begun decides.
         """
         if not self._outranked(values.present):
-            return self._highest(self.order, values, over_us, asked)
-        fact = self._latest_begun(values.present, asked)
-        if over_us is None or not len(self.order):
+            return self._highest(self.order, values, span, asked)
+        fact = self._latest_begun(values.present, span.ago_us, asked)
+        if span.over_us is None or not len(self.order):
             return fact
-        return np.where((fact >= 0) & (closing(self._facts, over_us)[fact] > asked.instants), fact, -1)
+        return np.where((fact >= 0) & (self.facts.closing(span)[fact] > asked.instants), fact, -1)
+
+    def first(self, values: Values, span: Span, asked: Asked) -> Indices:
+        """Find the fact of the earliest event among those in the window whose value is not NULL; -1 for none."""
+        return self._highest(len(self.order) - 1 - self.order, values, span, asked)
 
     def _outranked(self, present: Mask | None) -> bool:
         """Say whether every correction is of the same entity, not of an earlier event, and not to NULL."""
-        facts, corrected = self._facts, self._corrected
+        facts, corrected = self.facts, self._corrected
         successor = facts.successor[corrected]
         outranked = facts.entity[successor] == facts.entity[corrected]
         outranked &= facts.event[successor] >= facts.event[corrected]
@@ -116,14 +102,15 @@ class Windows:
             outranked &= present[successor] | ~present[corrected]
         return bool(outranked.all())
 
-    def _latest_begun(self, present: Mask | None, asked: Asked) -> Indices:
+    def _latest_begun(self, present: Mask | None, ago_us: int, asked: Asked) -> Indices:
         """Find the fact of the highest order that has begun; -1 for none. Values without NULL share the answer."""
-        if present is None and self._found is not None and self._found[0] is asked:
-            return self._found[1]
-        begun = self.begun
+        held = self._found.get(ago_us)
+        if present is None and held is not None and held[0] is asked:
+            return held[1]
+        begun = self._begun_of(ago_us)
         if not len(begun.facts):
             return np.full(len(asked.instants), -1)
-        entity = self._facts.entity[begun.facts]
+        entity = self.facts.entity[begun.facts]
         rank = self.order[begun.facts] + 1
         if present is not None:
             rank = np.where(present[begun.facts], rank, 0)
@@ -136,18 +123,18 @@ class Windows:
         started = asked.count_until(begun.starts)
         fact = np.where((started > 0) & (entity[started - 1] == asked.entity), latest[started - 1], -1)
         if present is None:
-            self._found = asked, fact
+            self._found[ago_us] = asked, fact
         return fact
 
-    def extreme(self, values: Values, over_us: int | None, asked: Asked, *, largest: bool) -> Indices:
+    def extreme(self, values: Values, span: Span, asked: Asked, *, largest: bool) -> Indices:
         """Find a fact with the largest (or smallest) value in the window; -1 for none."""
         order = np.argsort(values.numbers, kind="stable")
         rank = np.empty(len(order), dtype=np.int64)
         rank[order if largest else order[::-1]] = np.arange(len(order))
-        return self._highest(rank, values, over_us, asked)
+        return self._highest(rank, values, span, asked)
 
-    def _highest(self, rank: Indices, values: Values, over_us: int | None, asked: Asked) -> Indices:
-        window = self.of_length(over_us)
+    def _highest(self, rank: Indices, values: Values, span: Span, asked: Asked) -> Indices:
+        window = self.of_span(span)
         if not len(window.facts):
             return np.full(len(asked.instants), -1)
         ranks = rank[window.facts]
@@ -156,52 +143,19 @@ class Windows:
         found = window.highest(ranks, asked)
         return np.where(found >= 0, window.facts[found], -1)
 
-    def seen(self, asked: Asked, entities: int) -> npt.NDArray[np.bool_]:
-        """Say whether any fact of the entity had begun and was believed by each instant."""
-        ever = self.of_length(None)
+    def seen(self, asked: Asked, entities: int, ago_us: int) -> npt.NDArray[np.bool_]:
+        """Say whether any fact of the entity had begun, so long ago, and was believed by each instant."""
+        ever = self.of_span(Span(None, ago_us))
         since = np.full(entities + 1, FOREVER)  # its last place is read for NOBODY, -1
-        since[self._facts.entity[ever.facts][::-1]] = self._facts.start[ever.facts][::-1]
+        since[self.facts.entity[ever.facts][::-1]] = self.facts.start_of(ago_us)[ever.facts][::-1]
         return since[asked.entity] <= asked.instants
 
-    def changes(self, over_us: int | None) -> tuple[Indices, Instants]:
-        """Return entity and instant of everything that starts or ends in windows of this length."""
-        inside = self.of_length(over_us).facts
-        entity = self._facts.entity[inside]
-        instants = [self._facts.start[inside], self._end(over_us)[inside]]
+    def changes(self, span: Span) -> tuple[Indices, Instants]:
+        """Return entity and instant of everything that starts or ends in windows of this span."""
+        inside = self.of_span(span).facts
+        entity = self.facts.entity[inside]
+        instants = [self.facts.start_of(span.ago_us)[inside], self.facts.end_of(span)[inside]]
         return np.concatenate([entity, entity]), np.concatenate(instants)
-
-    def _end(self, over_us: int | None) -> Instants:
-        superseded = self._facts.superseded
-        return superseded if over_us is None else np.minimum(closing(self._facts, over_us), superseded)
-
-
-class Active:
-    """The facts in one window, asked: what counts, sums and their kin share."""
-
-    def __init__(self, windows: Windows, over_us: int | None, asked: Asked) -> None:
-        self.intervals = windows.of_length(over_us)
-        self.started, self.ended = self.intervals.span(asked)
-
-    def count(self, mask: Mask | None) -> Indices:
-        """Count active facts, or those of a mask."""
-        return self.started - self.ended if mask is None else self.whole(mask.astype(np.int64))
-
-    def whole(self, values: Indices) -> Indices:
-        """Sum whole numbers exactly (integers wrap, and unwrap in the difference)."""
-        of_active = values[self.intervals.facts]
-        starts = _prefix(of_active)
-        ending = self.intervals.ending
-        ends = starts if ending is None else _prefix(of_active[ending])
-        return starts[self.started] - ends[self.ended]
-
-    def total(self, values: Floats) -> tuple[Floats, Floats]:
-        """Sum floats, as an unevaluated pair."""
-        return ActiveSum(values[self.intervals.facts], self.intervals.ending).between(self.started, self.ended)
-
-
-def closing(facts: Facts, over_us: int) -> Instants:
-    """Return when each fact falls out of a window of this length."""
-    return facts.event + over_us
 
 
 def answer(window: WindowPlan, values: Values, windows: Windows, asked: Asked, *, entities: int) -> pl.Series:
@@ -210,28 +164,52 @@ def answer(window: WindowPlan, values: Values, windows: Windows, asked: Asked, *
     Returns
     -------
     pl.Series
-        One value per question, in order, of the feature's type; NULL by the rules of ``docs/features.md``.
+        One value per question, in order, of the feature's type; NULL by the rules of ``docs/features.md``. Of a time
+        since, the instant it counts from (see ``days_since``).
     """
     aggregate = window.aggregate
-    if aggregate in ("last", "min", "max"):
-        if aggregate == "last":
-            fact = windows.last(values, window.over_us, asked)
-        else:
-            fact = windows.extreme(values, window.over_us, asked, largest=aggregate == "max")
-        assert values.series is not None
-        return values.series.gather(pl.Series(fact).replace(-1, None)) if len(values.series) else _nulls(window, asked)
-    active = Active(windows, window.over_us, asked)
+    if aggregate in ("last", "first", "min", "max", *AGED):
+        return _of_fact(window, values, windows, asked)
+    if aggregate == "distinct":
+        return pl.Series(distinct(windows.facts, windows.of_span(window.span), values, asked))
+    active = Active(windows.facts, windows.of_span(window.span), asked)
     count = active.count(values.present)
     if aggregate == "count":
         return pl.Series(count)
     if aggregate == "sum":
-        return _with_nulls(_sum(active, values), windows.seen(asked, entities))
+        return _with_nulls(_sum(active, values), windows.seen(asked, entities, window.ago_us))
+    if aggregate == "quantile":
+        assert window.q is not None
+        return pl.Series(quantile(active, values, count, share=window.q)).fill_nan(None)
+    if aggregate == "trend":
+        return pl.Series(trend(active, values, count)).fill_nan(None)
     if aggregate == "std":
         return pl.Series(np.sqrt(_variance(active, values, count))).fill_nan(None)
     total = _sum(active, values)
     if aggregate == "mean":
         return _with_nulls(total / np.maximum(count, 1), count > 0)
     return _with_nulls((total > 0) == (aggregate == "any"), count > 0)
+
+
+def days_since(window: WindowPlan, kept: pl.Series, instants: Instants) -> pl.Series:
+    """Return answers from what is kept of them: of a time since, the days from an instant; all else as it is."""
+    if not window.aged:
+        return kept
+    days = (instants.astype(np.float64) - kept.to_numpy()) / DAY_US  # Polars would multiply, and miss by a last digit
+    return pl.Series(kept.name, days).fill_nan(None)
+
+
+def _of_fact(window: WindowPlan, values: Values, windows: Windows, asked: Asked) -> pl.Series:
+    """Answer with the value, or the instant, of one fact."""
+    if window.aggregate in ("last", "since_last"):
+        fact = windows.last(values, window.span, asked)
+    elif window.aggregate in ("first", "since_first"):
+        fact = windows.first(values, window.span, asked)
+    else:
+        fact = windows.extreme(values, window.span, asked, largest=window.aggregate == "max")
+    of_facts = pl.Series(windows.facts.event) if window.aged else values.series
+    assert of_facts is not None
+    return of_facts.gather(pl.Series(fact).replace(-1, None)) if len(of_facts) else _nulls(asked)
 
 
 def _sum(active: Active, values: Values) -> Indices | Floats:
@@ -245,9 +223,7 @@ def _sum(active: Active, values: Values) -> Indices | Floats:
 def _variance(active: Active, values: Values, count: Indices) -> Floats:
     numbers = values.numbers.astype(np.float64)
     present = values.present
-    counted = numbers if present is None else numbers[present]
-    centre = float(np.rint(np.median(counted))) if len(counted) else 0.0
-    centred = numbers - centre
+    centred = numbers - values.centre
     if present is not None:
         centred[~present] = 0.0
     if np.abs(centred).max(initial=0.0) < _EXACT_SQUARE and bool((centred == np.rint(centred)).all()):
@@ -265,11 +241,5 @@ def _with_nulls(values: npt.NDArray[np.generic], there: npt.NDArray[np.bool_]) -
     return series if there.all() else series.to_frame("v").select(pl.when(pl.Series(there)).then("v"))["v"]
 
 
-def _nulls(window: WindowPlan, asked: Asked) -> pl.Series:
+def _nulls(asked: Asked) -> pl.Series:
     return pl.Series([None] * len(asked.instants))
-
-
-def _prefix(values: Indices) -> Indices:
-    sums = np.zeros(len(values) + 1, dtype=np.int64)
-    np.cumsum(values, out=sums[1:])
-    return sums

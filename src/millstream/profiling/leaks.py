@@ -82,10 +82,30 @@ def suspects(frame: pl.DataFrame, label: str, *, event_time: str | None = None) 
             continue
         said = _by_name(name, label) or _by_time(frame, name, event_time)
         if said is None and target is not None:
-            said = target.told_by(seen[name])
+            told = target.told_by(seen[name])
+            said = None if told is None else told[:2]
         if said is not None:
             found.append(Suspect(name, *said))
     return tuple(found)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def telling(frame: pl.DataFrame, label: str) -> dict[str, tuple[Reason, str, float]]:
+    """Name the columns that tell the label by what they hold, whatever they are called.
+
+    Returns
+    -------
+    dict
+        Column to the reason, what was seen, and how well it tells the label: AUC, accuracy or share explained on rows
+        held out, 1 where each of its values goes with one of the label's.
+    """
+    seen = frame.filter(pl.col(label).is_not_null())
+    seen = seen.sample(_ROWS, seed=7) if seen.height > _ROWS else seen
+    if seen.height < 2 * _FEWEST:
+        return {}
+    target = _Target(seen[label])
+    told = {name: target.told_by(seen[name]) for name in frame.columns if name != label}
+    return {name: said for name, said in told.items() if said is not None}
 
 
 def _by_name(name: str, label: str) -> tuple[Reason, str] | None:
@@ -125,14 +145,18 @@ class _Target:
         order = np.random.default_rng(7).permutation(self.codes.size)
         self.made, self.held = order[: order.size // 2], order[order.size // 2 :]
 
-    def told_by(self, column: pl.Series) -> tuple[Reason, str] | None:
-        """Say how the column tells the label, if it does."""
+    def told_by(self, column: pl.Series) -> tuple[Reason, str, float] | None:
+        """Say how the column tells the label, if it does, and how well."""
         kind = kind_of(column.dtype)
         if kind == "other" or self.classes < 2:
             return None
         groups = _groups(column)
         if 2 * self.classes <= groups.size and self._same(groups):
-            return "relabelled", "it is the label under another name: each of its values goes with one of the label's"
+            return (
+                "relabelled",
+                "it is the label under another name: each of its values goes with one of the label's",
+                1.0,
+            )
         if self.numbers is not None:
             return self._number(column, groups)
         share = self._ranked(groups) if self.classes == 2 else self._accuracy(groups)
@@ -140,7 +164,7 @@ class _Target:
             return None
         word = "ranks" if self.classes == 2 else "names"
         measure = "AUC" if self.classes == 2 else "accuracy"
-        return "rule", f"a rule on it alone {word} the label with {measure} {share:.3f} on rows held out"
+        return "rule", f"a rule on it alone {word} the label with {measure} {share:.3f} on rows held out", share
 
     def _same(self, groups: _Codes) -> bool:
         pairs = np.unique(np.stack([groups, self.codes]), axis=1).shape[1]
@@ -173,7 +197,7 @@ class _Target:
         simple = float((self.codes[self.held] == usual).mean())
         return right if simple < 0.95 else None
 
-    def _number(self, column: pl.Series, groups: _Codes) -> tuple[Reason, str] | None:
+    def _number(self, column: pl.Series, groups: _Codes) -> tuple[Reason, str, float] | None:
         assert self.numbers is not None
         truth = self.numbers[self.held]
         spread = float(((truth - truth.mean()) ** 2).sum())
@@ -187,7 +211,7 @@ class _Target:
         best = max(1 - float(((truth - each) ** 2).sum()) / spread for each in guesses)
         if best < ALMOST:
             return None
-        return "rule", f"a rule on it alone explains {best:.1%} of the label on rows held out"
+        return "rule", f"a rule on it alone explains {best:.1%} of the label on rows held out", best
 
     def _line(self, values: _Numbers) -> _Numbers | None:
         assert self.numbers is not None

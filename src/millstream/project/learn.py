@@ -16,6 +16,7 @@ from millstream.definitions.tasks import Ranking
 from millstream.errors import DefinitionError, IntegrityError, UserError
 from millstream.project.data import refuse_broken
 from millstream.project.git import described
+from millstream.project.leaks import looked_for, weighed
 from millstream.project.pins import refuse_lost
 from millstream.project.plain import by_horizon, segments
 from millstream.project.reads import record_training
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from millstream.project.root import Project
     from millstream.registry import ModelVersion
     from millstream.training import Backtest, Champion, TrainingSet, Verdict
+    from millstream.training.record import Leak
 
 
 def plan(project: Project, model: str) -> FeaturePlan:
@@ -66,10 +68,11 @@ def train(
     with holding(project.places), tempfile.TemporaryDirectory(dir=project.places.state) as scratch:
         folder = Path(scratch) / "artifact"
         with _noted(project, model, tags=tags, note=note):
-            rows, tested, verdict = _judged(project, model, until)
+            rows, tested, verdict, leaks = _judged(project, model, until)
             record_training(project, rows.plan, rows.pins, actor=actor, rows=rows.rows)
+            said = {"leaks": leaks, "lift": weighed(project, model, rows, tested)}
             record = training.train(
-                project.manifest, rows, folder=folder, tested=tested, verdict=verdict, tell=project.progress
+                project.manifest, rows, folder=folder, tested=tested, verdict=verdict, tell=project.progress, said=said
             )
         version = registry.register(
             project.tracking, folder, places=project.places, ledger=project.ledger, actor=actor, tags=tags, note=note
@@ -85,6 +88,8 @@ def train(
         "pins": version.pins,
         "verdict": msgspec.to_builtins(verdict),
         "folds": _folds(tested),
+        "leaks": list(msgspec.to_builtins(leaks)),
+        "lift": msgspec.to_builtins(record.lift),
         "actor": actor,
     }
 
@@ -122,7 +127,7 @@ def backtest(project: Project, *, model: str, version: int | None = None, actor:
             "by_horizon": by_horizon(msgspec.to_builtins(report.verdict)),
         }
     with holding(project.places):
-        rows, tested, verdict = _judged(project, model, None)
+        rows, tested, verdict, leaks = _judged(project, model, None)
         record_training(project, rows.plan, rows.pins, actor=actor, rows=rows.rows)
         detail = {"passed": verdict.passed, "pins": dict(rows.pins)}
         project.ledger.record(actor=actor, act="model.backtest", subject=model, detail=detail)
@@ -134,6 +139,7 @@ def backtest(project: Project, *, model: str, version: int | None = None, actor:
         "folds": _folds(tested),
         "segments": segments(msgspec.to_builtins(verdict)),
         "by_horizon": by_horizon(msgspec.to_builtins(verdict)),
+        "leaks": list(msgspec.to_builtins(leaks)),
     }
 
 
@@ -162,14 +168,16 @@ def reproduce(project: Project, *, subject: str, actor: str = "somebody") -> dic
     project.releases.open(release)  # pins and definitions as signed, or nothing is proved by them
     pinned = training.read_record(Path(release.path)).pins
     refuse_lost(project, pinned, of=f"training {release.name} again")
-    made = training.reproduce(Path(release.path), lambda table, version: project.lake.read(table, version=version))
+    made = training.reproduce(
+        Path(release.path), lambda table, version: project.lake.read(table, version=version), engine=project.engine
+    )
     record = {"subject": release.name, **msgspec.to_builtins(made)}
     record["exit_code"] = 0 if made.equal else IntegrityError.exit_code
     project.ledger.record(actor=actor, act="model.reproduce", subject=release.name, detail={"equal": made.equal})
     return record
 
 
-def _judged(project: Project, model: str, until: str | None) -> tuple[TrainingSet, Backtest, Verdict]:
+def _judged(project: Project, model: str, until: str | None) -> tuple[TrainingSet, Backtest, Verdict, tuple[Leak, ...]]:
     from millstream import training
 
     definition = project.manifest.model(model)
@@ -182,8 +190,9 @@ def _judged(project: Project, model: str, until: str | None) -> tuple[TrainingSe
     except ValueError as wrong:
         raise UserError(str(wrong)) from None
     rows = rows_of(project, model, end)
+    leaks = looked_for(project, definition, rows)
     tested = training.backtest(definition, rows, champion=champion(project, model), tell=project.progress)
-    return rows, tested, training.judge(tested)
+    return rows, tested, training.judge(tested), leaks
 
 
 def rows_of(project: Project, model: str, end: datetime) -> TrainingSet:
@@ -195,7 +204,9 @@ def rows_of(project: Project, model: str, end: datetime) -> TrainingSet:
     if project.kept is not None:  # a notebook keeps what it computed
         return project.kept(wanted, end, at)
     definition = project.manifest.model(model)
-    return training.build_set(wanted, project.lake.read, until=end, static_at=at, model=definition)
+    return training.build_set(
+        wanted, project.lake.read, until=end, static_at=at, model=definition, engine=project.engine
+    )
 
 
 def static_instant(project: Project, table: str) -> datetime:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from millstream.project.decide import brief, next_retrain
+from millstream.project.featured import of_features
 from millstream.project.people import Person
 from millstream.project.prove import model_stands
 from millstream.project.ready import ready
@@ -50,4 +51,5 @@ def look(project: Project, *, model: str, actor: str = "somebody") -> dict[str, 
         ],
         "jobs": [msgspec.to_builtins(each) for each in jobs.recent(project.state, model=model, limit=_FEW)],
         "ready": ready(project, model=model),
+        "features": of_features(project, model),
     }

@@ -223,6 +223,9 @@ class Person:
                 found[f"{view.name}.{feature}"] = self.mask_of(view.table, read)
         for name, said in plan.request_features.items():
             found[name] = self.mask_of(plan.rows_table, said.columns)
+        for name, said in plan.combined.items():
+            masks = [found[each] for each in said.columns if each in found]
+            found[name] = strictest([self.mask_of(plan.rows_table, said.columns), *masks])
         label = plan.label.columns if plan.label is not None else ()
         found["label"] = self.mask_of(plan.rows_table, label)
         if plan.ahead is not None:

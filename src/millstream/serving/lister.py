@@ -20,10 +20,10 @@ import msgspec
 from millstream.errors import MillstreamError, Unavailable
 from millstream.expressions.closure import to_closure
 from millstream.features.online import layout
-from millstream.features.online.lookup import Lookup, Value, ViewReader
+from millstream.features.online.lookup import Lookup, Value, ViewReader, typed
 from millstream.features.online.store import OnlineStore, Snapshot
-from millstream.features.plan import FeaturePlan, ViewPlan
-from millstream.types import DType, Pins
+from millstream.features.plan import DAY_US, FeaturePlan, ViewPlan
+from millstream.types import Pins
 
 _NAN = math.nan
 _shelf = msgspec.msgpack.Decoder(tuple[list[Any], list[int]])
@@ -84,6 +84,8 @@ class Lister:
         self._shelf_key = layout.view_prefix(plan.ranking.shelf_id) + layout.SHELF
         self._seen_prefix = layout.view_prefix(plan.ranking.seen_id(plan.rows_table))
         self._request = to_closure(plan.request_features) if plan.request_features else None
+        self._combined = to_closure(plan.combined) if plan.combined else None
+        self._parts = [(name, dtype) for name, _, dtype in plan.combined_parts]
         self._applied: Pins = {}
         self._record = b""
         self.items: list[Any] = []
@@ -164,11 +166,7 @@ class Lister:
                 expected="candidates and choices refreshed from the lake before they are served",
                 do="millstream refresh (millstream up does it by itself)",
             )
-        self._applied = {}
-        for name, each in wanted.items():
-            for table, version in applied[each].versions.items():
-                if self._applied.setdefault(table, version) != version:
-                    self._applied[f"{name}/{table}"] = version
+        self._applied = layout.flat({name: layout.reflected(applied[each]) for name, each in wanted.items()})
         items, self._known = _shelf.decode(value)
         if items != self.items:
             self.items = items
@@ -196,10 +194,11 @@ class Lister:
             for name, value in zip(view.features, read, strict=True):
                 columns[f"{view.name}.{name}"] = array("d", [self._number(f"{view.name}.{name}", value)]) * rows
         for view_name, kept in self._kept.items():
-            columns |= {f"{view_name}.{name}": column[:rows] for name, column in kept.numbers.items()}
+            columns |= {f"{view_name}.{name}": column[:rows] for name, column in kept.at(at_us).items()}
         for view in self._mixed:
             columns |= self._of_pairs(view, get, row, at_us, rows)
         columns |= self._of_request(row, rows)
+        columns |= self._of_combined(row, rows, columns)
         width = len(self._features)
         matrix = array("d", bytes(8 * rows * width))
         for place, name in enumerate(self._features):
@@ -237,6 +236,18 @@ class Lister:
         told = made if fields else made * rows
         return {name: array("d", [each[place] for each in told]) for place, name in enumerate(names)}
 
+    def _of_combined(
+        self, row: Mapping[str, Any], rows: int, columns: Mapping[str, array[float]]
+    ) -> dict[str, array[float]]:
+        if self._combined is None:
+            return {}
+        fields = [name for name in self.plan.request if name == self.ranking.item or name in self.ranking.given]
+        values = [self._of_item(name)[:rows] for name in fields]
+        values += [[typed(each, dtype) for each in columns[name]] for name, dtype in self._parts]
+        names = [*fields, *(name for name, _ in self._parts)]
+        made = [self._combined({**row, **dict(zip(names, said, strict=True))}) for said in zip(*values, strict=True)]
+        return {name: array("d", [self._number(name, each[name]) for each in made]) for name in self.plan.combined}
+
     def _of_item(self, column: str) -> list[Any]:
         """Return a column of the items as the row language has it."""
         if column == self.ranking.item:
@@ -255,7 +266,7 @@ class _Kept:
     """A view of items alone: what it says of each at one instant, brought forward item by item."""
 
     def __init__(self, view: ViewPlan, codes: Codes, *, raw: bool = False) -> None:
-        self._reader, self._view, self._codes, self._raw = ViewReader(view), view, codes, raw
+        self._reader, self._view, self._codes, self._raw = ViewReader(view, kept=True), view, codes, raw
         self._prefix = layout.view_prefix(view.id)
         self._keys: list[bytes] = []
         self._items: list[Any] = []
@@ -288,12 +299,18 @@ class _Kept:
         while self._changes and self._changes[0][0] <= at_us:
             self._step(heapq.heappop(self._changes)[1], at_us)
 
+    def at(self, at_us: int) -> dict[str, array[float]]:
+        """Return what is said of every item at the instant it was brought to."""
+        aged = [name for name, said in self._view.features.items() if said.aged]
+        days = {name: array("d", [(at_us - since) / DAY_US for since in self.numbers[name]]) for name in aged}
+        return self.numbers | days
+
     def _step(self, place: int, at_us: int) -> None:
         value = self._held[place]
         read = self._reader.read(lambda _: value, {self._view.keys[0]: self._items[place]}, at_us)
         for (name, said), each in zip(self._view.features.items(), read, strict=True):
             if self._raw:
-                self.values[name][place] = _typed(each, said.dtype)
+                self.values[name][place] = typed(each, said.dtype)
             else:
                 codes = self._codes.get(name)
                 self.numbers[name][place] = codes.get(str(each), _NAN) if codes is not None else float(each)
@@ -303,12 +320,3 @@ class _Kept:
             following = bisect_right(instants, at_us)
             if following < count:
                 heapq.heappush(self._changes, (instants[following], place))
-
-
-def _typed(value: Value, dtype: DType) -> Any:
-    """Turn a served number back into a value of the row language."""
-    if isinstance(value, str):
-        return value
-    if value != value:
-        return None
-    return bool(value) if dtype == "boolean" else value if dtype == "double" else int(value)

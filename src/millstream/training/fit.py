@@ -49,6 +49,7 @@ def train(
     verdict: Verdict | None = None,
     threads: int | None = None,
     tell: Callable[[str], None] | None = None,
+    said: Mapping[str, Any] | None = None,
 ) -> TrainingRecord:
     """Train the model of a training set and write its artifact folder.
 
@@ -71,6 +72,8 @@ def train(
         Of the estimator; half the cores when left out. Recorded.
     tell
         Called with one line a stage.
+    said
+        More words for the record: its ``leaks``, its ``lift``.
 
     Raises
     ------
@@ -92,7 +95,8 @@ def train(
     _tell_fold(tell, model, fold)
     shipped, fitted = _ship(model, training, shape=shape, threads=used)
     shipped, numbers = _numbered(shipped, training, witness=tested.witness if tested else None)
-    made = Made(shipped, fitted.train_s, fitted.params, used, began, {"printed": fitted.printed}, numbers)
+    changes = {"printed": fitted.printed, **(said or {})}
+    made = Made(shipped, fitted.train_s, fitted.params, used, began, changes, numbers)
     return keep(manifest, training, fold, made, folder=folder, tested=tested, verdict=verdict)
 
 

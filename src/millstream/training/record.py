@@ -3,12 +3,98 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from millstream.errors import IntegrityError
 from millstream.training.numbering import Cluster
 from millstream.training.splits import SplitCounts
+
+
+class Leak(msgspec.Struct, frozen=True):
+    """Something that tells a model what nobody could have known.
+
+    Parameters
+    ----------
+    kind
+        ``disguise``: one feature tells the label; ``parts``: two together do; ``group``: a feature is the mean of the
+        labels of the rows that have it; ``duplicates``: rows are on both sides of the split; ``late``: facts come
+        later than their table declares.
+    features
+        Which; empty where it is about rows.
+    refused
+        Whether nothing is trained with it, unless the definition vouches for the features.
+    says
+        What was seen, in a sentence.
+    """
+
+    kind: Literal["disguise", "parts", "group", "duplicates", "late"]
+    features: tuple[str, ...]
+    refused: bool
+    says: str
+
+
+class Worth(msgspec.Struct, frozen=True):
+    """What one view, or one feature, is worth to a model, and what it costs.
+
+    Parameters
+    ----------
+    name
+        Of a view, or ``view.feature``.
+    gain
+        How much the goal metric loses without it, better is positive; None where nobody could measure it.
+    low, high
+        Its range over repeated draws.
+    compute_ms
+        Milliseconds to compute it for a thousand rows; None for a single feature, which is computed with its view.
+    missing
+        Share of the judged rows for which it has no value.
+    lag_s
+        How late its facts may be, as their tables declare; None for what comes with the request.
+    """
+
+    name: str
+    gain: float | None
+    low: float | None
+    high: float | None
+    missing: float
+    compute_ms: float | None = None
+    lag_s: float | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing shows that it helps."""
+        return self.low is not None and self.low <= 0
+
+
+class Lift(msgspec.Struct, frozen=True):
+    """What the features of a model are worth: how much worse it answers when one is shuffled among the judged rows.
+
+    Parameters
+    ----------
+    goal
+        The metric.
+    rows, repeats
+        Judged rows used, and how often each was shuffled.
+    views, features
+        Worth most first.
+    seconds
+        What it took.
+    cut
+        Whether time ran out before every feature was measured.
+    says
+        What to make of it, in words.
+    """
+
+    goal: str
+    rows: int
+    repeats: int
+    views: tuple[Worth, ...]
+    features: tuple[Worth, ...]
+    seconds: float
+    cut: bool
+    says: str
 
 
 class Scores(msgspec.Struct, frozen=True):
@@ -97,6 +183,10 @@ class TrainingRecord(msgspec.Struct, frozen=True):
         Address of the model that somebody logged with stock MLflow; empty for one fitted here.
     printed
         The end of what the estimator printed while the shipped model was fitted.
+    leaks
+        What may not have been known, and was not refused.
+    lift
+        What each view and feature is worth, and what it costs; None where nobody asked.
     """
 
     model: str
@@ -137,6 +227,8 @@ class TrainingRecord(msgspec.Struct, frozen=True):
     season: str = ""
     logged: str = ""
     printed: str = ""
+    leaks: tuple[Leak, ...] = ()
+    lift: Lift | None = None
 
     @property
     def goal_value(self) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from millstream.definitions.model import Model
+    from millstream.features import FeatureEngine
     from millstream.lake.frame import TableFrame
     from millstream.training.lists import Ranker
     from millstream.types import DType
@@ -50,6 +51,8 @@ class TrainingSet:
         Rows decided from and before these instants; a label known only after ``until`` counts as none.
     ranker
         What lists of all candidates are made with; of a model that answers with lists.
+    took
+        View to the seconds that it took for all rows; empty where nobody looked at the clock.
     """
 
     plan: FeaturePlan
@@ -59,6 +62,7 @@ class TrainingSet:
     until: datetime | None = None
     static_at: datetime | None = None
     ranker: Ranker | None = None
+    took: dict[str, float] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         if not self.frame.height:
@@ -202,6 +206,7 @@ def build_set(
     since: datetime | None = None,
     static_at: datetime | None = None,
     model: Model | None = None,
+    engine: FeatureEngine | None = None,
 ) -> TrainingSet:
     """Join every row decided in a span to its features as known then, and to its label.
 
@@ -219,6 +224,8 @@ def build_set(
         Instant at which rows of a table without event time are decided.
     model
         The definition, where it has a ``weight`` or ``segments``: they are read from the rows' table.
+    engine
+        Who computes features; the embedded one unless said.
 
     Raises
     ------
@@ -231,17 +238,18 @@ def build_set(
     """
     import polars as pl
 
-    from millstream.features import point_in_time, spine
+    from millstream.features import PolarsEngine, spine
     from millstream.features.seasonal import seasonal_naive
     from millstream.features.ticks import last_known
 
+    engine = engine or PolarsEngine()
     tables = {name: read(name) for name in plan.learnt_from}
     rows, facts = tables[plan.rows_table], None if plan.ahead is None else tables[plan.ahead.table]
     ranker = None
     if plan.ranking is not None:
         from millstream.training.lists import Ranker
 
-        facts, ranker = tables[plan.ranking.candidates], Ranker(plan, tables)
+        facts, ranker = tables[plan.ranking.candidates], Ranker(plan, tables, engine)
     if until is None and plan.ahead is not None and facts is not None:
         until = last_known(rows, facts)
     timeless = plan.decide_at is None and plan.event_time is None and plan.ticks is None
@@ -252,10 +260,11 @@ def build_set(
     base = base.sort("decided_at", *dict.fromkeys(order), nulls_last=True)
     if plan.seasonal is not None and facts is not None:
         base = base.with_columns(pl.Series(SIMPLE, seasonal_naive(plan, base, facts)))
-    frame = point_in_time(plan, base, tables)
+    took: dict[str, float] = {}
+    frame = engine.point_in_time(plan, base, tables, took=took, learning=True)
     pins = {each.table: each.version for each in tables.values()}
     at = static_at if timeless else None
-    return TrainingSet(plan, frame, pins, since=since, until=until, static_at=at, ranker=ranker)
+    return TrainingSet(plan, frame, pins, since=since, until=until, static_at=at, ranker=ranker, took=took)
 
 
 def _with_extras(base: pl.DataFrame, rows: TableFrame, model: Model) -> pl.DataFrame:

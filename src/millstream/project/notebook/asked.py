@@ -10,7 +10,7 @@ import msgspec
 import polars as pl
 
 from millstream.definitions.features import Request
-from millstream.definitions.manifest import gather
+from millstream.definitions.manifest import brought, gather
 from millstream.definitions.model import Model
 from millstream.definitions.rows import Each
 from millstream.definitions.sources import Csv
@@ -45,7 +45,6 @@ def asked(
         For a feature view that is not there; near matches are named.
     """
     from millstream.expressions import door
-    from millstream.features import point_in_time
 
     given = door.frame(framed(rows), timezone=project.settings.timezone, where="rows")
     roles = _roles(project, features)
@@ -61,7 +60,7 @@ def asked(
     if found is None or found.height != spine.height:
         project.progress(f"computing {', '.join(role.name for role in roles)} of {spine.height:,} rows")
         tables = {name: project.lake.read(name, version=pins[name]) for name in plan.tables}
-        found = point_in_time(plan, spine, tables).select(plan.names)
+        found = project.engine.point_in_time(plan, spine, tables).select(plan.names)
         project.cache.put(key, found)
     reading(reader, pins, columns_of(plan, rows=False), {"features": list(plan.names), "rows": spine.height})
     found = reader.hide(found, masks)
@@ -130,12 +129,12 @@ def _plan(project: Project, roles: list[Role], schema: dict[str, Any]) -> Featur
     """Resolve the views against the rows, as if the rows were a table."""
     from millstream.features import compile_plan
 
-    brought = {role.view: role.defined for role in roles if role.defined is not None}
-    views = {**project.manifest.views, **brought}
+    views = {**project.manifest.views, **brought(roles)}
     table = Table(_ROWS, source=Csv("none.csv"), key=_NUMBER)
     model = Model(_ROWS, rows=Each(table), label=None, features=roles)
     manifest = gather([*project.manifest.tables.values(), table, *views.values(), model])
-    wanted = [str(view.of) for role in roles if not isinstance((view := views[role.view]).of, Request)]
+    all_ = manifest.roles(model)
+    wanted = [str(view.of) for role in all_ if not isinstance((view := views[role.view]).of, Request)]
     schemas = {name: project.lake.schema(name) for name in wanted}
     rows = {name: dtype for name, dtype in schema.items() if name not in (_DECIDED, _NUMBER)}
     return compile_plan(manifest, _ROWS, {**schemas, _ROWS: rows}, {}, timezone=project.settings.timezone)

@@ -45,6 +45,8 @@ class Compared:
         and days, and who is surely better, corrected for how many segments there are; empty without segments.
     horizons
         Under a horizon the goal metric of both by how many ticks ahead the target lies; else None.
+    lift
+        One row a view: what it was worth to each when it was trained; None where neither was weighed.
     """
 
     run: str
@@ -54,6 +56,7 @@ class Compared:
     says: str
     segments: pl.DataFrame
     horizons: pl.DataFrame | None = None
+    lift: pl.DataFrame | None = None
 
     def __repr__(self) -> str:
         parts = [show.as_text(each) for each in self._parts]
@@ -66,7 +69,7 @@ class Compared:
 
     @property
     def _parts(self) -> list[pl.DataFrame]:
-        return [each for each in (self.segments, self.horizons) if each is not None and each.height]
+        return [each for each in (self.segments, self.horizons, self.lift) if each is not None and each.height]
 
     @property
     def _title(self) -> str:
@@ -135,7 +138,19 @@ def compared(project: Project, run: Run | int | str, other: Run | int | str) -> 
         says=says,
         segments=parts,
         horizons=_by_horizon(tested, ours.name, theirs.name),
+        lift=_lifts(ours, theirs),
     )
+
+
+def _lifts(ours: Run, theirs: Run) -> pl.DataFrame | None:
+    """Lay out what views are worth to each, those worth most to the first on top."""
+    told = [each.record.lift for each in (ours, theirs)]
+    if all(each is None for each in told):
+        return None
+    gains = [{view.name: view.gain for view in each.views} if each is not None else {} for each in told]
+    names = dict.fromkeys(name for each in gains for name in each)
+    rows = [(name, *(each.get(name) for each in gains)) for name in names]
+    return show.records(("view", f"worth to {ours.name}", f"worth to {theirs.name}"), rows)
 
 
 def _segments(found: Sequence[Beside], run: str, other: str) -> pl.DataFrame:
@@ -177,7 +192,7 @@ def _rows(project: Project, run: Run, *, like: Run) -> TrainingSet:
 def _with_views(now: Manifest, then: Manifest, name: str) -> Manifest:
     """Return today's definitions with a model and its views as they were."""
     model = then.model(name)
-    views = {**now.views, **{role.view: then.view(role.view) for role in model.features}}
+    views = {**now.views, **{role.view: then.view(role.view) for role in then.roles(model)}}
     return gather([*now.tables.values(), *views.values(), *{**now.models, name: model}.values()])
 
 

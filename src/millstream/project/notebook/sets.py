@@ -16,7 +16,7 @@ import msgspec
 import polars as pl
 
 from millstream.errors import LeakError
-from millstream.features.plan import FeaturePlan, ViewPlan
+from millstream.features.plan import FeatureColumn, FeaturePlan, ViewPlan
 from millstream.project.notebook.cache import key_of
 from millstream.state import quarantine
 from millstream.types import Pins, parse_instant
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from millstream.training import TrainingSet
 
 _SAID = "__set"
-_OF_FEATURES = ("columns", "views", "request", "request_features")
+_OF_FEATURES = ("columns", "views", "request", "request_features", "combined")
 
 
 def build(
@@ -55,7 +55,7 @@ def build(
     since, until, static_at
         As ``training.build_set`` takes them.
     """
-    from millstream.features import point_in_time
+    from millstream.features.join import combine
     from millstream.training import build_set
     from millstream.training.lists import Ranker
 
@@ -71,7 +71,9 @@ def build(
     if base is None:
         project.progress(f"reading the rows of {plan.rows_table}@{pins[plan.rows_table]}")
         try:
-            base = build_set(bare, read, until=until, since=since, static_at=static_at, model=model)
+            base = build_set(
+                bare, read, until=until, since=since, static_at=static_at, model=model, engine=project.engine
+            )
         except LeakError:
             build_set(
                 plan, read, until=until, since=since, static_at=static_at, model=model
@@ -83,11 +85,15 @@ def build(
     for view in plan.views:
         found |= _features(project, plan, view, frame, read=read, rows_key=rows_key, pins=pins)
     of_request = tuple(each for each in plan.columns if each.name in plan.request_features)
-    asked = msgspec.structs.replace(plan, views=(), columns=of_request)
-    frame = point_in_time(asked, frame, {}).with_columns(found.values())
+    asked = msgspec.structs.replace(plan, views=(), columns=of_request, combined={})
+    frame = project.engine.point_in_time(asked, frame, {})
+    found |= combine(plan, frame, found)
+    frame = frame.with_columns(found[name] for name in plan.names if name in found)
     ordered = [each for each in frame.columns if each not in plan.names]
     used = {**base.pins, **{name: pins[name] for name in plan.tables}}
-    ranker = None if plan.ranking is None else Ranker(plan, {name: read(name) for name in plan.learnt_from})
+    ranker = (
+        None if plan.ranking is None else Ranker(plan, {name: read(name) for name in plan.learnt_from}, project.engine)
+    )
     return dataclasses.replace(base, plan=plan, frame=frame.select(*ordered, *plan.names), pins=used, ranker=ranker)
 
 
@@ -113,8 +119,6 @@ def _features(
     rows_key: Any, pins: Pins,
 ) -> dict[str, pl.Series]:  # fmt: skip
     """Return the features of a view for each row, computing those that are not kept."""
-    from millstream.features import point_in_time
-
     names = {feature: f"{view.name}.{feature}" for feature in view.features}
     about = {name: value for name, value in msgspec.to_builtins(view).items() if name not in ("name", "features")}
     state = state_of(project, _upstream(project, view.table), pins)
@@ -131,9 +135,9 @@ def _features(
     if missing:
         project.progress(f"computing {view.name}: {', '.join(missing)}")
         part = msgspec.structs.replace(view, features=missing)
-        columns = tuple(each for each in plan.columns if each.name in {names[feature] for feature in missing})
-        asked = msgspec.structs.replace(plan, views=(part,), columns=columns, request_features={})
-        made = point_in_time(asked, frame, {view.table: read(view.table)})
+        columns = tuple(FeatureColumn(names[feature], said.dtype) for feature, said in missing.items())
+        asked = msgspec.structs.replace(plan, views=(part,), columns=columns, request_features={}, combined={})
+        made = project.engine.point_in_time(asked, frame, {view.table: read(view.table)}, learning=True)
         for feature in missing:
             found[feature] = made[names[feature]]
             project.cache.put(keys[feature], found[feature].to_frame())
@@ -143,7 +147,7 @@ def _features(
 def _bare(plan: FeaturePlan) -> FeaturePlan:
     """Return the plan without features: rows, what a caller sends, and labels."""
     return msgspec.structs.replace(
-        plan, views=(), columns=(), request_features={}, request={**_entities(plan), **plan.request}
+        plan, views=(), columns=(), request_features={}, combined={}, request={**_entities(plan), **plan.request}
     )
 
 

@@ -90,7 +90,10 @@ def explained(
     NotFound
         For a column that is no feature; near matches are named.
     """
-    made = _explained(project, found, column, row, seen[0], told=seen[1].get("label_known_at", "show") == "show")
+    if column in found.plan.combined:
+        made = _combined(found, column, row, seen)
+    else:
+        made = _explained(project, found, column, row, seen[0], told=seen[1].get("label_known_at", "show") == "show")
     masks = {**seen[1], "event_time": seen[1].get("decided_at", "show")}
     of_facts = _of_facts(found.plan, column, seen)
     return replace(
@@ -135,6 +138,21 @@ def _explained(project: Project, found: TrainingSet, column: str, row: int, read
     raise NotFound(f"the set has no feature {column!r}", do=near(column, [*plan.names, "label"]))
 
 
+def _combined(found: TrainingSet, column: str, row: int, seen: tuple[Person, Mapping[str, str]]) -> Why:
+    """Say what a feature is made of; each part that the set shows can be asked about in its turn."""
+    said, at = found.plan.combined[column], found.frame.row(row, named=True)
+    shown = {name: at[name] for name in found.plan.request_columns if name in at}
+    parts = {name: at[name] for name in said.columns if name in at}
+    parts = seen[0].hide_values(parts, {name: seen[1].get(name, "show") for name in parts})
+    rest = [name for name in said.columns if name not in at]
+    unseen = f", and of {', '.join(rest)}, which the set does not show" if rest else ""
+    return Why(
+        column=column, value=at[column], row=shown, decided_at=at["decided_at"],
+        says=f"{said.text}, made of {_worded(parts)}{unseen}",
+        facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(), pins=dict(found.pins),
+    )  # fmt: skip
+
+
 def _window(
     reader: Person, found: TrainingSet, view: ViewPlan, feature: str, at: dict[str, Any], shown: dict[str, Any]
 ) -> Why:
@@ -153,7 +171,7 @@ def _window(
         mine = np.zeros(len(codes), dtype=bool)
     facts = read_facts(table, codes, waits_for=(waits := knowledge(table, view, window)))
     about = at[getattr(view, "at", "decided_at")]  # under a horizon a window may be about the instant predicted
-    now, ends = to_micros(decided), to_micros(about)
+    now, ends = to_micros(decided), to_micros(about) - window.ago_us
     happened = _event(table)
     known, knowable = _known(table, waits)
     # A fact is in the window (T - over, T]: it falls out of it at event time + over.
@@ -239,13 +257,16 @@ def _says(
     of += f" where {defined.where}" if defined.where is not None else ""
     over = "all that was known" if window.over_us is None else f"over {_length(window.over_us)}"
     counted, late = frames["facts"].height, frames["too_late"].height
-    span = (
-        "" if static or window.over_us is None else f", after {decided - window.over_us * MICROSECOND:%Y-%m-%d %H:%M}"
-    )
+    ends = decided - window.ago_us * MICROSECOND
+    span = "" if static or window.over_us is None else f", after {ends - window.over_us * MICROSECOND:%Y-%m-%d %H:%M}"
+    if window.ago_us:
+        over += f", ended {_length(window.ago_us)} before"
+        span += f" and not after {ends:%Y-%m-%d %H:%M}"
+    which = f" at {window.q:g}" if window.q is not None else ""
     left = f"; {late:,} more had happened and {'was' if late == 1 else 'were'} not known yet" if late else ""
     return (
-        f"{window.aggregate}({of}) {over}, of {view.table} with {_worded(asked)}, decided at {decided:%Y-%m-%d %H:%M}"
-        f"{span}: {counted:,} fact{'s' * (counted != 1)} in the window{left}"
+        f"{window.aggregate.replace('_', ' ')}({of}){which} {over}, of {view.table} with {_worded(asked)},"
+        f" decided at {decided:%Y-%m-%d %H:%M}{span}: {counted:,} fact{'s' * (counted != 1)} in the window{left}"
     )
 
 
