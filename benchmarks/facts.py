@@ -1,6 +1,6 @@
-"""Posted facts: ``fact-fresh``, from their acknowledgement to their features; ``materialise-embedded``, back-filling.
+"""Posted facts, from their acknowledgement to their features (``fact-fresh``).
 
-``fact-fresh`` posts single facts over HTTP to a whole control plane, by a clock and not as fast as answers come, and
+It posts single facts over HTTP to a whole control plane, by a clock and not as fast as answers come, and
 looks into the store as the scoring server does. The limit is the pause after which it looks again. Ours is the 99th
 percentile; the curve says at how many facts a second, and what a post took. ``make bench ONLY=fact-fresh``.
 """
@@ -23,7 +23,6 @@ from benchmarks.harness import Record
 SHOPS, ORDERS, SECONDS = 10_000, 100_000, 10.0
 RATES = (20, 100, 200)
 CLIENTS, PAUSE_S = 8, 0.002
-KEYS = 100_000
 CODE = """
 from lightgbm import LGBMClassifier
 from millstream import Each, FeatureView, Model, Table, features as f, sources
@@ -174,55 +173,4 @@ def _said(word: str, seconds: list[float]) -> dict[str, float]:
     return {f"{word}_p50": round(cut[49], 4), f"{word}_p99": round(cut[98], 4)}
 
 
-def materialise() -> Record:
-    """Back-fill 100,000 entities x 5 features; the limit writes as many values of as many bytes into bare LMDB."""
-    import lmdb
-
-    from millstream.expressions import parse
-    from millstream.features.online import LmdbOnline, Writer
-    from millstream.features.plan import FeatureColumn, FeaturePlan, ViewPlan, WindowPlan
-    from millstream.lake.frame import TableFrame
-
-    frame = facts(KEYS, KEYS * 2).drop("late")
-    schema = {"id": "bigint", "shop": "varchar", "at": "timestamptz", "amount": "double"}
-    table = TableFrame("orders", 1, frame, schema, ("id",), "at", dict.fromkeys(schema, "at"))
-    value, day = parse("amount", schema, where="amount"), 86_400_000_000
-    said = (("count", None, None, "bigint"), ("sum", value, 60 * day, "double"), ("mean", value, 60 * day, "double"),
-            ("last", value, None, "double"), ("max", value, 60 * day, "double"))  # fmt: skip
-    features = {each[0]: WindowPlan(*each) for each in said}
-    view = ViewPlan("v", "orders", ("shop",), ("varchar",), ("shop",), features)
-    columns = tuple(FeatureColumn(f"v.{name}", each.dtype) for name, each in features.items())
-    plan = FeaturePlan("m", "asks", ("row",), columns, (view,), {}, {}, None, None, None, None)
-    ours, limits = [], []
-    for _ in range(5):
-        with tempfile.TemporaryDirectory() as folder:
-            store = LmdbOnline(Path(folder) / "ours")
-            begun = time.perf_counter()
-            done = Writer(store).refresh(
-                [plan], lambda *_: table, pins={"orders": 1}, now=datetime.now(UTC), ahead=timedelta(days=4)
-            )
-            ours.append(done.written / (time.perf_counter() - begun))
-            with store.snapshot() as seen:
-                pairs = [(key, bytes(seen.get(key) or b"")) for key in store.keys(bytes.fromhex(view.id))]
-            store.close()
-            bare = lmdb.open(f"{folder}/bare", map_size=1 << 30)
-            begun = time.perf_counter()
-            with bare.begin(write=True) as transaction:
-                for key, packed in pairs:
-                    transaction.put(key, packed)
-            limits.append(len(pairs) / (time.perf_counter() - begun))
-            bare.close()
-    return Record(
-        work="materialise-embedded",
-        size=f"{KEYS:,} entities x 5 features, {KEYS * 2:,} facts",
-        unit="entities/s",
-        better="higher",
-        ours=statistics.median(ours),
-        limit=statistics.median(limits),
-        peers={},
-        peak_mb=0.0,
-        load=os.getloadavg()[0],
-    )
-
-
-WORKS = {"fact-fresh": fresh, "materialise-embedded": materialise}
+WORKS = {"fact-fresh": fresh}

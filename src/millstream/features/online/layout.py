@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from struct import Struct
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
 from millstream.types import Pins
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Part: TypeAlias = str | int | bool
 """One value of an entity; instants and dates are whole numbers."""
@@ -30,6 +34,8 @@ WORD = 8
 COUNT = Struct("<q")
 FIRST = Struct("<8xq")
 """The first instant of a value."""
+SECOND = Struct("<q8xq")
+"""The number of steps, and the second instant where there is one; a number of the row where there is not."""
 
 _LONGEST_KEY = 511
 _encode = msgspec.msgpack.Encoder().encode
@@ -107,13 +113,48 @@ def view_prefix(view_id: str) -> bytes:
 
 def key_of(prefix: bytes, entity: Sequence[Part]) -> bytes:
     """Return the key of an entity of the view with this prefix; one too long for the store is hashed."""
-    key = prefix + _encode(entity)
+    key: bytes = prefix + _encode(entity)
     return key if len(key) <= _LONGEST_KEY else prefix + hashlib.sha256(key).digest()
+
+
+def keys_of(prefix: bytes, entities: Iterable[Sequence[Part]]) -> Iterator[bytes]:
+    """Return the keys of many entities, as ``key_of`` does each."""
+    for coded in map(_encode, entities):
+        key = prefix + coded
+        yield key if len(key) <= _LONGEST_KEY else prefix + hashlib.sha256(key).digest()
 
 
 def pack(instants: bytes, rows: bytes, texts: list[str]) -> bytes:
     """Put an entity's steps together."""
     return COUNT.pack(len(instants) // WORD) + instants + rows + (msgspec.json.encode(texts) if texts else b"")
+
+
+def pack_many(
+    instants: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.float64],
+    starts: npt.NDArray[np.int64],
+    stops: npt.NDArray[np.int64],
+) -> Iterator[bytes]:
+    """Yield, for each entity, what ``pack`` makes of its steps: those from ``starts`` to ``stops``; without texts.
+
+    All are laid out in one array at once and cut apart: half the time of one by one.
+    """
+    import numpy as np
+
+    counts, width = stops - starts, rows.shape[1]
+    ends = np.cumsum(1 + counts * (1 + width))
+    begins = ends - 1 - counts * (1 + width)
+    words = np.empty(int(ends[-1]) if len(ends) else 0, dtype=np.int64)
+    words[begins] = counts
+    place = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+    step = np.repeat(starts, counts) + place
+    words[np.repeat(begins + 1, counts) + place] = instants[step]
+    first, numbers = np.repeat(begins + 1 + counts, counts) + place * width, words.view(np.float64)
+    for column in range(width):
+        numbers[first + column] = rows[step, column]
+    packed = words.tobytes()
+    for begin, end in zip((begins * WORD).tolist(), (ends * WORD).tolist(), strict=True):
+        yield packed[begin:end]
 
 
 def pack_epochs(instants: bytes, steps: Sequence[bytes]) -> bytes:

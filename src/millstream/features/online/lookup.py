@@ -19,6 +19,8 @@ from millstream.types import DType, Pins, from_micros
 
 Value: TypeAlias = float | str
 Row: TypeAlias = Mapping[str, Any]
+Get: TypeAlias = Callable[[bytes], memoryview | bytes | None]
+Read: TypeAlias = Callable[[Get, Row, int], Iterable[Value]]
 
 _applied_decoder = msgspec.json.Decoder(dict[str, layout.Applied])
 
@@ -41,12 +43,13 @@ class Lookup:
     def __init__(self, plan: FeaturePlan, store: OnlineStore) -> None:
         self.plan = plan
         self._store = store
-        self._readers = [ViewReader(view) for view in plan.views]
+        self._first, *self._others = [ViewReader(view).quick() for view in plan.views] or [_nothing]
         self._rule = None if plan.seasonal is None else ViewReader(plan.seasonal.view)
         self._request = to_closure(plan.request_features) if plan.request_features else None
         self._combined = to_closure(plan.combined) if plan.combined else None
         self._parts = plan.combined_parts
         self._order = self._column_order()
+        self._one_view = not (self._others or self._request or self._combined or self._order)
         self._record: bytes = b""
         self._since, self._until = 0, _FOREVER
         self._provenance: dict[str, Pins] = {}
@@ -81,13 +84,17 @@ class Lookup:
 
     def lookup_many(self, rows: Iterable[Row], at_us: Iterable[int]) -> list[list[Value]]:
         """Return the features of many rows, each at its own instant, from one snapshot of the store."""
-        read = self._read
+        read, first = self._read, self._first
         with self._store.snapshot() as snapshot:
             self._learn_applied(snapshot)
             instants = list(at_us)
+            since, until = self._since, self._until
             for at in instants:
-                if not self._since <= at < self._until:
+                if not since <= at < until:
                     raise self._outside(at)
+            if self._one_view:
+                get = snapshot.get
+                return [list(first(get, row, at)) for row, at in zip(rows, instants, strict=True)]
             return [read(snapshot, row, at) for row, at in zip(rows, instants, strict=True)]
 
     def refuse_outside(self, snapshot: Snapshot, at_us: int) -> None:
@@ -125,10 +132,10 @@ class Lookup:
         return self._reflects
 
     def _read(self, snapshot: Snapshot, row: Row, at_us: int) -> list[Value]:
-        values: list[Value] = []
         get = snapshot.get
-        for reader in self._readers:
-            values += reader.read(get, row, at_us)
+        values = list(self._first(get, row, at_us))
+        for read in self._others:
+            values += read(get, row, at_us)
         if self._request is not None:
             values += [_plain(each) for each in self._request(row).values()]
         if self._combined is not None:
@@ -206,24 +213,53 @@ class ViewReader:
         self._aged = () if kept else view.aged
         self._planned = view.at == TARGET
 
-    def read(self, get: Callable[[bytes], memoryview | bytes | None], row: Row, at_us: int) -> Iterable[Value]:
+    def read(self, get: Get, row: Row, at_us: int) -> Iterable[Value]:
         """Return the view's features for a row at an instant, in order."""
         entity: list[Any] = [row.get(key) for key in self._keys]
         if None in entity:
             return self._never
         value = get(layout.key_of(self._prefix, entity))
-        if value is None:
-            return self._never
+        return self._never if value is None else self._of(value, row, at_us)
+
+    def quick(self) -> Read:
+        """Return what reads as ``read`` does, in less time: what it needs is bound, one step is taken as it lies."""
+        if len(self._keys) != 1:
+            return self.read
+        (key,), prefix, never, of, unpack, key_of = (
+            self._keys,
+            self._prefix,
+            self._never,
+            self._of,
+            self._row,
+            layout.key_of,
+        )
+        one_step = 0 if self._texts or self._aged or self._planned else layout.WORD * (2 + self._width)
+
+        def read(get: Get, row: Row, at_us: int) -> Iterable[Value]:
+            part = row.get(key)
+            if part is None:
+                return never
+            value = get(key_of(prefix, (part,)))
+            if value is None:
+                return never
+            if len(value) == one_step:
+                return unpack(value, 2 * layout.WORD)
+            return of(value, row, at_us)
+
+        return read
+
+    def _of(self, value: memoryview | bytes, row: Row, at_us: int) -> Iterable[Value]:
+        """Take the features out of what is kept of an entity."""
         if self._planned:
             target = row.get(TARGET)
             if target is None:
                 return self._never
             value, at_us = layout.epoch(value, at_us), target
-        (count,) = layout.COUNT.unpack_from(value)
+        count, second = layout.SECOND.unpack_from(value)
         step = 0
-        if count > 1:
+        if count > 1 and at_us >= second:
             instants = memoryview(value)[8 : 8 + 8 * count].cast("q")
-            step = max(bisect_right(instants, at_us) - 1, 0)
+            step = bisect_right(instants, at_us) - 1
         found: Sequence[float] = self._row(value, 8 * (1 + count + step * self._width))
         if self._aged:
             found = self._with_ages(found, at_us)
@@ -246,6 +282,11 @@ class ViewReader:
                 texts = texts or msgspec.json.decode(memoryview(value)[8 * (1 + count * (1 + self._width)) :])
                 values[place] = texts[int(number)]
         return values
+
+
+def _nothing(get: Get, row: Row, at_us: int) -> Iterable[Value]:
+    """Read a plan without views."""
+    return ()
 
 
 def typed(value: Value, dtype: DType) -> Any:

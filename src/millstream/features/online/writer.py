@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 import msgspec
 
@@ -137,7 +138,7 @@ class Writer:
             changes |= dict.fromkeys(self._store.keys(layout.view_prefix(gone)))
         written = [each for each in changes.values() if each is not None]
         if stale or changes or current.keys() != applied.keys():
-            self._store.commit([*sorted(changes.items()), _record(current)])
+            self._store.commit([*sorted(changes.items(), key=itemgetter(0)), _record(current)])
         return Refreshed(
             views=tuple(view.name for view in stale),
             written=len(written),
@@ -181,7 +182,7 @@ class Writer:
 
     def amend(self, changes: Mapping[bytes, bytes | None], applied: Mapping[str, layout.Applied]) -> None:
         """Write entities that changed together with what each view then reflects."""
-        self._store.commit([*sorted(changes.items()), _record(dict(applied))])
+        self._store.commit([*sorted(changes.items(), key=itemgetter(0)), _record(dict(applied))])
 
     def packed(
         self, view: ViewPlan | Stock, rows: TableFrame, *, span: tuple[int, int | None], rule: FeaturePlan | None = None
@@ -207,6 +208,9 @@ class Writer:
     ) -> int:
         """Collect what differs from the store; return how many entities do not."""
         gone = set(self._store.keys(layout.view_prefix(view.id)))
+        if not gone:  # back-filling
+            changes.update(found)
+            return 0
         unchanged = 0
         with self._store.snapshot() as snapshot:
             for key, value in found:
