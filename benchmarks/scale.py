@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,6 @@ SIZES = {
     "small": Size(SMALL, SMALL),
     "facts": Size(SMALL, MIDDLE),
     "middle": Size(MIDDLE, MIDDLE),
-    "rows-30m": Size(LARGE, MIDDLE),
-    "facts-30m": Size(MIDDLE, LARGE),
     "giant-small": Size(SMALL, SMALL, 1, kind="giant"),
     "giant": Size(MIDDLE, MIDDLE, 1, kind="giant"),
     "many-small": Size(SMALL, SMALL, SMALL, kind="many"),
@@ -56,6 +55,8 @@ SIZES = {
     "views-50": Size(SMALL, SMALL, views=50, kind="views"),
     "year-small": Size(SMALL, SMALL, 1_000, year=True, kind="year"),
     "year": Size(MIDDLE, MIDDLE, 1_000, year=True, kind="year"),
+    "rows-30m": Size(LARGE, MIDDLE),
+    "facts-30m": Size(MIDDLE, LARGE),
 }
 
 
@@ -120,18 +121,26 @@ def _head(table: Any) -> Any:
 
 def measure() -> Record:
     """Measure every size, each in a process of its own."""
-    curve: list[dict[str, float]] = []
-    first: dict[str, tuple[Size, float]] = {}
-    for name, size in SIZES.items():
+    points: dict[str, dict[str, float]] = {}
+    for name in SIZES:
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.scale", name], cwd=ROOT, capture_output=True, text=True, check=True
         )
-        point = json.loads(done.stdout.splitlines()[-1])
+        points[name] = json.loads(done.stdout.splitlines()[-1])
+        print(f"{name}: {points[name]}", file=sys.stderr, flush=True)
+    return record(points)
+
+
+def record(points: Mapping[str, Mapping[str, float]]) -> Record:
+    """Hold each size against what n log n makes of the smallest one of its kind."""
+    curve: list[dict[str, float]] = []
+    first: dict[str, tuple[Size, float]] = {}
+    for name, point in points.items():
+        size = SIZES[name]
         smallest, cost = first.setdefault(size.kind, (size, point["ours"]))
         said = {word: value for word, value in asdict(size).items() if word not in ("kind", "year")}
         curve.append({**said, **point, "limit": round(cost * size.steps / smallest.steps, 2)})
-        print(f"{name}: {curve[-1]}", file=sys.stderr, flush=True)
-    middle = curve[[*SIZES].index("middle")]
+    middle = curve[[*points].index("middle")]
     return Record(
         work="scale",
         size=f"{MIDDLE:,} rows, {MIDDLE:,} facts, {len(SAID)} features",

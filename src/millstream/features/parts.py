@@ -148,8 +148,7 @@ def _parts(
             continue
         held = order[bounds[number] : bounds[number + 1]]
         if moved is not None:
-            guests = moved.filter(pl.col("__part") == number)["__position"].to_numpy()
-            held = np.sort(np.concatenate([held, guests]))
+            held = np.sort(np.concatenate([held, moved.of(number)]))
         own = np.where(of_fact[held] == number, split.within(codes[held]), NOBODY)
         named = entities[split.entities_of(number)]
         yield rows, replace(table, frame=frame[held]), Part(named, own, centres, times)
@@ -173,11 +172,21 @@ def _centres(view: ViewPlan, table: TableFrame) -> dict[str, float]:
     return found
 
 
-def _moved(table: TableFrame, of_fact: npt.NDArray[np.int32]) -> pl.DataFrame | None:
-    """Find the revisions of keys that stand in several parts: which other parts each must be known to.
+class _Moved:
+    """Revisions that other parts than their own must know, because another revision of their key is there."""
 
-    None when every key stays in its part.
-    """
+    def __init__(self, part: pl.Series, position: pl.Series) -> None:
+        order = part.arg_sort()
+        self._part, self._position = part.gather(order).to_numpy(), position.gather(order).to_numpy()
+
+    def of(self, number: int) -> Places:
+        """Return the positions of those that a part must know."""
+        first, last = np.searchsorted(self._part, (number, number + 1))
+        return self._position[first:last]
+
+
+def _moved(table: TableFrame, of_fact: npt.NDArray[np.int32]) -> _Moved | None:
+    """Find the keys whose revisions stand in several parts; None when every key stays in its part."""
     rows = repeated(table, np.ones(len(of_fact), dtype=bool))
     if rows is None:
         return None
@@ -188,4 +197,4 @@ def _moved(table: TableFrame, of_fact: npt.NDArray[np.int32]) -> pl.DataFrame | 
     if spread.is_empty():
         return None
     rows = rows.join(spread, on=key, how="inner").filter(pl.col("__own") != pl.col("__part"))
-    return rows.select("__part", "__position")
+    return _Moved(rows["__part"], rows["__position"])
