@@ -83,7 +83,7 @@ def test_a_backtest_fold_and_the_hold_out_of_a_training_are_the_same(artifact, t
 
 
 def reproduced(artifact, monkeypatch, made: pl.DataFrame):
-    def build(plan, read, *, since, until, static_at, model):
+    def build(plan, read, *, since, until, static_at, model, engine):
         return training_set(made, until=until)
 
     monkeypatch.setattr(reproducing, "build_set", build)

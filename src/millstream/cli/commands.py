@@ -82,7 +82,11 @@ def init(  # noqa: PLR0913 - its options are what a person may say
         typer.Option("--time", help="Column that says when a row happened; COLUMN=%d/%m/%Y also how it is written."),
     ] = "",
     example: Annotated[
-        str, typer.Option("--example", help="A project that runs: flights, churn, demand, failures or anomalies.")
+        str,
+        typer.Option(
+            "--example",
+            help="A project that runs: flights, retail, churn, demand, failures, recommendations or anomalies.",
+        ),
     ] = "",
     as_json: JsonOption = False,
 ) -> None:

@@ -34,7 +34,7 @@ def score(
     actor: str = "somebody",
 ) -> dict[str, Any]:
     """Score the rows of a span with the live release, by the scorer that answers requests."""
-    from millstream.features import existing, point_in_time, spine
+    from millstream.features import existing, spine
     from millstream.features.plan import FeaturePlan
     from millstream.project.learn import static_instant
     from millstream.project.ship import release_of
@@ -60,7 +60,7 @@ def score(
         rows = spine(plan, table, between=(span[0], end), static_at=at)
     if not rows.height:
         raise UserError(f"{model} has no rows decided in that span", do="millstream status shows what the tables hold")
-    joined = point_in_time(plan, rows, {name: project.lake.read(name) for name in plan.tables})
+    joined = project.engine.point_in_time(plan, rows, {name: project.lake.read(name) for name in plan.tables})
     answers_ = score_frame(Path(release.path), joined, [each.name for each in plan.columns])
     made = rows.select(*plan.row_key, "decided_at").with_columns(_columns(answers_))
     return _delivered(project, release, plan, made, out=out, begun=begun, rows=made.height, actor=actor)

@@ -143,7 +143,7 @@ def outcome_of_list(project: Project, plan: FeaturePlan, said: Prediction, now: 
 def _ranker(project: Project, plan: FeaturePlan, names: Sequence[str]) -> Ranker:
     from millstream.training.lists import Ranker
 
-    return Ranker(plan, {name: project.lake.read(name) for name in names})
+    return Ranker(plan, {name: project.lake.read(name) for name in names}, project.engine)
 
 
 def _asked(plan: FeaturePlan, lists: Sequence[Listed]) -> pl.DataFrame:

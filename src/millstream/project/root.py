@@ -27,6 +27,7 @@ from millstream.state import State
 from millstream.state.lock import ProjectLock
 
 if TYPE_CHECKING:
+    from millstream.features import FeatureEngine
     from millstream.features.online import LmdbOnline, Writer
     from millstream.features.online.live import Live
     from millstream.lake import Lake
@@ -222,6 +223,13 @@ class Project(Door):
         from millstream.releases import Releases
 
         return Releases(self.places, state=self.state, ledger=self.ledger, clock=self.clock)
+
+    @cached_property
+    def engine(self) -> FeatureEngine:
+        """Who computes features."""
+        from millstream.features import PolarsEngine
+
+        return PolarsEngine(settings_.parse_size(self.settings.engine.memory) or 0)
 
     @cached_property
     def online(self) -> LmdbOnline:

@@ -58,7 +58,7 @@ class Recomputed:
     tables: Mapping[str, TableFrame]
     _raw: dict[str, Raw] = field(default_factory=dict)
     _closures: dict[int, Callable[[Mapping[str, Any]], dict[str, Any]]] = field(default_factory=dict)
-    _usual: dict[tuple[str, str, int], tuple[Fraction, int]] = field(default_factory=dict)
+    _usual: dict[tuple[str, tuple[str, ...], str, int], tuple[Fraction, int]] = field(default_factory=dict)
     _valued: dict[tuple[str, str], pl.DataFrame] = field(default_factory=dict)
 
     def row(self, row: Mapping[str, Any]) -> dict[str, Cell]:
@@ -189,7 +189,7 @@ class Recomputed:
     def _everybody(self, view: ViewPlan, window: WindowPlan, at: int, *, without: int) -> tuple[Fraction, int]:
         """Sum and count all values believed at an instant, of whomever, without those of a fold (-1 for none)."""
         assert window.value is not None
-        name = (view.table, window.value.text, at if without < 0 else without)
+        name = (view.table, view.entity, window.value.text, at if without < 0 else without)
         if name not in self._usual:
             raw, waits = self._table(view.table), self._waits(view, window)
             frame = self._with_values(view, window.value)

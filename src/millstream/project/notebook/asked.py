@@ -45,7 +45,6 @@ def asked(
         For a feature view that is not there; near matches are named.
     """
     from millstream.expressions import door
-    from millstream.features import point_in_time
 
     given = door.frame(framed(rows), timezone=project.settings.timezone, where="rows")
     roles = _roles(project, features)
@@ -61,7 +60,7 @@ def asked(
     if found is None or found.height != spine.height:
         project.progress(f"computing {', '.join(role.name for role in roles)} of {spine.height:,} rows")
         tables = {name: project.lake.read(name, version=pins[name]) for name in plan.tables}
-        found = point_in_time(plan, spine, tables).select(plan.names)
+        found = project.engine.point_in_time(plan, spine, tables).select(plan.names)
         project.cache.put(key, found)
     reading(reader, pins, columns_of(plan, rows=False), {"features": list(plan.names), "rows": spine.height})
     found = reader.hide(found, masks)

@@ -55,7 +55,6 @@ def build(
     since, until, static_at
         As ``training.build_set`` takes them.
     """
-    from millstream.features import point_in_time
     from millstream.features.join import combine
     from millstream.training import build_set
     from millstream.training.lists import Ranker
@@ -72,7 +71,9 @@ def build(
     if base is None:
         project.progress(f"reading the rows of {plan.rows_table}@{pins[plan.rows_table]}")
         try:
-            base = build_set(bare, read, until=until, since=since, static_at=static_at, model=model)
+            base = build_set(
+                bare, read, until=until, since=since, static_at=static_at, model=model, engine=project.engine
+            )
         except LeakError:
             build_set(
                 plan, read, until=until, since=since, static_at=static_at, model=model
@@ -85,12 +86,14 @@ def build(
         found |= _features(project, plan, view, frame, read=read, rows_key=rows_key, pins=pins)
     of_request = tuple(each for each in plan.columns if each.name in plan.request_features)
     asked = msgspec.structs.replace(plan, views=(), columns=of_request, combined={})
-    frame = point_in_time(asked, frame, {})
+    frame = project.engine.point_in_time(asked, frame, {})
     found |= combine(plan, frame, found)
     frame = frame.with_columns(found[name] for name in plan.names if name in found)
     ordered = [each for each in frame.columns if each not in plan.names]
     used = {**base.pins, **{name: pins[name] for name in plan.tables}}
-    ranker = None if plan.ranking is None else Ranker(plan, {name: read(name) for name in plan.learnt_from})
+    ranker = (
+        None if plan.ranking is None else Ranker(plan, {name: read(name) for name in plan.learnt_from}, project.engine)
+    )
     return dataclasses.replace(base, plan=plan, frame=frame.select(*ordered, *plan.names), pins=used, ranker=ranker)
 
 
@@ -116,8 +119,6 @@ def _features(
     rows_key: Any, pins: Pins,
 ) -> dict[str, pl.Series]:  # fmt: skip
     """Return the features of a view for each row, computing those that are not kept."""
-    from millstream.features import point_in_time
-
     names = {feature: f"{view.name}.{feature}" for feature in view.features}
     about = {name: value for name, value in msgspec.to_builtins(view).items() if name not in ("name", "features")}
     state = state_of(project, _upstream(project, view.table), pins)
@@ -136,7 +137,7 @@ def _features(
         part = msgspec.structs.replace(view, features=missing)
         columns = tuple(FeatureColumn(names[feature], said.dtype) for feature, said in missing.items())
         asked = msgspec.structs.replace(plan, views=(part,), columns=columns, request_features={}, combined={})
-        made = point_in_time(asked, frame, {view.table: read(view.table)}, learning=True)
+        made = project.engine.point_in_time(asked, frame, {view.table: read(view.table)}, learning=True)
         for feature in missing:
             found[feature] = made[names[feature]]
             project.cache.put(keys[feature], found[feature].to_frame())
