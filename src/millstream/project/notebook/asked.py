@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,10 @@ from millstream.definitions.table import Table
 from millstream.definitions.view import FeatureView, Role
 from millstream.errors import NotFound, UserError, near
 from millstream.project.notebook import show
-from millstream.project.notebook.cache import key_of
-from millstream.project.notebook.sets import state_of
-from millstream.project.notebook.tables import instant, reading
+from millstream.project.notebook.columns import columns
+from millstream.project.notebook.tables import instant, reading, refuse_strange
 from millstream.project.people import Person
 from millstream.project.reads import columns_of
-from millstream.types import content_hash
 
 if TYPE_CHECKING:
     from millstream.features.plan import FeaturePlan
@@ -33,9 +31,10 @@ _ROWS, _NUMBER, _DECIDED = "rows_at_hand", "__row", "decided_at"
 
 
 def asked(
-    project: Project, features: Iterable[FeatureView | Role | str], rows: Any, *, at: str | datetime | None
-) -> show.Answer:
-    """Join features to rows as known at a column of instants, at one instant, or now.
+    project: Project, features: Iterable[FeatureView | Role | str], rows: Any, *, at: str | datetime | None,
+    pins: Mapping[str, int] | None = None,
+) -> show.Answer:  # fmt: skip
+    """Join features to rows as known at a column of instants, at one instant, or now, of the versions pinned or newest.
 
     Raises
     ------
@@ -53,20 +52,21 @@ def asked(
     plan = _plan(project, roles, door.schema(spine))
     reader = Person(project, project.actor)
     masks = reader.masks_of_plan(plan, keys=True)
-    pins = {name: project.lake.head(name).version for name in plan.tables}
-    bytes_of = content_hash([each.hash().to_list() for each in spine.select(sorted(spine.columns))])
-    parts = [msgspec.to_builtins(plan), state_of(project, plan.tables, pins), bytes_of]
-    key = key_of("asked", parts)
-    found = project.cache.get(key)
-    if found is None or found.height != spine.height:
-        project.progress(f"computing {', '.join(role.name for role in roles)} of {spine.height:,} rows")
-        tables = {name: project.lake.read(name, version=pins[name]) for name in plan.tables}
-        found = point_in_time(plan, spine, tables).select(plan.names)
-        project.cache.put(key, found)
-    reading(reader, pins, columns_of(plan, rows=False), {"features": list(plan.names), "rows": spine.height})
-    found = reader.hide(found, masks)
+    read = dict(pins or {})
+    for name in read:
+        refuse_strange(project, name)
+    read = {name: read.get(name, project.lake.head(name).version) for name in plan.tables}
+    found, work = columns(
+        project, plan, spine, read, read=lambda name: project.lake.read(name, version=read[name]), learning=False
+    )
+    rest = tuple(each for each in plan.columns if each.name not in found)
+    of_row = msgspec.structs.replace(plan, views=(), columns=rest)
+    made = point_in_time(of_row, spine.with_columns(found.values()), {}).select(plan.names)
+    reading(reader, read, columns_of(plan, rows=False), {"features": list(plan.names), "rows": spine.height})
     kept = spine.select([each for each in spine.columns if each != _NUMBER])
-    return show.Answer(kept.hstack(found.get_columns()), pins=pins, title=f"{len(plan.names)} features, as known then")
+    shown = kept.hstack(reader.hide(made, masks).get_columns())
+    title = f"{len(plan.names)} features, as known then"
+    return show.Answer(shown, pins=read, title=f"{title}: {work}" if str(work) else title)
 
 
 def framed(rows: Any) -> pl.DataFrame:
