@@ -1,8 +1,10 @@
 """Features that were computed once: taken again bit by bit or not at all, whatever changes, breaks or is killed."""
 
-import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,9 +17,9 @@ import millstream
 from millstream import FeatureView, Table, sources
 from millstream import features as f
 from millstream.definitions.manifest import gather
-from millstream.project.notebook.cache import Cache, Kept, key_of
+from millstream.project.notebook import cache as kept_in
+from millstream.project.notebook.cache import Cache, key_of
 from millstream.project.notebook.columns import digest_of
-from millstream.project.notebook.engine import engine
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 COLUMNS = "id,who,at,known,amount,word"
@@ -31,8 +33,14 @@ BIG = Table(
     event_time="at",
     sql="select f.*, p.old from facts f left join people p using (who)",
 )
-FORM = dict(n=f.count(over="2d"), mean=f.mean("size", over="3d"), p50=f.quantile("amount", 0.5, over="4d"),
-            words=f.distinct("word"), trend=f.trend("amount", over="5d"), usual=f.target("amount > 5"))  # fmt: skip
+FORM = {
+    "n": f.count(over="2d"),
+    "mean": f.mean("size", over="3d"),
+    "p50": f.quantile("amount", 0.5, over="4d"),
+    "words": f.distinct("word"),
+    "trend": f.trend("amount", over="5d"),
+    "usual": f.target("amount > 5"),
+}
 ROWS = pl.DataFrame(
     {"who": ["a", "b", "c", None, "nobody"] * 6, "when": [START + timedelta(hours=7 * n) for n in range(30)]}
 ).with_columns(pl.col("when").dt.cast_time_unit("us"))
@@ -171,3 +179,107 @@ def test_changing_one_feature_computes_that_one(tmp_path):
     world.asked()
     assert not world.said
     world.project.close()
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path, data: path.write_bytes(data[: len(data) // 2]),
+        lambda path, data: path.write_bytes(b""),
+        lambda path, data: path.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]),
+        lambda path, data: path.write_bytes(data[:60] + bytes([data[60] ^ 128]) + data[61:]),
+        lambda path, data: path.write_bytes(b"ARROW1" + data[6:]),
+        lambda path, data: path.with_name("other.kept").replace(path),
+    ],
+)
+def test_a_damaged_file_is_said_and_never_believed(tmp_path, harm):
+    said = []
+    cache = Cache(tmp_path, tell=said.append)
+    frame = pl.DataFrame({"x": [1.5, None, 2.5]})
+    for key in ("mine", "other"):
+        cache.put(key, frame)
+    assert cache.get("mine").frame.equals(frame) and not said
+    path = tmp_path / "mine.kept"
+    harm(path, path.read_bytes())
+    assert cache.get("mine") is None and cache.damaged == 1 and not path.exists()
+    assert said == ["a kept file was damaged and is gone, what it held is computed again: mine.kept"]
+    cache.put("mine", frame)
+    assert cache.get("mine").frame.equals(frame)
+
+
+def test_a_damaged_column_is_computed_again_and_the_owner_told(tmp_path):
+    world = World(tmp_path)
+    first = world.asked()
+    for each in world.project.places.cache.glob("*.kept"):
+        data = each.read_bytes()
+        each.write_bytes(data[:-20] + bytes(20))
+    world.said.clear()
+    assert same(world.asked().frame, first.frame)
+    assert len([each for each in world.said if "damaged" in each]) == len(FORM)
+    world.project.close()
+
+
+def test_other_code_takes_nothing(monkeypatch):
+    before = key_of("feature", "x")
+    monkeypatch.setattr(kept_in, "engine", lambda: "another")
+    assert key_of("feature", "x") != before
+
+
+BESIDE = """
+import os, signal, sys
+from pathlib import Path
+import polars as pl
+from millstream.project.notebook.cache import Cache
+cache = Cache(Path(sys.argv[1]), limit_bytes=int(sys.argv[2]))
+if sys.argv[3] == "killed":
+    os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
+    cache.put("k0", pl.DataFrame({"x": range(9)}))
+for turn in range(40):
+    for number in range(6):
+        cache.put(f"k{number}", pl.DataFrame({"x": range(number, number + 300)}))
+        found = cache.get(f"k{(number + turn) % 6}")
+        first = (number + turn) % 6
+        assert found is None or found.frame["x"].to_list() == list(range(first, first + 300))
+assert cache.damaged == 0 and cache.hits > 0
+"""
+
+
+def beside(folder, limit, how):
+    return subprocess.Popen([sys.executable, "-c", BESIDE, str(folder), str(limit), how])
+
+
+def test_two_that_write_and_drop_the_same_files_never_see_half_of_one(tmp_path):
+    both = [beside(tmp_path, 9_000, "whole") for _ in range(2)]
+    assert [each.wait(60) for each in both] == [0, 0]
+    assert not [*tmp_path.glob(".new-*")] and Cache(tmp_path).bytes() <= 9_000 * 1.5
+
+
+def test_a_kill_in_the_middle_leaves_nothing_that_is_believed(tmp_path):
+    assert beside(tmp_path, 10**6, "killed").wait(60) == -signal.SIGKILL
+    cache = Cache(tmp_path)
+    assert cache.get("k0") is None and cache.damaged == 0 and [*tmp_path.glob(".new-*")]
+    cache.put("k1", pl.DataFrame({"x": [1]}))
+    assert [*tmp_path.glob(".new-*")]  # somebody may still be writing it
+    for each in tmp_path.glob(".new-*"):
+        os.utime(each, (time.time() - 7200,) * 2)
+    cache.put("k1", pl.DataFrame({"x": [1]}))
+    assert not [*tmp_path.glob(".new-*")] and cache.get("k1") is not None
+
+
+def test_the_bound_is_a_setting_and_nothing_is_kept_of_none(tmp_path):
+    (tmp_path / "millstream.toml").write_text('name = "kept"\n[quota]\ncache = "0B"\n')
+    with millstream.open(tmp_path) as project:
+        project.cache.put("k", pl.DataFrame({"x": [1]}))
+        assert project.cache.limit_bytes == 0 and project.cache.get("k") is None
+
+
+def test_columns_are_told_apart_by_type_place_and_null():
+    told = [
+        pl.Series([1, 2]), pl.Series([2, 1]), pl.Series([1, 2], dtype=pl.Int32), pl.Series([1.0, 2.0]),
+        pl.Series([0, None]), pl.Series([None, 0]), pl.Series([0, 0]), pl.Series(["", None]), pl.Series([None, ""]),
+        pl.Series(["ab", "c"]), pl.Series(["a", "bc"]), pl.Series(["abc"]), pl.Series([True, False]),
+        pl.Series([START, START]), pl.Series([START.replace(tzinfo=None)] * 2), pl.Series([[1], [2]]),
+        pl.Series([[1, 2], []]), pl.Series([0.0, -0.0]), pl.Series([0.0, 0.0]),
+    ]  # fmt: skip
+    assert len({digest_of(each) for each in told}) == len(told)
+    assert digest_of(pl.Series(["a", "b", "c"]).filter([True, False, True])) == digest_of(pl.Series(["a", "c"]))
