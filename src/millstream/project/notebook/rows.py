@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from millstream.features.plan import FeaturePlan
     from millstream.project.notebook.columns import Work
+    from millstream.project.notebook.pictures import Picture
     from millstream.project.notebook.why import Why
     from millstream.project.root import Project
     from millstream.training import TrainingSet
@@ -93,6 +94,18 @@ class TrainingRows:
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows in pandas."""
         return to_pandas(self.frame)
+
+    def picture(self, feature: str) -> Picture:
+        """Draw a feature over time and by label; its tables are ``over_time`` and ``by_label``.
+
+        Raises
+        ------
+        NotFound
+            For a column that is no feature.
+        """
+        from millstream.project.notebook.pictures import drawn
+
+        return drawn(self.frame, feature, self.features)
 
     def why(self, column: str, *, row: int | Mapping[str, Any]) -> Why:
         """Show the facts behind one number: those in its window, and those left out because they came too late.
