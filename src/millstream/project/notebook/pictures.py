@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from millstream.errors import NotFound, near
@@ -158,8 +159,9 @@ def _ranges(seen: pl.DataFrame) -> pl.DataFrame:
     cuts = (
         sorted({float(there.quantile(each / _BINS, "lower") or 0.0) for each in range(1, _BINS)}) if len(there) else []
     )
-    order = value.cut(cuts, left_closed=False).to_physical().cast(pl.Int64) if cuts else value * 0
-    parted = seen.with_columns(pl.Series("__order", order).cast(pl.Int64), pl.Series("__number", value))
+    place = pl.Series("__order", np.searchsorted(cuts, value.fill_null(0).to_numpy(), side="left"), dtype=pl.Int64)
+    order = pl.when(pl.Series(value.is_not_null())).then(place).alias("__order")
+    parted = seen.with_columns(order, value.alias("__number"))
     least, most = pl.col("__number").min().over("__order"), pl.col("__number").max().over("__order")
     ends = parted.select("__order", least.alias("least"), most.alias("most"))
     words = {

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +12,13 @@ import polars as pl
 
 from millstream.definitions.features import Window
 from millstream.errors import NotFound, near
-from millstream.project.notebook import show
+from millstream.project.notebook import beside, show
+from millstream.project.notebook.beside import length
 from millstream.project.notebook.tables import reading
 from millstream.types import MICROSECOND, to_micros
 
 if TYPE_CHECKING:
+    from millstream.features.facts import Facts
     from millstream.features.plan import FeaturePlan, ViewPlan, WindowPlan
     from millstream.lake.frame import TableFrame
     from millstream.project.people import Person
@@ -41,11 +43,16 @@ class Why:
     says
         How the value comes about, in words.
     facts
-        What was in the window: the table's key, ``event_time``, ``known_at`` (lag included) and ``value``, by time.
+        What was in the window: the table's key, ``event_time``, ``known_at`` (lag included), ``value`` and whether it
+        ``counts`` (a NULL does not; of a last or a least the one that decides), by time.
     too_late
-        What had happened inside the window but was not known yet, with when it was (NULL: never).
+        What had happened inside the window but was not known yet, with when it was (NULL: never) and ``because`` of
+        what: known later itself, or the table's declared lag.
     corrected
         What was believed before a correction known by the decision took its place.
+    outside
+        What was known and believed and the window left out, ``because`` it is older, newer than the window's ``ago``,
+        or of the row's own fold: at most the 20 nearest on either side.
     pins
         The version that was read.
     """
@@ -59,6 +66,7 @@ class Why:
     too_late: pl.DataFrame
     corrected: pl.DataFrame
     pins: dict[str, int]
+    outside: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     def __repr__(self) -> str:
         parts = [f"{self.column} = {show.plain(self.value)}", self.says]
@@ -77,6 +85,7 @@ class Why:
             ("in the window", self.facts),
             ("left out, not known yet", self.too_late),
             ("left out, corrected since", self.corrected),
+            ("outside the window, the nearest", self.outside),
         ]
 
 
@@ -97,10 +106,16 @@ def explained(
         made,
         value=seen[0].hide_values({column: made.value}, {column: masks.get(column, "show")})[column],
         row=seen[0].hide_values(made.row, {name: mask for name, mask in masks.items() if name in made.row}),
-        facts=seen[0].hide(made.facts, of_facts),
+        facts=seen[0].hide(made.facts if of_facts.get("value", "show") == "show" else _untold(made.facts), of_facts),
         too_late=seen[0].hide(made.too_late, of_facts),
         corrected=seen[0].hide(made.corrected, of_facts),
+        outside=seen[0].hide(made.outside, of_facts),
     )
+
+
+def _untold(facts: pl.DataFrame) -> pl.DataFrame:
+    """Leave out which facts decide: of values that are masked it tells which is the least."""
+    return facts.drop("counts", strict=False)
 
 
 def _of_facts(plan: FeaturePlan, column: str, seen: tuple[Person, Mapping[str, str]]) -> dict[str, str]:
@@ -155,42 +170,25 @@ def _window(
 ) -> Why:
     from millstream.expressions import parse
     from millstream.expressions.polars import compute
-    from millstream.features.facts import FOREVER, encode_entities, find_entities, knowledge, read_facts
+    from millstream.features.facts import knowledge, read_facts
 
     project = reader.project
     window, column, decided = view.features[feature], f"{view.name}.{feature}", at["decided_at"]
     table = project.lake.read(view.table, version=found.pins[view.table])
-    entities, codes = encode_entities(table.frame, view.entity)
     asked = {name: at[key] for name, key in zip(view.entity, view.keys, strict=True)}
-    keys = pl.DataFrame({name: pl.Series([value], dtype=entities.schema[name]) for name, value in asked.items()})
-    mine = codes == int(find_entities(entities, keys)[0])
-    if any(each is None for each in asked.values()) or int(find_entities(entities, keys)[0]) < 0:
-        mine = np.zeros(len(codes), dtype=bool)
+    mine, codes = _mine(table, view, asked)
     facts = read_facts(table, codes, waits_for=(waits := knowledge(table, view, window)))
-    about = at[getattr(view, "at", "decided_at")]  # under a horizon a window may be about the instant predicted
-    now, ends = to_micros(decided), to_micros(about) - window.ago_us
-    happened = _event(table)
-    known, knowable = _known(table, waits)
-    # A fact is in the window (T - over, T]: it falls out of it at event time + over.
-    within = mine & (happened <= ends)
-    if window.over_us is not None:
-        within &= happened > ends - window.over_us
     filtered, hidden = _definition(project, found, view, feature), False
     if filtered.where is not None:  # as the window has it: a fact for which it does not hold is none
         asked_of = {"where": parse(filtered.where, table.schema, where=f"feature {column}")}
         hidden = reader.mask_of(view.table, asked_of["where"].columns) != "show"
         if not hidden:  # else a list of facts for which it holds would tell what is masked
-            within &= compute(table.frame, asked_of, where="why")["where"].fill_null(False).to_numpy()
-    in_time = knowable & (known <= now)
-    current = facts.superseded > now
-    frames = {}
-    said = _frame(table, window, compute, known=known, knowable=knowable)
-    for name, rows in (
-        ("facts", within & in_time & current),
-        ("too_late", within & ~in_time),
-        ("corrected", within & in_time & ~current & (facts.superseded != FOREVER)),
-    ):
-        frames[name] = said.filter(pl.Series(rows)).sort("event_time", *table.key, nulls_last=False)
+            mine &= compute(table.frame, asked_of, where="why")["where"].fill_null(False).to_numpy()
+    own = beside.own_fold(found.plan, table, window, at)
+    frames = _parted(table, view, window, at, facts=facts, waits=waits, mine=mine, own=own)
+    frames["too_late"] = beside.late_because(project, table, frames["too_late"], decided)
+    toward = beside.drawn_toward(reader, table, window, facts, frames["facts"], decided=decided, own=own)
+    masked = "; those for which it does not hold are among them, since you see masked what it asks" if hidden else ""
     pins = {view.table: found.pins[view.table]}
     told = reader.hide_values(
         asked, {name: mask for name, mask in reader.sight(view.table).masks.items() if name in asked}
@@ -198,12 +196,58 @@ def _window(
     detail = {"why": column, "row": {name: str(value) for name, value in told.items()}, "rows": frames["facts"].height}
     read = [*view.entity, *(window.value.columns if window.value is not None else ())]
     reading(reader, pins, {view.table: read}, detail)
+    said = _says(view, window, filtered, told, decided, frames, static=table.event_time is None)
     return Why(
-        column=column, value=at[column], row=shown, decided_at=decided,
-        says=_says(view, window, filtered, told, decided, frames, static=table.event_time is None)
-        + ("; those for which it does not hold are among them, since you see masked what it asks" if hidden else ""),
-        pins=pins, **frames,
+        column=column, value=at[column], row=shown, decided_at=decided, says=f"{said}{toward}{masked}", pins=pins,
+        **frames,
     )  # fmt: skip
+
+
+def _mine(table: TableFrame, view: ViewPlan, asked: dict[str, Any]) -> tuple[Any, Any]:
+    """Return which rows are facts of an entity, and the code of each row's entity."""
+    from millstream.features.facts import encode_entities, find_entities
+
+    entities, codes = encode_entities(table.frame, view.entity)
+    keys = pl.DataFrame({name: pl.Series([value], dtype=entities.schema[name]) for name, value in asked.items()})
+    code = int(find_entities(entities, keys)[0])
+    mine = codes == code
+    if any(each is None for each in asked.values()) or code < 0:
+        mine = np.zeros(len(codes), dtype=bool)
+    if table.gone is not None:  # such a row says that something is no longer so, and is no fact
+        mine &= (table.frame[table.gone] == 0).to_numpy()
+    return mine, codes
+
+
+def _parted(
+    table: TableFrame, view: ViewPlan, window: WindowPlan, at: dict[str, Any], *,
+    facts: Facts, waits: tuple[str, ...], mine: Any, own: Any,
+) -> dict[str, pl.DataFrame]:  # fmt: skip
+    """Part the facts of an entity by what became of them, and show them."""
+    from millstream.expressions.polars import compute
+    from millstream.features.facts import FOREVER
+
+    about = to_micros(at[getattr(view, "at", "decided_at")])  # under a horizon it may be the instant predicted
+    now, ends, happened = to_micros(at["decided_at"]), about - window.ago_us, _event(table)
+    known, knowable = _known(table, waits)
+    # A fact is in the window (T - over, T]: it falls out of it at event time + over.
+    within = mine & (happened <= ends)
+    if window.over_us is not None:
+        within &= happened > ends - window.over_us
+    in_time, current = knowable & (known <= now), facts.superseded > now
+    said = _frame(table, window, compute, known=known, knowable=knowable)
+    left = beside.outside(window, said, happened, believed=mine & in_time & current, until=about, ends=ends)
+    if own is not None:
+        left = said.filter(pl.Series(within & own)).with_columns(pl.lit("the row's own fold").alias("because"))
+        within &= ~own
+    frames = {"outside": left}
+    for name, rows in (
+        ("facts", within & in_time & current),
+        ("too_late", within & ~in_time),
+        ("corrected", within & in_time & ~current & (facts.superseded != FOREVER)),
+    ):
+        frames[name] = said.filter(pl.Series(rows)).sort("event_time", *table.key, nulls_last=False)
+    frames["facts"] = beside.counts(window, frames["facts"])
+    return frames
 
 
 def _definition(project: Project, found: TrainingSet, view: ViewPlan, feature: str) -> Window:
@@ -252,12 +296,12 @@ def _says(
 ) -> str:  # fmt: skip
     of = defined.value or "facts"
     of += f" where {defined.where}" if defined.where is not None else ""
-    over = "all that was known" if window.over_us is None else f"over {_length(window.over_us)}"
+    over = "all that was known" if window.over_us is None else f"over {length(window.over_us)}"
     counted, late = frames["facts"].height, frames["too_late"].height
     ends = decided - window.ago_us * MICROSECOND
     span = "" if static or window.over_us is None else f", after {ends - window.over_us * MICROSECOND:%Y-%m-%d %H:%M}"
     if window.ago_us:
-        over += f", ended {_length(window.ago_us)} before"
+        over += f", ended {length(window.ago_us)} before"
         span += f" and not after {ends:%Y-%m-%d %H:%M}"
     which = f" at {window.q:g}" if window.q is not None else ""
     left = f"; {late:,} more had happened and {'was' if late == 1 else 'were'} not known yet" if late else ""
@@ -285,14 +329,6 @@ def _label(project: Project, found: TrainingSet, at: dict[str, Any], shown: dict
         says=f"{said}, {when}{': after the set ends, so it counts as none' if late else ''}",
         facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(), pins=pins,
     )  # fmt: skip
-
-
-def _length(micros: int) -> str:
-    length = micros * MICROSECOND
-    for unit, size in (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta(minutes=1))):
-        if length % size == timedelta(0):
-            return f"{length // size} {unit}"
-    return str(length)
 
 
 def _worded(fields: dict[str, Any]) -> str:
