@@ -6,7 +6,9 @@ import polars as pl
 import pytest
 
 import millstream
-from millstream.errors import NotFound
+from millstream import FeatureView
+from millstream import features as f
+from millstream.errors import NotFound, UserError
 from millstream.features.targets import folds_of
 from millstream.project import Project
 from millstream.project.notebook.pictures import drawn
@@ -20,6 +22,7 @@ facts = Table("facts", source=sources.Csv("facts.csv"), key="id", event_time="at
     known_at={"*": "known"})
 asks = Table("asks", source=sources.Csv("asks.csv"), key="ask", event_time="at", timezone="UTC")
 homes = Table("homes", source=sources.Csv("homes.csv"), key="home")
+wide = Table("wide", of=[facts], key="id", event_time="at", sql="select * from facts")
 form = FeatureView("form", of=facts, entity="who", features=dict(n=f.count(over="2d"),
     least=f.min("amount", over="2d"), latest=f.last("amount", over="2d"), before=f.count(over="1d", ago="2d"),
     large=f.count(over="2d", where="amount > 4"), usual=f.target("amount > 4", smooth=2)))
@@ -130,6 +133,28 @@ def test_a_row_of_a_table_without_time_is_encoded_without_its_own_fold(opened):
     assert 7 in why.outside["home"] and set(why.outside["because"]) == {"the row's own fold"}
     assert why.value == pytest.approx((theirs.sum() + 3 * others["sold"].mean()) / (len(theirs) + 3))
     assert "everybody's in the four other folds, as by 3 labels" in why.says
+
+
+def test_rows_of_ones_own_are_explained_too(opened):
+    rows = pl.DataFrame({"who": ["a", "b", None], "when": [NOW, NOW, None]}).with_columns(
+        pl.col("when").dt.cast_time_unit("us")
+    )
+    view = FeatureView("mine", of="facts", entity="who", features={"n": f.count(over="2d", where="amount > 2")})
+    twice = FeatureView("twice", of=f.Request(), features={"n": "mine.n * 2"})
+    wide = FeatureView("wide_n", of="wide", entity="who", features={"n": f.count(over="2d")})
+    found = opened.features([view, twice, "form", wide], rows=rows, at="when")
+    late = dict(found.why("wide_n.n", row=0).too_late.select("id", "because").iter_rows())
+    assert late == {6: "known later, or the declared lag of 2 h of facts", 7: "known later"}
+    why = found.why("mine.n", row=0)
+    assert why.value == 1 and ids(why.facts) == [4] and why.row == {"who": "a"} and why.pins == {"facts": 0}
+    assert found.why("mine.n", row=1).facts.height == 0
+    assert "mine.n 1" in found.why("twice.n", row=0).says and found.why("twice.n", row=0).value == 2
+    with pytest.raises(NotFound, match=r"did you mean 'mine\.n'"):
+        found.why("mine.m", row=0)
+    with pytest.raises(NotFound, match="from 0 to 2"):
+        found.why("mine.n", row=3)
+    with pytest.raises(UserError, match="row 2 has no instant"):
+        found.why("mine.n", row=2)
 
 
 ROWS = pl.DataFrame(

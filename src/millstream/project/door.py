@@ -20,6 +20,7 @@ from millstream.settings import parse_size, whoami
 if TYPE_CHECKING:
     from millstream.features.plan import FeaturePlan
     from millstream.project.notebook.adopt import Adopted
+    from millstream.project.notebook.asked import Asked
     from millstream.project.notebook.cache import Cache
     from millstream.project.notebook.compare import Compared
     from millstream.project.notebook.rows import TrainingRows
@@ -161,7 +162,7 @@ class Door:
         rows: Any,
         at: str | datetime | None = None,
         pins: Mapping[str, int] | None = None,
-    ) -> Answer:
+    ) -> Asked:
         """Join features to rows of your own, as known at an instant each; what was computed once is kept.
 
         Parameters

@@ -18,18 +18,21 @@ if TYPE_CHECKING:
     from millstream.features.plan import FeaturePlan, WindowPlan
     from millstream.lake.frame import TableFrame
     from millstream.project.people import Person
+    from millstream.project.root import Project
 
 Mask = npt.NDArray[np.bool_]
 NEAREST = 20
 """How many facts on either side of a window are shown."""
 
 
-def late_because(project: Any, table: TableFrame, late: pl.DataFrame, decided: datetime) -> pl.DataFrame:
+def late_because(project: Project, table: TableFrame, late: pl.DataFrame, decided: datetime) -> pl.DataFrame:
     """Add to facts that came too late whether they were late themselves, or waited for the table's declared lag."""
-    definition = project.manifest.tables.get(table.table)
-    lag = parse_duration(definition.lag) if definition is not None and not definition.derived else timedelta(0)
-    waited = (pl.col("known_at") - lag <= decided) if lag else pl.lit(False)
-    says = f"the declared lag of {length(round(lag / MICROSECOND))}" if lag else ""
+    lags = _lags(project, table.table)
+    (of, lag), *others = lags.items() if lags else [("", timedelta(0))]
+    waited = (pl.col("known_at") - lag <= decided) if lag and not others else pl.lit(False)
+    says = f"the declared lag of {length(round(lag / MICROSECOND))}"
+    if of != table.table:  # which input a column of a derived table waits for is not told row by row
+        says = f"known later, or {says} of {of}"
     because = (
         pl.when(pl.col("known_at").is_null())
         .then(pl.lit("never known"))
@@ -38,6 +41,17 @@ def late_because(project: Any, table: TableFrame, late: pl.DataFrame, decided: d
         .otherwise(pl.lit("known later"))
     )
     return late.with_columns(because.alias("because"))
+
+
+def _lags(project: Project, name: str) -> dict[str, timedelta]:
+    """Return the lags declared by a table or by those it is computed of."""
+    definition = project.manifest.tables.get(name)
+    if definition is None:
+        return {}
+    if definition.derived:
+        return {table: lag for each in definition.of for table, lag in _lags(project, each).items()}
+    lag = parse_duration(definition.lag)
+    return {name: lag} if lag else {}
 
 
 def outside(

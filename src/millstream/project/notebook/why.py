@@ -141,7 +141,7 @@ def _explained(project: Project, found: TrainingSet, column: str, row: int, read
             column=column, value=at[column], row=shown, decided_at=at["decided_at"],
             says=f"{said.text}, of the row itself: {_worded(fields)}",
             facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(),
-            pins={plan.rows_table: found.pins[plan.rows_table]},
+            pins=_pins(found, plan.rows_table),
         )  # fmt: skip
     if column in plan.combined:
         return _combined(reader, found, column, at, shown)
@@ -161,7 +161,7 @@ def _combined(reader: Person, found: TrainingSet, column: str, at: dict[str, Any
         column=column, value=at[column], row=shown, decided_at=at["decided_at"],
         says=f"{said.text}, of {_worded(parts)}",
         facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(),
-        pins={name: found.pins[name] for name in (plan.rows_table, *plan.tables)},
+        pins=_pins(found, plan.rows_table, *plan.tables),
     )  # fmt: skip
 
 
@@ -323,12 +323,17 @@ def _label(project: Project, found: TrainingSet, at: dict[str, Any], shown: dict
         else "since when is masked"
     )
     late = known is not None and found.until is not None and known > found.until
-    pins = {plan.rows_table: found.pins[plan.rows_table]}
+    pins = _pins(found, plan.rows_table)
     return Why(
         column="label", value=at["label"], row=shown, decided_at=at["decided_at"],
         says=f"{said}, {when}{': after the set ends, so it counts as none' if late else ''}",
         facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(), pins=pins,
     )  # fmt: skip
+
+
+def _pins(found: TrainingSet, *tables: str) -> dict[str, int]:
+    """Return the versions that were read; rows somebody brought have none."""
+    return {name: found.pins[name] for name in tables if name in found.pins}
 
 
 def _worded(fields: dict[str, Any]) -> str:
