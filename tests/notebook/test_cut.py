@@ -30,6 +30,8 @@ brief = FeatureView("brief", of=facts, entity="who", ttl="6h", features=dict(amo
 city = FeatureView("city", of=homes, entity="city", features=dict(sold=f.target("sold", smooth=3)))
 big = Model("big", rows=Each(asks), label="y", features=[form, brief], estimator=Simple(), goal="roc_auc",
     metrics=["roc_auc"])
+soon = Model("soon", rows=Each(asks), label=f.sum("amount", of=facts, ahead="1d", where="amount > 2"), features=[brief],
+    estimator=Simple(), goal="rmse", metrics=["rmse"])
 sells = Model("sells", rows=Each(homes), label="sold", features=[city], estimator=Simple(),
     goal="roc_auc", metrics=["roc_auc"])
 """
@@ -44,9 +46,9 @@ class Simple:
 NOW = START + timedelta(days=5)
 
 
-def line(number, hours, known_after, amount):
+def line(number, hours, known_after, amount, who="a"):
     at = NOW - timedelta(hours=hours)
-    return f"{number},a,{at:%F %T},{at + timedelta(hours=known_after):%F %T},{amount}"
+    return f"{number},{who},{at:%F %T},{at + timedelta(hours=known_after):%F %T},{amount}"
 
 
 FACTS = [
@@ -58,6 +60,13 @@ FACTS = [
     line(5, 10, 0.1, ""),  # no amount
     line(6, 3, 2, 4),  # known an hour ago, and the lag is two
     line(7, 5, 9, 3),  # known only later
+    line(11, 0, -3, 50, "b"),  # known at the very instant of the decision: of the past
+    line(12, -1, 1, 10, "b"),
+    line(13, -2, 1, 20, "b"),
+    line(13, -2, 30, 30, "b"),  # a correction
+    line(14, -3, 1, 1, "b"),  # the condition does not hold
+    line(15, -4, 90, 40, "b"),  # known after the set ends
+    line(16, -24, 1, 60, "b"),  # the window has closed
 ]
 
 
@@ -117,9 +126,9 @@ def test_the_fact_that_decides_is_marked_and_a_null_does_not_count(ts):
 def test_a_target_mean_says_what_it_is_drawn_to(ts):
     why = ts.why("form.usual", row={"ask": 1})
     known = [9, 8, 1, 5]
-    mean, usual = sum(each > 4 for each in known) / 4, 0.75  # known at midnight: 9, 8, 1 (3 of 4 days back), 5
+    mean, usual = sum(each > 4 for each in known) / 4, 0.8  # of everybody, one of b's besides
     assert why.value == pytest.approx((4 * mean + 2 * usual) / (4 + 2))
-    assert "labels that count: 4 of mean 0.75, drawn toward 0.75, everybody's when that day began" in why.says
+    assert "labels that count: 4 of mean 0.75, drawn toward 0.8, everybody's when that day began" in why.says
 
 
 def test_a_row_of_a_table_without_time_is_encoded_without_its_own_fold(opened):
@@ -133,6 +142,17 @@ def test_a_row_of_a_table_without_time_is_encoded_without_its_own_fold(opened):
     assert 7 in why.outside["home"] and set(why.outside["because"]) == {"the row's own fold"}
     assert why.value == pytest.approx((theirs.sum() + 3 * others["sold"].mean()) / (len(theirs) + 3))
     assert "everybody's in the four other folds, as by 3 labels" in why.says
+    served = opened.features(["city"], rows=homes)["city.sold"]  # not learnt from: by all labels, and not what was kept
+    assert served[7] == pytest.approx((homes.filter(city="y")["sold"].sum() + 3 * homes["sold"].mean()) / 23)
+
+
+def test_a_label_that_looks_ahead_shows_the_facts_of_its_window(opened):
+    ts = opened.training_set("soon", until=NOW + timedelta(days=3))
+    why = ts.why("label", row={"ask": 2})
+    assert why.value == 40 and ids(why.facts) == [12, 13] and why.facts["value"].to_list() == [10, 30]
+    assert ids(why.corrected) == [13] and ids(why.too_late) == [15]
+    assert "of facts from 2024-01-06 00:00 until before 2024-01-07 00:00: 2 facts" in why.says
+    assert why.pins == {"asks": 0, "facts": 0} and not ts.why("label", row={"ask": 1}).facts.height
 
 
 def test_rows_of_ones_own_are_explained_too(opened):
@@ -147,7 +167,7 @@ def test_rows_of_ones_own_are_explained_too(opened):
     assert late == {6: "known later, or the declared lag of 2 h of facts", 7: "known later"}
     why = found.why("mine.n", row=0)
     assert why.value == 1 and ids(why.facts) == [4] and why.row == {"who": "a"} and why.pins == {"facts": 0}
-    assert found.why("mine.n", row=1).facts.height == 0
+    assert ids(found.why("mine.n", row=1).facts) == [11]
     assert "mine.n 1" in found.why("twice.n", row=0).says and found.why("twice.n", row=0).value == 2
     with pytest.raises(NotFound, match=r"did you mean 'mine\.n'"):
         found.why("mine.m", row=0)

@@ -84,7 +84,7 @@ def columns(
     missing: list[tuple[ViewPlan, list[str], dict[str, str]]] = []
     for view in plan.views:
         asked = _asked(project, plan, view, spine, learning=learning)
-        keys = _keys(project, view, rows.identity(asked), pins, own=_own(plan, view, learning=learning))
+        keys = _keys(project, view, rows.identity(asked), pins, own=_own(project, plan, view, learning=learning))
         for feature, key in keys.items():
             kept = project.cache.get(key)
             if kept is not None and kept.frame.shape == (spine.height, 1):
@@ -150,14 +150,14 @@ def digest_of(series: pl.Series) -> str:
 def _asked(project: Project, plan: FeaturePlan, view: ViewPlan, spine: pl.DataFrame, *, learning: bool) -> list[str]:
     """Name what of the rows a view looks at: whom it is about, when, and which rows are its own."""
     names = [*view.keys, _DECIDED, *((TARGET,) if view.at == TARGET else ())]
-    if _own(plan, view, learning=learning):
+    if _own(project, plan, view, learning=learning):
         names += [each for each in project.manifest.table(view.table).key if each in spine.columns]
     return list(dict.fromkeys(names))
 
 
-def _own(plan: FeaturePlan, view: ViewPlan, *, learning: bool) -> bool:
-    """Whether rows are learnt from that are facts of the view too, which may then be encoded without their own fold."""
-    return learning and view.table == plan.rows_table
+def _own(project: Project, plan: FeaturePlan, view: ViewPlan, *, learning: bool) -> bool:
+    """Whether rows without time are learnt from that are facts of the view too: encoded without their own fold."""
+    return learning and view.table == plan.rows_table and project.manifest.table(view.table).event_time is None
 
 
 def _keys(project: Project, view: ViewPlan, rows: list[Any], pins: Pins, *, own: bool) -> dict[str, str]:

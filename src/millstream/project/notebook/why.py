@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 
 from millstream.definitions.features import Window
 from millstream.errors import NotFound, near
 from millstream.project.notebook import beside, show
 from millstream.project.notebook.beside import length
+from millstream.project.notebook.facts_of import happened_at, known_at, mine_of, shown_facts
 from millstream.project.notebook.tables import reading
 from millstream.types import MICROSECOND, to_micros
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from millstream.project.people import Person
     from millstream.project.root import Project
     from millstream.training import TrainingSet
-
-_INSTANT = pl.Datetime("us", "UTC")
 
 
 @dataclass(frozen=True)
@@ -121,6 +119,8 @@ def _untold(facts: pl.DataFrame) -> pl.DataFrame:
 def _of_facts(plan: FeaturePlan, column: str, seen: tuple[Person, Mapping[str, str]]) -> dict[str, str]:
     """Return what of the facts behind a feature is masked."""
     table = next((view.table for view in plan.views if column.startswith(f"{view.name}.")), None)
+    if column == "label" and plan.ahead is not None:
+        table = plan.ahead.table
     if table is None:
         return {}
     masks = seen[0].sight(table).masks
@@ -133,7 +133,9 @@ def _explained(project: Project, found: TrainingSet, column: str, row: int, read
     plan, at = found.plan, found.frame.row(row, named=True)
     shown = {name: at[name] for name in plan.request_columns if name in at}
     if column == "label":
-        return _label(project, found, at, shown, told=told)
+        from millstream.project.notebook.label import explained_label
+
+        return explained_label(reader, found, at, shown, told=told)
     if column in plan.request_features:
         said = plan.request_features[column]
         fields = reader.hide_values({name: at[name] for name in said.columns}, reader.sight(plan.rows_table).masks)
@@ -176,7 +178,7 @@ def _window(
     window, column, decided = view.features[feature], f"{view.name}.{feature}", at["decided_at"]
     table = project.lake.read(view.table, version=found.pins[view.table])
     asked = {name: at[key] for name, key in zip(view.entity, view.keys, strict=True)}
-    mine, codes = _mine(table, view, asked)
+    mine, codes = mine_of(table, view.entity, asked)
     facts = read_facts(table, codes, waits_for=(waits := knowledge(table, view, window)))
     filtered, hidden = _definition(project, found, view, feature), False
     if filtered.where is not None:  # as the window has it: a fact for which it does not hold is none
@@ -196,26 +198,11 @@ def _window(
     detail = {"why": column, "row": {name: str(value) for name, value in told.items()}, "rows": frames["facts"].height}
     read = [*view.entity, *(window.value.columns if window.value is not None else ())]
     reading(reader, pins, {view.table: read}, detail)
-    said = _says(view, window, filtered, told, decided, frames, static=table.event_time is None)
+    said = _says(view, window, filtered, told, at, frames, static=table.event_time is None)
     return Why(
         column=column, value=at[column], row=shown, decided_at=decided, says=f"{said}{toward}{masked}", pins=pins,
         **frames,
     )  # fmt: skip
-
-
-def _mine(table: TableFrame, view: ViewPlan, asked: dict[str, Any]) -> tuple[Any, Any]:
-    """Return which rows are facts of an entity, and the code of each row's entity."""
-    from millstream.features.facts import encode_entities, find_entities
-
-    entities, codes = encode_entities(table.frame, view.entity)
-    keys = pl.DataFrame({name: pl.Series([value], dtype=entities.schema[name]) for name, value in asked.items()})
-    code = int(find_entities(entities, keys)[0])
-    mine = codes == code
-    if any(each is None for each in asked.values()) or code < 0:
-        mine = np.zeros(len(codes), dtype=bool)
-    if table.gone is not None:  # such a row says that something is no longer so, and is no fact
-        mine &= (table.frame[table.gone] == 0).to_numpy()
-    return mine, codes
 
 
 def _parted(
@@ -223,18 +210,17 @@ def _parted(
     facts: Facts, waits: tuple[str, ...], mine: Any, own: Any,
 ) -> dict[str, pl.DataFrame]:  # fmt: skip
     """Part the facts of an entity by what became of them, and show them."""
-    from millstream.expressions.polars import compute
     from millstream.features.facts import FOREVER
 
     about = to_micros(at[getattr(view, "at", "decided_at")])  # under a horizon it may be the instant predicted
-    now, ends, happened = to_micros(at["decided_at"]), about - window.ago_us, _event(table)
-    known, knowable = _known(table, waits)
+    now, ends, happened = to_micros(at["decided_at"]), about - window.ago_us, happened_at(table)
+    known, knowable = known_at(table, waits)
     # A fact is in the window (T - over, T]: it falls out of it at event time + over.
     within = mine & (happened <= ends)
     if window.over_us is not None:
         within &= happened > ends - window.over_us
     in_time, current = knowable & (known <= now), facts.superseded > now
-    said = _frame(table, window, compute, known=known, knowable=knowable)
+    said = shown_facts(table, window.value, known=known, knowable=knowable)
     left = beside.outside(window, said, happened, believed=mine & in_time & current, until=about, ends=ends)
     if own is not None:
         left = said.filter(pl.Series(within & own)).with_columns(pl.lit("the row's own fold").alias("because"))
@@ -258,47 +244,15 @@ def _definition(project: Project, found: TrainingSet, view: ViewPlan, feature: s
     return said
 
 
-def _frame(table: TableFrame, window: WindowPlan, compute: Any, *, known: Any, knowable: Any) -> pl.DataFrame:
-    frame = table.frame
-    value = (
-        pl.lit(1).alias("value")
-        if window.value is None
-        else compute(frame, {"value": window.value}, where="why")["value"].alias("value")
-    )
-    event = pl.lit(None, _INSTANT) if table.event_time is None else pl.col(table.event_time)
-    told = pl.Series(np.where(known > -(2**62), known, 0)).cast(_INSTANT)
-    there = pl.Series(knowable & (known > -(2**62)))
-    return frame.select(*table.key, event.alias("event_time")).with_columns(
-        pl.when(there).then(told).alias("known_at"), value
-    )
-
-
-def _event(table: TableFrame) -> Any:
-    """Return event times in microseconds; a row without one never happened, one of a static table always did."""
-    if table.event_time is None:
-        return np.full(table.frame.height, -(2**62))
-    return table.frame[table.event_time].cast(pl.Int64).fill_null(2**62).to_numpy()
-
-
-def _known(table: TableFrame, columns: tuple[str, ...]) -> tuple[Any, Any]:
-    """Return when each row was known in all the columns that matter, and whether it ever was."""
-    latest, there = np.full(table.frame.height, -(2**62)), np.ones(table.frame.height, dtype=bool)
-    for each in columns:
-        series = table.frame[each]
-        there &= series.is_not_null().to_numpy()
-        latest = np.maximum(latest, series.cast(pl.Int64).fill_null(-(2**62)).to_numpy())
-    return latest, there
-
-
 def _says(
-    view: ViewPlan, window: WindowPlan, defined: Window, asked: dict[str, Any], decided: datetime,
+    view: ViewPlan, window: WindowPlan, defined: Window, asked: dict[str, Any], at: dict[str, Any],
     frames: dict[str, pl.DataFrame], *, static: bool,
 ) -> str:  # fmt: skip
     of = defined.value or "facts"
     of += f" where {defined.where}" if defined.where is not None else ""
     over = "all that was known" if window.over_us is None else f"over {length(window.over_us)}"
     counted, late = frames["facts"].height, frames["too_late"].height
-    ends = decided - window.ago_us * MICROSECOND
+    decided, ends = at["decided_at"], at[getattr(view, "at", "decided_at")] - window.ago_us * MICROSECOND
     span = "" if static or window.over_us is None else f", after {ends - window.over_us * MICROSECOND:%Y-%m-%d %H:%M}"
     if window.ago_us:
         over += f", ended {length(window.ago_us)} before"
@@ -309,26 +263,6 @@ def _says(
         f"{window.aggregate.replace('_', ' ')}({of}){which} {over}, of {view.table} with {_worded(asked)},"
         f" decided at {decided:%Y-%m-%d %H:%M}{span}: {counted:,} fact{'s' * (counted != 1)} in the window{left}"
     )
-
-
-def _label(project: Project, found: TrainingSet, at: dict[str, Any], shown: dict[str, Any], *, told: bool) -> Why:
-    plan, known = found.plan, at["label_known_at"]
-    learnt = plan.label or getattr(plan, "ahead", None)  # an expression over the row, or a window ahead
-    said = "no label" if learnt is None else learnt.text
-    when = (
-        "it was never known"
-        if known is None
-        else f"known at {known:%Y-%m-%d %H:%M}"
-        if told
-        else "since when is masked"
-    )
-    late = known is not None and found.until is not None and known > found.until
-    pins = _pins(found, plan.rows_table)
-    return Why(
-        column="label", value=at["label"], row=shown, decided_at=at["decided_at"],
-        says=f"{said}, {when}{': after the set ends, so it counts as none' if late else ''}",
-        facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(), pins=pins,
-    )  # fmt: skip
 
 
 def _pins(found: TrainingSet, *tables: str) -> dict[str, int]:
