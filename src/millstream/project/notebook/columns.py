@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from millstream.types import Pins
 
 _DECIDED = "decided_at"
-_NAMED = 3
+_NAMED, _PIECE = 3, 250_000
 
 
 @dataclass
@@ -138,7 +138,8 @@ def digest_of(series: pl.Series) -> str:
     if series.dtype == pl.String:
         texts = series.fill_null("")
         digest.update(texts.str.len_bytes().to_numpy().tobytes())
-        digest.update("".join(texts.to_list()).encode())
+        for start in range(0, len(texts), _PIECE):
+            digest.update("".join(texts.slice(start, _PIECE).to_list()).encode())
     elif series.dtype.is_numeric() or series.dtype.is_temporal() or series.dtype == pl.Boolean:
         plain = series.cast(pl.UInt8) if series.dtype == pl.Boolean else series.to_physical()
         digest.update(plain.fill_null(0).to_numpy().tobytes())
