@@ -40,7 +40,6 @@ def build(
     since: datetime | None = None,
     until: datetime | None = None,
     static_at: datetime | None = None,
-    keep_rows: bool = True,
 ) -> tuple[TrainingSet, Work]:
     """Build a training set as ``training.build_set`` does, out of what is kept where that is possible.
 
@@ -56,8 +55,6 @@ def build(
         Table to the version that is read.
     since, until, static_at
         As ``training.build_set`` takes them.
-    keep_rows
-        Whether rows and labels are kept too: those of a set that ends "now" are never asked for again.
 
     Returns
     -------
@@ -75,7 +72,7 @@ def build(
     state = [state_of(project, name, pins[name]) for name in sorted(set(base_tables))]
     bare = _bare(plan)
     key = key_of("rows", said, state, span, model.weight, model.segments, plan.request_columns)
-    kept = cache.get(key) if keep_rows else None
+    kept = cache.get(key)
     base = None if kept is None else _kept(kept.frame, bare)
     if base is None:
         project.progress(f"reading the rows of {plan.rows_table}@{pins[plan.rows_table]}")
@@ -86,8 +83,7 @@ def build(
                 plan, read, until=until, since=since, static_at=static_at, model=model
             )  # says it in the words of the plan
             raise
-        if keep_rows and base.rows:
-            cache.put(key, base.frame.with_columns(pl.lit(_words(base)).alias(_SAID)))
+        cache.put(key, base.frame.with_columns(pl.lit(_words(base)).alias(_SAID)))
     frame = base.frame
     found, work = columns(project, plan, frame, pins, read=read, learning=True)
     of_row = tuple(each for each in plan.columns if each.name in plan.request_features | plan.combined)
