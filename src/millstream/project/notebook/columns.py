@@ -96,7 +96,8 @@ def columns(
         if left:
             missing.append((view, asked, left))
     if missing:
-        project.progress(f"computing {_listed(work.computed)}; {len(work.kept)} features kept from before")
+        kept_before = f"; {len(work.kept)} features kept from before" if work.kept else ""
+        project.progress(f"computing {_listed(work.computed)}{kept_before}")
     for view, asked, left in missing:
         part = msgspec.structs.replace(view, features={each: view.features[each] for each in left})
         names = [f"{view.name}.{each}" for each in left]
