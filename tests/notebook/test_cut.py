@@ -146,6 +146,16 @@ def test_a_row_of_a_table_without_time_is_encoded_without_its_own_fold(opened):
     assert served[7] == pytest.approx((homes.filter(city="y")["sold"].sum() + 3 * homes["sold"].mean()) / 23)
 
 
+def test_another_label_of_the_same_rows_computes_no_feature_again(opened, ts):
+    assert len(ts) == 2
+    said, opened.progress = [], lambda line: said.append(line)
+    try:
+        other = opened.training_set("soon", until=NOW + timedelta(days=2))
+    finally:
+        opened.progress = lambda line: None
+    assert "1 of 1 features kept from before" in repr(other) and not [each for each in said if "computing" in each]
+
+
 def test_a_label_that_looks_ahead_shows_the_facts_of_its_window(opened):
     ts = opened.training_set("soon", until=NOW + timedelta(days=3))
     why = ts.why("label", row={"ask": 2})
