@@ -35,7 +35,7 @@ lock: $(UV)  ## pin every requirement with its hashes
 	@$(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 \
 		--extra demo pyproject.toml -o requirements/demo.txt
 	@$(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 \
-		--extra dlt --extra examples --extra lab --extra objects --extra suites --extra xgboost --group dev pyproject.toml -o requirements/dev.txt
+		--extra dlt --extra examples --extra holidays --extra lab --extra objects --extra suites --extra xgboost --group dev pyproject.toml -o requirements/dev.txt
 	@$(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 \
 		pyproject.toml -o requirements/base.txt
 	@$(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 \

@@ -10,17 +10,18 @@ Pointblank are asked the same 31 in the same run, in an environment of their own
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from zipfile import ZipFile
 
-from benchmarks.harness import ROOT, Work
+from benchmarks.harness import Work
+from benchmarks.other import Other, started
 
 NOW = datetime(2014, 1, 1, 12, tzinfo=UTC)
 RANGES: dict[str, tuple[float, float]] = {
@@ -142,44 +143,11 @@ def limit(given: dict[str, Any]) -> object:
 
 
 PEERS = ("great_expectations", "pandera", "pointblank")
-MARK = "said: "
-
-
-class Other:
-    """One of the other libraries, in a process of its own, asked the same; its answers must be ours."""
-
-    def __init__(self, library: str, folder: str, given: dict[str, Any]) -> None:
-        self.library, self.given, self.peak_mb, self.cpu_s = library, given, 0.0, 0.0
-        command = [str(PYTHON), "-m", "benchmarks.peers.checks", library, folder]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._said()
-
-    def __call__(self) -> float:
-        """Ask once; return the seconds."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        said = self._said()
-        same(self.library, said["found"], self.given)
-        self.peak_mb, self.cpu_s = float(said["peak_mb"]), float(said["cpu"])
-        return float(said["took"])
-
-    def _said(self) -> Any:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.startswith(MARK):
-                return json.loads(line.removeprefix(MARK))
-        raise SystemExit(f"{self.library} ended: see above")
-
-
-PYTHON = ROOT / ".venv" / "peers" / "bin" / "python"
 
 
 @contextmanager
 def peers(given: dict[str, Any]) -> Iterator[dict[str, Other]]:
-    """Start the other libraries over the same rows."""
-    if not PYTHON.exists():
-        raise SystemExit("the other libraries are not installed: make bench does that")
+    """Start the other libraries over the same rows; what each finds must be what we do."""
     frames = given["frames"]
     with TemporaryDirectory() as held:
         frames["flights"].frame.write_parquet(Path(held) / "flights.parquet")
@@ -187,15 +155,12 @@ def peers(given: dict[str, Any]) -> Iterator[dict[str, Other]]:
             to: frames[to.split(".")[0]].frame[to.split(".")[1]].drop_nulls().to_list() for to in REFERENCES.values()
         }
         (Path(held) / "given.json").write_text(json.dumps(sets))
-        started: dict[str, Other] = {}
-        try:
-            for name in PEERS:
-                started[name] = Other(name, held, given)
-            yield started
-        finally:
-            for each in started.values():
-                each.process.kill()
-                each.process.wait()
+
+        def start(name: str) -> Other:
+            return Other(name, "checks", name, held, check=lambda found: same(name, found, given))
+
+        with started({name: partial(start, name) for name in PEERS}) as running:
+            yield running
 
 
 def same(library: str, found: dict[str, int | bool], given: dict[str, Any]) -> None:

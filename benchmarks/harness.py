@@ -38,6 +38,7 @@ class Record(TypedDict):
     curve: NotRequired[list[dict[str, float]]]  # the same at other sizes
     cpu: NotRequired[dict[str, float]]  # seconds of all cores, medians: what a busy machine changes least
     peers_peak_mb: NotRequired[dict[str, float]]
+    peers_said: NotRequired[dict[str, str]]  # what their answers are worth, where they are not ours
     load: NotRequired[float]  # the machine's, over a minute, when the work was done
 
 
@@ -46,6 +47,7 @@ class Peer(Protocol):
 
     peak_mb: float
     cpu_s: float
+    said: str
 
     def __call__(self) -> float:
         """Do it once; return the seconds."""
@@ -73,6 +75,8 @@ class Work:
         Other sizes at which ours and the limit are measured too: how many rows, and what makes these.
     rounds
         How often each is run, beside the first that does not count.
+    each
+        How many times a call does the same; the figures are then microseconds of one.
     """
 
     name: str
@@ -84,6 +88,7 @@ class Work:
     peers: Callable[[Any], AbstractContextManager[Mapping[str, Peer]]] | None = None
     curve: tuple[tuple[int, Callable[[], Any]], ...] = ()
     rounds: int = ROUNDS
+    each: int = 0
 
     def __call__(self) -> Record:
         """Run ours and the limit in turn, after one run of each that does not count; return the medians."""
@@ -91,22 +96,25 @@ class Work:
         with self.peers(given) if self.peers else nullcontext({}) as peers:
             took, cpu = self._took(given, peers)
             peaks = {name: each.peak_mb for name, each in peers.items()}
+            said = {name: each.said for name, each in peers.items() if each.said}
         del given
         bare = {name: took[name] for name in ("ours", "limit")}
         record: Record = {
             "work": self.name,
             "size": self.size,
-            "unit": "s",
+            "unit": "us" if self.each else "s",
             "better": "lower",
-            **_medians(bare),
-            "peers": _medians({name: took[name] for name in peaks}),
-            "least": {name: round(min(runs), 4) for name, runs in took.items()},
-            "cpu": _medians(cpu),
+            **self._medians(bare),
+            "peers": self._medians({name: took[name] for name in peaks}),
+            "least": {name: round(min(runs) * self._scale, 4) for name, runs in took.items()},
+            "cpu": self._medians(cpu),
             "load": round(os.getloadavg()[0], 1),
             "peak_mb": in_a_process("peak", self.name, read=float),
         }
         if peaks:
             record["peers_peak_mb"] = peaks
+        if said:
+            record["peers_said"] = said
         if self.curve:
             record["curve"] = [
                 {
@@ -120,7 +128,14 @@ class Work:
 
     def _point(self, given: Any) -> dict[str, float]:
         took, cpu = self._took(given, {})
-        return {**_medians(took), **{f"{name}_cpu": spent for name, spent in _medians(cpu).items()}}
+        return {**self._medians(took), **{f"{name}_cpu": spent for name, spent in self._medians(cpu).items()}}
+
+    @property
+    def _scale(self) -> float:
+        return 1e6 / self.each if self.each else 1.0
+
+    def _medians(self, took: dict[str, list[float]]) -> Any:
+        return {name: round(statistics.median(runs) * self._scale, 4) for name, runs in took.items()}
 
     def _took(self, given: Any, peers: Mapping[str, Peer]) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
         """Run all in turn; the first turn does not count, and a peer that is slow is asked less often."""
@@ -149,10 +164,6 @@ class Work:
         self.ours(self.setup() if point is None else self.curve[point][1]())
         who = resource.RUSAGE_CHILDREN if self.in_children else resource.RUSAGE_SELF
         return round(resource.getrusage(who).ru_maxrss / 1000, 1)
-
-
-def _medians(took: dict[str, list[float]]) -> Any:
-    return {name: round(statistics.median(runs), 4) for name, runs in took.items()}
 
 
 def in_a_process(word: str, work: str, *more: str, read: Callable[[str], Any]) -> Any:

@@ -75,7 +75,11 @@ def show(records: list[Record]) -> None:
         for point in each.get("curve", ()):
             numbers = (f"{point['ours']:g}", f"{point['limit']:g}", f"{point['ours'] / point['limit']:.2f}")
             table.add_row(f"  {each['work']}", f"{point['rows']:,.0f} rows", *numbers, f"{point['peak_mb']:g}")
-    (console if console.is_terminal else Console(width=120)).print(table)
+    wide = console if console.is_terminal else Console(width=120)
+    wide.print(table)
+    for each in records:
+        for peer, said in each.get("peers_said", {}).items():
+            wide.print(f"{each['work']}, {peer}: {said}", style="dim")
 
 
 def one(word: str, name: str, point: str = "") -> None:

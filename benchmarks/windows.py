@@ -134,6 +134,7 @@ class _Pandas:
         self._asks, self._facts = asks.to_pandas(), tables["facts"].frame.select("who", "at", "x").to_pandas()
         self.peak_mb = 0.0
         self.cpu_s = 0.0
+        self.said = "knows nothing of late and corrected facts, and of what expires between facts"
 
     def __call__(self) -> float:
         """Do it once; return the seconds."""

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.checks import KEY, MARK, NOW, NULLS, RANGES, REFERENCES
+from benchmarks.checks import KEY, NOW, NULLS, RANGES, REFERENCES
+from benchmarks.peers.asked import serve
 
 Found = dict[str, int | bool]
 
@@ -190,18 +189,7 @@ def main() -> None:
     library, folder = sys.argv[1], Path(sys.argv[2])
     rows = pl.read_parquet(folder / "flights.parquet")
     run = globals()[library](rows, json.loads((folder / "given.json").read_text()))
-    answer({})
-    for _ in sys.stdin:  # once for each line
-        begun, spent = time.perf_counter(), time.process_time()
-        found = run()
-        took, cpu = time.perf_counter() - begun, time.process_time() - spent
-        peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, 1)
-        answer({"took": took, "cpu": cpu, "found": found, "peak_mb": peak})
-
-
-def answer(said: dict[str, Any]) -> None:
-    """Print a line that is told apart from what a library prints."""
-    print(f"\n{MARK}{json.dumps(said)}", flush=True)
+    serve(run)
 
 
 if __name__ == "__main__":

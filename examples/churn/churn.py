@@ -43,19 +43,22 @@ habits = FeatureView(
     of=orders,
     entity="customer_id",
     features=dict(
-        orders_30d=f.count(over="30d"),
-        orders_90d=f.count(over="90d"),
+        idle=f.since_last(),
         orders_180d=f.count(over="180d"),
-        spent_90d=f.sum("amount", over="90d"),
-        basket=f.mean("amount", over="180d"),
     ),
+)
+
+rhythm = FeatureView(
+    "rhythm",
+    of=f.Request(habits),
+    features=dict(overdue="habits.idle * habits.orders_180d / 180"),  # 3 means: three times their usual gap
 )
 
 support = FeatureView(
     "support",
     of=calls,
     entity="customer_id",
-    features=dict(calls_60d=f.count(over="60d"), minutes_60d=f.sum("minutes", over="60d")),
+    features=dict(calls_60d=f.count(over="60d"), last_call=f.since_last()),
 )
 
 customer = FeatureView("customer", of=customers, entity="customer_id", features=dict(channel=f.last("channel")))
@@ -64,7 +67,7 @@ churn = Model(
     "churn",
     rows=Every("1mo", of=customers),
     label=f.none(of=orders, ahead="60d"),
-    features=[habits, support, customer],
+    features=[habits, rhythm, support, customer],
     estimator=LGBMClassifier(n_estimators=60, num_leaves=8, learning_rate=0.08, min_child_samples=100),
     metrics=["roc_auc", "log_loss", "brier"],
     goal="roc_auc",

@@ -37,7 +37,6 @@ heat = FeatureView(
     entity="machine_id",
     features=dict(
         temperature=f.last("temperature"),
-        temperature_2d=f.mean("temperature", over="2d"),
         temperature_14d=f.mean("temperature", over="14d"),
         hottest_7d=f.max("temperature", over="7d"),
     ),
@@ -49,18 +48,21 @@ shake = FeatureView(
     entity="machine_id",
     features=dict(
         vibration_2d=f.mean("vibration", over="2d"),
-        vibration_14d=f.mean("vibration", over="14d"),
-        uneven_3d=f.std("vibration", over="3d"),
+        calm_60d=f.quantile("vibration", 0.1, over="60d"),
     ),
 )
 
-past = FeatureView("past", of=failures, entity="machine_id", features=dict(failures_60d=f.count(over="60d")))
+worn = FeatureView(
+    "worn",
+    of=f.Request(shake),
+    features=dict(more="shake.vibration_2d - shake.calm_60d"),  # no two machines shake alike when they are well
+)
 
 fails = Model(
     "fails",
     rows=Each(telemetry, where="state = 'running'"),
     label=f.any(of=failures, ahead="48h"),
-    features=[heat, shake, past],
+    features=[heat, shake, worn],
     estimator=LGBMClassifier(n_estimators=80, num_leaves=8, learning_rate=0.06, min_child_samples=80),
     metrics=["roc_auc", "log_loss", "brier"],
     goal="log_loss",

@@ -34,7 +34,7 @@ movements = Table(
         # An assumption: 50 minutes on the ground (elapsed less air time: 29 in the median, 49 at the 90th percentile).
         "arrived_at": "departed_at + (air_time + 50) * interval '1 minute'",
     },
-    known_at={"*": "arrived_at", "dep_delay": "departed_at"},
+    known_at="arrived_at",  # a day's rows come in one batch, each with the day on which it landed
     lag="1d",
     checks=[
         checks.unique("flight_id"),
@@ -104,8 +104,8 @@ origin_form = FeatureView(
 route_form = FeatureView(
     "route_form",
     of=flights,
-    entity=("origin", "dest"),
-    features=dict(late_share_14d=f.mean("arr_delay > 15", over="14d"), arr_delay_14d=f.mean("arr_delay", over="14d")),
+    entity=("carrier", "origin", "dest"),
+    features=dict(late_90d=f.target("arr_delay > 15", over="90d", smooth=20)),
 )
 
 weather_seen = FeatureView(

@@ -26,6 +26,7 @@ PRODUCTION = "prod"
 
 _LAST_PORT = 65_535
 _SHORTEST = timedelta(hours=1)
+_LEAST_MEMORY = 64 * 10**6
 
 
 class Addresses(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,6 +115,19 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows: dict[str, str] = {}
 
 
+class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How features are computed.
+
+    Parameters
+    ----------
+    memory
+        What may be taken (``"512MB"``, at least 64 MB) beside the rows and facts that are read and the features that
+        are answered; what would take more is computed some entities at a time.
+    """
+
+    memory: str = "512MB"
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything ``millstream.toml`` can say.
 
@@ -134,6 +148,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         How long what could go is kept, for ``millstream gc``.
     quota
         How many bytes the lake may hold.
+    engine
+        How features are computed, and in how much memory.
     """
 
     name: str = "project"
@@ -146,6 +162,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     environment: str = PRODUCTION
     retention: Retention = Retention()
     quota: Quota = Quota()
+    engine: Engine = Engine()
 
     @property
     def overlay(self) -> bool:
@@ -338,6 +355,10 @@ def _refuse_unkeepable(file: Path, settings: Settings) -> None:
     for name, said in {**sizes, **settings.quota.tables}.items():
         if said and parse_size(said) is None:
             raise DefinitionError(f"{file}: quota.{name} is {said!r}", expected='a size such as "50GB" or "800MiB"')
+    if (parse_size(settings.engine.memory) or 0) < _LEAST_MEMORY:
+        raise DefinitionError(
+            f"{file}: engine.memory is {settings.engine.memory!r}", expected='a size of 64 MB or more, such as "512MB"'
+        )
 
 
 def refuse_unknown_tables(root: Path, settings: Settings, known: Collection[str]) -> None:

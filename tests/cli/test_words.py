@@ -62,6 +62,8 @@ BAD = {
     ("ready", "lat"): (3, "did you mean 'late'?"),
     ("audit", "late"): (2, "'late' names no version"),
     ("audit", "late@9"): (3, "did you mean 'late@2' or 'late@1'?"),
+    ("features", "parity", "lat"): (3, "did you mean 'late'?"),
+    ("features", "parity", "late", "--since", "soon"): (2, "'soon' is not an instant"),
     ("reproduce", "lat@1"): (3, "did you mean 'late'?"),
     ("why", "nothing"): (3, "'nothing' is not the id of a prediction"),
     ("why", "06gvp5jh6e1gigbi-99"): (3, "no prediction '06gvp5jh6e1gigbi-99' is in the log"),
@@ -123,6 +125,7 @@ JSON = [
     ("check",),
     ("train", "late", "--note", "again"),
     ("backtest", "late"),
+    ("features", "parity", "late"),
     ("features", "audit", "late", "--rows", "5"),
     ("status",),
     ("audit", "late@champion"),
@@ -162,11 +165,12 @@ def test_every_command_speaks_json(served):
     for words in JSON:
         done = example.run(*words, "--json", "-p", root, user="tina" if words[0] in ("train", "release") else "ada")
         assert done.returncode == 0, (words, done.stderr)
-        said[words[0]] = json.loads(done.stdout)
+        said[" ".join(words[:2]) if words[0] == "features" else words[0]] = json.loads(done.stdout)
     assert said["approve"]["says"].startswith("late@4 is live on 1 server after")
     assert said["rollback"]["says"] == "late is rolled back to late@1"
     assert said["reproduce"]["equal"] is True
-    assert said["features"]["equal"] == said["features"]["all"] > 200
+    assert said["features parity"]["equal"] == said["features parity"]["all"]
+    assert said["features audit"]["equal"] == said["features audit"]["all"] > 0
     assert said["verify"]["ok"] is True
     assert [each["text"] for each in said["decision"]["notes"]] == ["look at mornings first"]
     assert [each["id"] for each in said["decisions"]["decisions"]] == [2, 1]

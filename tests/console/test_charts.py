@@ -1,5 +1,8 @@
 import re
+from datetime import date, timedelta
 from html.parser import HTMLParser
+from importlib.resources import files
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -112,3 +115,48 @@ def test_ticks_are_few_round_and_span_the_range(one, other):
     assert steps[0] <= low + 1e-6 * span
     assert steps[-1] >= high - 1e-6 * span
     assert span > 0
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 200), st.sampled_from(["late@2", "late@12", "demand@103", "@7"])), max_size=12)
+)
+def test_words_of_marks_find_room_or_stay_a_line(moves):
+    days = [(date(2013, 1, 1) + timedelta(days=number)).isoformat() for number in range(201)]
+    marks = [Mark(days[at], word, "said", "swap") for at, word in moves]
+    drawn = str(chart(days, [Line("model", tuple(map(float, range(201))), "model")], title="quality", marks=marks))
+    assert drawn.count('class="mark swap"') == len(marks)
+    assert all(f"<title>{word}, {days[at]}: said</title>" in drawn for at, word in moves)
+    if moves:  # the newest is named, everywhere
+        assert "none" not in re.findall(r'<span class="word ([^"]*)"', drawn)[-1]
+
+
+WIDTHS = (280, 320, 520, 900)
+
+
+def test_no_two_words_of_a_chart_touch(browser):
+    """Drawn as a browser draws them, however wide the chart is."""
+    days = [(date(2013, 1, 1) + timedelta(days=number)).isoformat() for number in range(200)]
+    marks = [
+        Mark(days[at], f"late@{number}", "said", "swap") for number, at in enumerate((3, 20, 26, 60, 64, 150, 190, 198))
+    ]
+    drawn = chart(days, [Line("model", tuple(map(float, range(200))), "model")], title="quality", marks=marks)
+    style = (files("millstream.console") / "static" / "style.css").read_text(encoding="utf-8")
+    boxes = "".join(f'<div id="w{width}" style="width:{width}px">{drawn}</div>' for width in WIDTHS)
+    page = browser.new_page(viewport={"width": 1000, "height": 900})
+    page.set_content(f"<style>{style}</style>{boxes}")
+    shown = {}
+    for width in WIDTHS:
+        rooms = page.evaluate(
+            """id => [...document.querySelectorAll(`#${id} .word`)].filter(each => each.offsetParent)
+               .map(each => [each.getBoundingClientRect(), each.textContent])
+               .map(([box, word]) => [box.left, box.right, word])
+               .sort((one, other) => one[0] - other[0])""",
+            f"w{width}",
+        )
+        assert rooms[-1][2] == "late@7"  # what happened last is named
+        assert all(one[1] < other[0] for one, other in pairwise(rooms)), rooms
+        assert rooms[0][0] >= 0
+        assert rooms[-1][1] <= width
+        shown[width] = len(rooms)
+    page.close()
+    assert shown[900] > shown[280] >= 2

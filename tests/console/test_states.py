@@ -103,3 +103,58 @@ def test_empty_pages_say_what_to_do_next(pages):
     assert "Nothing was checked or judged yet" in said["empty-board.html"]
     assert "millstream release MODEL" in said["empty-decisions.html"]
     assert "millstream release late" in said["empty-model.html"]
+
+
+CUT = """[...document.querySelectorAll('main *')].filter(each => {
+  const style = getComputedStyle(each);
+  return (each.scrollWidth > each.clientWidth + 1 && /auto|hidden|scroll/.test(style.overflowX))
+    || (each.scrollHeight > each.clientHeight + 1 && /auto|hidden|scroll/.test(style.overflowY)
+        && style.maskImage === 'none') || (each.tagName === 'TD' && each.scrollWidth > each.clientWidth + 1);
+}).map(each => each.className + ' ' + (each.getAttribute('aria-label') || ''))"""
+"""What is cut off without a fade that says so."""
+FOLDED = """[...document.querySelectorAll('td.on')].filter(each => {
+  const range = document.createRange();
+  range.selectNodeContents(each);
+  const lines = new Set([...range.getClientRects()].map(box => Math.round(box.top)));
+  return /^\\d+ \\w+ \\d{4}$/.test(each.textContent) && lines.size > 1;
+}).map(each => each.textContent)"""
+"""Dates that go on in a second line."""
+
+
+@pytest.mark.parametrize("size", {"desk": (1280, 900), "phone": (390, 844)}.items(), ids=lambda each: each[0])
+def test_nothing_is_cut_off_in_a_new_or_a_common_project(browser, waiting, pages, tmp_path, size):
+    context = browser.new_context(viewport=dict(zip(("width", "height"), size[1], strict=True)))
+    page = context.new_page()
+    with Project(waiting) as project:
+        for view in VIEWS:
+            record = common(project.run(view.command, ASKED[view.template.partition(".")[0]]))
+            (tmp_path / view.template).write_text(whole(view, record), encoding="utf-8")
+    for each in [*sorted(tmp_path.iterdir()), *(one for one in pages if one.name.startswith("empty-"))]:
+        page.goto(each.as_uri())
+        assert (each.name, page.evaluate(CUT)) == (each.name, [])
+        assert (each.name, page.evaluate(FOLDED)) == (each.name, [])
+    context.close()
+
+
+def common(record):
+    """Give a record what a project has that runs for some months: long dates, many versions, three alarms."""
+    said = deepcopy(record)
+    alarm = {
+        "kind": "drift", "model": "late", "subject": "carrier_form.late_share_7d", "severity": "warn", "value": 9.0,
+        "since": "2013-09-25T05:00:00+00:00", "threshold": 0.5, "next": "millstream retrain late, or wait",
+        "says": "it has moved 0.31 nats from what late@5 learnt from, since about 2013-07-30 " * 3,
+    }  # fmt: skip
+    if "alarms" in said:
+        said["alarms"], said["alarms_open"] = [alarm] * 3, 3
+    if "jobs" in said and "versions" in said:
+        rows = said.get("versions", [])
+        said["versions"] = (
+            [{**rows[0], "built_at": "2013-09-28T05:00:00+00:00", "status": "candidate", "built_by": "system:loop"}] * 5
+            if rows
+            else rows
+        )
+    if "column_list" in said:
+        said["versions"] = [
+            {**each, "version": 243, "rows": 218_026, "at": "2013-09-28T05:00:00+00:00"} for each in said["versions"]
+        ] * 3
+    return said

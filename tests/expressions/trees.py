@@ -8,8 +8,9 @@ from typing import Any
 import polars as pl
 from hypothesis import strategies as st
 
-from millstream.expressions import Expression
+from millstream.expressions import Expression, feasts
 from millstream.expressions.function import Function
+from millstream.expressions.holidays import calendar
 from millstream.expressions.kernel_polars import TYPES
 from millstream.expressions.node import Call, Case, Column, Literal, Node, columns
 from millstream.expressions.table import FUNCTIONS
@@ -31,7 +32,7 @@ TURNS = [
 ]  # fmt: skip
 """Instants near which clocks turn, leap or change years."""
 
-LIBM = {"ln", "log10", "exp", "power"}
+LIBM = {"ln", "log10", "exp", "power", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "radians", "degrees"}
 """Functions whose last digit depends on the library: judged on their own, not inside of larger trees."""
 
 
@@ -78,6 +79,18 @@ def constants(function: Function, place: int) -> st.SearchStrategy[Any]:
         return st.integers(1, 4) if place == 1 else st.integers(0, 3)
     if function.name == "round":
         return st.integers(0, 6)
+    if function.name in ("left", "right"):
+        return st.sampled_from([0, 1, 2, 5, 2**31 - 1])
+    if function.name == "replace":
+        return (
+            st.sampled_from(["a", "b", "ab", "-", "$1", "é", " "]) if place == 1 else st.sampled_from(["", "a", "$0x"])
+        )
+    if function.name == "split_part":
+        return st.sampled_from(["-", " ", "a", "07"]) if place == 1 else st.sampled_from([1, 2, 3, 100])
+    if function.name == "hash_bucket":
+        return st.sampled_from([1, 2, 32, 1_000_003, 2**31])
+    if function.name in feasts.NAMES:
+        return st.sampled_from(("US", "US-NY", "SA", "CN", "XNYS")).map(lambda code: calendar(code, function.name))
     return VALUES[function.argument(place)]
 
 
@@ -108,6 +121,11 @@ def nodes(draw: Any, dtype: DType, depth: int = 3) -> Node:
 def calls(draw: Any, function: Function, depth: int) -> Call:
     """Draw a call of a function."""
     count = len(function.arguments) + (draw(st.integers(0, 2)) if function.variadic else 0)
+    if function.name == "bucket":
+        kind = function.arguments[0]
+        edges = sorted(draw(st.sets(VALUES[kind], min_size=count - 1, max_size=count - 1)))
+        value = draw(nodes(kind, max(depth, 0)))
+        return Call(function.signature, (value, *(Literal(each, kind) for each in edges)), function.result)
     args = []
     for place in range(count):
         kind = function.argument(place)

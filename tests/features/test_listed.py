@@ -51,17 +51,19 @@ OF_ITEM = FeatureView(
 OF_WHO = FeatureView("of_who", of=CHOICES, entity="who", features={"n": f.count(), "best": f.max("stars")})
 TASTE = FeatureView("taste", of=CHOICES, entity=("who", "kind"), features={"n": f.count()})
 SIZED = FeatureView("sized", of=f.Request(size="bigint", item="bigint"), features={"large": "size > 1 and item > 2"})
-MIXED = FeatureView(
-    "mixed",
-    of=f.Request(size="bigint"),
-    features={"share": "of_item.n_9s / of_item.n", "by_size": "of_who.n * size", "idle": "of_item.idle is null"},
-)
 PLAIN = FeatureView("plain", of=ITEMS, entity="item", features={"genre": f.last("genre")})
+TOP = FeatureView("top", of=CHOICES, entity="item", features={"stars": f.max("stars")})
+MIXED = FeatureView(
+    "mixed", of=f.Request(OF_ITEM, OF_WHO, TASTE.on({"kind": "genre"}, name="taste"), SIZED, TOP, size="bigint"),
+    features={"sum": "of_item.n * 10 + coalesce(of_who.best, 0) + taste.n", "both": "sized.large and of_item.n > 0",
+              "top": "top.stars / size", "share": "of_item.n_9s / of_item.n", "by_size": "of_who.n * size",
+              "idle": "of_item.idle is null"},
+)  # fmt: skip
 
 
 def manifest(**words: Any) -> Manifest:
     task = {"k": 3, "item": "item", "candidates": ITEMS, "within": f"{WITHIN}s"} | words.pop("task", {})
-    roles = [OF_ITEM, OF_WHO, TASTE.on({"kind": "genre"}, name="taste"), SIZED, MIXED, PLAIN]
+    roles = [OF_ITEM, OF_WHO, TASTE.on({"kind": "genre"}, name="taste"), SIZED, PLAIN, MIXED]
     said: dict[str, Any] = {
         "rows": Each(CHOICES, decide_at="begun", negatives=NEGATIVES),
         "label": "stars >= 4",
@@ -69,7 +71,7 @@ def manifest(**words: Any) -> Manifest:
         "estimator": Estimator("x:Y", {}),
         "task": tasks.TopK(task.pop("k"), **task),
     }
-    return gather([CHOICES, ITEMS, OF_ITEM, OF_WHO, TASTE, SIZED, MIXED, PLAIN, Model("picks", **(said | words))])
+    return gather([CHOICES, ITEMS, OF_ITEM, OF_WHO, TASTE, SIZED, PLAIN, TOP, MIXED, Model("picks", **(said | words))])
 
 
 def plan(**words: Any) -> FeaturePlan:
@@ -152,6 +154,8 @@ def features(chosen: list[dict[str, Any]], items: list[dict[str, Any]], who: str
     of_item = [each for each in known if each["item"] == one]
     stars = [each["stars"] for each in mine if each["stars"] is not None]
     large = None if said["size"] is None and one > 2 else (said["size"] or 0) > 1 and one > 2
+    best_of = max((each["stars"] for each in of_item if each["stars"] is not None), default=None)
+    taste = sum(each["kind"] == said["genre"] for each in mine) if said["genre"] is not None else 0
     recent = sum(at < each["at"] + 9 for each in of_item)
     idle = (at - max(each["at"] for each in of_item)) * 1e6 / 86_400e6 if of_item else None
     return {
@@ -159,11 +163,14 @@ def features(chosen: list[dict[str, Any]], items: list[dict[str, Any]], who: str
         "mixed.share": recent / len(of_item) if of_item else None,
         "mixed.by_size": None if said["size"] is None else len(mine) * said["size"],
         "mixed.idle": idle is None,
+        "mixed.sum": len(of_item) * 10 + max(stars, default=0) + taste,
+        "mixed.both": False if large is False or not of_item else large,
+        "mixed.top": None if best_of is None or said["size"] is None else best_of / said["size"],
         "of_item.n": len(of_item),
         "of_item.n_9s": recent,
         "of_who.n": len(mine),
         "of_who.best": max(stars, default=None),
-        "taste.n": sum(each["kind"] == said["genre"] for each in mine) if said["genre"] is not None else 0,
+        "taste.n": taste,
         "sized.large": large,
         "plain.genre": said["genre"],
     }
@@ -332,13 +339,6 @@ def test_words_that_do_not_fit_are_refused(words: dict[str, Any], says: str) -> 
         plan(**words)
 
 
-def test_what_is_made_of_a_text_is_no_feature_of_a_list() -> None:
-    mixed = FeatureView("mixed", of=f.Request(), features={"red": "plain.genre = 'red'"})
-    model = manifest().model("picks").but(features=[OF_ITEM, OF_WHO, PLAIN, mixed])
-    with pytest.raises(DefinitionError, match=r"mixed\.red of a list reads the text 'plain\.genre'"):
-        compile_plan(gather([CHOICES, ITEMS, OF_ITEM, OF_WHO, PLAIN, mixed, model]), "picks", SCHEMAS, KNOWN)
-
-
 def test_negatives_are_for_lists_only() -> None:
     with pytest.raises(DefinitionError, match="its task is no list"):
         compile_plan(manifest_without_task(), "picks", SCHEMAS, KNOWN)
@@ -357,6 +357,14 @@ def manifest_without_task() -> Manifest:
 def test_a_candidates_table_needs_the_item_as_its_key() -> None:
     keyless = Table("items", source=Csv("i.csv"), known_at="k")
     said = manifest()
-    broken = gather([CHOICES, keyless, OF_ITEM, OF_WHO, TASTE, SIZED, MIXED, PLAIN, said.model("picks")])
+    broken = gather([CHOICES, keyless, OF_ITEM, OF_WHO, TASTE, SIZED, PLAIN, TOP, MIXED, said.model("picks")])
     with pytest.raises(DefinitionError, match="have no key"):
         compile_plan(broken, "picks", SCHEMAS, KNOWN)
+
+
+def test_texts_of_views_are_not_combined_in_lists() -> None:
+    named = FeatureView("named", of=f.Request(PLAIN), features={"red": "plain.genre = 'red'"})
+    said = manifest()
+    model = said.models["picks"].but(features=[OF_WHO, named])
+    with pytest.raises(DefinitionError, match=r"combines 'plain\.genre', a text"):
+        compile_plan(gather([*said.tables.values(), *said.views.values(), named, model]), "picks", SCHEMAS, KNOWN)

@@ -119,6 +119,38 @@ def store(tmp_path: Path) -> Iterator[LmdbOnline]:
     made.close()
 
 
+def mixed_plan() -> FeaturePlan:
+    """What is planned beside what is there, and what is made of both: the model lists these last two first."""
+    planned, now = BOUNDED.on({}, name="plans", at="target_at"), BOUNDED.on({}, name="now")
+    made = {
+        "more": "plans.n_2h - now.n_2h",
+        "idle": "plans.since is null",
+        "hour": "now.n_2h * hour(target_at at time zone 'UTC')",
+    }
+    mixed = FeatureView("mixed", of=f.Request(planned, now, target_at="timestamptz"), features=made)
+    label = f.sum("x", of="facts", ahead="1h", at="target_at")
+    return shapes.every(WORLD, label, targets=True, roles=[mixed, now, planned], views=[BOUNDED, mixed])
+
+
+@given(facts=facts, asked=asks)
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_planned_is_combined_with_what_is_there(
+    store: LmdbOnline, facts: list[dict[str, Any]], asked: list[Any]
+) -> None:
+    plan, rows = mixed_plan(), table(facts)
+    refresh(store, plan, rows, WORLD.instant(5), None)
+    joined = point_in_time(plan, frame(asked), {"facts": rows})
+    lookup = Lookup(plan, store)
+    for row, (who, at, ahead) in zip(joined.to_dicts(), asked, strict=True):
+        assert row["mixed.more"] == row["plans.n_2h"] - row["now.n_2h"]
+        assert row["mixed.idle"] == (row["plans.since"] is None)
+        assert row["mixed.hour"] == row["now.n_2h"] * WORLD.instant(at + ahead).hour
+        served = lookup.lookup_one(
+            {"who": who, "target_at": to_micros(WORLD.instant(at + ahead))}, to_micros(WORLD.instant(at))
+        )
+        assert [None if each != each else each for each in served] == [row[name] for name in plan.names]
+
+
 @pytest.mark.parametrize("view", [PLANS, BOUNDED], ids=["ever", "bounded"])
 @given(facts=facts, asked=asks, until=st.sampled_from([None, 60]))
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,6 +1,7 @@
 """The slow recomputation: equal to the join over every aggregate, and naming the fact behind a value that leaked."""
 
 import dataclasses
+import operator
 
 import polars as pl
 import pytest
@@ -14,6 +15,8 @@ from millstream.features.proof.facts import plain
 from millstream.features.proof.seen import then_and_now
 from millstream.lake.frame import TableFrame
 
+from .test_aggregates import AGO, LATER
+from .test_shares import PLAN as SHARES
 from .worlds import ask, asks, fact, plan, table
 
 NO_ROWS = TableFrame("asks", 1, pl.DataFrame(), {}, (), None)
@@ -27,10 +30,15 @@ def rows_of(spine):
     return [{name: each for name, each in row.items() if name != "row"} for row in plain(spine)]
 
 
-@given(st.lists(fact, max_size=14), st.lists(ask, min_size=1, max_size=5), st.sampled_from([None, "20s"]))
-@settings(max_examples=20)
-def test_every_cell_is_what_the_join_gives(facts, asked, ttl):
-    made, frame, spine = plan(ttl=ttl), table(facts), asks(asked)
+PLANS = {None: plan(), "20s": plan(ttl="20s"), "order": LATER, "ago": AGO, "made": SHARES}
+SIZED = st.fixed_dictionaries({"size": st.integers(0, 9)})
+
+
+@pytest.mark.parametrize("made", PLANS.values(), ids=map(str, PLANS))
+@given(st.lists(fact, max_size=14), st.lists(st.builds(operator.or_, ask, SIZED), min_size=1, max_size=5))
+@settings(max_examples=12, deadline=None)
+def test_every_cell_is_what_the_join_gives(made, facts, asked):
+    frame, spine = table(facts), asks(asked)
     joined = point_in_time(made, spine, {"facts": frame})
     judge = slow(made, frame)
     for row, values in zip(rows_of(spine), joined.to_dicts(), strict=True):

@@ -86,13 +86,22 @@ def share_late(delays: list[float]) -> float | None:
     return sum(each > 15 for each in delays) / len(delays) if delays else None
 
 
+def drawn(delays: list[float], everybodys: float | None, *, smooth: float) -> float | None:
+    """Of n flights the share of late ones, drawn toward everybody's as if so many more had been seen."""
+    if not delays or everybodys is None:
+        return None
+    return (sum(each > 15 for each in delays) + smooth * everybodys) / (len(delays) + smooth)
+
+
 def recomputed(company: Company, row: dict[str, Any], at: datetime) -> dict[str, float | None]:
     carrier = [each for each in company.flights if each["carrier"] == row["carrier"]]
     origin = [each for each in company.flights if each["origin"] == row["origin"]]
-    route = [each for each in origin if each["dest"] == row["dest"]]
+    route = [each for each in origin if each["dest"] == row["dest"] and each["carrier"] == row["carrier"]]
     late = lambda flights, over: share_late(window(flights, at, over, column="arr_delay", known=arrived))  # noqa: E731
-    left = window(origin, at, 2 * DAY, column="dep_delay", known=departed)
-    arrivals = window(route, at, 28 * DAY, column="arr_delay", known=arrived)
+    left = window(origin, at, 2 * DAY, column="dep_delay", known=arrived)
+    ours = window(route, at, 90 * DAY, column="arr_delay", known=arrived)
+    today = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    everybodys = share_late(window(company.flights, today, 90 * DAY, column="arr_delay", known=arrived))
     seen = [
         each
         for each in company.weather
@@ -108,8 +117,7 @@ def recomputed(company: Company, row: dict[str, Any], at: datetime) -> dict[str,
         "origin_form.late_share_2d": late(origin, 2 * DAY),
         "origin_form.dep_delay_2d": statistics.fmean(left) if left else None,
         "origin_form.dep_delay_std_2d": statistics.stdev(left) if len(left) > 1 else None,
-        "route_form.late_share_28d": share_late(arrivals),
-        "route_form.arr_delay_28d": statistics.fmean(arrivals) if arrivals else None,
+        "route_form.late_90d": drawn(ours, everybodys, smooth=20),
         "weather_seen.wind": last("wind_speed"),
         "weather_seen.visib": last("visib"),
         "weather_seen.pressure": last("pressure"),

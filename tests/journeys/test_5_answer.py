@@ -19,6 +19,7 @@ from millstream.features.rows import from_request
 from millstream.project import Project
 from millstream.serving.client import Client
 from millstream.serving.records import Prediction
+from millstream.state import observations
 from millstream.types import from_micros
 from tests.journeys.answered import logged
 from tests.journeys.conftest import FIRST, LAST, February, Prepared
@@ -50,6 +51,19 @@ def test_law_1_served_features_are_those_of_a_point_in_time_read(february: Febru
         for applied, some in list(groups.items())[::3]:
             compared += _compare(project, plan, dict(applied), some)
     assert compared >= 200
+
+
+def test_every_night_proves_all_that_was_served_on_the_day(february: February) -> None:
+    """Row by row, at the versions each answer named, through the servers, the log and the lake."""
+    with february.house.opened() as project:
+        proofs = observations.series(project.state, MODEL, "parity", "served")
+        stands = project.run("status")["models"][0]["parity"]
+    assert [each.day for each in proofs] == [str(day) for day in february.answers]
+    for each, answers in zip(proofs, february.answers.values(), strict=True):
+        assert each.verdict == "ok" and each.detail["digests"] == {"held": len(answers.given)}, each.says
+        assert each.detail["equal"] == each.detail["compared"] == each.detail["answers"] == len(answers.given)
+    assert stands["day"] == str(LAST) and stands["different"] == 0
+    assert any(each.detail["late"] for each in proofs), "flights over midnight come later than their table's lag"
 
 
 def _plan(project: Project) -> FeaturePlan:

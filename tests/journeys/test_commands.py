@@ -50,6 +50,7 @@ SESSIONS = {
     "docs/checks.md": (flights, LONG),
     "docs/page.md": (flights, ()),
     "docs/keep.md": (flights, LONG),
+    "docs/features.md": (flights, LONG),
     **{f"examples/{each.parent.name}/README.md": (written(each.parent.name), LONG)
        for each in ROOT.glob("examples/*/README.md")},
 }  # fmt: skip

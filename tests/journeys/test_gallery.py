@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,15 @@ def ask(url: str, model: str, row: dict[str, Any], at: str | None = None) -> dic
     answer: dict[str, Any] = json.loads(body)["predictions"][0]
     return answer
 
+
+FACTS: dict[str, tuple[str, str, str, dict[str, Any], int]] = {
+    "churn": ("orders", "customer_id", "ordered_at", {"order_id": 10**7, "amount": 30.0}, -1),
+    "failures": (
+        "telemetry", "machine_id", "read_at",
+        {"reading_id": 10**7, "temperature": 120.0, "vibration": 9.0, "state": "running"}, 1,
+    ),
+}  # fmt: skip
+"""What somebody posts: table, whom it is about, when, the rest of the row; and whether the answer goes up by it."""
 
 LONG = {"recommendations"}
 """What takes half a minute is left to the nightly run."""
@@ -67,17 +76,35 @@ def test_a_project_of_the_gallery_turns(name: str, tmp_path: Path) -> None:
         else:
             assert 0 <= answer["value"] <= 1
         assert answer["version"] == released["version"]
+        if name in FACTS:
+            _a_fact_is_heard_of(supervisor.scoring_url, control, name, row, now)
         _a_day_passes(root)
         turned = control.send("POST", "/api/tick", {})
         assert turned["decisions"] == []
         why = control.command("why", {"prediction": answer["id"]})
         assert why["value"] == pytest.approx(answer["value"])
+        proved = control.command("features_parity", {"model": model})
+        assert proved["compared"] == proved["equal"] >= 1 and not proved["unproved"], proved["says"]
+        if name in FACTS:  # by its own clock the fact was known before either answer, and the first did not have it
+            today = proved["today"]
+            assert today["late"] >= 1 <= today["equal"] and today["late"] + today["equal"] == proved["compared"], today
         status = control.command("status", {})
-    assert status["models"][0]["live"]["version"] == 1
+    assert status["models"][0]["live"]["version"] == 1 and status["models"][0]["parity"]["verdict"] == "ok"
     assert status["predictions"] >= 1, "the day was judged"
     with Project(root, lock=True) as project:
         assert project.run("reproduce", {"subject": f"{model}@champion"})["equal"]
         assert project.run("verify")["ok"]
+
+
+def _a_fact_is_heard_of(url: str, control: Any, name: str, row: dict[str, Any], at: str) -> None:
+    """What is posted of an entity, three hours old, is in its answers within moments."""
+    table, who, when, fact, way = FACTS[name]
+    before = ask(url, GALLERY[name], row, at)["value"]
+    three_hours_ago = (datetime.fromisoformat(at) - timedelta(hours=3)).isoformat()
+    told = {who: row[who], when: three_hours_ago, **fact}
+    sent = control.send("POST", f"/v1/tables/{table}/rows", {"rows": [told]})
+    assert sent["accepted"] == 1 and not sent["quarantined"]
+    example.until(lambda: (ask(url, GALLERY[name], row, at)["value"] - before) * way > 0)
 
 
 def _lists(url: str, answer: dict[str, Any], row: dict[str, Any], at: str) -> None:

@@ -207,6 +207,8 @@ def test_the_outcome_of_an_entity_is_that_of_the_instant_it_was_asked_at(live: P
             # the clocks go back in between: sixty days of the calendar are an hour longer
             assert truth["outcome"]["label"] is not any(at <= when < at + timedelta(days=60, hours=1) for when in mine)
             assert truth["recomputed"]["equal"]
+    proved = live.run("features_parity", {"model": "churn", "since": (NOW - timedelta(days=1)).isoformat()})
+    assert (proved["compared"], proved["equal"]) == (120, 120), proved["says"]
 
 
 def test_reported_outcomes_are_judged_months_before_a_table_could_tell(live: Project) -> None:
@@ -390,6 +392,8 @@ def test_a_request_says_for_when_and_hears_of_what_is_planned(demanded: Project,
     assert dict(mean.rows())[True] > 2 * dict(mean.rows())[False]
     told = demanded.run("why", {"prediction": said["predictions"][promoted.index(True)]["id"]})
     assert told["features"]["planned.discount"] == 30 and told["recomputed"]["equal"]
+    proved = demanded.run("features_parity", {"model": "demand"})
+    assert proved["compared"] == proved["equal"] >= len(rows) and not proved["unproved"], proved["says"]
     assert told["outcome"] is None
 
 

@@ -76,10 +76,11 @@ def test_shares_lags_and_times_since_are_asked_and_explained(p):
                   "idle": f.since_last(over="3d"), "worse": f.trend("arr_delay", over="7d")},
     )  # fmt: skip
     all_of = FeatureView("all_of", of="flights", entity="origin", features={"n_1d": f.count(over="1d")})
+    growth = FeatureView("growth", of=f.Request(before), features={"n": "before.n_1d - before.n_1d_week_ago"})
     shares = FeatureView(
-        "shares", of=f.Request(), features={"of_origin": "before.n_1d / all_of.n_1d", "growth": "growth.n / 2.0"},
+        "shares", of=f.Request(before, all_of, growth),
+        features={"of_origin": "before.n_1d / all_of.n_1d", "growth": "growth.n / 2.0"},
     )  # fmt: skip
-    growth = FeatureView("growth", of=f.Request(), features={"n": "before.n_1d - before.n_1d_week_ago"})
     late = p.model("late").but(features=[shares, growth, before, all_of])
     ts = p.training_set(late, since="2013-01-20", until="2013-01-21")
     row = ts.frame.row(len(ts) // 2, named=True)

@@ -170,7 +170,7 @@ def test_rows_of_ones_own_are_explained_too(opened):
         pl.col("when").dt.cast_time_unit("us")
     )
     view = FeatureView("mine", of="facts", entity="who", features={"n": f.count(over="2d", where="amount > 2")})
-    twice = FeatureView("twice", of=f.Request(), features={"n": "mine.n * 2"})
+    twice = FeatureView("twice", of=f.Request(view), features={"n": "mine.n * 2"})
     wide = FeatureView("wide_n", of="wide", entity="who", features={"n": f.count(over="2d")})
     found = opened.features([view, twice, "form", wide], rows=rows, at="when")
     late = dict(found.why("wide_n.n", row=0).too_late.select("id", "because").iter_rows())

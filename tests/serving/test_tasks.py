@@ -356,7 +356,7 @@ def test_the_table_of_answers_names_class_group_and_decision(house):
     said = {each: ask(house, "POST", f"/v1/models/{each}/predict", {"rows": [ROWS[each]]})[1] for each in MODELS}
     said = {model: each["predictions"][0] for model, each in said.items()}
     (segment,) = records.segments(house.project.places.log)
-    rows = answers._frame(list(answers._all(segment)))
+    rows = answers._frame(list(answers.of_segment(segment)))
     found = {row["model"]: row for row in rows.to_dicts()}
     for model in ("kind", "wine", "groups"):
         assert (found[model]["class"], found[model]["decision"]) == (said[model]["value"], None)

@@ -23,6 +23,8 @@ from millstream.state import State
         (b"[server]\ncontrol_port = -1", "control_port is -1"),
         (b"[replay]\nstart = 'yesterday'\nlabel = 'x'", "replay.start"),
         (b"nmae = 'x'", "nmae"),
+        (b"[engine]\nmemory = 'much'", "engine.memory is 'much'"),
+        (b"[engine]\nmemory = '3MB'", "64 MB or more"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_name(tmp_path, said, names):

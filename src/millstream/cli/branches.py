@@ -239,10 +239,10 @@ def _diff(record: dict[str, Any]) -> None:
         for row in each["examples"]["changed"]:
             key = ", ".join(f"{name} {value}" for name, value in row["key"].items())
             cells = ", ".join(f"{name}: {old} → {new}" for name, (old, new) in row["columns"].items())
-            console.print(f"    {escape(key)}  {escape(cells)}")
+            say(f"{escape(key)}  {escape(cells)}", indent=4)
         for word, sign in (("new", "+"), ("gone", "-")):
             for row in each["examples"][word]:
-                console.print(f"  {sign} {escape(', '.join(f'{name} {value}' for name, value in row.items()))}")
+                say(f"{sign} {escape(', '.join(f'{name} {value}' for name, value in row.items()))}", indent=2)
         if each.get("out"):
             say(f"written to {escape(each['out'])}", tone="good")
     for each in record["models"]:

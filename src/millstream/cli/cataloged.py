@@ -194,9 +194,9 @@ def _downstream(record: dict[str, Any]) -> None:
             return
         say("if it had another name, these would fail:", tone="warn")
         for each in record["breaks"][:_MOST_BROKEN]:
-            console.print(f"    {each['kind']} [bold]{each['name']}[/]  [dim]{escape(each['why'])}[/]")
+            say(f"{each['kind']} [bold]{each['name']}[/]  [dim]{escape(each['why'])}[/]", indent=4)
         if len(record["breaks"]) > _MOST_BROKEN:
-            console.print(f"    and {len(record['breaks']) - _MOST_BROKEN:,} more: --json lists them all")
+            say(f"and {len(record['breaks']) - _MOST_BROKEN:,} more: --json lists them all", indent=4)
 
 
 def _told(record: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from millstream.cli import branches, cataloged, data, featured, housekeeping, keeping
+from millstream.cli import branches, cataloged, data, featured, housekeeping, keeping, served
 from millstream.cli import call as calls
 from millstream.cli.panels import InOrder, arrange
 from millstream.cli.words import JsonOption, ModelArgument, ProjectOption, ReasonOption
@@ -82,7 +82,11 @@ def init(  # noqa: PLR0913 - its options are what a person may say
         typer.Option("--time", help="Column that says when a row happened; COLUMN=%d/%m/%Y also how it is written."),
     ] = "",
     example: Annotated[
-        str, typer.Option("--example", help="A project that runs: flights, churn, demand, failures or anomalies.")
+        str,
+        typer.Option(
+            "--example",
+            help="A project that runs: flights, retail, churn, demand, failures, recommendations or anomalies.",
+        ),
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -461,5 +465,6 @@ app.registered_commands += data.app.registered_commands
 app.registered_commands += keeping.app.registered_commands
 app.registered_commands += housekeeping.app.registered_commands
 cataloged.register(app)
+featured.app.registered_commands += served.app.registered_commands
 app.add_typer(featured.app)
 arrange(app)

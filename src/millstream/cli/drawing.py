@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
+
+from millstream.cli import grids
 
 console = Console(highlight=False, soft_wrap=False)
 _BARS = "▁▂▃▄▅▆▇█"
@@ -28,6 +29,7 @@ _SLOW = {
     "profile": "looking at every column",
     "score": "scoring",
     "monitor": "judging",
+    "features_parity": "computing what was served again",
 }
 
 
@@ -58,19 +60,19 @@ def spark(values: Sequence[float | None], *, width: int = 40) -> str:
 
 
 def table(*columns: str, rows: Sequence[Sequence[Any]], right: frozenset[int] | set[int] = frozenset()) -> None:
-    """Print a small table; NULL is a dot."""
-    grid = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
-    for number, name in enumerate(columns):
-        grid.add_column(name, justify="right" if number in right else "left", overflow="fold")
-    for row in rows:
-        grid.add_row(*("[dim]·[/]" if each is None else str(each) for each in row))
-    console.print(grid)
+    """Print a small table that fits the terminal; NULL is a dot."""
+    cells = [[None if each is None else Text.from_markup(str(each)) for each in row] for row in rows]
+    for line in grids.lines(columns, cells, frozenset(right), console.width):
+        console.print(line, soft_wrap=True)
 
 
-def say(text: str, *, tone: str = "") -> None:
-    """Print one line; ``tone`` is good, bad, warn or empty."""
+def say(text: str, *, tone: str = "", indent: int = 0) -> None:
+    """Print a sentence, its further lines as far in as its first word; ``tone`` is good, bad, warn or empty."""
     mark = {"good": "[green]✓[/] ", "bad": "[red]✗[/] ", "warn": "[yellow]![/] "}.get(tone, "")
-    console.print(f"{mark}{text}")
+    start = Text.from_markup(" " * indent + mark)
+    for line in grids.wrapped(Text.from_markup(text), max(20, console.width - len(start)), whole=True):
+        console.print(start + line, soft_wrap=True)
+        start = Text(" " * len(start))
 
 
 def number(value: float | None, *, digits: int = 4) -> str:

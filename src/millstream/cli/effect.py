@@ -121,7 +121,11 @@ def _forecast(project: Project, asked: Question, facts: TableFrame) -> pl.DataFr
     definition, plan = project.manifest.model(asked.model), learn.plan(project, asked.model)
     read = {asked.table: facts}
     rows = build_set(
-        plan, lambda name: read.get(name) or project.lake.read(name), until=project.clock.now(), model=definition
+        plan,
+        lambda name: read.get(name) or project.lake.read(name),
+        until=project.clock.now(),
+        model=definition,
+        engine=project.engine,
     )
     learnt = np.flatnonzero(rows.known <= to_micros(asked.learnt_by))
     fitted, known = fit_rows(definition, rows, learnt, shape=shape_of(definition, rows), threads=default_threads())

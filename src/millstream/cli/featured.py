@@ -9,12 +9,12 @@ import typer
 from millstream.cli.words import JsonOption, ModelArgument, ProjectOption
 from millstream.cli.words import do as _do
 
-app = typer.Typer(name="features", no_args_is_help=True, help="Prove what features a model was trained on.")
+app = typer.Typer(name="features", no_args_is_help=True, help="Prove what a model was trained on and was served.")
 
 
 @app.callback()
 def _features() -> None:
-    """Prove what features a model was trained on."""
+    """Prove what a model was trained on and was served."""
 
 
 @app.command()

@@ -70,13 +70,13 @@ def _show_gc(record: dict[str, Any]) -> None:
     )  # fmt: skip
     for each in record["tables"]:
         for why in each["why"]:
-            console.print(f"  {each['table']}: {_ranges(each['goes'])} {why}")
+            say(f"{each['table']}: {_ranges(each['goes'])} {why}", indent=2)
             break
         for number, who in list(each["held"].items())[-_FEW:]:
-            console.print(f"  [dim]{each['table']}@{number} is held by {escape(', '.join(who))}[/]")
+            say(f"[dim]{each['table']}@{number} is held by {escape(', '.join(who))}[/]", indent=2)
     for each in record["others"]:
-        console.print(f"  {each['files']:,} files, {_size(each['bytes'])}: {each['says']}")
-        console.print(f"  [dim]{escape(each['first'][0])}{' ...' if each['files'] > 1 else ''}[/]")
+        say(f"{each['files']:,} files, {_size(each['bytes'])}: {each['says']}", indent=2)
+        say(f"[dim]{escape(each['first'][0])}{' ...' if each['files'] > 1 else ''}[/]", indent=2)
     if record["interrupted"]:
         say(f"{record['interrupted']:,} files are left of a cleaning that was interrupted", tone="warn")
     total = f"{record['versions']:,} versions, {record['files']:,} files, {_size(record['bytes'])}"
@@ -110,7 +110,7 @@ def _show_compact(record: dict[str, Any]) -> None:
 def _show_usage(record: dict[str, Any]) -> None:
     from rich.markup import escape
 
-    from millstream.cli.drawing import console, say
+    from millstream.cli.drawing import say
     from millstream.cli.drawing import table as draw
 
     draw(
@@ -122,10 +122,10 @@ def _show_usage(record: dict[str, Any]) -> None:
         ],
         right={2, 3, 4, 5},
     )  # fmt: skip
-    console.print("  " + "   ".join(f"{name} {_size(size)}" for name, size in record["folders"].items()))
+    say(", ".join(f"{name} {_size(size)}" for name, size in record["folders"].items()), indent=2)
     for each in record["backups"]:
         there = "" if each["there"] else " (not there now)"
-        console.print(f"  backup of {each['at'][:16]} in {escape(each['folder'])}{there}")
+        say(f"backup of {each['at'][:16]} in {escape(each['folder'])}{there}", indent=2)
     for each in record["quota"]:
         say(f"quota: {each['says']}", tone="bad" if each["full"] else "warn" if each["near"] else "good")
     for each in record["tables"]:

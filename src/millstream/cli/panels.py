@@ -51,7 +51,7 @@ PANELS: dict[str, dict[str, str]] = {
         "reproduce": "Train a version again, compare the bytes",
         "reads": "Who read a table, which version and columns",
         "verify": "Ledger, tables and releases hold, or what does not",
-        "features": "What a model was trained on was known: proved on samples",
+        "features": "Trained on what was known, served what it was trained on: proved",
     },
     "Keep": {
         "backup": "Copy all that the project knows; only what is new, each time",

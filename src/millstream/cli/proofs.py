@@ -30,6 +30,18 @@ def outcome(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"reported {each['known_at'][:16]}: {each['label']}", "warn"
 
 
+def parity(stands: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """Say what the last nightly proof of what was served found; nothing before the first."""
+    if stands is None or not stands["answers"]:
+        return
+    tone = {"ok": "good", "alarm": "bad"}.get(stands["verdict"], "warn")
+    yield f"{stands['day']}: {stands['says']}", tone
+    if moved := stands["late"] + stands["unseen"]:
+        yield f"{moved:,} of them would read otherwise in training today: facts came late", ""
+    if unproved := sum(stands["unproved"].values()):
+        yield f"{unproved:,} could not be computed again: {'; '.join(stands['unproved'])}", "warn"
+
+
 def head(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Say where the ledger ends, and what keeping that elsewhere is good for."""
     now, kept = record["head"], record["anchor"]

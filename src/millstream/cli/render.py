@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from millstream.cli import proofs
 from millstream.cli.drawing import age, console, number, say, spark, table
+from millstream.cli.online import served
 from millstream.cli.tables import contract, ingest, made_lately, pin, refresh, standing, stopped
 from millstream.cli.trusting import let_back, missing, quarantine, suggest
 from millstream.cli.weighing import weighed
@@ -38,13 +39,13 @@ def started(record: dict[str, Any]) -> None:
         when = f"time {each['event_time']}" if each["event_time"] else "rows without time"
         say(f"{each['table']}: {number(each['rows'])} rows, key {' + '.join(each['key'])}, {escape(when)}")
         for said in each["says"]:
-            console.print(f"    [dim]{escape(said)}[/]")
+            say(f"[dim]{escape(said)}[/]", indent=4)
         for old, new in list(each["renamed"].items())[:20]:
-            console.print(f"    [dim]{escape(repr(old))} is called {escape(new)} here[/]")
+            say(f"[dim]{escape(repr(old))} is called {escape(new)} here[/]", indent=4)
     if "task" in record:
         say(f"a {record['task']} task: {escape(record['label'])}, judged by {record['goal']}")
     for said in record["said"]:
-        console.print(f"    [dim]{escape(said)}[/]")
+        say(f"[dim]{escape(said)}[/]", indent=4)
     left = record.get("left_out", ())
     for each in left[:_MOST_LEFT_OUT]:
         say(f"no feature: [bold]{escape(each['column'])}[/] [dim]{escape(each['why'])}[/]", tone="warn")
@@ -162,18 +163,19 @@ def decision(record: dict[str, Any]) -> None:
     tone = {"waiting": "warn", "approved": "good", "rejected": "bad", "void": "bad"}[record["status"]]
     say(f"{title}  [dim]{_decided(record)}[/]", tone=tone)
     for each in record["answers"]:
-        console.print(f"\n[bold]{escape(each['question'])}[/]\n  {escape(each['answer'])}")
+        console.print(f"\n[bold]{escape(each['question'])}[/]")
+        say(escape(each["answer"]), indent=2)
     if record["moved_on"]:
         say(escape(record["moved_on"]), tone="warn")
     segments(record["segments"])
     by_horizon(record["by_horizon"])
     console.print("\n[bold]Notes[/]")
     for each in record["notes"]:
-        console.print(f"  {escape(each['text'])}  [dim]{escape(each['by'])}, {each['at'][:16]}[/]")
-    console.print(f"  [dim]leave one: millstream note {record['id']} -m TEXT[/]")
+        say(f"{escape(each['text'])}  [dim]{escape(each['by'])}, {each['at'][:16]}[/]", indent=2)
+    say(f"[dim]leave one: millstream note {record['id']} -m TEXT[/]", indent=2)
     console.print("\n[bold]Evidence[/]")
     for each in record["evidence"]:
-        console.print(f"  {escape(each['says'])}: {escape(each['ref'])}  [dim]{escape(each['do'])}[/]")
+        say(f"{escape(each['says'])}: {escape(each['ref'])}  [dim]{escape(each['do'])}[/]", indent=2)
     if record["status"] == "waiting":
         console.print(
             f"\nnext: millstream approve {record['id']} -m REASON, or millstream reject {record['id']} -m REASON"
@@ -227,7 +229,7 @@ def decisions(record: dict[str, Any]) -> None:
 def _decided(record: dict[str, Any]) -> str:
     if record["decided_by"] is None:
         return "waits"
-    simulated = " (simulated, no person)" if record["simulated"] else ""
+    simulated = " (simulated, no person)" if record["simulated"] and "simulated" not in record["decided_by"] else ""
     return f"{record['status']} by {escape(record['decided_by'])}{simulated}: {escape(record['reason'])}"
 
 
@@ -241,9 +243,9 @@ def ready(record: dict[str, Any]) -> None:
             tone={"yes": "good", "partly": "warn", "no": "bad"}[each["ready"]],
         )
         if each["evidence"]:
-            console.print(f"    [dim]{escape(each['evidence'])}[/]")
+            say(f"[dim]{escape(each['evidence'])}[/]", indent=4)
         if each["do"]:
-            console.print(f"    next: {escape(each['do'])}")
+            say(f"next: {escape(each['do'])}", indent=4)
 
 
 def score(record: dict[str, Any]) -> None:
@@ -275,7 +277,7 @@ def alarms(found: Sequence[dict[str, Any]]) -> None:
             f"[bold]{each['kind']}[/] {escape(each['subject'])} since {each['since'][:10]}: {escape(each['says'])}",
             tone="warn",
         )
-        console.print(f"    next: {escape(each['next'])}")
+        say(f"next: {escape(each['next'])}", indent=4)
 
 
 def _table_stands(each: dict[str, Any]) -> None:
@@ -284,7 +286,7 @@ def _table_stands(each: dict[str, Any]) -> None:
         say(f"[bold]{each['name']}[/] was not made: {escape(each['stopped'])}", tone="bad")
     if each["schema_waits"]:
         say(f"[bold]{each['name']}[/] waits: {escape(each['schema_waits'])}", tone="bad")
-        console.print(f"    next: millstream refresh --accept-schema {each['name']}")
+        say(f"next: millstream refresh --accept-schema {each['name']}", indent=4)
     if each["running"]:
         since, last = each["running"]["since"], each["running"]["last"]
         say(f"[bold]{each['name']}[/] is being made since {since[:16]}{escape(f': {last}' if last else '')}")
@@ -316,6 +318,7 @@ def status(record: dict[str, Any]) -> None:
     standing(record["pins"])
     for each in record["quota"]:
         say(f"quota: {each['says']}", tone="bad" if each["full"] else "warn" if each["near"] else "good")
+    served(record.get("served", []))
     for each in record["models"]:
         live = each["live"]
         if live is None:
@@ -326,7 +329,7 @@ def status(record: dict[str, Any]) -> None:
                 f"{each['goal']} {number(live['value'])} (baseline {number(live['baseline'])})",
                 tone="good",
             )
-        for text, tone in proofs.reports(each["outcomes"]):
+        for text, tone in (*proofs.reports(each["outcomes"]), *proofs.parity(each["parity"])):
             say(text, tone=tone)
     if any(each["live"] for each in record["models"]):
         judged = "a day is judged when it is over" if not record["predictions"] else "in all"
@@ -337,7 +340,7 @@ def status(record: dict[str, Any]) -> None:
     alarms(record["alarms"])
     for each in record["decisions"]:
         say(f"decision [bold]{each['id']}[/] waits: {each['model']}, asked {each['asked_at'][:16]}", tone="warn")
-        console.print(f"    next: millstream decision {each['id']}")
+        say(f"next: millstream decision {each['id']}", indent=4)
     for each in record["servers"]:
         say(f"server {each['url']} serves {each['generations']}", tone="good")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from millstream.cli.drawing import console, number, say, table
+from millstream.cli.drawing import number, say, table
 
 
 def ingest(record: dict[str, Any]) -> None:
@@ -84,7 +84,7 @@ def standing(pins: list[dict[str, Any]]) -> None:
     for each in pins:
         says = each["says"] if each["leaving"] and not each["missing"] else f"unreadable: {each['says']}"
         say(escape(says), tone="bad" if each["missing"] else "warn")
-        console.print(f"    next: {escape(each['next'])}")
+        say(f"next: {escape(each['next'])}", indent=4)
 
 
 def pin(record: dict[str, Any]) -> None:
@@ -108,7 +108,7 @@ def stopped(record: dict[str, Any]) -> None:
         say(f"[bold]{each['table']}[/] was not made: {escape(each['detail'])}", tone="bad")
         for word, said in (("expected", each["expected"]), ("do next", each["do"])):
             if said:
-                console.print(f"    {word}: {escape(said)}")
+                say(f"{word}: {escape(said)}", indent=4)
 
 
 def contract(report: dict[str, Any]) -> None:
@@ -121,4 +121,4 @@ def contract(report: dict[str, Any]) -> None:
         tone=tone,
     )
     for each in failed:
-        console.print(f"    {each['severity']}: {escape(each['says'])}")
+        say(f"{each['severity']}: {escape(each['says'])}", indent=4)

@@ -25,7 +25,7 @@ def quarantine(record: dict[str, Any]) -> None:
             console.print(f"[dim]{_ROWS} rows are shown; millstream quarantine {record['table']} --json has more[/]")
     for each in record["released"]:
         said = f"{number(each['rows'])} rows of {each['check']} let back by {each['actor']}: {each['reason']}"
-        console.print(f"    [dim]{escape(said)}[/]")
+        say(f"[dim]{escape(said)}[/]", indent=4)
 
 
 def let_back(record: dict[str, Any]) -> None:
@@ -40,9 +40,9 @@ def suggest(record: dict[str, Any]) -> None:
     for each in record["tables"]:
         say(f"[bold]{each['table']}[/]@{each['version']}: {number(each['rows'])} rows, {escape(each['held'])}")
         if each["left_out"]:
-            console.print(f"    [dim]left out, since you see them masked: {escape(', '.join(each['left_out']))}[/]")
+            say(f"[dim]left out, since you see them masked: {escape(', '.join(each['left_out']))}[/]", indent=4)
         if not each["suggestions"]:
-            console.print("    [dim]no rows to propose anything from[/]")
+            say("[dim]no rows to propose anything from[/]", indent=4)
             continue
         console.print("    checks=[", highlight=False)
         for one in each["suggestions"]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
 
 from millstream.console.charts import Line, Mark, chart, day_in_words
 from millstream.metrics import METRICS
@@ -32,7 +35,20 @@ _GOALS = {
     "rmse": "how far its numbers are off (rmse): 0 is perfect",
     "mae": "how far its numbers are off on average (mae): 0 is perfect",
 }
-_CONTRACT = {"ok": "holds", "none": "none declared", "unchecked": "not checked yet", "stop": "broken"}
+CONTRACTS = {
+    "none": "no checks",
+    "ok": "holds",
+    "unchecked": "not checked yet",
+    "note": "noted",
+    "warn": "warned",
+    "stop": "broken",
+}
+"""What a table's contract came to, in words."""
+_COMMAND = re.compile(
+    r"""millstream [a-z]+(?: (?!(?:if|for|or|then|and|to|with)\b)(?:"[^"]*"|'[^']*'|[^\s,;:]*[^\s,;:.]))*"""
+)
+_WORD = 12
+"""Letters of a name that stand beside a mark of a chart; of a longer one, only the version does."""
 
 
 def board(status: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,10 +98,10 @@ def decision_card(decision: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]
         "asked_on": day(decision["asked_at"], zone, year=True),
         "decided_on": day(taken, zone, year=True) if taken else "",
         "gate": _GATE[decision["passed"]],
-        "trained_says": f"Trained by {_who(decision['trained_by'])}"
+        "trained_says": f"Trained by {who(decision['trained_by'])}"
         + (", who cannot approve it" if not decision["trained_by"].startswith(_SYSTEM) else ""),
-        "trainer": _who(decision["trained_by"]),
-        "asker": _who(decision["asked_by"]),
+        "trainer": who(decision["trained_by"]),
+        "asker": who(decision["asked_by"]),
     }
 
 
@@ -139,7 +155,8 @@ def alarm(alarm: Mapping[str, Any]) -> dict[str, Any]:
     bad = ""
     if alarm["value"] is not None and alarm["threshold"] is not None:
         bad = f"{alarm['value']:.3g}, limit {alarm['threshold']:.3g}"
-    return {**alarm, "since_says": day_in_words(alarm["since"][:10], year=True), "bad": bad}
+    since = day_in_words(alarm["since"][:10], year=True)
+    return {**alarm, "since_says": since, "bad": bad, "next": commands(alarm["next"])}
 
 
 def _calm(status: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,7 +166,7 @@ def _calm(status: Mapping[str, Any]) -> dict[str, Any]:
     checked = any(each["contract"] not in ("none", "unchecked") for each in tables)
     if not checked and not any(each["live"] for each in status["models"]):
         says = "Nothing was checked or judged yet. Begin with the data: millstream check."
-        return {"tone": "unwatched", "says": says, "found": found}
+        return {"tone": "unwatched", "says": commands(says), "found": found}
     data = "" if found or not checked else "The data are as they should be. "
     answers = "Answers and outcomes are as they should be." if status["predictions"] else UNJUDGED
     return {"tone": "found" if found else "", "says": f"{data}{answers}", "found": found}
@@ -168,18 +185,38 @@ def _table(table: Mapping[str, Any]) -> dict[str, Any]:
         "how": _HOW.get(table["kind"], table["kind"]),
         "age": newest,
         "copied": size(table["copied_bytes"]),
-        "contract_says": _CONTRACT.get(table["contract"], table["contract"]),
+        "contract_says": CONTRACTS.get(table["contract"], table["contract"]),
         "of": " ".join(f"{name}@{version}" for name, version in table["inputs"].items()),
     }
 
 
 def _told(row: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     told = {"day": day(row["at"], zone, year=True), "time": f"{moment(row['at'], zone):%H:%M}"}
-    return {**row, **told, "who": _who(row["actor"])}
+    return {**row, **told, "who": who(row["actor"])}
 
 
-def _who(actor: str) -> str:
+def who(actor: str) -> str:
+    """Name who acted: a person, or Millstream itself.
+
+    >>> who("ann"), who("system:loop")
+    ('ann', 'Millstream')
+    """
     return "Millstream" if actor.startswith(_SYSTEM) else actor
+
+
+def commands(said: str) -> Markup:
+    """Mark the commands in a sentence, each to be taken as a whole.
+
+    >>> commands("millstream retrain late, or millstream rollback late")
+    Markup('<code>millstream retrain late</code>, or <code>millstream rollback late</code>')
+    >>> commands("look at it; millstream check flights if it is <new>")
+    Markup('look at it; <code>millstream check flights</code> if it is &lt;new&gt;')
+    """
+    drawn, done = Markup(""), 0
+    for found in _COMMAND.finditer(said):
+        drawn += Markup("{}<code>{}</code>").format(said[done : found.start()], found[0])
+        done = found.end()
+    return drawn + said[done:]
 
 
 def model_words(model: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
@@ -201,11 +238,11 @@ def model_card(model: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     marks = [
         Mark(
             day=moment(each["at"], zone).date().isoformat(),
-            word=each["subject"],
+            word=_short(each["subject"]),
             says=each["says"],
             style=each["kind"],
         )
-        for each in model["moves"]
+        for each in reversed(model["moves"])
     ]
     performance = [
         ("model", series.get("performance", ()), "model"),
@@ -223,6 +260,10 @@ def model_card(model: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
             "Answer time, 95 of 100 within", [("p95", series.get("latency", ()), "model")], (), unit=" ms"
         ),
     }
+
+
+def _short(release: str) -> str:
+    return release if len(release) <= _WORD else f"@{release.rpartition('@')[2]}"
 
 
 def _bars(model: Mapping[str, Any]) -> list[dict[str, Any]]:

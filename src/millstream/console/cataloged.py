@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from millstream.console.board import clock, day
+from millstream.console.board import CONTRACTS, clock, day, who
 
 TABLES, COLUMNS = 100, 200
 """Tables and columns drawn at once; the others are counted and found by a word, or listed by the command."""
 _TONES = {"ok": "good", "note": "", "warn": "warn", "stop": "bad"}
-_CONTRACTS = {
-    "none": "no contract",
-    "ok": "holds",
-    "unchecked": "not checked",
-    "note": "noted",
-    "warn": "warned",
-    "stop": "broken",
-}
 _HOW = {"rows": "decides which rows there are", "key": "whom it is about", "label": "what is learnt"}
+_COLUMNS_SHOWN = ("plays", "sensitive", "about", "origin", "known_at")
+"""What is said of a column; what is said of none of a table's columns takes no room."""
+_PAGES = {"table": "/catalog/", "column": "/catalog/", "model": "/models/"}
+"""Kind of thing to where the page of it, or of its table, lies."""
 _OPEN = 2
 """How deep what something is made of stands open when the page comes."""
 
@@ -33,6 +29,7 @@ def catalog_page(record: Mapping[str, Any]) -> dict[str, Any]:
         "tables": [_line(each) for each in record["tables"][:TABLES]],
         "left": max(0, len(record["tables"]) - TABLES),
         "late": [each["name"] for each in record["tables"] if each["late"]],
+        "says": _fresh(record["tables"], record["all"]),
     }
 
 
@@ -45,16 +42,28 @@ def table_page(record: Mapping[str, Any]) -> dict[str, Any]:
         **clock(record),
         "title": f"Table {record['table']['name']}",
         "table": _line(record["table"]),
-        "column_list": record["column_list"][:COLUMNS],
+        "column_list": (columns := [_column(each) for each in record["column_list"][:COLUMNS]]),
         "left": max(0, len(record["column_list"]) - COLUMNS),
         "results": [] if checked is None else [{**each, "tone": _tone(each)} for each in checked["results"]],
         "versions": [{**each, "on": day(each["at"], zone, year=True)} for each in record["versions"]],
-        "reads": [
-            {**each, "on": day(each["at"], zone, year=True), "columns_say": _few(each["columns"])}
-            for each in record["reads"]
-        ],
+        "shown": {name: any(each[name] for each in columns) for name in _COLUMNS_SHOWN},
+        "reads": [_read(each, record["table"]["name"], zone) for each in record["reads"]],
         "changed": [{**each, "on": day(each["at"], zone, year=True)} for each in record["schema_history"]],
     }
+
+
+def _fresh(tables: Sequence[Mapping[str, Any]], count: int) -> str:
+    """Say which tables are behind, and of which nothing is known yet."""
+    late, unread = (
+        sum(bool(each["late"]) for each in tables),
+        sum(each["version"] is None for each in tables),
+    )
+    if late:
+        return f"{late} table{' is' if late == 1 else 's are'} later than allowed."
+    if unread and unread == len(tables):
+        return "No table was read yet. Begin with millstream check."
+    said = f"{count} table{'s' * (count != 1)}, none later than it may be"
+    return f"{said}; {unread} not read yet." if unread else f"{said}."
 
 
 def lineage_page(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,7 +77,7 @@ def lineage_page(record: Mapping[str, Any]) -> dict[str, Any]:
         "downstream": [_branch(each, 1) for each in record["downstream"]],
         "above_says": _counted(record["above"]),
         "below_says": _counted(record["below"]),
-        "link": f"/catalog/{record['name'].partition('.')[0]}" if record["kind"] in ("table", "column") else "",
+        "link": _PAGES.get(record["kind"], "") and f"{_PAGES[record['kind']]}{record['name'].partition('.')[0]}",
     }
 
 
@@ -79,12 +88,28 @@ def _line(said: Mapping[str, Any]) -> dict[str, Any]:
     ]
     return {
         **said,
-        "contract_says": _CONTRACTS[said["contract"]],
+        "contract_says": CONTRACTS[said["contract"]],
         "tone": _TONES.get(said["contract"], ""),
         "behind_says": _length(said["seconds_behind"]),
         "allowed_says": _length(said["allowed_seconds"]),
         "lag_says": _length(said["lag_seconds"]) or "none",
         "used_says": ", ".join(used) or "nothing",
+    }
+
+
+def _column(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {**said, "origin": said["how"] or ", ".join(said["from"])}
+
+
+def _read(said: Mapping[str, Any], name: str, zone: ZoneInfo) -> dict[str, Any]:
+    """Say who read what; reads of what is derived from a table are reads of it, and name what was read."""
+    version = f"version {said['version']}" if said["table"] == name else f"through {said['table']}@{said['version']}"
+    return {
+        **said,
+        "on": day(said["at"], zone, year=True),
+        "actor": who(said["actor"]),
+        "version_says": version,
+        "columns_say": _few(said["columns"]),
     }
 
 
@@ -115,7 +140,7 @@ def _few(columns: list[str] | str) -> str:
     if isinstance(columns, str):
         return "all columns"
     more = f" and {len(columns) - 6} more" if len(columns) > 6 else ""
-    return f"{', '.join(columns[:6])}{more}" or "no column by name"
+    return f"{', '.join(columns[:6])}{more}" or "none of its columns by name"
 
 
 def _length(seconds: float | None) -> str:

@@ -14,8 +14,10 @@ import msgspec
 from markupsafe import Markup
 
 _TICKS = 4
-_BETWEEN = 0.13
-"""Least distance between two marked words, as a share of the width; nearer ones lose the word, not the mark."""
+_LETTER_PX, _APART_PX = 7.8, 8
+"""Room of one letter of a marked word, and between two words; taken generously, as fonts differ."""
+_WIDE_PX, _NARROW_PX = 450, 220
+"""Width of a plot alone in its row, and of one that shares it or stands on a phone; ``@container`` of the style."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -131,20 +133,43 @@ def day_in_words(day: str, *, year: bool = False) -> str:
 
 
 def _marks(days: Sequence[str], marks: Sequence[Mark]) -> tuple[list[Markup], list[Markup]]:
-    lines, words, free = [], [], -1.0
-    for mark in sorted(marks, key=lambda each: each.day):
-        if not days[0] <= mark.day <= days[-1]:
-            continue
-        at = next(number for number, day in enumerate(days) if day >= mark.day) / (len(days) - 1)
-        lines.append(Markup('<path class="mark {}" d="M{:.1f} 0V1000"/>').format(mark.style, at * 1000))
-        if at - free >= _BETWEEN:
-            words.append(
-                Markup('<span class="word {} {}" style="left:{:.1f}%" title="{}: {}">{}</span>').format(
-                    mark.style, "left" if at > 0.8 else "", at * 100, mark.day, mark.says, mark.word
-                )
-            )
-            free = at
+    """Draw what happened as lines, and name them as far as their words find room: the newest first."""
+    placed = [
+        (next(number for number, day in enumerate(days) if day >= mark.day) / (len(days) - 1), mark)
+        for mark in sorted(marks, key=lambda each: each.day)
+        if days[0] <= mark.day <= days[-1]
+    ]
+    lines = [
+        Markup('<path class="mark {}" d="M{:.1f} 0V1000"><title>{}, {}: {}</title></path>').format(
+            mark.style, at * 1000, mark.word, mark.day, mark.says
+        )
+        for at, mark in placed
+    ]
+    wide, narrow = _sides(placed, _WIDE_PX), _sides(placed, _NARROW_PX)
+    words = [
+        Markup('<span class="word {} wide-{} narrow-{}" style="left:{:.1f}%" title="{}: {}">{}</span>').format(
+            mark.style, one, other, at * 100, mark.day, mark.says, mark.word
+        )
+        for (at, mark), one, other in zip(placed, wide, narrow, strict=True)
+        if (one, other) != ("none", "none")
+    ]
     return lines, words
+
+
+def _sides(placed: Sequence[tuple[float, Mark]], width_px: int) -> list[str]:
+    """Choose on which side of its mark each word stands in a plot of a width, or none; the newest choose first."""
+    chosen = ["none"] * len(placed)
+    taken: list[tuple[float, float]] = []
+    for number in reversed(range(len(placed))):
+        at, mark = placed[number]
+        length = (len(mark.word) * _LETTER_PX + _APART_PX) / width_px
+        for side, start in (("right", at), ("left", at - length)):
+            inside = start >= -0.01 and start + length <= 1.0
+            if inside and all(start >= right or start + length <= left for left, right in taken):
+                chosen[number] = side
+                taken.append((start, start + length))
+                break
+    return chosen
 
 
 def _dates(days: Sequence[str]) -> list[Markup]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from millstream.console.board import UNJUDGED, alarm, by_day, clock, day, decision_card, model_card
+from millstream.console.board import UNJUDGED, alarm, by_day, clock, commands, day, decision_card, model_card, who
 
 _TONES = {"yes": "good", "partly": "warn", "no": "bad"}
 _WORDS = {"waiting": "waits for a person", "approved": "approved", "rejected": "rejected", "void": "void"}
@@ -63,8 +63,14 @@ def model_page(record: Mapping[str, Any]) -> dict[str, Any]:
         "waiting": [decision_card(each, zone) for each in record["decisions"] if each["status"] == "waiting"],
         "decisions": [_line(each, zone) for each in record["decisions"]],
         "alarms": [alarm(each) for each in record["alarms"]],
-        "versions": [{**each, "built_on": day(each["built_at"], zone, year=True)} for each in record["versions"]],
-        "jobs": [{**each, "asked_on": day(each["asked_at"], zone, year=True)} for each in record["jobs"]],
+        "versions": [
+            {**each, "built_on": day(each["built_at"], zone, year=True), "built_by": who(each["built_by"])}
+            for each in record["versions"]
+        ],
+        "jobs": [
+            {**each, "asked_on": day(each["asked_at"], zone, year=True), "actor": who(each["actor"])}
+            for each in record["jobs"]
+        ],
         "features": _features(record["features"], zone),
         "ready": {
             **record["ready"],
@@ -99,7 +105,12 @@ def _weighed(view: Mapping[str, Any]) -> dict[str, Any]:
 def _pointed(point: Mapping[str, Any]) -> dict[str, Any]:
     """Give a point its colour, and a link where its evidence is a decision."""
     named = _DECISION.search(point["evidence"])
-    return {**point, "tone": _TONES[point["ready"]], "decision": int(named[1]) if named else None}
+    return {
+        **point,
+        "tone": _TONES[point["ready"]],
+        "decision": int(named[1]) if named else None,
+        "do": commands(point["do"]),
+    }
 
 
 def _line(decision: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:

@@ -10,14 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import msgspec
 
+from millstream.definitions.recipes import calendar as calendar
+from millstream.definitions.recipes import cosine as cosine
+from millstream.definitions.recipes import crossed as crossed
+from millstream.definitions.recipes import cycle as cycle
+from millstream.definitions.recipes import dot as dot
+from millstream.definitions.recipes import missing as missing
+from millstream.definitions.recipes import named_elements
+from millstream.definitions.recipes import norm as norm
+from millstream.definitions.recipes import one_hot as one_hot
+from millstream.definitions.recipes import products as products
+from millstream.definitions.role import Role
 from millstream.definitions.rows import At
 from millstream.definitions.table import Table
 from millstream.errors import DefinitionError, near
 from millstream.types import DType
+
+if TYPE_CHECKING:
+    from millstream.definitions.view import FeatureView
 
 Aggregate: TypeAlias = Literal[
     "count",
@@ -83,16 +97,27 @@ class Window(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, init=False)
 class Request:
-    """Fields that come with the request: name to type of the row language.
+    """What is there when a prediction is asked for: fields that come with it, and features of other views.
+
+    Parameters
+    ----------
+    views
+        Feature views, or roles of them, whose features expressions may combine, as ``view.feature``. The model does
+        not see these features unless it lists their view itself.
+    fields
+        Name to type of the row language.
 
     >>> Request(distance="double").fields
     {'distance': 'double'}
     """
 
     fields: dict[str, DType]
+    roles: tuple[Role, ...] = ()
 
-    def __init__(self, /, **fields: DType) -> None:
+    def __init__(self, /, *views: FeatureView | Role, **fields: DType) -> None:
+        roles = tuple(each if isinstance(each, Role) else each.on({}, name=each.name) for each in views)
         object.__setattr__(self, "fields", fields)
+        object.__setattr__(self, "roles", roles)
 
 
 @dataclass(frozen=True)
@@ -274,6 +299,15 @@ def target(value: str, *, over: str | None = None, where: str | None = None, smo
     return msgspec.structs.replace(found, smooth=float(smooth))
 
 
+def elements(column: str, size: int, *, over: str | None = None) -> dict[str, Window]:
+    """Keep the last known embedding of an entity, element by element: ``e_1`` to ``e_size``.
+
+    >>> sorted(elements("e", 2))
+    ['e_1', 'e_2']
+    """
+    return {each: last(each, over=over) for each in named_elements(column, size)}
+
+
 def first(value: str, *, over: str | None = None, where: str | None = None, ago: str | None = None) -> Window:
     """Value of the earliest event in the window (by event time, then known-at); NULL for none."""
     return _window("first", value, _Back(over, where, ago))
@@ -314,8 +348,13 @@ def since_first(
     return _window("since_first", value, _Back(over, where, ago))
 
 
+_WRITTEN = (
+    "calendar", "cosine", "crossed", "cycle", "dot", "elements", "missing", "norm", "one_hot", "products",
+)  # fmt: skip
+
+
 def __getattr__(name: str) -> object:
-    words = [*get_args(Aggregate), "Request", "Window"]
+    words = [*get_args(Aggregate), *_WRITTEN, "Request", "Window"]
     raise AttributeError(f"there is no f.{name}: {near(name, words)}" if not name.startswith("__") else name)
 
 

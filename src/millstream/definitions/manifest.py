@@ -10,6 +10,7 @@ import msgspec
 
 from millstream.definitions.features import Request, Window
 from millstream.definitions.model import Model
+from millstream.definitions.role import Role
 from millstream.definitions.table import Table
 from millstream.definitions.tasks import Ranking
 from millstream.definitions.view import FeatureView
@@ -48,6 +49,24 @@ class Manifest(msgspec.Struct, frozen=True):
         """Return a model by name."""
         return _named(self.models, name, "model")
 
+    def roles(self, model: Model) -> tuple[Role, ...]:
+        """Return the roles of views a model reads, each once, those that a view is made of before it."""
+        found: dict[str, Role] = {}
+        seen: set[str] = set()
+
+        def visit(role: Role) -> None:
+            if role.name in seen:
+                return
+            seen.add(role.name)
+            of = self.views[role.view].of if role.view in self.views else None
+            for used in of.roles if isinstance(of, Request) else ():
+                visit(used)
+            found[role.name] = role
+
+        for each in model.features:
+            visit(each)
+        return tuple(found.values())
+
     def encode(self) -> bytes:
         """Return the manifest as JSON, in its order: a computed column may use those before it."""
         return msgspec.json.format(msgspec.json.encode(self), indent=1)
@@ -73,6 +92,18 @@ def gather(objects: Iterable[object]) -> Manifest:
     manifest = Manifest(tables=_in_order(tables), views=views, models=models)
     _refuse_dangling(manifest)
     return manifest
+
+
+def brought(roles: Iterable[Role]) -> dict[str, FeatureView]:
+    """Return the views that roles bring along, as a notebook made them, those they are made of included."""
+    found: dict[str, FeatureView] = {}
+    waiting = list(roles)
+    while waiting:
+        view = waiting.pop().defined
+        if view is not None and view.name not in found:
+            found[view.name] = view
+            waiting += view.of.roles if isinstance(view.of, Request) else ()
+    return found
 
 
 def _shelf(objects: Iterable[object], kind: type[_Kind], word: str) -> dict[str, _Kind]:
@@ -111,6 +142,12 @@ def _in_order(tables: Mapping[str, Table]) -> dict[str, Table]:
 
 def _refuse_dangling(manifest: Manifest) -> None:
     for view in manifest.views.values():
+        for role in view.of.roles if isinstance(view.of, Request) else ():
+            if role.view not in manifest.views:
+                raise DefinitionError(
+                    f"feature view {view.name!r} combines {role.view!r}, which no file names at its top level",
+                    do=near(role.view, manifest.views),
+                )
         if not isinstance(view.of, Request) and view.of not in manifest.tables:
             raise DefinitionError(
                 f"feature view {view.name!r} is of table {view.of!r}, which nothing defines",

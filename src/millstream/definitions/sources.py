@@ -12,9 +12,10 @@ from typing import TypeAlias
 import msgspec
 
 from millstream.definitions.databases import Dlt, Postgres, Sql
-from millstream.errors import DefinitionError
+from millstream.errors import DefinitionError, near
+from millstream.types import DType
 
-__all__ = ["Csv", "Delta", "Dlt", "Files", "Json", "Parquet", "Postgres", "Source", "Sql"]
+__all__ = ["Csv", "Delta", "Dlt", "Files", "Json", "Parquet", "Posted", "Postgres", "Source", "Sql"]
 
 
 class Delta(msgspec.Struct, frozen=True, tag="delta"):
@@ -192,5 +193,36 @@ class Parquet(msgspec.Struct, frozen=True, tag="parquet"):
             )
 
 
+class Posted(msgspec.Struct, frozen=True, tag="posted"):
+    """Rows that are posted, one fact at a time: ``POST /v1/tables/{table}/rows``.
+
+    Tables of files take posted rows too, beside what their files bring.
+
+    Parameters
+    ----------
+    columns
+        Column to type: ``bigint``, ``double``, ``varchar``, ``boolean``, ``timestamptz`` or ``date``.
+    arrived
+        A column to add with the instant at which a row came: a known-at for facts that come late. Empty for none.
+    """
+
+    columns: dict[str, DType]
+    arrived: str = ""
+
+    def __post_init__(self) -> None:
+        for name, kind in self.columns.items():
+            if kind not in TYPES:
+                raise DefinitionError(
+                    f"sources.Posted has column {name!r} of type {kind!r}",
+                    expected=", ".join(TYPES),
+                    do=near(kind, TYPES),
+                )
+        if not self.columns or self.arrived in self.columns:
+            wrong = f"{self.arrived!r} twice" if self.columns else "no columns"
+            raise DefinitionError(f"sources.Posted has {wrong}", expected="columns={'id': 'bigint', ...}, each once")
+
+
+TYPES: tuple[DType, ...] = ("bigint", "double", "varchar", "boolean", "timestamptz", "date")
+"""Types that a posted column may have."""
 Files: TypeAlias = Csv | Json | Parquet
-Source: TypeAlias = Delta | Csv | Json | Parquet | Postgres | Sql | Dlt
+Source: TypeAlias = Delta | Csv | Json | Parquet | Posted | Postgres | Sql | Dlt

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from millstream.definitions.features import Request, Window
+from millstream.definitions.role import Role as Role
 from millstream.definitions.rows import At
 from millstream.definitions.table import Table
 from millstream.errors import DefinitionError
@@ -21,7 +22,8 @@ class FeatureView:
     name
         Prefix of its features: ``carrier_form.late_share_7d``.
     of
-        The table whose rows are the facts, or ``features.Request`` for expressions over the request.
+        The table whose rows are the facts, or ``features.Request`` for expressions over the request and over features
+        of other views.
     entity
         Column or columns of the table that name whom a fact is about. Not for request views.
     features
@@ -90,19 +92,3 @@ class FeatureView:
                 f"feature view {self.name!r} has {'an entity' if self.entity else 'no entity'}",
                 expected="entity=... for a view of a table, none for a view of the request",
             )
-
-
-@dataclass(frozen=True)
-class Role:
-    """A view used for another role of the rows."""
-
-    view: str
-    keys: dict[str, str]
-    name: str
-    at: At = "decided_at"
-
-    @property
-    def defined(self) -> FeatureView | None:
-        """The view itself where the role was made from it in this process; no part of the record."""
-        found: FeatureView | None = getattr(self, "_defined", None)
-        return found

@@ -34,13 +34,16 @@ def expected(name: str, types: Sequence[DType | None]) -> str:
     if _needs_zone(name, types):
         return "a local time: which part it is depends on the zone"
     taken = [each for each in BY_NAME[name] if "timestamp" not in each.arguments]
+    if not taken:
+        return "a local time, such as t at time zone 'America/New_York'"
     return " or ".join(dict.fromkeys(f"({each.signature[len(name) + 1 :]}" for each in taken))
 
 
 def instead(name: str, types: Sequence[DType | None], argument: str) -> str:
-    """Say how to write what was probably meant; ``argument`` is the text of the last argument."""
+    """Say how to write what was probably meant; ``argument`` is the text of the argument it is about."""
     if _needs_zone(name, types):
-        return f"say in which zone: {name}({argument} at time zone 'America/New_York')"
+        more = ", 'US'" if len(types) > 1 else ""
+        return f"say in which zone: {name}({argument} at time zone 'America/New_York'{more})"
     kinds = set(types)
     for together, told in _TOGETHER:
         if together <= kinds:
@@ -69,4 +72,5 @@ _TOGETHER: tuple[tuple[set[str], str], ...] = (
 
 def _needs_zone(name: str, types: Sequence[DType | None]) -> bool:
     """Say whether this is a calendar part of an instant."""
-    return list(types) == ["timestamptz"] and any(each.arguments == ("timestamp",) for each in BY_NAME[name])
+    local = (("timestamp",), ("timestamp", "varchar"))
+    return list(types[:1]) == ["timestamptz"] and any(each.arguments in local for each in BY_NAME[name])

@@ -7,14 +7,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from millstream.expressions import kernel
+from millstream.expressions.almanac import almanac
 from millstream.expressions.function import Function
 from millstream.expressions.node import Call, Case, Column, Expression, Literal, Node
 from millstream.expressions.node import columns as columns_of
 from millstream.expressions.table import FUNCTIONS
 
+_MATH = ("floor", "ceil", "sqrt", "log", "log10", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "radians",
+         "degrees")  # fmt: skip
 _NAMES: dict[str, Any] = {
+    "almanac": almanac,
     **{name: getattr(kernel, name) for name in dir(kernel) if not name.startswith("_")},
-    **{name: getattr(math, name) for name in ("floor", "ceil", "sqrt", "log", "log10")},
+    **{name: getattr(math, name) for name in _MATH},
 }
 
 
@@ -141,7 +145,7 @@ class _Writer:
         self.count += 1
         name = f"c{self.count}"
         prepared = tuple(constant) if function.variadic else values[-1]
-        self.names[name] = getattr(kernel, function.prepare)(prepared)
+        self.names[name] = _NAMES[function.prepare](prepared)
         return [places[0], name]
 
     def check(self, made: str, function: Function, *, nullable: bool) -> None:

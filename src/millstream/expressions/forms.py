@@ -15,6 +15,7 @@ FORMS: dict[str, tuple[str, str]] = {
     "extract": ("A calendar part by name; also `date_part`.", "extract(month from date '2013-07-04')"),
     "interval": ("A fixed length of time; days have 24 hours.", "epoch(interval '1 day 2 hours')"),
     "timestamptz": ("An instant, with its offset.", "epoch(timestamptz '2013-07-04 12:30:00+02')"),
+    "pi": ("`pi()`: half of a circle in radians.", "pi()"),
     "date": ("A day.", "date '2013-07-04' - date '2013-07-01'"),
 }
 """Form to what it means and an example without columns."""
@@ -54,6 +55,9 @@ HINTS: dict[str, str] = {
     "subquery": _JOIN, "exists": _JOIN, "select": _JOIN, "escape": "a LIKE pattern has no escape; use contains",
     "regexp_like": "write like, contains or starts_with", "regexp_matches": "write like, contains or starts_with",
     "xor": "write a <> b", "bitwisexor": "write a <> b", "prefix": "write starts_with(text, start)",
+    "width_bucket": "write bucket(x, 10, 20, 30) with its edges", "clamp": "write clip(x, low, high)",
+    "hash": "engines hash differently; write hash_bucket(text, 32)", "md5": "write hash_bucket(text, 32)",
+    "sha256": "write hash_bucket(text, 32)",
     "suffix": "write ends_with(text, end)", "strpos": "write contains(text, part)",
 }
 """What people write that the language does not have, to what to do instead."""

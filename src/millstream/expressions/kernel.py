@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from hashlib import sha256
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
@@ -114,6 +117,22 @@ def members(values: tuple[Any, ...]) -> frozenset[Any]:
     return frozenset(values)
 
 
+def edges(values: tuple[Any, ...]) -> Callable[[Any], int]:
+    """Return how many of ascending edges a number has reached."""
+    return partial(bisect_right, values)
+
+
+def hash_bucket(text: str, count: int) -> int:
+    """Put a text into one of so many buckets, by the first 60 bits of its SHA-256."""
+    return (int.from_bytes(sha256(text.encode()).digest()[:8], "big") >> 4) % count
+
+
+def part_of(text: str, mark: str, place: int) -> str:
+    """Return the part of a text between marks, counted from 1; empty where there is none."""
+    parts = text.split(mark, place)
+    return parts[place - 1] if place <= len(parts) else ""
+
+
 def zone(name: str) -> Callable[[int], int]:
     """Return the offset of a zone from UTC at an instant, both in microseconds; offsets are kept per hour of time."""
     info = ZoneInfo(name)
@@ -175,6 +194,14 @@ def dayofyear(days: int) -> int:
 def week(days: int) -> int:
     """Return the ISO 8601 week, 1 to 53."""
     return _civil(days)[0].isocalendar().week
+
+
+def year_fraction(at: int) -> float:
+    """Return how much of the year has passed at a local time in microseconds."""
+    days, rest = divmod(at, DAY)
+    found = _civil(days)[0]
+    first, following = date(found.year, 1, 1).toordinal(), date(found.year, 12, 31).toordinal() + 1
+    return ((found.toordinal() - first) * DAY + rest) / ((following - first) * DAY)
 
 
 def strict(found: Any, given: Any, kind: str) -> Any:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import polars as pl
 
+from millstream.expressions.almanac import almanac
 from millstream.expressions.casts import BOOLEAN, DATE, DECIMAL, INTEGER
-from millstream.expressions.kernel import INSTANTS
+from millstream.expressions.kernel import DAY, INSTANTS
+from millstream.expressions.kernel import hash_bucket as bucket_of
 from millstream.types import DType
 
 TYPES: dict[DType, pl.DataType] = {
@@ -42,9 +46,38 @@ def bounded(value: pl.Expr, low: int, high: int) -> pl.Expr:
     return value.cast(pl.Int64)
 
 
+def quotient(a: pl.Expr, b: pl.Expr | float) -> pl.Expr:
+    """Divide as one row does, to the last bit: by a constant Polars would multiply with its reciprocal."""
+    return a / (a - a + b)
+
+
 def divide(a: pl.Expr, b: pl.Expr) -> pl.Expr:
     """Divide; NULL by zero."""
-    return pl.when(b != 0).then(a / b)
+    return pl.when(b != 0).then(quotient(a, b))
+
+
+def power(a: pl.Expr, b: pl.Expr) -> pl.Expr:
+    """Raise to a power as one row does, to the last bit: to a constant power Polars would multiply by itself."""
+
+    def raised(parts: Sequence[pl.Series]) -> pl.Series:
+        rows = min(map(len, parts)) and max(map(len, parts))
+        if not rows:
+            return pl.Series(dtype=pl.Float64)
+        base, exponent = (each if len(each) > 1 else each.new_from_index(0, max(rows, 2)) for each in parts)
+        return base.pow(exponent).head(rows)
+
+    return pl.map_batches([a, b], raised, return_dtype=pl.Float64, is_elementwise=True)
+
+
+def log10(a: pl.Expr) -> pl.Expr:
+    """Return the logarithm to base 10 of positive numbers; Polars' own is a quotient of logarithms, off by a bit."""
+
+    def exact(numbers: pl.Series) -> pl.Series:
+        positive = numbers > 0
+        made = pl.Series(list(map(math.log10, numbers.filter(positive))), dtype=pl.Float64)
+        return pl.repeat(None, len(numbers), dtype=pl.Float64, eager=True).scatter(positive.arg_true(), made)
+
+    return a.map_batches(exact, return_dtype=pl.Float64, is_elementwise=True)
 
 
 def truncated_division(a: pl.Expr, b: pl.Expr) -> pl.Expr:
@@ -76,7 +109,7 @@ def round_to(a: pl.Expr, digits: int) -> pl.Expr:
     """Round to decimal digits; what is too large to have such digits stays."""
     scale = 10.0**digits
     scaled = a * scale
-    return pl.when(scaled.is_infinite()).then(a).otherwise(half_away(scaled) / scale)
+    return pl.when(scaled.is_infinite()).then(a).otherwise(quotient(half_away(scaled), scale))
 
 
 def scale(number: pl.Expr, interval: pl.Expr) -> pl.Expr:
@@ -115,9 +148,75 @@ def like(a: pl.Expr, pattern: str) -> pl.Expr:
     return a.str.contains(f"(?s)^{''.join(parts)}$")
 
 
+def clip(a: pl.Expr, low: pl.Expr, high: pl.Expr) -> pl.Expr:
+    """Keep a number between bounds; NULL where one of the three is."""
+    raised = pl.when(low > a).then(low).otherwise(a)
+    kept = pl.when(high < raised).then(high).otherwise(raised)
+    return pl.when(a.is_not_null() & low.is_not_null() & high.is_not_null()).then(kept)
+
+
+def bucket(a: pl.Expr, edges: Sequence[float]) -> pl.Expr:
+    """Count the edges that a number has reached."""
+    return sum(((a >= each).cast(pl.Int64) for each in edges[1:]), (a >= edges[0]).cast(pl.Int64))
+
+
+def hash_bucket(a: pl.Expr, count: int) -> pl.Expr:
+    """Put texts into buckets; each distinct text is hashed once."""
+
+    def hashed(texts: pl.Series) -> pl.Series:
+        distinct = texts.drop_nulls().unique()
+        made = pl.Series([bucket_of(each, count) for each in distinct], dtype=pl.Int64)
+        return texts.replace_strict(distinct, made, default=None, return_dtype=pl.Int64)
+
+    return a.map_batches(hashed, return_dtype=pl.Int64, is_elementwise=True)
+
+
+def part_of(a: pl.Expr, mark: str, place: int) -> pl.Expr:
+    """Return the part between marks; empty where there is none."""
+    found = a.str.split(mark).list.get(place - 1, null_on_oob=True).fill_null("")
+    return pl.when(a.is_not_null()).then(found)
+
+
+def atan2(a: pl.Expr, b: pl.Expr) -> pl.Expr:
+    """Return the angle to a point; -0.0 is the number 0."""
+    return pl.arctan2(pl.when(a == 0).then(0.0).otherwise(a), pl.when(b == 0).then(0.0).otherwise(b))
+
+
+def day_fraction(a: pl.Expr) -> pl.Expr:
+    """Return how much of the day has passed."""
+    return quotient((a.to_physical() % DAY).cast(pl.Float64), float(DAY))
+
+
+def week_fraction(a: pl.Expr) -> pl.Expr:
+    """Return how much of the week has passed, from Monday on."""
+    return quotient(((a.to_physical() + 3 * DAY) % (7 * DAY)).cast(pl.Float64), 7.0 * DAY)
+
+
+def year_fraction(a: pl.Expr) -> pl.Expr:
+    """Return how much of the year has passed."""
+    at = a.cast(pl.Datetime("us"))
+    passed = (at.dt.ordinal_day().cast(pl.Int64) - 1) * DAY + at.to_physical() % DAY
+    return passed / ((365 + at.dt.is_leap_year().cast(pl.Int64)) * DAY)
+
+
+def almanac_of(a: pl.Expr, packed: str, method: str) -> pl.Expr:
+    """Ask a calendar about days; of a day that it does not know the answer is NULL."""
+    days, answers = _answers(packed, method)
+    day = a.cast(pl.Date).to_physical().cast(pl.Int64)
+    return day.replace_strict(days, answers, default=None, return_dtype=answers.dtype)
+
+
+@cache
+def _answers(packed: str, method: str) -> tuple[pl.Series, pl.Series]:
+    asked = almanac(packed)
+    found = {day: getattr(asked, method)(day) for day in range(asked.first, asked.last + 1)}
+    dtype = {"is_holiday": pl.Boolean, "is_working_day": pl.Boolean, "holiday_name": pl.String}.get(method, pl.Int64)
+    return pl.Series(list(found), dtype=pl.Int64), pl.Series(list(found.values()), dtype=dtype)
+
+
 def seconds(a: pl.Expr) -> pl.Expr:
     """Turn microseconds into seconds."""
-    return a.to_physical().cast(pl.Float64) / 1_000_000.0
+    return quotient(a.to_physical().cast(pl.Float64), 1_000_000.0)
 
 
 def local(a: pl.Expr, zone: str) -> pl.Expr:

@@ -87,7 +87,7 @@ FUNCTIONS = (
         check="finite", nullable=True, says="Natural logarithm; NULL unless positive.", example="ln(1)",
     ),
     Function(
-        "log10", ("double",), "double", "log10({0}) if {0} > 0 else None", lambda k, a: a.log10(), "log10({0})",
+        "log10", ("double",), "double", "log10({0}) if {0} > 0 else None", lambda k, a: k.log10(a), "log10({0})",
         check="finite", nullable=True, says="Logarithm to base 10; NULL unless positive.", example="log10(1000)",
     ),
     Function(
@@ -95,7 +95,7 @@ FUNCTIONS = (
         check="finite", nullable=True, says="e to a power; NULL beyond the doubles.", example="exp(0)",
     ),
     Function(
-        "power", _TWO_DOUBLE, "double", "power({0}, {1})", lambda k, a, b: a.pow(b), "power({0}, {1})",
+        "power", _TWO_DOUBLE, "double", "power({0}, {1})", lambda k, a, b: k.power(a, b), "power({0}, {1})",
         check="finite", nullable=True, says="A power; NULL where it is not a finite real number.",
         example="power(2, 10)",
     ),

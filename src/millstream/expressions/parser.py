@@ -6,7 +6,6 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import sqlglot
 from sqlglot import exp
@@ -14,6 +13,7 @@ from sqlglot.errors import SqlglotError
 
 from millstream.errors import ExpressionError, near
 from millstream.expressions import advice
+from millstream.expressions.constants import WrongConstantError, settle
 from millstream.expressions.forms import FORMS, HINTS
 from millstream.expressions.kernel import BIGINT, date_of_varchar, timestamptz_of_varchar
 from millstream.expressions.lengths import UnequalLengthError, interval_micros
@@ -27,12 +27,15 @@ BINARY: dict[type[exp.Expression], str] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
     exp.And: "and", exp.Or: "or", exp.NullSafeEQ: "is not distinct from", exp.Pow: "power",
     exp.Contains: "contains", exp.StartsWith: "starts_with", exp.EndsWith: "ends_with",
+    exp.Left: "left", exp.Right: "right", exp.Atan2: "atan2",
 }
 UNARY: dict[type[exp.Expression], str] = {
     exp.Not: "not", exp.Neg: "negate", exp.Abs: "abs", exp.Sign: "sign", exp.Floor: "floor", exp.Ceil: "ceil",
     exp.Sqrt: "sqrt", exp.Ln: "ln", exp.Exp: "exp", exp.Lower: "lower", exp.Upper: "upper", exp.Length: "length",
     exp.Hour: "hour", exp.Minute: "minute", exp.Second: "second", exp.Year: "year", exp.Quarter: "quarter",
     exp.Month: "month", exp.Week: "week", exp.WeekOfYear: "week", exp.Day: "day", exp.DayOfMonth: "day",
+    exp.Sin: "sin", exp.Cos: "cos", exp.Tan: "tan", exp.Asin: "asin", exp.Acos: "acos", exp.Atan: "atan",
+    exp.Radians: "radians", exp.Degrees: "degrees",
     exp.DayOfYear: "dayofyear", exp.DayOfWeek: "dayofweek", exp.DayOfWeekIso: "isodow", exp.TimeToUnix: "epoch",
 }
 TYPES: dict[str, DType] = {
@@ -135,7 +138,10 @@ class _Reader:
     def refuse_types(self, name: str, args: Sequence[Node | None], tree: exp.Expression) -> NoReturn:
         """Say which types a function takes, and what was probably meant."""
         types = [each.dtype if each is not None else None for each in args]
-        inner = tree.expressions[-1] if isinstance(tree, exp.Anonymous) else tree.args.get("expression") or tree.this
+        if isinstance(tree, exp.Anonymous):
+            inner = tree.expressions[0] if types[0] == "timestamptz" else tree.expressions[-1]
+        else:
+            inner = tree.args.get("expression") or tree.this
         source = self.source(inner) if isinstance(inner, exp.Expression) else "x"
         given = ", ".join(each or "NULL" for each in types)
         problem = f"{name} does not take ({given})"
@@ -198,28 +204,11 @@ class _Reader:
         for place, each in enumerate(typed):
             if function.is_constant(place) and (not isinstance(each, Literal) or each.value is None):
                 self.fail(f"argument {place + 1} of {name} must be a literal", tree)
-        self.check_constants(name, typed, tree)
-        return Call(function.signature, typed, function.result)
-
-    def check_constants(self, name: str, args: Sequence[Node], tree: exp.Expression) -> None:
-        """Check the range of literal arguments."""
-        values = [each.value if isinstance(each, Literal) else None for each in args]
-        if name == "round" and len(args) == 2 and values[1] not in range(16):
-            self.fail(f"round cannot keep {values[1]} digits", tree, expected="0 to 15")
-        if name == "substring" and (
-            values[1] not in range(1, 2**31) or (len(args) == 3 and values[2] not in range(2**31))
-        ):
-            self.fail(
-                "substring starts at 1 and takes a length of 0 or more",
-                tree,
-                expected="literals such as substring(x, 2, 3)",
-            )
-        if name == "at time zone":
-            try:
-                ZoneInfo(str(values[1]))
-            except (ZoneInfoNotFoundError, ValueError, OSError):
-                known = near(str(values[1]), available_timezones())
-                self.fail(f"there is no time zone {values[1]!r}", tree, expected=known)
+        try:
+            settled = settle(name, typed)
+        except WrongConstantError as wrong:
+            self.fail(str(wrong), tree, expected=wrong.expected, do=wrong.do)
+        return Call(function.signature, settled, function.result)
 
     def coerced(self, node: Node | None, dtype: DType) -> Node:
         """Give a NULL its type, make a double of a bigint where one is wanted."""
@@ -292,7 +281,9 @@ def _column(reader: _Reader, tree: exp.Column) -> Node:
     if tree.args.get("table") and name not in reader.schema:
         features = [each for each in reader.schema if "." in each]
         if features:
-            reader.fail(f"there is no feature {name!r}", tree, expected=near(name, features))
+            views = {each.partition(".")[0] for each in features}
+            lost = "" if name.partition(".")[0] in views else "name the view it is of: f.Request(view, ...)"
+            reader.fail(f"there is no feature {name!r}", tree, expected=near(name, features), do=lost)
         reader.fail("a column is named without its table", tree, do=f"write {tree.name}")
     dtype = reader.schema.get(name)
     if dtype is None:
@@ -541,6 +532,13 @@ _READERS: dict[type[exp.Expression], Callable[[_Reader, Any], Node | None]] = {
     exp.Trim: _trim,
     exp.Substring: _substring,
     exp.Anonymous: _anonymous,
+    exp.Replace: lambda reader, tree: reader.call(
+        "replace", [tree.this, tree.args.get("expression"), tree.args.get("replacement")], tree
+    ),
+    exp.SplitPart: lambda reader, tree: reader.call(
+        "split_part", [tree.this, tree.args.get("delimiter"), tree.args.get("part_index")], tree
+    ),
+    exp.Pi: lambda reader, tree: Literal(math.pi, "double"),
     exp.Least: lambda reader, tree: reader.call("least", [tree.this, *tree.expressions], tree),
     exp.Greatest: lambda reader, tree: reader.call("greatest", [tree.this, *tree.expressions], tree),
     exp.Concat: lambda reader, tree: reader.call("concat", tree.expressions, tree),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from millstream.expressions import casts, logic, numbers, texts, times
+from millstream.expressions import bins, casts, circles, feasts, logic, numbers, texts, times
 from millstream.expressions.function import Function
 from millstream.types import DType
 
 FUNCTIONS: dict[str, Function] = {
     each.signature: each
-    for each in (*logic.FUNCTIONS, *numbers.FUNCTIONS, *texts.FUNCTIONS, *times.FUNCTIONS, *casts.FUNCTIONS)
+    for room in (logic, numbers, bins, circles, texts, times, feasts, casts)
+    for each in room.FUNCTIONS
 }
 """Every function, by signature."""
 

@@ -53,6 +53,28 @@ FUNCTIONS = (
         lambda k, a, start, count: a.str.slice(start - 1, count), "substring({0}, {1}, {2})", constants=(1, 2),
     ),
     Function(
+        "left", ("varchar", "bigint"), "varchar", "{0}[:{1}]", lambda k, a, count: a.str.head(count),
+        "left({0}, {1})", constants=(1,), says="The first so many characters (a literal).", example="left('N14228', 2)",
+    ),
+    Function(
+        "right", ("varchar", "bigint"), "varchar", "{0}[max(len({0}) - {1}, 0):]",
+        lambda k, a, count: a.str.tail(count),
+        "right({0}, {1})", constants=(1,), says="The last so many characters (a literal).",
+        example="right('N14228', 2)",
+    ),
+    Function(
+        "replace", ("varchar", "varchar", "varchar"), "varchar", "{0}.replace({1}, {2})",
+        lambda k, a, old, new: a.str.replace_all(old, new, literal=True), "replace({0}, {1}, {2})", constants=(1, 2),
+        says="With every occurrence of one text (a literal) replaced by another (a literal).",
+        example="replace('a-b-c', '-', '')",
+    ),
+    Function(
+        "split_part", ("varchar", "varchar", "bigint"), "varchar", "part_of({0}, {1}, {2})",
+        lambda k, a, mark, place: k.part_of(a, mark, place), "split_part({0}, {1}, {2})", constants=(1, 2),
+        says="The n-th part (a literal, from 1) between marks (a literal); empty where there is none.",
+        example="split_part('JFK-LAX', '-', 2)",
+    ),
+    Function(
         "contains", _TWO_TEXTS, "boolean", "{1} in {0}", lambda k, a, b: a.str.contains(b, literal=True),
         "contains({0}, {1})", says="Whether the second text occurs in the first.", example="contains('N14228', '42')",
     ),

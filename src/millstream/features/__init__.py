@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from millstream.features.compile import compile_plan
-    from millstream.features.join import point_in_time
+    from millstream.features.engine import FeatureEngine
+    from millstream.features.join import PolarsEngine, point_in_time
     from millstream.features.knowledge import check_known
     from millstream.features.outcomes import outcomes_of
     from millstream.features.plan import FeatureColumn, FeaturePlan, ViewPlan, WindowPlan
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 _DOOR = {
     "FeatureColumn": "plan",
+    "FeatureEngine": "engine",
     "FeaturePlan": "plan",
+    "PolarsEngine": "join",
     "ViewPlan": "plan",
     "WindowPlan": "plan",
     "check_known": "knowledge",
@@ -37,7 +40,9 @@ _DOOR = {
 
 __all__ = [
     "FeatureColumn",
+    "FeatureEngine",
     "FeaturePlan",
+    "PolarsEngine",
     "ViewPlan",
     "WindowPlan",
     "check_known",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,9 +20,13 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Values:
-    """What an expression gives for each fact; None counts the facts themselves."""
+    """What an expression gives for each fact; None counts the facts themselves.
+
+    ``told`` says the middle of all values, where these are some of them.
+    """
 
     series: pl.Series | None
+    told: Callable[[], float] | None = None
 
     @cached_property
     def present(self) -> Mask | None:
@@ -36,6 +41,14 @@ class Values:
         assert self.series is not None
         dtype = pl.Float64 if self.series.dtype.is_float() else pl.Int64
         return self.series.cast(dtype).fill_null(0).to_numpy()
+
+    @cached_property
+    def centre(self) -> float:
+        """The whole number next to the middle value, around which squares and slopes are summed."""
+        if self.told is not None:
+            return self.told()
+        counted = self.numbers if self.present is None else self.numbers[self.present]
+        return float(np.rint(np.median(counted))) if len(counted) else 0.0
 
 
 class Active:

@@ -13,7 +13,7 @@ from millstream.definitions.tasks import Ranking
 from millstream.definitions.view import FeatureView, Role
 from millstream.errors import DefinitionError, LeakError
 from millstream.expressions import Expression, parse
-from millstream.features.combine import Said, resolve
+from millstream.features.combine import Combiner, apart
 from millstream.features.labels import compile_label
 from millstream.features.listed import SAMPLED, compile_ranking, item_columns
 from millstream.features.plan import TARGET, FeatureColumn, FeaturePlan, TickPlan, ViewPlan, WindowPlan
@@ -85,8 +85,8 @@ def compile_plan(
     target = model.rows.horizon is not None
     rows_schema: Schema = {**schema, TARGET: "timestamptz"} if target else schema
     seen_schema = rows_schema if task is None else {**rows_schema, **item_columns(task, schemas)}
-    columns, views, request, said = _features(manifest, model, schemas, seen_schema)
-    of_features = {name for name, each in said.items() if any("." in column for column in each.columns)}
+    columns, views, request, request_features = _features(manifest, model, schemas, seen_schema)
+    request_features, combined = apart(request_features, request)
     calendar = _ticks(model, rows, schema, timezone)
     zone = None if calendar is None else calendar.timezone
     label, ahead = compile_label(manifest, model, schemas, rows_schema, zone=zone)
@@ -101,8 +101,8 @@ def compile_plan(
         columns=columns,
         views=views,
         request=request,
-        request_features={name: each for name, each in said.items() if name not in of_features},
-        combined={name: each for name, each in said.items() if name in of_features},
+        request_features=request_features,
+        combined=combined,
         ahead=ahead,
         ticks=calendar,
         seasonal=compile_seasonal(model, ahead, calendar, schemas),
@@ -129,25 +129,26 @@ def _ticks(model: Model, rows: Table, schema: Schema, timezone: str) -> TickPlan
 
 def _features(manifest: Manifest, model: Model, schemas: Mapping[str, Schema], rows_schema: Schema) -> _Features:
     """Resolve the roles into what a plan says of features."""
-    columns: dict[str, DType] = {}
-    views: list[ViewPlan] = []
+    columns: list[FeatureColumn] = []
     request: dict[str, DType] = {}
-    said: dict[str, Said] = {}
+    expressions: dict[str, Expression] = {}
+
+    def windows(definition: FeatureView, role: Role) -> ViewPlan:
+        return _view(definition, role, manifest=manifest, schemas=schemas, model=model, rows_schema=rows_schema)
+
+    def merge(asked: Request, role: Role) -> None:
+        _merge_request(request, asked, role, rows_schema=rows_schema, table=model.rows.of)
+
+    resolved = Combiner(manifest, windows=windows, merge=merge)
     for role in model.features:
-        definition = manifest.view(role.view)
-        if isinstance(definition.of, Request):
-            _merge_request(request, definition.of, role, rows_schema=rows_schema, table=model.rows.of)
-            for feature, text in definition.features.items():
-                columns[f"{role.name}.{feature}"] = "double"  # until it is read
-                said[f"{role.name}.{feature}"] = Said(str(text), definition.of.fields)
+        if isinstance(manifest.view(role.view).of, Request):
+            made = resolved.request(role)
+            expressions |= made
+            columns.extend(FeatureColumn(name, found.dtype) for name, found in made.items())
         else:
-            view = _view(definition, role, manifest=manifest, schemas=schemas, model=model, rows_schema=rows_schema)
-            views.append(view)
-            columns |= {f"{role.name}.{each}": window.dtype for each, window in view.features.items()}
-    windows = {name: dtype for name, dtype in columns.items() if name not in said}
-    expressions = resolve(said, windows, model=model.name)
-    columns |= {name: found.dtype for name, found in expressions.items()}
-    return tuple(FeatureColumn(name, dtype) for name, dtype in columns.items()), tuple(views), request, expressions
+            view = resolved.view(role)
+            columns.extend(FeatureColumn(f"{role.name}.{each}", window.dtype) for each, window in view.features.items())
+    return tuple(columns), tuple(resolved.views.values()), request, expressions
 
 
 def _view(
@@ -271,8 +272,8 @@ def inputs(plan: FeaturePlan) -> tuple[str, ...]:
 
 def readers(plan: FeaturePlan, column: str) -> list[str]:
     """Say, in the user's words, what of a plan reads a column of the row that is predicted."""
-    expressions = plan.request_features | plan.combined
-    found = [f"feature {name}" for name, said in expressions.items() if column in said.columns]
+    of_request = {**plan.request_features, **plan.combined}
+    found = [f"feature {name}" for name, said in of_request.items() if column in said.columns]
     found += [f"feature view {each.name} (entity key)" for each in plan.views if column in each.keys]
     for word, said in (("where", plan.where), ("decide_at", plan.decide_at)):
         if said is not None and column in said.columns:

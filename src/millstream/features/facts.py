@@ -8,7 +8,8 @@ times.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,31 @@ FOREVER = np.iinfo(np.int64).max
 NOBODY = -1
 """Code of an entity that no fact is about; a NULL key is nobody."""
 _EVER = micros(EVER)
+_UNITS = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000, 1)
+
+
+@dataclass(frozen=True)
+class Times:
+    """The event times of a whole table, NULL left out: around which middle slopes are computed, in which unit."""
+
+    events: Instants
+
+    @classmethod
+    def of(cls, table: TableFrame) -> Times:
+        """Take a table's."""
+        none = np.empty(0, dtype=np.int64)
+        return cls(none if table.event_time is None else to_micros(table.frame[table.event_time].drop_nulls()))
+
+    @cached_property
+    def middle(self) -> int:
+        """The midnight before the middle one, microseconds."""
+        return int(np.median(self.events)) // _UNITS[0] * _UNITS[0] if len(self.events) else 0
+
+    @cached_property
+    def unit(self) -> int:
+        """The largest unit, in microseconds, that loses nothing."""
+        since = self.events - self.middle
+        return next(each for each in _UNITS if not (since % each).any())
 
 
 @dataclass(frozen=True)
@@ -53,6 +79,8 @@ class Facts:
         When a later-known row of the same key took over; ``FOREVER`` if none did.
     successor
         Position of that row, or -1.
+    times
+        Those of the table they are from.
     """
 
     entity: Codes
@@ -60,6 +88,7 @@ class Facts:
     known: Instants
     superseded: Instants
     successor: npt.NDArray[np.int64]
+    times: Times = field(default_factory=lambda: Times(np.empty(0, dtype=np.int64)))
 
     @property
     def start(self) -> Instants:
@@ -87,7 +116,7 @@ def knowledge(table: TableFrame, view: ViewPlan, window: WindowPlan) -> tuple[st
     return table.known_for((*value, *view.entity, *event))
 
 
-def read_facts(table: TableFrame, entity: Codes, *, waits_for: tuple[str, ...]) -> Facts:
+def read_facts(table: TableFrame, entity: Codes, *, waits_for: tuple[str, ...], times: Times | None = None) -> Facts:
     """Work out belief and supersession of a table's rows.
 
     Cost: linear where keys are unique; rows of repeated keys are sorted.
@@ -99,7 +128,8 @@ def read_facts(table: TableFrame, entity: Codes, *, waits_for: tuple[str, ...]) 
     known = np.where(known <= _EVER, ALWAYS, known)
     if table.gone is not None:
         happened = happened & (frame[table.gone] == 0).to_numpy()
-    return Facts(np.where(happened & knowable, entity, NOBODY), event, known, superseded, successor)
+    there = np.where(happened & knowable, entity, NOBODY)
+    return Facts(there, event, known, superseded, successor, times or Times.of(table))
 
 
 def encode_entities(frame: pl.DataFrame, columns: tuple[str, ...]) -> tuple[pl.DataFrame, Codes]:
@@ -152,7 +182,7 @@ def _supersede(
     """
     superseded = np.full(len(known), FOREVER)
     successor = np.full(len(known), -1)
-    rows = _repeated(table, knowable)
+    rows = repeated(table, knowable)
     if rows is None:
         return superseded, successor
     position = rows["__position"].to_numpy()
@@ -169,7 +199,7 @@ def _supersede(
     return superseded, successor
 
 
-def _repeated(table: TableFrame, knowable: npt.NDArray[np.bool_]) -> pl.DataFrame | None:
+def repeated(table: TableFrame, knowable: npt.NDArray[np.bool_]) -> pl.DataFrame | None:
     """Return key and position of the known rows whose key is not theirs alone; None when all keys are unique."""
     if not table.key:
         return None

@@ -157,8 +157,8 @@ def _shared(manifest: Manifest, model: Model, rows: Table, table: Table, schemas
     found = [each for each in rows.key if each in schema and each not in times]
     if found:
         return found
-    views = [manifest.view(role.view) for role in model.features]
-    named = dict.fromkeys(role.keys.get(e, e) for role, v in zip(model.features, views, strict=True) for e in v.entity)
+    entities = ((role, each) for role in manifest.roles(model) for each in manifest.view(role.view).entity)
+    named = dict.fromkeys(role.keys.get(each, each) for role, each in entities)
     found = [each for each in named if each in schema and each in there]
     if found:
         return found

@@ -69,6 +69,13 @@ def compile_ranking(
             expected=f"columns of {rows.name!r} that no item has, such as user_id",
             do="tasks.TopK(..., by='user_id')",
         )
+    texts = [name for name, _, dtype in plan.combined_parts if dtype == "varchar"]
+    if texts:
+        raise DefinitionError(
+            f"{where} combines {texts[0]!r}, a text of a view, which a list keeps as a number",
+            expected="combined features of numbers and booleans, or of texts of the request",
+            do="compare in the view: f.last(\"genre = 'red'\")",
+        )
     fields = [name for name in (*others, *plan.request) if name != task.item and name not in given]
     ranking = RankingPlan(
         k=task.k,
@@ -87,21 +94,7 @@ def compile_ranking(
         seed=model.seed,
         exclude_seen=task.exclude_seen,
     )
-    _refuse_texts(plan)
     return msgspec.structs.replace(plan, ranking=ranking, row_key=by)
-
-
-def _refuse_texts(plan: FeaturePlan) -> None:
-    """Refuse features made of texts: a list keeps what it says of its items as numbers."""
-    texts = {each.name for each in plan.columns if each.dtype == "varchar"}
-    for name, said in plan.combined.items():
-        for each in said.columns:
-            if each in texts:
-                raise DefinitionError(
-                    f"feature {name} of a list reads the text {each!r}, which a list keeps as a number",
-                    expected="numbers and booleans of other features",
-                    do="say it in the view itself: f.any(\"kind = 'a'\", ...)",
-                )
 
 
 def _refuse_words(model: Model, where: str, *, schema_time: str | None, table: str, plan: FeaturePlan) -> None:

@@ -138,6 +138,11 @@ class ViewPlan(msgspec.Struct, frozen=True, dict=True):
         return max(lengths) if len(lengths) == len(self.features) else None
 
     @property
+    def of_everybody(self) -> bool:
+        """Whether a fact about one entity moves what is said of others: target means are drawn toward everybody's."""
+        return any(each.aggregate == "target" for each in self.features.values())
+
+    @property
     def aged(self) -> tuple[int, ...]:
         """Places of the features that grow with the clock."""
         return tuple(place for place, each in enumerate(self.features.values()) if each.aged)
@@ -304,6 +309,8 @@ class FeaturePlan(msgspec.Struct, frozen=True):
         Fields that come with a request, name to type.
     request_features
         Column to expression over the request.
+    combined
+        Column to expression over features of ``views`` (whether the model sees these or not) and the request.
     decide_at
         Instant of the prediction; None is the row's event time, or the version's instant for a static table.
     event_time
@@ -321,8 +328,6 @@ class FeaturePlan(msgspec.Struct, frozen=True):
         somebody and an item, and ``row_key`` names who asks.
     seasonal
         The simple rule of a forecast; None where it is the same for every row.
-    combined
-        Column to expression over other columns (``view.feature``) and the request.
     """
 
     model: str
@@ -346,6 +351,13 @@ class FeaturePlan(msgspec.Struct, frozen=True):
     def served(self) -> tuple[ViewPlan, ...]:
         """Return what is kept online: the views, and what the simple rule of a forecast says."""
         return self.views if self.seasonal is None else (*self.views, self.seasonal.view)
+
+    @property
+    def combined_parts(self) -> list[tuple[str, int, DType]]:
+        """List the features of views that combined ones are made of: name, place among all of views, and type."""
+        needed = {name for each in self.combined.values() for name in each.columns}
+        all_ = [(f"{view.name}.{name}", said.dtype) for view in self.views for name, said in view.features.items()]
+        return [(name, place, dtype) for place, (name, dtype) in enumerate(all_) if name in needed]
 
     @property
     def names(self) -> tuple[str, ...]:

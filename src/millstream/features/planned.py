@@ -22,7 +22,6 @@ from millstream.features.facts import (
     Codes,
     Facts,
     Instants,
-    encode_entities,
     find_entities,
     knowledge,
     read_facts,
@@ -31,7 +30,7 @@ from millstream.features.intervals import Asked, Indices, Line
 from millstream.features.online import layout
 from millstream.features.plan import Span, ViewPlan, WindowPlan
 from millstream.features.steps import Steps, as_floats, parts
-from millstream.features.views import read_values
+from millstream.features.views import Part, read_values
 from millstream.features.windows import Windows, answer, days_since
 from millstream.lake.frame import TableFrame
 
@@ -62,6 +61,8 @@ class PlannedFacts:
         What is computed.
     table
         The rows it is computed from.
+    part
+        What of a larger table they are; all of it unless said.
 
     Attributes
     ----------
@@ -69,15 +70,16 @@ class PlannedFacts:
         One row per entity that any row of the table names, in code order.
     """
 
-    def __init__(self, view: ViewPlan, table: TableFrame) -> None:
+    def __init__(self, view: ViewPlan, table: TableFrame, part: Part | None = None) -> None:
         self.view = view
-        self.entities, codes = encode_entities(table.frame, view.entity)
+        part = part or Part.whole(view, table)
+        self.entities, codes = part.entities, part.codes
         self._waits_for = {name: knowledge(table, view, each) for name, each in view.features.items()}
         self._known: dict[tuple[str, ...], _Known] = {}
         for each in dict.fromkeys(self._waits_for.values()):
-            facts = read_facts(table, codes, waits_for=each)
+            facts = read_facts(table, codes, waits_for=each, times=part.times)
             self._known[each] = _Known(facts, np.argsort(facts.event, kind="stable"))
-        self._values = read_values(view, table.frame)
+        self._values = read_values(view, table.frame, part.centres)
 
     def find(self, keys: pl.DataFrame) -> Codes:
         """Find the codes of entities, whose columns stand in the view's order; ``NOBODY`` for NULL and unknown."""
@@ -210,11 +212,12 @@ def _only(facts: Facts, held: Indices) -> Facts:
         known=np.where(event == ALWAYS, ALWAYS, event - len(held)) + rank,
         superseded=np.full(len(held), FOREVER),
         successor=np.full(len(held), -1),
+        times=facts.times,
     )
 
 
 def _held(values: Values, held: Indices) -> Values:
-    return values if values.series is None else Values(values.series.gather(held))
+    return values if values.series is None else Values(values.series.gather(held), lambda: values.centre)
 
 
 def _distinct(entity: Codes, instant: Instants) -> tuple[Codes, Instants]:

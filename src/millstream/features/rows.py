@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from millstream.features.knowledge import check_known
 from millstream.features.plan import FeaturePlan
 from millstream.features.ticks import earliest, every, last_known
 from millstream.lake.frame import TableFrame
+from millstream.types import to_micros
 
 _KNOWN, _POSITION = "__inputs_known", "__position"
 _INSTANT = pl.Datetime("us", "UTC")
@@ -136,17 +137,25 @@ def from_request(plan: FeaturePlan, row: Mapping[str, Any], *, at: datetime) -> 
     BadData
         When a value does not have its type.
     """
+    return from_requests(plan, [row], [to_micros(at)])
+
+
+def from_requests(plan: FeaturePlan, rows: Sequence[Mapping[str, Any]], at_us: Sequence[int]) -> pl.DataFrame:
+    """Return the spine of many requests, each at its instant (microseconds); see ``from_request``."""
     types = plan.request_types
     columns = []
     for name in plan.request_columns:
-        raw = row.get(name)
+        raws = [row.get(name) for row in rows]
         if name not in types:
-            columns.append(pl.Series(name, [raw]))
+            columns.append(pl.Series(name, raws, strict=False))
             continue
-        taken = raw if type(raw) is int else value(raw, types[name], where=f"column {name!r} of the request")
-        temporal = COLUMN[types[name]].is_temporal()
-        columns.append(pl.Series(name, [taken], dtype=pl.Int64 if temporal else None).cast(COLUMN[types[name]]))
-    return pl.DataFrame([*columns, pl.Series("decided_at", [at]).cast(_INSTANT)])
+        dtype, where = types[name], f"column {name!r} of the request"
+        taken = [raw if raw is None or type(raw) is int else value(raw, dtype, where=where) for raw in raws]
+        if dtype == "double":
+            taken = [None if each is None else float(each) for each in taken]
+        temporal = COLUMN[dtype].is_temporal()
+        columns.append(pl.Series(name, taken, dtype=pl.Int64 if temporal else None).cast(COLUMN[dtype]))
+    return pl.DataFrame([*columns, pl.Series("decided_at", at_us, dtype=pl.Int64).cast(_INSTANT)])
 
 
 def _with_decision(plan: FeaturePlan, rows: TableFrame, *, static_at: datetime | None) -> pl.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,6 @@ from millstream.features.online import layout
 from millstream.features.plan import ViewPlan
 from millstream.features.views import ViewFacts
 from millstream.lake.frame import TableFrame
-
-_NO_TEXTS: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -46,24 +45,22 @@ class Steps:
 
     def packed(self, view: ViewPlan) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and value of each entity that is not simply never seen."""
-        prefix = layout.view_prefix(view.id)
         starts, stops = self.offsets[:-1], self.offsets[1:]
         told = (stops - starts > 1) | self._differs(np.array(view.never_seen))[starts]
-        blobs = self.blobs(view, told)
-        for entity, tells in zip(self.entities, told.tolist(), strict=True):
-            if tells:
-                yield layout.key_of(prefix, entity), next(blobs)
+        keys = layout.keys_of(layout.view_prefix(view.id), compress(self.entities, told.tolist()))
+        return zip(keys, self.blobs(view, told), strict=True)
 
     def blobs(self, view: ViewPlan, told: npt.NDArray[np.bool_] | None = None) -> Iterator[bytes]:
         """Yield the packed steps between neighbouring offsets, or of those that are told."""
         worded = [place for place, each in enumerate(view.features.values()) if each.dtype == "varchar"]
-        width = layout.WORD * len(view.features)
-        instants, rows = self.instants.tobytes(), self.rows.tobytes()
         chosen = slice(None) if told is None else told
-        for start, stop in zip(self.offsets[:-1][chosen].tolist(), self.offsets[1:][chosen].tolist(), strict=True):
-            own, texts = rows[start * width : stop * width], _NO_TEXTS
-            if worded:
-                own, texts = self._own_texts(self.rows[start:stop], worded)
+        starts, stops = self.offsets[:-1][chosen], self.offsets[1:][chosen]
+        if not worded:
+            yield from layout.pack_many(self.instants, self.rows, starts, stops)
+            return
+        instants = self.instants.tobytes()
+        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+            own, texts = self._own_texts(self.rows[start:stop], worded)
             yield layout.pack(instants[start * layout.WORD : stop * layout.WORD], own, texts)
 
     def _differs(self, row: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:

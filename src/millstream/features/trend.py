@@ -6,14 +6,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from millstream.features.active import Active, Mask, Values
+from millstream.features.active import Active, Values
 from millstream.features.facts import NOBODY
 from millstream.features.intervals import Indices
 from millstream.features.plan import DAY_US
 from millstream.features.sums import Floats, centred_product, two_product
 
 _NEARLY_FLAT, _EXACT = 2.0**-72, 2.0**100
-_UNITS = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000, 1)
 
 
 def trend(active: Active, values: Values, count: Indices) -> Floats:
@@ -28,9 +27,9 @@ def trend(active: Active, values: Values, count: Indices) -> Floats:
     counted = facts.entity != NOBODY if present is None else present & (facts.entity != NOBODY)
     if not counted.any():
         return np.full(len(count), np.nan)
-    times, unit = _centred(facts.event, counted)
-    numbers = values.numbers.astype(np.float64)
-    numbers = np.where(counted, numbers - float(np.rint(np.median(numbers[counted]))), 0.0)
+    unit = facts.times.unit
+    times = (np.where(counted, facts.event - facts.times.middle, 0) // unit).astype(np.float64)
+    numbers = np.where(counted, values.numbers.astype(np.float64) - values.centre, 0.0)
     total, level = active.total(times), active.total(numbers)
     squares = _products(active, times, times)
     spread = centred_product(count, squares, total, total)
@@ -43,14 +42,6 @@ def trend(active: Active, values: Values, count: Indices) -> Floats:
     if len(doubtful):
         slopes[doubtful] = _one_by_one(active, values, doubtful)
     return slopes
-
-
-def _centred(event: Indices, counted: Mask) -> tuple[Floats, int]:
-    """Return times around their middle in the largest unit that loses nothing, and that unit in microseconds."""
-    middle = int(np.median(event[counted])) // _UNITS[0] * _UNITS[0]
-    since = np.where(counted, event - middle, 0)
-    unit = next(each for each in _UNITS if not (since % each).any())
-    return (since // unit).astype(np.float64), unit
 
 
 def _products(active: Active, left: Floats, right: Floats) -> tuple[Floats, Floats]:

@@ -6,6 +6,10 @@ at every instant at which an answer changes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
 import numpy as np
 import polars as pl
 
@@ -18,6 +22,7 @@ from millstream.features.facts import (
     Codes,
     Facts,
     Instants,
+    Times,
     encode_entities,
     find_entities,
     knowledge,
@@ -30,6 +35,33 @@ from millstream.features.windows import Windows, answer, days_since
 from millstream.lake.frame import TableFrame
 
 
+@dataclass(frozen=True)
+class Part:
+    """Some entities of a table, and what those who see only their facts must be told of all.
+
+    Parameters
+    ----------
+    entities
+        One row per entity, in code order.
+    codes
+        Of each row that is seen, the entity; ``NOBODY`` also for one of another part.
+    centres
+        Expression to the middle of its values, over all facts; where it is not told it is that of what is seen.
+    times
+        When all facts happened.
+    """
+
+    entities: pl.DataFrame
+    codes: Codes
+    centres: Mapping[str, float]
+    times: Times
+
+    @classmethod
+    def whole(cls, view: ViewPlan, table: TableFrame) -> Part:
+        """Take all entities of a table."""
+        return cls(*encode_entities(table.frame, view.entity), {}, Times.of(table))
+
+
 class ViewFacts:
     """Facts of a view.
 
@@ -39,6 +71,8 @@ class ViewFacts:
         What is computed.
     table
         The rows it is computed from.
+    part
+        What of a larger table they are; all of it unless said.
 
     Attributes
     ----------
@@ -46,16 +80,18 @@ class ViewFacts:
         One row per entity that any row of the table names, in code order.
     """
 
-    def __init__(self, view: ViewPlan, table: TableFrame) -> None:
+    def __init__(self, view: ViewPlan, table: TableFrame, part: Part | None = None) -> None:
         self.view = view
         self._table = table
-        self.entities, codes = encode_entities(table.frame, view.entity)
+        part = part or Part.whole(view, table)
+        self.entities, codes = part.entities, part.codes
         self._waits_for = {name: knowledge(table, view, each) for name, each in view.features.items()}
-        facts = {each: read_facts(table, codes, waits_for=each) for each in dict.fromkeys(self._waits_for.values())}
+        waits = dict.fromkeys(self._waits_for.values())
+        facts = {each: read_facts(table, codes, waits_for=each, times=part.times) for each in waits}
         self._line = Line(self._instants(facts), entities=len(self.entities))
         self._facts = facts
         self._windows = {each: Windows(found, self._line) for each, found in facts.items()}
-        self._values = read_values(view, table.frame)
+        self._values = read_values(view, table.frame, part.centres)
         self._everybody = {
             name: Everybody(facts[self._waits_for[name]], self._values[each.value.text])
             for name, each in view.features.items()
@@ -136,8 +172,14 @@ class ViewFacts:
         return found
 
 
-def read_values(view: ViewPlan, frame: pl.DataFrame) -> dict[str, Values]:
+def read_values(
+    view: ViewPlan, frame: pl.DataFrame, centres: Mapping[str, float] = MappingProxyType({})
+) -> dict[str, Values]:
     """Evaluate each distinct expression of a view once; the empty text is the fact itself."""
     wanted = {each.value.text: each.value for each in view.features.values() if each.value is not None}
     made = compute(frame, wanted, where=f"feature view {view.name}")
-    return {"": Values(None), **{text: Values(made[text]) for text in wanted}}
+    return {"": Values(None), **{text: Values(made[text], _told(centres.get(text))) for text in wanted}}
+
+
+def _told(centre: float | None) -> Callable[[], float] | None:
+    return None if centre is None else lambda: centre

@@ -223,9 +223,7 @@ def _sum(active: Active, values: Values) -> Indices | Floats:
 def _variance(active: Active, values: Values, count: Indices) -> Floats:
     numbers = values.numbers.astype(np.float64)
     present = values.present
-    counted = numbers if present is None else numbers[present]
-    centre = float(np.rint(np.median(counted))) if len(counted) else 0.0
-    centred = numbers - centre
+    centred = numbers - values.centre
     if present is not None:
         centred[~present] = 0.0
     if np.abs(centred).max(initial=0.0) < _EXACT_SQUARE and bool((centred == np.rint(centred)).all()):

@@ -8,8 +8,10 @@ from typing import Any
 
 import duckdb
 import polars as pl
+from duckdb.func import FunctionNullHandling
 
 from millstream.errors import UserError
+from millstream.expressions.duckdb import MACROS, functions
 
 _here = threading.local()
 
@@ -69,6 +71,17 @@ def _connection() -> duckdb.DuckDBPyConnection:
         kept.execute("SET python_enable_replacements=false")
         kept.execute("SET enable_external_access=false")
         kept.execute("SET asof_loop_join_threshold=0")  # frames say no size: each would be looked through for each row
+        _teach(kept)
         kept.execute("SET lock_configuration=true")
         _here.connection = kept
     return kept
+
+
+def _teach(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give a connection the functions of the row language that DuckDB has not."""
+    for name, (function, returned) in functions().items():
+        connection.create_function(
+            name, function, ["DATE", "VARCHAR"], returned, null_handling=FunctionNullHandling.SPECIAL
+        )
+    for macro in MACROS:
+        connection.execute(f"CREATE MACRO {macro}")

@@ -31,6 +31,9 @@ COMPACT_POINTS = ("compact.begun", "compact.written", *POINTS[1:])
 GC_POINTS = ("gc.begun", "gc.planned", "gc.intended", "gc.deleted", "gc.proven", "gc.done")
 """Points of a cleaning, in order; ``gc.deleted`` comes once for each file."""
 
+POSTED_POINTS = ("posted.kept", "online.computed", "online.applied", "posted.written", "posted.sealed")
+"""Points of posted rows, in order: acknowledged, served, on their way into the lake."""
+
 _reached: Counter[str] = Counter()
 _interrupt: list[str] = []
 

@@ -19,6 +19,7 @@ from millstream.lake.catalog import Catalog, columns_of, folders
 from millstream.lake.files import Between, FileReader, empty, inside, matching, ordered, overlapping
 from millstream.lake.frame import GONE, MARKS, TableFrame
 from millstream.lake.gone import Span, basis, compacted, parts, refuse_gone
+from millstream.lake.posted import by_arrival
 from millstream.lake.shape import POLARS, Shape
 from millstream.state import quarantine
 from millstream.state.versions import BRANCHED, DataFile, TableVersion
@@ -149,7 +150,8 @@ class Reader:
         shape = catalog.shape(table, raw)
         gone = {each.path for each in without}
         files = [each for each in ordered(catalog.files(table, version.version)) if each.path not in gone]
-        if table.history:  # of beliefs known at one instant the one that was written later holds
+        if table.history or by_arrival(catalog.state, table, version.version):
+            # of beliefs known at one instant the one that was written later holds
             files.sort(key=lambda each: (each.since, each.path))
         if between is not None:
             files = overlapping(files, table.event_time, between)

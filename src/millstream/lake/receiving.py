@@ -16,12 +16,13 @@ from typing import cast
 import msgspec
 import polars as pl
 
-from millstream.definitions.sources import Csv, Files, Json, Parquet
+from millstream.definitions.sources import Csv, Files, Json, Parquet, Posted
 from millstream.definitions.table import Table
 from millstream.errors import BadData, Conflict, MillstreamError, Refused
 from millstream.lake.catalog import Catalog
 from millstream.lake.files import KINDS
 from millstream.lake.landing import Landing
+from millstream.lake.posted import PostedFiles, said_by
 from millstream.sources.arrival import Delivery, frames, schema
 from millstream.sources.csv_parts import Misled
 from millstream.sources.drift import refuse_change
@@ -50,14 +51,33 @@ class FilesTable:
     source: Files
     store: Store
     reading: str
+    posted: PostedFiles
 
     @classmethod
     def of(cls, catalog: Catalog, table: Table) -> FilesTable:
         """Make it of a definition."""
         source = table.source
+        said = said_by(source) if isinstance(source, Posted) else None
+        posted = PostedFiles(catalog.places, table.name, said)
+        if isinstance(source, Posted):
+            return cls(table, posted.source, posted.store, content_hash(msgspec.to_builtins(source)), posted)
         assert isinstance(source, Csv | Json | Parquet)
-        said = {key: each for key, each in msgspec.to_builtins(source).items() if key != "mirror" and each}
-        return cls(table, source, store(source.path, catalog.places.root), content_hash(said))
+        words = {key: each for key, each in msgspec.to_builtins(source).items() if key != "mirror" and each}
+        return cls(table, source, store(source.path, catalog.places.root), content_hash(words), posted)
+
+    def entries(self) -> list[Entry]:
+        """List the files that were delivered, then those of rows that were posted, in order."""
+        if isinstance(self.table.source, Posted):
+            return self.posted.entries()
+        return [*self.store.entries(where=self.where), *self.posted.entries()]
+
+    def store_of(self, entry: Entry) -> Store:
+        """Return where a file lies."""
+        return self.posted.store if self.posted.holds(entry.path) else self.store
+
+    def source_of(self, entry: Entry) -> Files:
+        """Return how a file is read."""
+        return self.posted.source if self.posted.holds(entry.path) else self.source
 
     @property
     def where(self) -> str:
@@ -77,8 +97,8 @@ class FilesTable:
         BadData
             For a path without such a folder.
         """
-        made = {}
-        for name in self.source.folders:
+        made: dict[str, str] = {}
+        for name in () if self.posted.holds(path) else self.source.folders:
             found = re.search(rf"(?:^|/){re.escape(name)}=([^/]*)/", path)
             if found is None:
                 raise BadData(
@@ -108,12 +128,12 @@ class FilesTable:
 def identify(files: FilesTable, stamps: Mapping[str, Stamp]) -> list[Known]:
     """Find the files of a table and what each brings; one that did not change is not read for it."""
     made = []
-    for entry in files.store.entries(where=files.where):
-        kept = stamps.get(entry.path)
+    for entry in files.entries():
+        kept, where = stamps.get(entry.path), files.store_of(entry)
         if kept is not None and kept.stamp == entry.stamp and kept.size == entry.size:
             sha256 = kept.sha256
-        elif isinstance(files.store, Folder):
-            with _said_of(entry, files.where), files.store.open(entry) as opened:
+        elif isinstance(where, Folder):
+            with _said_of(entry, files.where), where.open(entry) as opened:
                 sha256 = hashlib.file_digest(cast(BufferedReader, opened), "sha256").hexdigest()
         else:
             sha256 = content_hash(["etag", entry.stamp, entry.size])
@@ -156,9 +176,9 @@ def _one(
     says: list[str],
     progress: _Progress,
 ) -> dict[str, str]:
-    entry, source = known.entry, files.source
+    entry, source, store = known.entry, files.source_of(known.entry), files.store_of(known.entry)
     content = Content(known.what, entry.path, entry.size, 0, entry.at.isoformat())
-    with _said_of(entry, files.where), locally(files.store, entry) as file:
+    with _said_of(entry, files.where), locally(store, entry) as file:
         delivery = Delivery(file, files.parts(entry.path), entry.at.isoformat())
         kinds: dict[str, str] = dict(agreed or {})
         before = agreed
@@ -168,6 +188,8 @@ def _one(
             parts, at = 0, number
             try:
                 for frame in frames(delivery, source, expected=kinds or None, where=files.where, tell=told.append):
+                    if files.posted.holds(entry.path):
+                        frame = files.posted.aligned(frame, agreed)
                     if source.row_number:
                         numbers = pl.int_range(at, at + frame.height, dtype=pl.Int64).alias(source.row_number)
                         frame = frame.select(numbers, pl.all())
@@ -190,7 +212,7 @@ def _one(
                 back = source.rename.get(found.name, found.name)
                 kinds = {**kinds, back: str(found.kind)}
                 agreed = before
-        look = files.store.look(entry)
+        look = store.look(entry)
         if look is None or look.stamp != entry.stamp:
             landing.drop(known.what)
             raise _moving(entry, look, files.where)

@@ -14,7 +14,7 @@ from millstream.definitions.sources import Csv, Json
 from millstream.definitions.table import Table
 from millstream.errors import BadData, DefinitionError, near
 from millstream.expressions import Expression, door, parse
-from millstream.expressions.polars import to_polars
+from millstream.expressions.polars import add
 from millstream.lake.frame import EVER, MARKS, PREFIX, SINCE
 from millstream.types import Schema, parse_duration
 
@@ -79,8 +79,8 @@ class Shape:
         if table.history:
             rows = rows.with_columns(pl.col(self.carried).fill_null(EVER))
         for name, expression in self.computed.items():
-            rows = rows.with_columns(to_polars(expression).alias(name))
-        rows = rows.with_columns((to_polars(each) + lag).alias(name) for name, each in self.stated.items())
+            rows = add(rows, {name: expression})
+        rows = add(rows, self.stated).with_columns(pl.col(list(self.stated)) + lag)
         rows = rows.with_columns(_latest(parts).alias(name) for name, parts in self.latest.items())
         try:
             marks = [each for each in MARKS if each in raw.columns]

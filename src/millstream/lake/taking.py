@@ -16,12 +16,14 @@ from datetime import UTC, datetime
 import msgspec
 import polars as pl
 
+from millstream.definitions.sources import Posted
 from millstream.definitions.table import Table
 from millstream.lake import snapshots
 from millstream.lake.batches import Shelved
 from millstream.lake.catalog import Catalog
 from millstream.lake.files import empty
 from millstream.lake.landing import Landing
+from millstream.lake.posted import kinds_of
 from millstream.lake.receiving import FilesTable, Known, identify, received
 from millstream.sources.arrival import no_rows
 from millstream.state import taken, versions
@@ -164,7 +166,8 @@ def _carry_out(
     fresh = tuple(landing.files)
     moved, removed = _let_go(catalog, files, plan, landing, head)
     landed = [each for each in landing.files if each.rows]
-    if not sum(each.rows for each in (*came, *plan.kept.values())):
+    waits = isinstance(table.source, Posted)
+    if not waits and not sum(each.rows for each in (*came, *plan.kept.values())):
         raise no_rows([each.entry.name for each in plan.found], files.where)
     if future := sum(each.future for each in fresh):
         says.append(_said_future(table, future, catalog.clock.now()))
@@ -184,7 +187,10 @@ def _carry_out(
         stamps=tuple(_stamp(each) for each in plan.found),
         forgotten=plan.forgotten,
     )
-    schema = landing.schema() if landed else empty(catalog.columns(table), where=files.where).schema
+    if waits and not landed and head is None:
+        schema = pl.Schema(kinds_of(catalog, table))
+    else:
+        schema = landing.schema() if landed else empty(catalog.columns(table), where=files.where).schema
     content = content_hash([files.reading, sorted({*plan.kept, *(each.what for each in came)})])
     return Taken(Shelved(schema, landed, removed), content, taking)
 
@@ -276,6 +282,8 @@ def first_name(found: Sequence[Known], first: Mapping[str, object], path: str) -
 
 
 def _said_counts(came: Sequence[Content], plan: _Plan, *, first: bool) -> list[str]:
+    if first and not came:
+        return ["no row was posted yet"]
     if first:
         return [f"{_files(len(came))} with {sum(each.rows for each in came):,} rows"]
     if plan.anew:

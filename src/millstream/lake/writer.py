@@ -16,7 +16,7 @@ import msgspec
 import polars as pl
 
 from millstream.definitions.databases import ASKED
-from millstream.definitions.sources import Csv, Delta, Files, Json, Parquet
+from millstream.definitions.sources import Csv, Delta, Files, Json, Parquet, Posted
 from millstream.definitions.table import Table
 from millstream.errors import (
     BadData,
@@ -159,7 +159,7 @@ class Writer:
                 elif isinstance(table.source, Parquet) and table.source.attach:
                     found = self._attached_files(table, table.source, head)
                 else:
-                    assert isinstance(table.source, Csv | Json | Parquet)
+                    assert isinstance(table.source, Csv | Json | Parquet | Posted)
                     ingested = self._ingested(table, table.source, head, actor=actor, tell=tell)
                     if ingested is not None:
                         made.append(ingested)
@@ -400,7 +400,7 @@ class Writer:
     def _ingested(
         self,
         table: Table,
-        source: Files,
+        source: Files | Posted,
         head: TableVersion | None,
         *,
         actor: str,

@@ -16,6 +16,7 @@ CALM_DAYS = {
     "requests": 3,
     "nulls": 3,
     "lag": 3,
+    "parity": 3,
     "contract": 8,
     "drift": 7,
     "performance": 7,

@@ -173,9 +173,11 @@ def _twins(frame: pl.DataFrame, columns: Sequence[Column]) -> Iterator[Pitfall]:
         if each.distinct > 1 and each.kind != "other":
             alike.setdefault((each.kind, each.nulls, each.distinct, each.low, each.high), []).append(each.name)
     for names in alike.values():
-        for place, name in enumerate(names[1:], 1):
-            same = next((one for one in names[:place] if frame[name].equals(frame[one], check_names=False)), None)
-            if same is not None:
+        first: dict[tuple[str, bytes], str] = {}  # by type and hashes of the rows: no pair is compared that differs
+        for name in names if len(names) > 1 else ():
+            values = frame[name]
+            same = first.setdefault((str(values.dtype), values.hash().to_numpy().tobytes()), name)
+            if same != name and values.equals(frame[same], check_names=False):
                 yield Pitfall("twin", name, f"it equals {same} in every row", "take one of the two as a feature")
 
 

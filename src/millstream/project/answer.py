@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from millstream.errors import NotFound, UserError
 from millstream.project import answers
-from millstream.project.lists import outcome_of_list, recomputed_lists, score_lists
+from millstream.project.lists import outcome_of_list, score_lists
 from millstream.project.people import Person
 from millstream.project.reads import record_scoring
 from millstream.types import from_micros, parse_instant
@@ -35,7 +34,7 @@ def score(
     actor: str = "somebody",
 ) -> dict[str, Any]:
     """Score the rows of a span with the live release, by the scorer that answers requests."""
-    from millstream.features import existing, point_in_time, spine
+    from millstream.features import existing, spine
     from millstream.features.plan import FeaturePlan
     from millstream.project.learn import static_instant
     from millstream.project.ship import release_of
@@ -61,7 +60,7 @@ def score(
         rows = spine(plan, table, between=(span[0], end), static_at=at)
     if not rows.height:
         raise UserError(f"{model} has no rows decided in that span", do="millstream status shows what the tables hold")
-    joined = point_in_time(plan, rows, {name: project.lake.read(name) for name in plan.tables})
+    joined = project.engine.point_in_time(plan, rows, {name: project.lake.read(name) for name in plan.tables})
     answers_ = score_frame(Path(release.path), joined, [each.name for each in plan.columns])
     made = rows.select(*plan.row_key, "decided_at").with_columns(_columns(answers_))
     return _delivered(project, release, plan, made, out=out, begun=begun, rows=made.height, actor=actor)
@@ -152,40 +151,26 @@ def why(project: Project, *, prediction: str, actor: str = "somebody") -> dict[s
         "row": reader.hide_values(said.row, masks),
         "features": reader.hide_values(dict(zip(names, values, strict=False)), masks),  # of a list, of its first item
         "tables": said.applied,
-        "recomputed": _recomputed(project, plan, said, release=Path(release.path)),
+        "recomputed": _recomputed(project, logged),
         **_became(project, plan, logged, hidden="label" in masks),
         "approved_by": _approver(project, said.release),
     }
 
 
-def _recomputed(project: Project, plan: FeaturePlan, said: Any, *, release: Path) -> dict[str, Any] | None:
+def _recomputed(project: Project, logged: Logged) -> dict[str, Any] | None:
     """Compute the features again by a point-in-time read at the answer's instant and table versions."""
-    from millstream.features import point_in_time
-    from millstream.features.rows import from_request
-    from millstream.serving import models
+    from millstream.project.parity.proving import Prover
 
-    served = said.values()
-    if not served:
+    said = logged.record
+    at = from_micros(said.at_us)
+    proof = Prover(project, said.model).prove(at, at, [logged], look=False)
+    if proof.unproved:
+        return {"equal": False, "says": f"they cannot be computed again: {next(iter(proof.unproved))}"}
+    if not proof.compared:
         return None
-    if plan.ranking is not None:
-        return _compared(recomputed_lists(project, plan, said, release=release), served)
-    file = models.read_model(models.read_from(release))
-    asked = from_request(plan, said.row, at=from_micros(said.at_us))
-    tables = {name: project.lake.read(name, version=said.applied.get(name)) for name in plan.tables}
-    joined = point_in_time(plan, asked, tables).select(file.features)
-    again = models.Encoder(file.features, file.categories).encode(joined.row(0))
-    return _compared(list(zip(file.features, again, strict=True)), served)
-
-
-def _compared(again: Sequence[tuple[str, float]], served: Sequence[float]) -> dict[str, Any]:
-    """Say which features a point-in-time read gives otherwise than they were served."""
-    different = [
-        name
-        for (name, new), old in zip(again, served, strict=True)
-        if not (abs(old - new) <= 1e-9 * max(1.0, abs(new)) or (old != old and new != new))
-    ]
-    if different:
-        return {"equal": False, "says": f"features differ from a point-in-time read: {', '.join(different)}"}
+    if proof.different:
+        named = "; ".join(f"{each.feature or 'the record'}: {each.cause}" for each in proof.differences)
+        return {"equal": False, "says": f"features differ from a point-in-time read: {named}"}
     return {"equal": True, "says": "a point-in-time read at that instant and those versions gives the same features"}
 
 

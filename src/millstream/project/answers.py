@@ -54,7 +54,7 @@ def keep_ended(project: Project, paths: Iterable[Path] | None = None) -> int:
     for path in ended(*folders(project)) if paths is None else paths:
         made = seal(path)
         if made.records:
-            rows = _as_known(project, _frame(list(_all(path, over_damage=True))))
+            rows = _as_known(project, _frame(list(of_segment(path, over_damage=True))))
             version = project.lake.append(
                 TABLE, rows, app_id=f"log.{made.incarnation}", app_version=made.last, actor=ACTOR
             )
@@ -125,7 +125,7 @@ def _missing(project: Project) -> list[tuple[str, str]]:
                 says = f"is gone from {each.folder} and was never sealed: {count} or more answers and outcomes are lost"
                 found.append((each.name, f"{says}; it was begun {each.begun_at}"))
                 continue
-            last = max((one.sequence for one in _all(kept, over_damage=True)), default=each.first_sequence - 1)
+            last = max((one.sequence for one in of_segment(kept, over_damage=True)), default=each.first_sequence - 1)
         if last < each.last_sequence:
             says = f"ends at record {last}, and record {each.last_sequence} was acknowledged: its end was cut"
             found.append((each.name, says))
@@ -147,7 +147,7 @@ def find(project: Project, prediction: str) -> Logged:
         held = segments.holding(project.state, server, sequence)
         if held is None or held.lake_version is None:
             raise
-        for each in _of_commit(project, held.lake_version):
+        for each in of_commit(project, held.lake_version):
             if each.id == prediction:
                 return each
         raise
@@ -163,7 +163,7 @@ def reported(project: Project, prediction: Logged) -> list[Logged]:
     found = [
         each
         for path in records.segments(*folders(project))
-        for each in _all(path)
+        for each in of_segment(path)
         if each.outcome is not None and each.record.model == said.model and each.record.about in wanted
     ]
     if versions.head(project.state, TABLE) is not None:
@@ -181,7 +181,7 @@ def ids(project: Project) -> Iterator[str]:
     if versions.head(project.state, TABLE) is not None:
         yield from project.lake.read(TABLE, columns=["id"]).frame["id"].to_list()
     for path in records.segments(*folders(project)):
-        yield from (each.id for each in _all(path))
+        yield from (each.id for each in of_segment(path))
 
 
 class AnswerTail:
@@ -209,13 +209,14 @@ class AnswerTail:
         return found + self._tail.poll()
 
 
-def _of_commit(project: Project, version: int) -> list[Logged]:
+def of_commit(project: Project, version: int) -> list[Logged]:
+    """Return the records that a sealed segment became, by the version of its commit."""
     since = version - 1 if version > 0 else None
     return _decoded(project.lake.added(TABLE, since=since, version=version).frame)
 
 
-def _all(path: Path, *, over_damage: bool = False) -> Iterator[Logged]:
-    """Read a segment to its end; in one go over damage, since an offset does not say which sequence comes next."""
+def of_segment(path: Path, *, over_damage: bool = False) -> Iterator[Logged]:
+    """Yield the records of a segment; in one go over damage, since an offset does not say which sequence comes next."""
     offset = 0
     while True:
         found, after = records.read(path, offset, most=_EVERY if over_damage else _MOST, over_damage=over_damage)

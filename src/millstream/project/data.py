@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from millstream.definitions.sources import Csv, Json, Parquet
+from millstream.definitions.sources import Csv, Json, Parquet, Posted
 from millstream.definitions.steps import code_of
 from millstream.errors import ContractBroken, MillstreamError, NotFound, StorageFull, UserError, near
 from millstream.project import habits as usual
@@ -20,7 +20,9 @@ from millstream.project.lags import keep_lags
 from millstream.project.noticing import notice
 from millstream.project.people import Person
 from millstream.project.pins import look, tell_lost
+from millstream.project.posting import forget, seal
 from millstream.project.quarantining import verify_released
+from millstream.project.serving_state import announce, found_again, has_to_be_kept
 from millstream.project.stopped import tell_stopped
 from millstream.project.telling import broken_told, reports_told
 from millstream.state import contracts, habits, quarantine, runs, taken, versions
@@ -171,6 +173,7 @@ def _move(
     behind = {each: [one.name for one in _upstream(project, project.manifest.table(each))] for each in asked}
     move.stopped.update(over_quota(project, behind))
     wanted = [each for each in asked if each not in move.stopped]
+    seal(project)
     made = project.lake.refresh(
         wanted, actor=actor, ready=ready, stopped=move.stopped, meanwhile=meanwhile, again=again
     )
@@ -258,21 +261,14 @@ def keep_served(project: Project) -> None:
 
 def serve_plans(project: Project, plans: Iterable[FeaturePlan]) -> None:
     """Write the step functions of these plans' views, as the heads of the lake have them."""
-    from millstream.features.plan import TARGET
-
     wanted = list(plans)
     if not wanted:
         return
-    pins = project.lake.heads()
-
-    now = project.clock.now()
-    planned = {view.table for each in wanted for view in each.served if view.at == TARGET}
-
-    def read(table: str, since: datetime | None) -> TableFrame:
-        between = None if since is None else (since, None if table in planned else now + SERVED_AHEAD)
-        return project.lake.read(table, version=pins[table], between=between)
-
-    project.writer.refresh(wanted, read, pins=pins, now=now, ahead=SERVED_AHEAD)
+    pins, now = project.lake.heads(), project.clock.now()
+    found_again(project)
+    announce(project, wanted, pins)
+    project.live.refresh(wanted, pins=pins, now=now, ahead=SERVED_AHEAD)
+    forget(project)
 
 
 def check(project: Project, *, tables: Iterable[str] | None = None, actor: str = "somebody") -> dict[str, Any]:
@@ -286,7 +282,9 @@ def check(project: Project, *, tables: Iterable[str] | None = None, actor: str =
             if project.manifest.table(name).checks and versions.head(project.state, name) is not None
         ),
     ]
-    if move.made:  # after the checks: served features leave out what they put in quarantine
+    masked = any(each["quarantined"] for each in reports if each)
+    if move.made or masked or has_to_be_kept(project, SERVED_AHEAD):
+        # after the checks: served features leave out what they put in quarantine
         keep_served(project)
     found = [each for each in reports if each is not None]
     broken = [each for report in found for each in report["results"] if not each["ok"] and each["severity"] == "stop"]
@@ -324,7 +322,11 @@ def _check_batch(project: Project, table: Table, version: int, before: Checked |
 
     since = before.version if before is not None else None
     kind = project.lake.version(table.name, version).kind
-    partial = table.partition or getattr(table.source, "cursor", "") or isinstance(table.source, Csv | Json | Parquet)
+    partial = (
+        table.partition
+        or getattr(table.source, "cursor", "")
+        or isinstance(table.source, Csv | Json | Parquet | Posted)
+    )
     whole = kind in ("ingested", "made") and not partial  # each version brings all its rows
     whole = whole or table.history  # a row of a key that is here already corrects it
     batch = settled(project.lake.added(table.name, since=since, version=version))

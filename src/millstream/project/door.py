@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from millstream.definitions.load import files_digest
-from millstream.definitions.manifest import Manifest, gather
+from millstream.definitions.manifest import Manifest, brought, gather
 from millstream.definitions.model import Model
 from millstream.definitions.view import FeatureView, Role
 from millstream.errors import DefinitionError, UserError
@@ -336,8 +336,7 @@ def with_model(manifest: Manifest, model: Model) -> Manifest:
             expected="a class in a file of the project",
             do=f"put the class into estimator.py in the project's folder, then: from estimator import {kind}",
         )
-    brought = {role.view: role.defined for role in model.features if role.defined is not None}
-    views = {**manifest.views, **brought}
+    views = {**manifest.views, **brought(model.features)}
     models = {**manifest.models, model.name: model}
     said: Iterable[object] = [*manifest.tables.values(), *views.values(), *models.values()]
     return gather(said)

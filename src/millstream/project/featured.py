@@ -60,6 +60,7 @@ def audit(
             until=parse_instant(record.until) if record.until else None,
             static_at=parse_instant(record.static_at) if record.static_at else None,
             model=read_manifest(folder).model(record.model),
+            engine=project.engine,
         )
         record_training(project, plan, record.pins, actor=actor, rows=rows)
         made = audit_set(found, Recomputed(plan, tables), rows=rows, folder=folder, tell=project.progress)

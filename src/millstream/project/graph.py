@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from millstream.definitions.features import Request, Window
 from millstream.definitions.model import Model
 from millstream.definitions.tasks import Ranking
-from millstream.definitions.view import FeatureView
+from millstream.definitions.view import FeatureView, Role
 from millstream.expressions import mentioned
 from millstream.lake.columns import Columns, named_columns
 from millstream.lake.sensitive import Sensitivity
@@ -116,9 +116,11 @@ class Graph:
                 for each in mentioned(str(said)):
                     if each in view.of.fields:
                         yield Edge(("column", f"{model.rows.of}.{each}"), "value", f"{said}, sent with the request")
-                    for role in model.features:
-                        if each.startswith(f"{role.name}."):
-                            yield Edge(("feature", f"{role.view}.{each.partition('.')[2]}"), "value", str(said))
+            for name in mentioned(str(said)):
+                used, _, each = name.partition(".")
+                for role in _read_by(view):
+                    if role.name == used and each in self.project.manifest.view(role.view).features:
+                        yield Edge(("feature", f"{role.view}.{each}"), "value", str(said))
             return
         assert isinstance(said, Window)
         yield from self._window(said, view.of, view.entity)
@@ -163,14 +165,16 @@ class Graph:
                 yield Edge(("column", f"{table}.{column}"), "value", said.text if said is not None else "")
             if plan.ahead is not None:
                 yield from (Edge(("column", f"{table}.{each}"), "key") for each in plan.ahead.entity)
-        elif part in plan.request_features:
-            said = plan.request_features[part]
-            yield from (Edge(("column", f"{plan.rows_table}.{each}"), "value", said.text) for each in said.columns)
         elif part in plan.combined:
             said = plan.combined[part]
             for each in said.columns:
-                of = ("part", f"{version}/{each}") if each in plan.names else ("column", f"{plan.rows_table}.{each}")
-                yield Edge(of, "value", said.text)
+                node = (
+                    ("column", f"{plan.rows_table}.{each}") if each in plan.request else ("part", f"{version}/{each}")
+                )
+                yield Edge(node, "value", said.text)
+        elif part in plan.request_features:
+            said = plan.request_features[part]
+            yield from (Edge(("column", f"{plan.rows_table}.{each}"), "value", said.text) for each in said.columns)
         else:
             role, _, feature = part.partition(".")
             view = next(each for each in plan.views if each.name == role)
@@ -218,7 +222,7 @@ class Graph:
         views |= {
             role.view: view
             for model in models
-            for role in model.features
+            for role in self.project.manifest.roles(model)
             if isinstance((view := self.project.manifest.view(role.view)).of, Request)
         }
         for view in views.values():
@@ -237,7 +241,11 @@ class Graph:
 
     def _down_feature(self, name: str) -> Iterator[Edge]:
         view, feature = self._feature(name)
-        del feature
+        for other in self.project.manifest.views.values():
+            for role in _read_by(other):
+                for each, said in other.features.items() if role.view == view.name else ():
+                    if f"{role.name}.{feature}" in mentioned(str(said)):
+                        yield Edge(("feature", f"{other.name}.{each}"), "value", str(said))
         yield from (Edge(("model", each.name), "feature") for each in self._models_of_view(view.name))
 
     def _down_label(self, name: str) -> Iterator[Edge]:
@@ -279,7 +287,7 @@ class Graph:
 
     def _models_of_view(self, view: str) -> list[Model]:
         models = self.project.manifest.models.values()
-        return [each for each in models if any(role.view == view for role in each.features)]
+        return [each for each in models if any(role.view == view for role in self.project.manifest.roles(each))]
 
     def _feature(self, name: str) -> tuple[FeatureView, str]:
         view, _, feature = name.partition(".")
@@ -288,7 +296,7 @@ class Graph:
     def _keys(self, model: Model) -> list[str]:
         """Name the columns of the rows that hold whom features are about."""
         found = []
-        for role in model.features:
+        for role in self.project.manifest.roles(model):
             view = self.project.manifest.view(role.view)
             found += [role.keys.get(each, each) for each in view.entity]
         return list(dict.fromkeys(found))
@@ -303,7 +311,8 @@ class Graph:
         schema = self._schema(table)
         for text, how in ((said.value, "value"), (said.where, "rows")):
             for each in named_columns(text, schema) if text else ():
-                told = f"{said.aggregate}({text}){over}" if how == "value" else f"where {text}"
+                which = f", {said.q}" if said.q is not None else ""
+                told = f"{said.aggregate}({text}{which}){over}" if how == "value" else f"where {text}"
                 yield Edge(("column", f"{table}.{each}"), how, told)
         yield from (Edge(("column", f"{table}.{each}"), "key") for each in entity)
 
@@ -319,6 +328,11 @@ def source_of(project: Project, table: str) -> str:
     said = {word: getattr(source, word, "") for word in ("path", "database", "table")}
     where = " ".join(str(each) for each in said.values() if each)
     return f"{type(source).__name__.lower()} {where}".strip()
+
+
+def _read_by(view: FeatureView) -> tuple[Role, ...]:
+    """List the roles whose features the expressions of a view may name: those it says, and itself."""
+    return (*view.of.roles, view.on({}, name=view.name)) if isinstance(view.of, Request) else ()
 
 
 def _row_texts(model: Model) -> list[str]:

@@ -168,7 +168,9 @@ def reproduce(project: Project, *, subject: str, actor: str = "somebody") -> dic
     project.releases.open(release)  # pins and definitions as signed, or nothing is proved by them
     pinned = training.read_record(Path(release.path)).pins
     refuse_lost(project, pinned, of=f"training {release.name} again")
-    made = training.reproduce(Path(release.path), lambda table, version: project.lake.read(table, version=version))
+    made = training.reproduce(
+        Path(release.path), lambda table, version: project.lake.read(table, version=version), engine=project.engine
+    )
     record = {"subject": release.name, **msgspec.to_builtins(made)}
     record["exit_code"] = 0 if made.equal else IntegrityError.exit_code
     project.ledger.record(actor=actor, act="model.reproduce", subject=release.name, detail={"equal": made.equal})
@@ -202,7 +204,9 @@ def rows_of(project: Project, model: str, end: datetime) -> TrainingSet:
     if project.kept is not None:  # a notebook keeps what it computed
         return project.kept(wanted, end, at)
     definition = project.manifest.model(model)
-    return training.build_set(wanted, project.lake.read, until=end, static_at=at, model=definition)
+    return training.build_set(
+        wanted, project.lake.read, until=end, static_at=at, model=definition, engine=project.engine
+    )
 
 
 def static_instant(project: Project, table: str) -> datetime:

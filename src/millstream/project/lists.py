@@ -140,37 +140,10 @@ def outcome_of_list(project: Project, plan: FeaturePlan, said: Prediction, now: 
     return {"label": chosen, "known_at": ends.isoformat()}
 
 
-def recomputed_lists(
-    project: Project, plan: FeaturePlan, said: Prediction, *, release: Path
-) -> list[tuple[str, float]]:
-    """Compute the features of each item listed again, by a point-in-time read at the answer's instant and versions."""
-    import numpy as np
-    import polars as pl
-
-    from millstream.features.rows import from_request
-    from millstream.serving import models
-    from millstream.training.matrix import matrix
-
-    assert plan.ranking is not None
-    file = models.read_model(models.read_from(release))
-    ranker = _ranker(project, plan, plan.learnt_from, versions=said.applied)
-    listed = pl.DataFrame({plan.ranking.item: said.said["items"]}).cast(
-        {plan.ranking.item: ranker.choices.items.schema[plan.ranking.item]}
-    )
-    place = ranker.choices.places(listed)
-    asked = from_request(plan, said.row, at=from_micros(said.at_us))
-    pairs = ranker.features(asked, np.zeros(len(place), dtype=np.intp), place)
-    columns = {each.name: each for each in plan.columns}
-    again = matrix(pairs, [columns[each] for each in file.features], file.categories)
-    return [(name, value) for row in again.tolist() for name, value in zip(file.features, row, strict=True)]
-
-
-def _ranker(
-    project: Project, plan: FeaturePlan, names: Sequence[str], *, versions: dict[str, int] | None = None
-) -> Ranker:
+def _ranker(project: Project, plan: FeaturePlan, names: Sequence[str]) -> Ranker:
     from millstream.training.lists import Ranker
 
-    return Ranker(plan, {name: project.lake.read(name, version=(versions or {}).get(name)) for name in names})
+    return Ranker(plan, {name: project.lake.read(name) for name in names}, project.engine)
 
 
 def _asked(plan: FeaturePlan, lists: Sequence[Listed]) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from millstream.definitions.sources import Csv, Delta, Json, Parquet
+from millstream.definitions.sources import Csv, Delta, Json, Parquet, Posted
 from millstream.errors import MillstreamError
 from millstream.project.habits import why_pieces
 from millstream.state import runs, versions
@@ -96,7 +96,7 @@ def _source(project: Project, table: Table) -> dict[str, Any]:
             return _say(table.name, "register", f"it was not read yet; its log is at {newest}")
         count = newest - head.version
         return _say(table.name, "register" if count else "nothing", f"its log grew by {count}" if count else "")
-    if not isinstance(table.source, Csv | Json | Parquet):
+    if not isinstance(table.source, Csv | Json | Parquet | Posted):
         return _say(table.name, "maybe", "what it holds is known when it is asked")
     from millstream.lake import parquets, taking
 

@@ -10,7 +10,7 @@ import msgspec
 
 from millstream.errors import IntegrityError
 from millstream.ledger.chain import Anchor
-from millstream.project import anchors, answers, git
+from millstream.project import anchors, answers, git, parity
 from millstream.project.columns import waits
 from millstream.project.data import step_failure, verify_checks
 from millstream.project.decide import brief
@@ -19,6 +19,7 @@ from millstream.project.housekeeping.quota import stands
 from millstream.project.lags import lag
 from millstream.project.people import Person
 from millstream.project.pins import look
+from millstream.project.serving_state import stands as served_features
 from millstream.project.stopped import away, running
 from millstream.project.telling import alarms_told, events_told, results_told
 from millstream.project.timeline import frame, timeline, told
@@ -62,6 +63,7 @@ def status(project: Project, *, actor: str = "somebody") -> dict[str, Any]:
         "tables": [_table(project, each, reader) for each in project.manifest.tables.values()],
         "pins": look(project),
         "quota": stands(project),
+        "served": served_features(project),
         "models": [model_stands(project, name) for name in project.manifest.models],
         "alarms": alarms_told(reader, map(msgspec.to_builtins, alarms.worst(project.state, limit=ALARMS))),
         "alarms_open": alarms.count(project.state),
@@ -154,6 +156,7 @@ def model_stands(project: Project, name: str) -> dict[str, Any]:
         "trained_at": trained[0].at if trained else None,
         "series": series,
         "moves": [told(each) for each in moves],
+        "parity": parity.stands(project, name),
     }
     return {**stands, "next": _next(project, stands)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+import threading
 import typing
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -26,7 +27,9 @@ from millstream.state import State
 from millstream.state.lock import ProjectLock
 
 if TYPE_CHECKING:
+    from millstream.features import FeatureEngine
     from millstream.features.online import LmdbOnline, Writer
+    from millstream.features.online.live import Live
     from millstream.lake import Lake
     from millstream.releases import Releases
     from millstream.tracking import Tracking
@@ -77,6 +80,7 @@ COMMANDS = {
     "ready": "ready:ready",
     "audit": "prove:audit",
     "verify": "prove:verify",
+    "features_parity": "parity:parity",
     "backup": "backups:backup",
     "gc": "housekeeping:gc",
     "compact": "housekeeping:compact",
@@ -148,6 +152,9 @@ class Project(Door):
         self.places = settings_.places(self.root, self.settings)
         self.clock = settings_.clock(self.settings, self.places)
         self._lock = ProjectLock(self.places.run, holder=holder) if lock else None
+        self._opening = threading.RLock()
+        self.posted = threading.Event()
+        """Set when rows were posted that are not served yet."""
         self.tell: Callable[[], object] = lambda: self.run("mirror")
         """Tell other systems what became true; a control plane lets its worker do it while nobody waits."""
         self.progress: Callable[[str], None] = lambda line: None
@@ -218,6 +225,13 @@ class Project(Door):
         return Releases(self.places, state=self.state, ledger=self.ledger, clock=self.clock)
 
     @cached_property
+    def engine(self) -> FeatureEngine:
+        """Who computes features."""
+        from millstream.features import PolarsEngine
+
+        return PolarsEngine(settings_.parse_size(self.settings.engine.memory) or 0)
+
+    @cached_property
     def online(self) -> LmdbOnline:
         """Served features; this process is their one writer."""
         from millstream.features.online import LmdbOnline
@@ -230,6 +244,24 @@ class Project(Door):
         from millstream.features.online import Writer
 
         return Writer(self.online)
+
+    @property
+    def live(self) -> Live:
+        """What keeps served features current between two versions, fact by fact; one, whichever threads ask for it."""
+        with self._opening:
+            return self._live
+
+    @cached_property
+    def _live(self) -> Live:
+        from millstream.features.online.live import Live
+        from millstream.project.posting import LakeFacts
+
+        return Live(self.writer, LakeFacts(self))
+
+    @property
+    def served(self) -> bool:
+        """Whether features were ever written to be served."""
+        return (self.places.online / "data.mdb").exists()
 
     def run(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """Carry out a command by name and return its record as plain data.

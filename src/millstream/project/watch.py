@@ -13,6 +13,7 @@ import msgspec
 from millstream.definitions.tasks import Ranking
 from millstream.project.answers import AnswerTail
 from millstream.project.lists import Listed, settled_lists
+from millstream.project.parity import nightly
 from millstream.project.people import Person
 from millstream.project.telling import alarms_told
 from millstream.state import alarms, contracts, observations
@@ -95,6 +96,8 @@ class Watch:
                 self._go_on(kept, name)
             for day in self._days(name, today, release.built_at):
                 done.append(self._judge_one(kept, name, day))
+            first = self._first(release.built_at)
+            done += nightly(self.project, name, first=first, today=today, span=self._span)
         done += self._judge_contracts(today - timedelta(days=1))
         return done
 

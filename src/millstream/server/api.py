@@ -17,6 +17,7 @@ from millstream.console.bodies import read_body
 from millstream.errors import MillstreamError, NotFound, UserError
 from millstream.server.conductor import Conductor
 from millstream.server.guard import Guard
+from millstream.server.posts import routes as facts
 from millstream.server.problems import problem_response
 
 
@@ -45,6 +46,7 @@ def application(conductor: Conductor, *, token: str, hosts: frozenset[str]) -> A
             Route("/health", health),
             Route("/api/commands/{command}", command, methods=["POST"]),
             Route("/api/tick", tick, methods=["POST"]),
+            *facts(conductor.project),
             *pages(conductor),
         ],
         exception_handlers={MillstreamError: _tell, HTTPException: unknown, Exception: _unexpected},
@@ -68,7 +70,8 @@ def _of_http(request: Request, wrong: HTTPException) -> MillstreamError:
     if wrong.status_code == 404:
         said = NotFound(
             f"there is nothing at {request.url.path!r}",
-            expected="/, /decisions, /models/MODEL, /catalog, /lineage/NAME or /api/commands/COMMAND",
+            expected="/, /decisions, /models/MODEL, /catalog, /lineage/NAME, /v1/tables/TABLE/rows"
+            " or /api/commands/COMMAND",
         )
     else:
         said = UserError(f"{request.method} {request.url.path}: {wrong.detail}")

@@ -12,10 +12,11 @@ from millstream.errors import MillstreamError, NotFound, near
 from millstream.project import Project
 from millstream.project.root import IN_WORKER, checked
 from millstream.project.wheel import ACTOR, Wheel
+from millstream.server.posts import Applier
 from millstream.server.workers import Worker
 from millstream.state import outbox
 
-_FLOW = frozenset({"ingest", "refresh", "check", "monitor", "sql", "score"})
+_FLOW = frozenset({"ingest", "refresh", "check", "monitor", "sql", "score", "features_parity"})
 """Commands that read or move tables: one at a time."""
 
 TICK_S = 60.0
@@ -42,11 +43,13 @@ class Conductor:
         project.tell = self._tell
         project.aside = self._let_others
         self.wheel = Wheel(project, run=self.command)
+        self.applier = Applier(project)
 
     def start(self) -> None:
         """Recover what a crash left, then turn the loop by the machine's clock (a replay is ticked by its driver)."""
         self._turning = threading.Thread(target=self._turn, name="loop", daemon=True)
         self._turning.start()
+        self.applier.start()
 
     def command(self, name: str, arguments: Mapping[str, Any]) -> Any:
         """Carry out a command: user code in the worker, data one at a time, everything else at once."""
@@ -94,6 +97,7 @@ class Conductor:
     def stop(self) -> None:
         """Stop turning and end the worker."""
         self._stopping.set()
+        self.applier.stop()
         self.wheel.stop()
         self._teller.shutdown(wait=False, cancel_futures=True)
         self.worker.stop()

@@ -14,6 +14,7 @@ from millstream.errors import BadData, MillstreamError, Refused, Unavailable
 from millstream.features.plan import FeaturePlan
 from millstream.serving import openapi
 from millstream.serving.chain import Answer, Chain
+from millstream.serving.digest import digest
 from millstream.serving.http import (
     JSON,
     TEXT,
@@ -264,6 +265,7 @@ class App:
         latency_us = int((time.perf_counter() - begun) * 1e6)
         wall_us = time.time_ns() // 1000
         champion = chain.champion
+        vectors = [each.features.tobytes() for each in answers]
         records: list[Record] = [
             Prediction(
                 at_us,
@@ -277,10 +279,11 @@ class App:
                 each.answered_by,
                 each.degraded,
                 each.reason,
-                each.features.tobytes(),
+                vectors[place],
                 dict(each.applied),
                 latency_us,
                 said=dict(each.said),
+                digest=digest(vectors[place], at_us=at_us, release=each.scorer.release, applied=each.applied),
             )
             for place, each in enumerate(answers)
         ]

@@ -20,8 +20,7 @@ import msgspec
 from millstream.errors import MillstreamError, Unavailable
 from millstream.expressions.closure import to_closure
 from millstream.features.online import layout
-from millstream.features.online.combined import Combined, typed
-from millstream.features.online.lookup import Lookup, Value, ViewReader
+from millstream.features.online.lookup import Lookup, Value, ViewReader, typed
 from millstream.features.online.store import OnlineStore, Snapshot
 from millstream.features.plan import DAY_US, FeaturePlan, ViewPlan
 from millstream.types import Pins
@@ -85,7 +84,8 @@ class Lister:
         self._shelf_key = layout.view_prefix(plan.ranking.shelf_id) + layout.SHELF
         self._seen_prefix = layout.view_prefix(plan.ranking.seen_id(plan.rows_table))
         self._request = to_closure(plan.request_features) if plan.request_features else None
-        self._combined = Combined(plan) if plan.combined else None
+        self._combined = to_closure(plan.combined) if plan.combined else None
+        self._parts = [(name, dtype) for name, _, dtype in plan.combined_parts]
         self._applied: Pins = {}
         self._record = b""
         self.items: list[Any] = []
@@ -166,11 +166,7 @@ class Lister:
                 expected="candidates and choices refreshed from the lake before they are served",
                 do="millstream refresh (millstream up does it by itself)",
             )
-        self._applied = {}
-        for name, each in wanted.items():
-            for table, version in applied[each].versions.items():
-                if self._applied.setdefault(table, version) != version:
-                    self._applied[f"{name}/{table}"] = version
+        self._applied = layout.flat({name: layout.reflected(applied[each]) for name, each in wanted.items()})
         items, self._known = _shelf.decode(value)
         if items != self.items:
             self.items = items
@@ -202,7 +198,7 @@ class Lister:
         for view in self._mixed:
             columns |= self._of_pairs(view, get, row, at_us, rows)
         columns |= self._of_request(row, rows)
-        columns |= self._of_combined(row, columns, rows)
+        columns |= self._of_combined(row, rows, columns)
         width = len(self._features)
         matrix = array("d", bytes(8 * rows * width))
         for place, name in enumerate(self._features):
@@ -241,20 +237,15 @@ class Lister:
         return {name: array("d", [each[place] for each in told]) for place, name in enumerate(names)}
 
     def _of_combined(
-        self, row: Mapping[str, Any], columns: Mapping[str, array[float]], rows: int
+        self, row: Mapping[str, Any], rows: int, columns: Mapping[str, array[float]]
     ) -> dict[str, array[float]]:
-        combined = self._combined
-        if combined is None:
+        if self._combined is None:
             return {}
         fields = [name for name in self.plan.request if name == self.ranking.item or name in self.ranking.given]
-        values = {name: self._of_item(name) for name in fields}
-        made = [
-            combined.of(
-                {**row, **{name: each[place] for name, each in values.items()}},
-                {name: columns[name][place] for name in combined.reads},
-            )
-            for place in range(rows)
-        ]
+        values = [self._of_item(name)[:rows] for name in fields]
+        values += [[typed(each, dtype) for each in columns[name]] for name, dtype in self._parts]
+        names = [*fields, *(name for name, _ in self._parts)]
+        made = [self._combined({**row, **dict(zip(names, said, strict=True))}) for said in zip(*values, strict=True)]
         return {name: array("d", [self._number(name, each[name]) for each in made]) for name in self.plan.combined}
 
     def _of_item(self, column: str) -> list[Any]:

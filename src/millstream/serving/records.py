@@ -58,6 +58,8 @@ class Prediction(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     said
         What the answer said beside its number: ``class`` and ``probabilities``, ``quantiles``, ``decision``,
         ``flagged``, or ``class``, ``distance`` and ``distances``.
+    digest
+        Of features, instant, release and versions (see ``serving.digest``); empty where no features were looked up.
     """
 
     at_us: int
@@ -76,6 +78,7 @@ class Prediction(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     latency_us: int
     bucket: str = "live"
     said: dict[str, Any] = {}
+    digest: str = ""
 
     @property
     def about(self) -> str:

@@ -25,7 +25,7 @@ from millstream.serving.lister import Lister, Pool
 from millstream.serving.models import Numbers
 from millstream.serving.shape import NOTHING, Said, Shaped, listed, shaped
 from millstream.training.remote import Remote
-from millstream.types import MICROSECOND, DType, Pins, from_micros
+from millstream.types import MICROSECOND, DType, from_micros
 
 _log = logging.getLogger("millstream.serving")
 
@@ -205,7 +205,7 @@ class Scorer:
             return [await self._list_soon(self.lister, row, at, until) for row, at in zip(rows, at_us, strict=True)]
         lookup = self._online()
         features = [self._features(values) for values in lookup.lookup_many(rows, at_us)]
-        return await self._soon(features, _flat(lookup.applied()), until)
+        return await self._soon(features, lookup.reflects(), until)
 
     async def score_features_soon(self, rows: Sequence[Sequence[Any]], until: float) -> list[Scored]:
         """Score rows of feature values by the model's worker, by an instant of ``time.monotonic``."""
@@ -226,7 +226,7 @@ class Scorer:
         lookup = self._online()
         features = self._features(lookup.lookup_one(row, at_us))
         value, said = shaped(self._predictor.predict_one(features), self.shape, self.threshold)
-        return Scored(value, features, _flat(lookup.applied()), said)
+        return Scored(value, features, lookup.reflects(), said)
 
     def score_many(self, rows: Sequence[Mapping[str, Any]], at_us: Sequence[int]) -> list[Scored]:
         """Score checked rows, each as of its instant; the same answers as one by one."""
@@ -234,7 +234,7 @@ class Scorer:
             return [self.score_one(row, at) for row, at in zip(rows, at_us, strict=True)]
         lookup = self._online()
         features = [self._features(values) for values in lookup.lookup_many(rows, at_us)]
-        return self._scored(features, _flat(lookup.applied()))
+        return self._scored(features, lookup.reflects())
 
     def score_features(self, rows: Sequence[Sequence[Any]]) -> list[Scored]:
         """Score rows of feature values, in the order of ``features``; no lookup."""
@@ -370,16 +370,6 @@ def _order(plan: FeaturePlan, features: Sequence[str]) -> tuple[int, ...] | None
         )
     order = tuple(there[name] for name in features)
     return None if order == tuple(range(len(order))) else order
-
-
-def _flat(applied: Mapping[str, Pins]) -> Pins:
-    """Say per table, not per view, which version is reflected; a view that reflects another one is named."""
-    flat: dict[str, int] = {}
-    for view, pins in applied.items():
-        for table, version in pins.items():
-            if flat.setdefault(table, version) != version:
-                flat[f"{view}/{table}"] = version
-    return flat
 
 
 def _door(plan: FeaturePlan) -> dict[str, Callable[[Any], Any]]:

@@ -36,6 +36,7 @@ _OWNERS = (
     "observations",
     "jobs",
     "taken",
+    "posted",
     "housekeeping",
 )
 """Files of this room that own tables; each has a ``SCHEMA``."""

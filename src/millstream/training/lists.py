@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from millstream.features.plan import FeaturePlan
+from millstream.features.plan import FeatureColumn, FeaturePlan
 from millstream.metrics.ranking import places
 from millstream.training.matrix import Array
 from millstream.training.splits import Rows
@@ -19,6 +19,7 @@ from millstream.training.splits import Rows
 if TYPE_CHECKING:
     import polars as pl
 
+    from millstream.features import FeatureEngine
     from millstream.lake.frame import TableFrame
 
 PAIRS = 1_000_000
@@ -91,13 +92,19 @@ class Ranker:
         With a ranking.
     tables
         Every table it is learnt from.
+    engine
+        Who computes features; the embedded one unless said.
     """
 
-    def __init__(self, plan: FeaturePlan, tables: Mapping[str, TableFrame]) -> None:
+    def __init__(
+        self, plan: FeaturePlan, tables: Mapping[str, TableFrame], engine: FeatureEngine | None = None
+    ) -> None:
+        from millstream.features import PolarsEngine
         from millstream.features.choices import Choices
 
         assert plan.ranking is not None
         self.plan, self.ranking, self.tables = plan, plan.ranking, tables
+        self.engine: FeatureEngine = engine or PolarsEngine()
         self.choices = Choices(plan, tables[plan.rows_table], tables[plan.ranking.candidates])
 
     def decisions(self, rows: pl.DataFrame, *, most: int, known_by: int | None = None) -> Decisions:
@@ -224,14 +231,17 @@ class Ranker:
 
     def features(self, frame: pl.DataFrame, number: Rows, place: npt.NDArray[np.int64]) -> pl.DataFrame:
         """Compute the features of pairs: those of who asks once a decision, all others for each pair."""
-        from millstream.features import point_in_time
-
         asked = set(self.ranking.asked)
         mine = [view for view in self.plan.views if set(view.keys) <= asked]
         others = tuple(view for view in self.plan.views if view not in mine)
         prefix = tuple(f"{view.name}." for view in mine)
         first = tuple(each for each in self.plan.columns if each.name.startswith(prefix)) if prefix else ()
-        of_who = point_in_time(
+        first += tuple(
+            FeatureColumn(name, dtype)
+            for name, _, dtype in self.plan.combined_parts
+            if prefix and name.startswith(prefix) and name not in self.plan.names
+        )
+        of_who = self.engine.point_in_time(
             msgspec.structs.replace(self.plan, views=tuple(mine), columns=first, request_features={}, combined={}),
             frame,
             self.tables,
@@ -240,7 +250,7 @@ class Ranker:
         rest = msgspec.structs.replace(
             self.plan, views=others, columns=tuple(each for each in self.plan.columns if each not in first)
         )
-        return point_in_time(rest, self.choices.with_columns(pairs), self.tables)
+        return self.engine.point_in_time(rest, self.choices.with_columns(pairs), self.tables)
 
     def _pairs(self, frame: pl.DataFrame, order: Rows) -> tuple[Rows, npt.NDArray[np.int64]]:
         at = frame["decided_at"].to_physical().to_numpy()

@@ -21,6 +21,7 @@ from millstream.training.splits import NEVER
 from millstream.types import parse_instant
 
 if TYPE_CHECKING:
+    from millstream.features import FeatureEngine
     from millstream.lake.frame import TableFrame
 
 ReadVersion: TypeAlias = "Callable[[str, int], TableFrame]"
@@ -55,7 +56,7 @@ class Reproduction(msgspec.Struct, frozen=True):
     says: str
 
 
-def reproduce(folder: Path, read: ReadVersion) -> Reproduction:
+def reproduce(folder: Path, read: ReadVersion, *, engine: FeatureEngine | None = None) -> Reproduction:
     """Train the model of an artifact folder or release again, from its own definitions and pins.
 
     Parameters
@@ -64,6 +65,8 @@ def reproduce(folder: Path, read: ReadVersion) -> Reproduction:
         The artifact.
     read
         Gives a table at a version: ``lambda table, version: lake.read(table, version=version)``.
+    engine
+        Who computes features; the embedded one unless said.
 
     Raises
     ------
@@ -98,6 +101,7 @@ def reproduce(folder: Path, read: ReadVersion) -> Reproduction:
         until=_instant(record.until),
         static_at=_instant(record.static_at),
         model=manifest.model(record.model),
+        engine=engine,
     )
     now = refit(manifest.model(record.model), training, threads=record.threads, names=record.classes)
     equal = now.content_hash == then.content_hash

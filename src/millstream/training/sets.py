@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from millstream.definitions.model import Model
+    from millstream.features import FeatureEngine
     from millstream.lake.frame import TableFrame
     from millstream.training.lists import Ranker
     from millstream.types import DType
@@ -205,6 +206,7 @@ def build_set(
     since: datetime | None = None,
     static_at: datetime | None = None,
     model: Model | None = None,
+    engine: FeatureEngine | None = None,
 ) -> TrainingSet:
     """Join every row decided in a span to its features as known then, and to its label.
 
@@ -222,6 +224,8 @@ def build_set(
         Instant at which rows of a table without event time are decided.
     model
         The definition, where it has a ``weight`` or ``segments``: they are read from the rows' table.
+    engine
+        Who computes features; the embedded one unless said.
 
     Raises
     ------
@@ -234,17 +238,18 @@ def build_set(
     """
     import polars as pl
 
-    from millstream.features import point_in_time, spine
+    from millstream.features import PolarsEngine, spine
     from millstream.features.seasonal import seasonal_naive
     from millstream.features.ticks import last_known
 
+    engine = engine or PolarsEngine()
     tables = {name: read(name) for name in plan.learnt_from}
     rows, facts = tables[plan.rows_table], None if plan.ahead is None else tables[plan.ahead.table]
     ranker = None
     if plan.ranking is not None:
         from millstream.training.lists import Ranker
 
-        facts, ranker = tables[plan.ranking.candidates], Ranker(plan, tables)
+        facts, ranker = tables[plan.ranking.candidates], Ranker(plan, tables, engine)
     if until is None and plan.ahead is not None and facts is not None:
         until = last_known(rows, facts)
     timeless = plan.decide_at is None and plan.event_time is None and plan.ticks is None
@@ -256,7 +261,7 @@ def build_set(
     if plan.seasonal is not None and facts is not None:
         base = base.with_columns(pl.Series(SIMPLE, seasonal_naive(plan, base, facts)))
     took: dict[str, float] = {}
-    frame = point_in_time(plan, base, tables, took=took, learning=True)
+    frame = engine.point_in_time(plan, base, tables, took=took, learning=True)
     pins = {each.table: each.version for each in tables.values()}
     at = static_at if timeless else None
     return TrainingSet(plan, frame, pins, since=since, until=until, static_at=at, ranker=ranker, took=took)

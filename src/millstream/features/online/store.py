@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +13,8 @@ import lmdb
 
 from millstream.errors import StorageFull, Unavailable
 
+LOOK_S = 1.0
+"""How often a reader looks whether its file is still the one that lies there."""
 Change = tuple[bytes, bytes | None]
 """A key and its new value; None deletes."""
 
@@ -69,19 +73,51 @@ class LmdbOnline:
 
     def __init__(self, path: Path, *, readonly: bool = False, map_bytes: int = 4 << 30) -> None:
         self.path = path
+        self._readonly, self._map_bytes = readonly, map_bytes
+        self._env = self._opened()
+        self._file = _identity(path)
+        self._look_at = time.monotonic() + LOOK_S
+
+    def _opened(self) -> lmdb.Environment:
+        path, size = self.path, self._map_bytes
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if readonly and not (path / "data.mdb").exists():
-                lmdb.open(str(path), map_size=map_bytes).close()
-            self._env = lmdb.open(str(path), map_size=map_bytes, readonly=readonly, max_spare_txns=4, readahead=False)
+            if self._readonly and not (path / "data.mdb").exists():
+                lmdb.open(str(path), map_size=size).close()
+            return lmdb.open(str(path), map_size=size, readonly=self._readonly, max_spare_txns=4, readahead=False)
         except (lmdb.Error, OSError) as wrong:
             raise Unavailable(
                 f"the online store {path} cannot be opened: {wrong}",
                 do="millstream verify; if the folder is damaged, remove it: it is rebuilt from the lake",
             ) from None
 
+    @property
+    def lost(self) -> bool:
+        """Whether the file that was opened lies there no more."""
+        return _identity(self.path) != self._file
+
+    def reopen(self) -> None:
+        """Open what lies there now, in place of a file that was lost; snapshots that are open stay whole."""
+        self._env = self._opened()
+        self._file = _identity(self.path)
+
+    def _follow(self) -> None:
+        """For a reader of a lost file: go on with it until another was filled in its place."""
+        self._look_at = time.monotonic() + LOOK_S
+        file = _identity(self.path)
+        if file is None or file == self._file:
+            return
+        with contextlib.suppress(Unavailable):
+            found = self._opened()
+            with found.begin() as transaction:
+                filled = transaction.stat()["entries"] > 0
+            if filled:
+                self._env, self._file = found, file
+
     def snapshot(self) -> Snapshot:
         """Open a consistent view; leave it soon, because it keeps old pages alive."""
+        if self._readonly and time.monotonic() >= self._look_at:
+            self._follow()
         snapshot: Snapshot = self._env.begin(buffers=True)
         return snapshot
 
@@ -105,12 +141,12 @@ class LmdbOnline:
         """
         self._env.reader_check()
         try:
-            with self._env.begin(write=True) as transaction:
+            with self._env.begin(write=True) as transaction, transaction.cursor() as cursor:
                 for key, value in changes:
                     if value is None:
                         transaction.delete(key)
                     else:
-                        transaction.put(key, value)
+                        cursor.put(key, value)  # a third quicker than the transaction's own
         except (lmdb.MapFullError, lmdb.DiskError) as full:
             raise StorageFull(
                 f"the online store {self.path} could not take a refresh: {full}",
@@ -121,3 +157,11 @@ class LmdbOnline:
     def close(self) -> None:
         """Close the environment."""
         self._env.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = (path / "data.mdb").stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino

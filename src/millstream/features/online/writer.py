@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 import msgspec
 
@@ -63,7 +64,15 @@ class Writer:
         self._bound_bytes = bound_bytes
 
     def refresh(
-        self, plans: Iterable[FeaturePlan], read: Read, *, pins: Pins, now: datetime, ahead: timedelta | None = None
+        self,
+        plans: Iterable[FeaturePlan],
+        read: Read,
+        *,
+        pins: Pins,
+        now: datetime,
+        ahead: timedelta | None = None,
+        seen: Mapping[str, tuple[int, int]] | None = None,
+        again: Collection[str] = (),
     ) -> Refreshed:
         """Bring the store to these table versions.
 
@@ -80,6 +89,10 @@ class Writer:
         ahead
             How far past ``now`` they must hold; None for good. A read later than that is refused rather than wrong,
             and ``read`` may leave out facts of later events.
+        seen
+            Filled by ``read``: table to the number of the last posted row it gave, and of what was masked.
+        again
+            Ids of views that are computed although their table versions did not change.
 
         Raises
         ------
@@ -99,7 +112,7 @@ class Writer:
         applied = self.applied()
         half = None if ahead is None else to_micros(now + ahead / 2)
         until = None if ahead is None else to_micros(now + ahead)
-        stale = [view for view in views if not _reflects(applied.get(view.id), view, pins, half)]
+        stale = [each for each in views if each.id in again or not _reflects(applied.get(each.id), each, pins, half)]
         since = now - GRACE
         changes: dict[bytes, bytes | None] = {}
         unchanged = 0
@@ -107,16 +120,25 @@ class Writer:
             of_table = [view for view in stale if view.table == table]
             rows = _read(read, table, of_table, since=since, version=pins[table])
             for view in of_table:
-                found = self._packed(view, rows, span=(to_micros(since), until), rule=rules.get(view.id))
+                found = self.packed(view, rows, span=(to_micros(since), until), rule=rules.get(view.id))
                 unchanged += self._compare(view, found, changes=changes, rule=view.id in rules)
         current = {view.id: applied[view.id] for view in views if view not in stale}
         for view in stale:
-            current[view.id] = layout.Applied({view.table: pins[view.table]}, to_micros(since), until)
+            posted, masked = (seen or {}).get(view.table, (0, 0))
+            current[view.id] = layout.Applied(
+                {view.table: pins[view.table]},
+                to_micros(since),
+                until,
+                posted=posted,
+                masked=masked,
+                at_us=to_micros(now),
+                name=view.name,
+            )
         for gone in applied.keys() - current.keys():
             changes |= dict.fromkeys(self._store.keys(layout.view_prefix(gone)))
         written = [each for each in changes.values() if each is not None]
         if stale or changes or current.keys() != applied.keys():
-            self._store.commit([*sorted(changes.items()), _record(current)])
+            self._store.commit([*sorted(changes.items(), key=itemgetter(0)), _record(current)])
         return Refreshed(
             views=tuple(view.name for view in stale),
             written=len(written),
@@ -125,14 +147,45 @@ class Writer:
             bytes=sum(map(len, written)),
         )
 
+    def plan(
+        self, plans: Iterable[FeaturePlan], *, pins: Pins, again: Collection[str] = ()
+    ) -> list[tuple[str, str, str]]:
+        """Say of each view what a refresh would do and why, without doing it.
+
+        Returns
+        -------
+        list
+            Name, ``compute`` or ``remove``, and the reason; a view that stays as it is, is not named.
+        """
+        wanted = list(plans)
+        views: list[ViewPlan | Stock] = [*_distinct(wanted), *stocks(wanted)]
+        applied, said = self.applied(), []
+        for view in views:
+            was = applied.get(view.id)
+            if was is None:
+                had = any(each.name == view.name for each in applied.values())
+                said.append((view.name, "compute", "its definition changed" if had else "it is not served yet"))
+            elif view.id in again or was.stopped or was.versions != {view.table: pins[view.table]}:
+                since = ", ".join(f"{table}@{version}" for table, version in was.versions.items())
+                said.append((view.name, "compute", f"{view.table}@{pins[view.table]} came after {since}"))
+        current = {view.id for view in views}
+        said += [
+            (each.name or view, "remove", "no release uses it") for view, each in applied.items() if view not in current
+        ]
+        return said
+
     def applied(self) -> dict[str, layout.Applied]:
         """Return what each view in the store reflects, by the view's id."""
         with self._store.snapshot() as snapshot:
             record = snapshot.get(layout.APPLIED)
             return {} if record is None else msgspec.json.decode(bytes(record), type=dict[str, layout.Applied])
 
-    def _packed(
-        self, view: ViewPlan | Stock, rows: TableFrame, *, span: tuple[int, int | None], rule: FeaturePlan | None
+    def amend(self, changes: Mapping[bytes, bytes | None], applied: Mapping[str, layout.Applied]) -> None:
+        """Write entities that changed together with what each view then reflects."""
+        self._store.commit([*sorted(changes.items(), key=itemgetter(0)), _record(dict(applied))])
+
+    def packed(
+        self, view: ViewPlan | Stock, rows: TableFrame, *, span: tuple[int, int | None], rule: FeaturePlan | None = None
     ) -> Iterable[tuple[bytes, bytes]]:
         """Compute key and value of each entity of a view, of a stock, or of the simple rule of a plan."""
         since, until = span
@@ -155,6 +208,9 @@ class Writer:
     ) -> int:
         """Collect what differs from the store; return how many entities do not."""
         gone = set(self._store.keys(layout.view_prefix(view.id)))
+        if not gone:  # back-filling
+            changes.update(found)
+            return 0
         unchanged = 0
         with self._store.snapshot() as snapshot:
             for key, value in found:
@@ -183,7 +239,7 @@ def _distinct(plans: Iterable[FeaturePlan]) -> list[ViewPlan]:
 
 def _reflects(applied: layout.Applied | None, view: ViewPlan | Stock, pins: Pins, needed_us: int | None) -> bool:
     """Say whether stored steps are of these versions, and hold as far as they are needed."""
-    if applied is None or applied.versions != {view.table: pins[view.table]}:
+    if applied is None or applied.stopped or applied.versions != {view.table: pins[view.table]}:
         return False
     return applied.until_us is None or (needed_us is not None and applied.until_us > needed_us)
 

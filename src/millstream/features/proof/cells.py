@@ -57,8 +57,8 @@ class Recomputed:
     plan: FeaturePlan
     tables: Mapping[str, TableFrame]
     _raw: dict[str, Raw] = field(default_factory=dict)
-    _closures: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = field(default_factory=dict)
-    _usual: dict[tuple[str, str, int], tuple[Fraction, int]] = field(default_factory=dict)
+    _closures: dict[int, Callable[[Mapping[str, Any]], dict[str, Any]]] = field(default_factory=dict)
+    _usual: dict[tuple[str, tuple[str, ...], str, int], tuple[Fraction, int]] = field(default_factory=dict)
     _valued: dict[tuple[str, str], pl.DataFrame] = field(default_factory=dict)
 
     def row(self, row: Mapping[str, Any]) -> dict[str, Cell]:
@@ -76,11 +76,14 @@ class Recomputed:
         """
         row = self._as_known(row)
         found: dict[str, Cell] = {}
+        kinds: dict[str, str] = {}
         for view in self.plan.views:
             found |= self._view(view, row)
+            kinds |= {f"{view.name}.{name}": said.dtype for name, said in view.features.items()}
         for name, said in self.plan.request_features.items():
             found[name] = Cell(self._value(said, row))
-        values = {**row, **{name: cell.value for name, cell in found.items()}}
+        served = {name: _as_served(cell.value, kinds.get(name)) for name, cell in found.items()}
+        values = {**row, **served}
         for name, said in self.plan.combined.items():
             open_ = next((found[each].unproven for each in said.columns if each in found and found[each].unproven), "")
             found[name] = Cell(unproven=open_) if open_ else Cell(self._value(said, values))
@@ -186,7 +189,7 @@ class Recomputed:
     def _everybody(self, view: ViewPlan, window: WindowPlan, at: int, *, without: int) -> tuple[Fraction, int]:
         """Sum and count all values believed at an instant, of whomever, without those of a fold (-1 for none)."""
         assert window.value is not None
-        name = (view.table, window.value.text, at if without < 0 else without)
+        name = (view.table, view.entity, window.value.text, at if without < 0 else without)
         if name not in self._usual:
             raw, waits = self._table(view.table), self._waits(view, window)
             frame = self._with_values(view, window.value)
@@ -283,9 +286,9 @@ class Recomputed:
         return raw.waits_for((*value, *view.entity, *event))
 
     def _value(self, said: Expression, row: Mapping[str, Any]) -> Any:
-        if said.text not in self._closures:
-            self._closures[said.text] = to_closure({"value": said})
-        return self._closures[said.text](row)["value"]
+        if id(said) not in self._closures:  # one text may be said of columns of several types
+            self._closures[id(said)] = to_closure({"value": said})
+        return self._closures[id(said)](row)["value"]
 
     def _table(self, name: str) -> Raw:
         if name not in self._raw:
@@ -311,3 +314,11 @@ def equal(one: Any, other: Any) -> bool:
     if one is None or other is None or isinstance(one, str) or isinstance(other, str):
         return bool(one == other)
     return math.isclose(float(one), float(other), rel_tol=NEAR, abs_tol=1e-12)
+
+
+def _as_served(value: Any, kind: str | None) -> Any:
+    """Return a whole number of a view as features made of it read it, here and served: as a double holds it."""
+    if value is None or kind != "bigint":
+        return value
+    whole = float(value)
+    return int(whole) if abs(whole) < 2.0**63 else None

@@ -39,7 +39,7 @@ def unread(project: Project, read: Mapping[str, Iterable[str]]) -> tuple[dict[st
         if head is not None:
             known = [each for each in head.schema if (name, each) not in needed and each not in table.known_at]
             columns[name] = known
-    used = {role.view for model in project.manifest.models.values() for role in model.features}
+    used = {role.view for model in project.manifest.models.values() for role in project.manifest.roles(model)}
     answering = {each.name for plan in live for each in plan.columns}
     features = [
         f"{view.name}.{each}"

@@ -7,11 +7,10 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import polars as pl
 
 from millstream.definitions.features import Request
-from millstream.definitions.manifest import Manifest, gather
+from millstream.definitions.manifest import Manifest, brought, gather
 from millstream.definitions.model import Model
 from millstream.definitions.rows import Each
 from millstream.definitions.sources import Csv
@@ -19,7 +18,7 @@ from millstream.definitions.table import Table
 from millstream.definitions.view import FeatureView, Role
 from millstream.errors import NotFound, Refused, UserError, near
 from millstream.project.notebook import show
-from millstream.project.notebook.columns import columns
+from millstream.project.notebook.columns import columns, made_of
 from millstream.project.notebook.tables import instant, reading, refuse_strange
 from millstream.project.notebook.why import Why, explained
 from millstream.project.people import Person
@@ -91,7 +90,6 @@ def asked(
         For a feature view that is not there; near matches are named.
     """
     from millstream.expressions import door
-    from millstream.features import point_in_time
     from millstream.training import TrainingSet
 
     given = door.frame(framed(rows), timezone=project.settings.timezone, where="rows")
@@ -107,9 +105,7 @@ def asked(
     found, work = columns(
         project, plan, spine, read, read=lambda name: project.lake.read(name, version=read[name]), learning=False
     )
-    rest = tuple(each for each in plan.columns if each.name not in found)
-    of_row = msgspec.structs.replace(plan, views=(), columns=rest)
-    made = point_in_time(of_row, spine.with_columns(found.values()), {}).select(plan.names)
+    made = made_of(project, plan, spine, found).select(plan.names)
     reading(reader, read, columns_of(plan, rows=False), {"features": list(plan.names), "rows": spine.height})
     kept = spine.drop(_NUMBER)
     shown = kept.hstack(reader.hide(made, masks).get_columns())
@@ -187,12 +183,12 @@ def _plan(project: Project, roles: list[Role], schema: dict[str, Any]) -> tuple[
     """Resolve the views against the rows, as if the rows were a table; return these definitions too."""
     from millstream.features import compile_plan
 
-    brought = {role.view: role.defined for role in roles if role.defined is not None}
-    views = {**project.manifest.views, **brought}
+    views = {**project.manifest.views, **brought(roles)}
     table = Table(_ROWS, source=Csv("none.csv"), key=_NUMBER)
     model = Model(_ROWS, rows=Each(table), label=None, features=roles)
     manifest = gather([*project.manifest.tables.values(), table, *views.values(), model])
-    wanted = [str(view.of) for role in roles if not isinstance((view := views[role.view]).of, Request)]
+    all_ = manifest.roles(model)
+    wanted = [str(view.of) for role in all_ if not isinstance((view := views[role.view]).of, Request)]
     schemas = {name: project.lake.schema(name) for name in wanted}
     rows = {name: dtype for name, dtype in schema.items() if name not in (_DECIDED, _NUMBER)}
     return manifest, compile_plan(manifest, _ROWS, {**schemas, _ROWS: rows}, {}, timezone=project.settings.timezone)

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import polars as pl
 
-from millstream.features.plan import TARGET, FeaturePlan, ViewPlan
+from millstream.features.plan import TARGET, FeatureColumn, FeaturePlan, ViewPlan
 from millstream.project.notebook.cache import Kept, key_of
 from millstream.project.notebook.state import state_of
 
@@ -77,8 +77,6 @@ def columns(
     learning
         As ``features.point_in_time`` takes it.
     """
-    from millstream.features import point_in_time
-
     rows, work = _Rows(spine), Work()
     found: dict[str, pl.Series] = {}
     missing: list[tuple[ViewPlan, list[str], dict[str, str]]] = []
@@ -101,11 +99,11 @@ def columns(
     for view, asked, left in missing:
         part = msgspec.structs.replace(view, features={each: view.features[each] for each in left})
         names = [f"{view.name}.{each}" for each in left]
-        only = tuple(each for each in plan.columns if each.name in names)
+        only = tuple(FeatureColumn(f"{view.name}.{each}", view.features[each].dtype) for each in left)
         one = msgspec.structs.replace(plan, views=(part,), columns=only, request_features={}, combined={})
         table = read(view.table)
         began = time.perf_counter()
-        made = point_in_time(one, spine.select(asked), {view.table: table}, learning=learning)
+        made = project.engine.point_in_time(one, spine.select(asked), {view.table: table}, learning=learning)
         seconds = time.perf_counter() - began
         found |= {name: made[name] for name in names}
         said = {"seconds": seconds / len(left)}
@@ -113,6 +111,17 @@ def columns(
         work.took[view.name] = work.took.get(view.name, 0.0) + seconds
         work.seconds += seconds
     return {f"{view.name}.{each}": found[f"{view.name}.{each}"] for view in plan.views for each in view.features}, work
+
+
+def made_of(project: Project, plan: FeaturePlan, spine: pl.DataFrame, found: Mapping[str, pl.Series]) -> pl.DataFrame:
+    """Add to a spine every column of a plan, out of its views' features: what rows and features are made into."""
+    from millstream.features.join import combine
+
+    of_request = tuple(each for each in plan.columns if each.name in plan.request_features)
+    asked = msgspec.structs.replace(plan, views=(), columns=of_request, combined={})
+    frame = project.engine.point_in_time(asked, spine, {})
+    all_ = {**found, **combine(plan, frame, found)}
+    return frame.with_columns(all_[name] for name in plan.names if name in all_)
 
 
 class _Rows:
@@ -163,7 +172,7 @@ def _own(project: Project, plan: FeaturePlan, view: ViewPlan, *, learning: bool)
 
 
 def _keys(project: Project, view: ViewPlan, rows: list[Any], pins: Pins, *, own: bool) -> dict[str, str]:
-    about = [view.entity, view.entity_types, view.at, own, len(view.keys)]
+    about = [view.entity, view.entity_types, view.at, own, repr(project.engine), type(project.engine).__qualname__]
     state = state_of(project, view.table, pins[view.table])
     return {feature: key_of("feature", rows, about, state, said) for feature, said in view.features.items()}
 

@@ -192,7 +192,7 @@ def _rows(project: Project, run: Run, *, like: Run) -> TrainingSet:
 def _with_views(now: Manifest, then: Manifest, name: str) -> Manifest:
     """Return today's definitions with a model and its views as they were."""
     model = then.model(name)
-    views = {**now.views, **{role.view: then.view(role.view) for role in model.features}}
+    views = {**now.views, **{role.view: then.view(role.view) for role in then.roles(model)}}
     return gather([*now.tables.values(), *views.values(), *{**now.models, name: model}.values()])
 
 

@@ -36,7 +36,7 @@ def edited(text: str, now: Manifest, wanted: Manifest, name: str) -> str | None:
     if call is None:
         return None
     model = wanted.model(name)
-    for role in {each.view: each for each in model.features}.values():
+    for role in {each.view: each for each in wanted.roles(model)}.values():
         view = wanted.view(role.view)
         if role.view not in now.views:
             file.insert_view(view.name, source.call("FeatureView", view.name, source.of_view(view, file.names)), call)
@@ -175,7 +175,8 @@ class _File:
     def done(self) -> str:
         """Return the text with every edit made."""
         body = self.text.encode("utf-8")
-        for start, end, said in sorted(self._edits, key=lambda each: each[0], reverse=True):
+        placed = sorted(enumerate(self._edits), key=lambda each: (each[1][0], each[0]), reverse=True)
+        for _, (start, end, said) in placed:  # of what goes to one place, what came first stands first
             body = body[:start] + said.encode("utf-8") + body[end:]
         return body.decode("utf-8")
 

@@ -18,7 +18,7 @@ import polars as pl
 from millstream.errors import LeakError
 from millstream.features.plan import FeaturePlan
 from millstream.project.notebook.cache import key_of
-from millstream.project.notebook.columns import Work, columns
+from millstream.project.notebook.columns import Work, columns, made_of
 from millstream.project.notebook.state import state_of
 from millstream.types import Pins, parse_instant
 
@@ -60,7 +60,6 @@ def build(
     -------
     The set, and which of its features were kept from before.
     """
-    from millstream.features import point_in_time
     from millstream.training import build_set
     from millstream.training.lists import Ranker
 
@@ -77,7 +76,9 @@ def build(
     if base is None:
         project.progress(f"reading the rows of {plan.rows_table}@{pins[plan.rows_table]}")
         try:
-            base = build_set(bare, read, until=until, since=since, static_at=static_at, model=model)
+            base = build_set(
+                bare, read, until=until, since=since, static_at=static_at, model=model, engine=project.engine
+            )
         except LeakError:
             build_set(
                 plan, read, until=until, since=since, static_at=static_at, model=model
@@ -86,12 +87,12 @@ def build(
         cache.put(key, base.frame.with_columns(pl.lit(_words(base)).alias(_SAID)))
     frame = base.frame
     found, work = columns(project, plan, frame, pins, read=read, learning=True)
-    of_row = tuple(each for each in plan.columns if each.name in plan.request_features | plan.combined)
-    asked = msgspec.structs.replace(plan, views=(), columns=of_row)
-    frame = point_in_time(asked, frame.with_columns(found.values()), {})
+    frame = made_of(project, plan, frame, found)
     ordered = [each for each in frame.columns if each not in plan.names]
     used = {**base.pins, **{name: pins[name] for name in plan.tables}}
-    ranker = None if plan.ranking is None else Ranker(plan, {name: read(name) for name in plan.learnt_from})
+    ranker = None
+    if plan.ranking is not None:
+        ranker = Ranker(plan, {name: read(name) for name in plan.learnt_from}, project.engine)
     frame = frame.select(*ordered, *plan.names)
     return dataclasses.replace(base, plan=plan, frame=frame, pins=used, ranker=ranker, took=work.took), work
 

@@ -100,7 +100,7 @@ def told(manifest: Manifest, name: str) -> str:
     model = manifest.model(name)
     parts = [
         f"{role.view} = {call('FeatureView', role.view, of_view(manifest.view(role.view)))}"
-        for role in {each.view: each for each in model.features}.values()
+        for role in {each.view: each for each in manifest.roles(model)}.values()
     ]
     return "\n\n".join([f"{name} = {call('Model', name, of_model(model))}", *parts]) + "\n"
 
@@ -136,7 +136,8 @@ def written(value: Any, names: Names, *, word: str = "") -> str:
     if isinstance(value, Window):
         return _window(value, names)
     if isinstance(value, Request):
-        inner = ", ".join(f"{name}={literal(dtype)}" for name, dtype in value.fields.items())
+        views = [_role(each, names) for each in value.roles]
+        inner = ", ".join([*views, *(f"{name}={literal(dtype)}" for name, dtype in value.fields.items())])
         return f"{names.word('features')}.Request({inner})"
     if isinstance(value, dict):
         items = [f"{name}={written(each, names)}" for name, each in value.items()]
@@ -272,6 +273,6 @@ class _Verbatim(str):
 def meaning(manifest: Manifest, name: str) -> bytes:
     """Return what a model is by its definitions, as bytes to compare: its words, and its views."""
     model = manifest.model(name)
-    views = {role.view: manifest.view(role.view) for role in model.features}
+    views = {role.view: manifest.view(role.view) for role in manifest.roles(model)}
     order = [list(each.features) for each in views.values()]  # the order of features has a meaning, that of words none
     return msgspec.json.encode([model, views, order], order="deterministic")

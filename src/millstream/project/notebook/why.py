@@ -97,7 +97,10 @@ def explained(
     NotFound
         For a column that is no feature; near matches are named.
     """
-    made = _explained(project, found, column, row, seen[0], told=seen[1].get("label_known_at", "show") == "show")
+    if column in found.plan.combined:
+        made = _combined(found, column, row, seen)
+    else:
+        made = _explained(project, found, column, row, seen[0], told=seen[1].get("label_known_at", "show") == "show")
     masks = {**seen[1], "event_time": seen[1].get("decided_at", "show")}
     of_facts = _of_facts(found.plan, column, seen)
     return replace(
@@ -145,25 +148,26 @@ def _explained(project: Project, found: TrainingSet, column: str, row: int, read
             facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(),
             pins=_pins(found, plan.rows_table),
         )  # fmt: skip
-    if column in plan.combined:
-        return _combined(reader, found, column, at, shown)
     for view in plan.views:
         feature = column.removeprefix(f"{view.name}.")
-        if column != feature and feature in view.features:
+        if column != feature and feature in view.features and column in at:
             return _window(reader, found, view, feature, at, shown)
     raise NotFound(f"the set has no feature {column!r}", do=near(column, [*plan.names, "label"]))
 
 
-def _combined(reader: Person, found: TrainingSet, column: str, at: dict[str, Any], shown: dict[str, Any]) -> Why:
-    plan, said = found.plan, found.plan.combined[column]
-    masks = reader.masks_of_plan(plan)
-    masks |= {name: reader.mask_of(plan.rows_table, [name]) for name in said.columns if name not in plan.names}
-    parts = reader.hide_values({name: at[name] for name in said.columns}, masks)
+def _combined(found: TrainingSet, column: str, row: int, seen: tuple[Person, Mapping[str, str]]) -> Why:
+    """Say what a feature is made of; each part that the set shows can be asked about in its turn."""
+    said, at = found.plan.combined[column], found.frame.row(row, named=True)
+    shown = {name: at[name] for name in found.plan.request_columns if name in at}
+    parts = {name: at[name] for name in said.columns if name in at}
+    parts = seen[0].hide_values(parts, {name: seen[1].get(name, "show") for name in parts})
+    rest = [name for name in said.columns if name not in at]
+    unseen = f", and of {', '.join(rest)}, which the set does not show" if rest else ""
     return Why(
         column=column, value=at[column], row=shown, decided_at=at["decided_at"],
-        says=f"{said.text}, of {_worded(parts)}",
+        says=f"{said.text}, made of {_worded(parts)}{unseen}",
         facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(),
-        pins=_pins(found, plan.rows_table, *plan.tables),
+        pins=_pins(found, *found.pins),
     )  # fmt: skip
 
 
@@ -238,7 +242,8 @@ def _parted(
 
 def _definition(project: Project, found: TrainingSet, view: ViewPlan, feature: str) -> Window:
     """Return the words a feature was defined with."""
-    role = next(each for each in project.manifest.model(found.plan.model).features if each.name == view.name)
+    roles = project.manifest.roles(project.manifest.model(found.plan.model))
+    role = next(each for each in roles if each.name == view.name)
     said = project.manifest.view(role.view).features[feature]
     assert isinstance(said, Window)
     return said

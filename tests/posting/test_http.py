@@ -1,0 +1,81 @@
+"""Facts over HTTP: acknowledged by the control plane, usable by the scoring server within the second."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millstream.features.online import LmdbOnline, Lookup
+from millstream.project import Project
+from millstream.types import to_micros
+from tests.server.example import up
+
+from . import shop
+from .shop import order
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shop.made(tmp_path_factory)
+
+
+def send(control: Any, table: str, body: object, *, token: str | None = None) -> tuple[int, Any]:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"Authorization": f"Bearer {control.address.token if token is None else token}"}
+    request = urllib.request.Request(f"{control.address.url}/v1/tables/{table}/rows", data=data, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as wrong:
+        assert wrong.headers["content-type"] == "application/problem+json"
+        return wrong.code, json.load(wrong)
+
+
+def test_a_fact_goes_from_a_post_to_an_answer(made: Path, tmp_path: Path) -> None:
+    root = shop.copy(made, tmp_path / "shop")
+    with Project(root) as project:
+        plan, online = shop.plan(project), project.places.online
+    with up(root) as (_, control):
+        store = LmdbOnline(online, readonly=True)
+        lookup, place = Lookup(plan, store), plan.names.index("form.last")
+        waits = []
+        for each in range(20):
+            amount = 100.0 + each
+            status, said = send(control, "orders", {"rows": [order(1000 + each, minutes=0.001, amount=amount)]})
+            assert (status, said["accepted"]) == (200, 1), said
+            since = time.monotonic()
+            while lookup.lookup_one({"shop": "a"}, to_micros(datetime.now(UTC)))[place] != amount:
+                assert time.monotonic() - since < 30
+                time.sleep(0.001)
+            waits.append(time.monotonic() - since)
+        assert sorted(waits)[len(waits) // 2] < 1.0, waits
+        assert send(control, "orders", {"rows": [order(1000, minutes=0.001, amount=100.0)]})[1]["repeated"] == 1
+
+        scoring = json.loads((root / ".millstream" / "run" / "scoring.json").read_text())["url"]
+        asked = urllib.request.Request(f"{scoring}/v1/models/late/predict", data=b'{"rows": [{"id": 1, "shop": "a"}]}')
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            assert json.load(answer)["predictions"][0]["version"] == 1
+
+        for table, body, code, says in (
+            ("orders", {"rows": [{**order(1), "x": 1}]}, 422, "'x' is not one of its columns"),
+            ("orders", {"rows": order(1)}, 400, "rows alone"),
+            ("orders", b'{"rows": [{"amount": NaN}]}', 400, "NaN is no number"),
+            ("orders", b"\xff", 400, "is not JSON"),
+            ("whole", {"rows": [order(1)]}, 403, "is computed from orders"),
+            ("nothing", {"rows": [order(1)]}, 404, "nothing"),
+        ):
+            status, problem = send(control, table, body)
+            assert status == code and says in problem["detail"], problem
+        assert send(control, "orders", {"rows": []}, token="wrong")[0] == 401
+        control.send("POST", "/api/tick")
+        store.close()
+    with Project(root, lock=True) as project:
+        assert project.lake.read("orders").frame.height == 220
+        assert shop.served(project) == shop.computed(project)

@@ -1,0 +1,169 @@
+"""What was served of posted facts is proved too: before a version has them, and after."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from millstream.features.online import layout
+from millstream.monitoring.parity import How
+from millstream.monitoring.parity.causes import NOT_SEEN, STALE
+from millstream.project import Project
+from millstream.project.parity.folded import arrivals
+from millstream.project.parity.proving import Prover
+from millstream.project.posting import catch_up, forget, post
+from millstream.serving.digest import digest
+from millstream.serving.log import PredictionLog
+from millstream.serving.records import Logged, Prediction
+from millstream.serving.scorer import Scorer
+from millstream.types import to_micros
+
+from . import shop
+from .shop import NOW, order
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shop.made(tmp_path_factory)
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path) -> Iterator[Project]:
+    with Project(shop.copy(made, tmp_path / "shop"), lock=True) as opened:
+        yield opened
+
+
+def answer(project: Project, *shops: str) -> list[Prediction]:
+    """Answer about shops now, as the server does."""
+    live = project.releases.live("late")
+    assert live is not None
+    scorer = Scorer.open(Path(live.path), project.online)
+    rows = [{name: {"shop": each}.get(name, 1) for name in scorer.plan.request_columns} for each in shops]
+    at = to_micros(project.clock.now())
+    made = [
+        Prediction(at, at, "late", 1, live.id, scorer.key(row, at), row, each.value, "champion", False, "",
+                   each.features.tobytes(), dict(each.applied), 100)
+        for row, each in zip(rows, scorer.score_many(scorer.check_many(rows), [at] * len(rows)), strict=True)
+    ]  # fmt: skip
+    scorer.close()
+    return [signed(each) for each in made]
+
+
+def signed(said: Prediction, features: Any = None) -> Prediction:
+    vector = said.features if features is None else np.asarray(features, dtype="<f8").tobytes()
+    name = digest(vector, at_us=said.at_us, release=said.release, applied=said.applied)
+    return msgspec.structs.replace(said, features=vector, digest=name)
+
+
+def keep(project: Project, answers: list[Prediction]) -> None:
+    log = PredictionLog(project.places.log)
+    asyncio.run(log.append(answers))
+    log.close()
+
+
+def proved(project: Project) -> dict[str, Any]:
+    since = (NOW - timedelta(days=1)).isoformat()
+    said: dict[str, Any] = project.run("features_parity", {"model": "late", "since": since})
+    return said
+
+
+def test_answers_that_reflect_posted_rows_are_proved_by_them_in_the_journal_and_in_a_version(project: Project) -> None:
+    kept = answer(project, "a", "b")
+    for number in range(3):
+        post(
+            project,
+            table="orders",
+            rows=[order(1000 + number, minutes=5 - number, amount=2000.0 if number == 1 else 9.0)],
+        )
+        catch_up(project)
+        kept += answer(project, "a", "b")
+    assert [each.applied.get(f"orders{layout.POSTED}", 0) for each in kept[::2]] == [0, 1, 2, 3]
+    assert len({each.features for each in kept[::2]}) == 3, "the second is put aside, and served to nobody"
+    keep(project, kept)
+    said = proved(project)
+    assert (said["compared"], said["different"], said["unproved"]) == (8, 0, {}), said["differences"]
+    prover = Prover(project, "late")
+    assert prover.prove(NOW - timedelta(days=1), project.clock.now()).claims == 4
+    reads = [state for state, _ in prover._tables if state.table == "orders" and state.arrived]
+    assert len(reads) == 1, "one read for all, however many rows were posted between"
+    project.run("check", {})
+    forget(project)
+    again = proved(project)
+    assert (again["compared"], again["different"], again["unproved"]) == (8, 0, {}), again["differences"]
+    why = project.run("why", {"prediction": next(iter(_ids(project)))})
+    assert why["recomputed"]["equal"]
+
+
+def test_views_that_follow_versions_are_proved_beside_those_that_follow_facts(made: Path, tmp_path: Path) -> None:
+    root = shop.copy(made, tmp_path / "usual")
+    usual = """usual = FeatureView("usual", of=orders, entity="shop", features=dict(dear=f.target("dear", smooth=5)))
+odd = FeatureView("odd", of=f.Request(usual, form), features=dict(n="usual.dear * form.n"))
+
+late = Model("""
+    code = shop.CODE.replace("late = Model(", usual).replace("features=[form", "features=[usual, odd, form")
+    (root / "shop.py").write_text(code)
+    with Project(root, lock=True) as project:
+        project.run("train", {"model": "late", "actor": "tina"})
+        project.run("release", {"model": "late", "actor": "tina", "dirty": True})
+        project.run("approve", {"actor": "ada", "reason": "better"})
+        kept = answer(project, "a", "b")
+        for number in range(4):
+            post(project, table="orders", rows=[order(1000 + number, minutes=5 - number, amount=90.0)])
+            catch_up(project)
+            kept += answer(project, "a", "b")
+            if number == 2:
+                project.run("check", {})
+                kept += answer(project, "a", "b")
+        name = f"orders{layout.POSTED}"
+        said = [(each.applied.get(name, 0), each.applied.get(f"usual/{name}")) for each in kept[::2]]
+        assert said == [(0, None), (1, 0), (2, 0), (3, 0), (3, None), (4, 3)]
+        keep(project, kept)
+        found = proved(project)
+        assert (found["compared"], found["different"], found["unproved"]) == (12, 0, {}), found["differences"]
+        prover = Prover(project, "late")
+        assert prover.prove(NOW - timedelta(days=1), project.clock.now()).claims == len(kept) // 2
+        reads = [state for state, _ in prover._tables if state.table == "orders" and state.arrived]
+        assert len(reads) == 1, "those before the version in one read"
+        wrong = msgspec.structs.replace(kept[2], applied={**kept[2].applied, f"usual/{name}": 1})
+        keep(project, [signed(wrong)])
+        told = {each["feature"]: each["cause"] for each in proved(project)["differences"]}
+        assert told == {"usual.dear": NOT_SEEN, "odd.n": NOT_SEEN}
+
+
+def _ids(project: Project) -> Iterator[str]:
+    from millstream.project.answers import ids
+
+    return ids(project)
+
+
+@pytest.mark.parametrize("cause", [NOT_SEEN, STALE])
+def test_a_posted_row_that_was_not_seen_is_told_from_a_key_left_behind(project: Project, cause: str) -> None:
+    for number, name in enumerate("ab"):
+        post(project, table="orders", rows=[order(1000 + number, minutes=5, shop=name, amount=9.0)])
+    catch_up(project)
+    kept = answer(project, "a", "b")
+    fewer = How({**kept[0].applied, f"orders{layout.POSTED}": 0})
+    older = Prover(project, "late").released(kept[0].release).recompute.stack(kept, fewer).values
+    kept[0] = signed(kept[0], older[0])
+    keep(project, kept if cause == STALE else kept[:1])
+    said = proved(project)
+    assert said["different"] == 1 and {each["cause"] for each in said["differences"]} == {cause}, said["differences"]
+    assert "orders@" in said["differences"][0]["says"]
+
+
+def test_answers_that_overtook_each_other_are_computed_alone() -> None:
+    def said(at: int, posted: int) -> Logged:
+        applied = {"orders": 1} | ({f"orders{layout.POSTED}": posted} if posted else {})
+        return Logged("x-1", 1, Prediction(at, at, "late", 1, "r", {}, {}, 0.5, "champion", False, "", b"", applied, 1))
+
+    family = [[said(1, 0)], [said(2, 1), said(5, 1)], [said(3, 2)], [said(6, 3)], [said(6, 4)]]
+    found, apart = arrivals(family)
+    assert found == {"orders": ((0, 1), (1, 2), (2, 3), (3, 6))}
+    assert apart == {1, 4}
