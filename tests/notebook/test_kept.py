@@ -17,6 +17,8 @@ import millstream
 from millstream import FeatureView, Table, sources
 from millstream import features as f
 from millstream.definitions.manifest import gather
+from millstream.features.engine import MEMORY
+from millstream.features.join import PolarsEngine
 from millstream.project.notebook import cache as kept_in
 from millstream.project.notebook.cache import Cache, key_of
 from millstream.project.notebook.columns import digest_of
@@ -128,6 +130,7 @@ CHANGES = {
     "another sql": lambda w: (setattr(w, "tables", [*w.tables[:2], replace(BIG, sql=BIG.sql + " where amount > 1")]),
                               w.define()),
     "another table": lambda w: setattr(w, "of", "facts" if w.of == "big" else "big"),
+    "another engine": lambda w: w.project.__dict__.update(engine=PolarsEngine(memory=1 + w.files % 2 * MEMORY)),
     "an older version": lambda w: w.pins.update(facts=0, big=0),
     "the newest version": lambda w: w.pins.clear(),
     "rows in another order": lambda w: setattr(w, "rows", w.rows.reverse()),
