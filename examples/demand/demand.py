@@ -44,16 +44,13 @@ pace = FeatureView(
     of=sales,
     entity=["store_id", "category"],
     features=dict(
-        units_7d=f.sum("units", over="7d"),
-        units_28d=f.sum("units", over="28d"),
-        units_84d=f.sum("units", over="84d"),
-        lines_28d=f.count(over="28d"),
+        units_7d=f.sum("units", over="7d"), units_28d=f.sum("units", over="28d"), units_84d=f.sum("units", over="84d")
     ),
 )
 
-category = FeatureView(
-    "category_pace", of=sales, entity="category", features=dict(units_28d=f.sum("units", over="28d"))
-)
+store = FeatureView("store_pace", of=sales, entity="store_id", features=dict(units_28d=f.sum("units", over="28d")))
+
+part = FeatureView("part", of=f.Request(pace, store), features=dict(of_store="pace.units_28d / store_pace.units_28d"))
 
 plan = FeatureView(
     "plan",
@@ -69,17 +66,14 @@ shelf = FeatureView("shelf", of=assortment, entity=["store_id", "category"], fea
 when = FeatureView(
     "when",
     of=f.Request(target_at="timestamptz"),
-    features=dict(
-        weekday="dayofweek(target_at at time zone 'America/New_York')",
-        day="day(target_at at time zone 'America/New_York')",
-    ),
+    features=dict(weekday="dayofweek(target_at at time zone 'America/New_York')"),
 )
 
 demand = Model(
     "demand",
     rows=Every("1d", of=assortment, horizon=("1d", "28d")),
     label=f.sum("units", of=sales, ahead="1d", at="target_at"),
-    features=[pace, category, plan.on({}, name="planned", at="target_at"), plan.on({}, name="running"), shelf, when],
+    features=[pace, part, plan.on({}, name="planned", at="target_at"), shelf, when],
     estimator=LGBMRegressor(
         objective="poisson", n_estimators=60, num_leaves=15, learning_rate=0.1, min_child_samples=500
     ),
