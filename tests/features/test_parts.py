@@ -40,7 +40,7 @@ def same(plan: FeaturePlan, facts: list[dict[str, Any]], rows: list[dict[str, An
             assert found[name].equals(wanted[name], null_equal=True), (memory, name, found[name], wanted[name])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(facts, rows)
 def test_parts_give_what_the_whole_gives(facts: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
     same(SEVERAL, facts, rows)
