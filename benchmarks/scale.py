@@ -46,10 +46,7 @@ class Size:
 SIZES = {
     "even-small": Size(SMALL, SMALL),
     "even": Size(MIDDLE, MIDDLE),
-    "facts-small": Size(SMALL // 10, SMALL, kind="facts"),
-    "facts": Size(SMALL, MIDDLE, kind="facts"),
-    "rows-small": Size(SMALL, SMALL // 10, kind="rows"),
-    "rows": Size(MIDDLE, SMALL, kind="rows"),
+    "facts": Size(SMALL, MIDDLE, kind="uneven"),
     "giant-small": Size(SMALL, SMALL, 1, kind="giant"),
     "giant": Size(MIDDLE, MIDDLE, 1, kind="giant"),
     "many-small": Size(SMALL, SMALL, SMALL, kind="many"),
@@ -58,8 +55,8 @@ SIZES = {
     "views-50": Size(SMALL, SMALL, views=50, kind="views"),
     "year-small": Size(SMALL, SMALL, 1_000, year=True, kind="year"),
     "year": Size(MIDDLE, MIDDLE, 1_000, year=True, kind="year"),
-    "facts-30m": Size(MIDDLE, LARGE, kind="facts"),
-    "rows-30m": Size(LARGE, MIDDLE, kind="rows"),
+    "facts-30m": Size(MIDDLE, LARGE, kind="uneven"),
+    "rows-30m": Size(LARGE, MIDDLE, kind="uneven"),
 }
 
 
