@@ -4,7 +4,8 @@ Ours honours what the limit ignores: facts become known up to an hour after they
 a week later; a sample of the answers is checked against a plain loop. The limit is the least an as-of join could do,
 on event time alone: Polars' ``join_asof``. pandas' ``merge_asof`` does the same beside it, and
 Feast's ``get_historical_features``, over the same rows in Parquet files: on DuckDB, and a tenth of them on Dask
-(``join-tenth``): Feast's default took more than 10 GB for all, and was stopped before it answered.
+(``join-tenth``): Feast's own default took more than 10 GB for all, and was stopped before it answered. It is told to
+leave out what was created later (``filter_by_created_timestamp``); ``duckdb-default`` is not.
 
 The curve of ``join-x10`` asks ten times the rows of the same facts.
 """
@@ -173,7 +174,7 @@ def _feast(folder: str, offline: str, given: World, right: Any) -> Other:
     def check(found: Any) -> str:
         theirs = pl.read_parquet(found["file"]).fill_nan(None)
         said = wrong(theirs, right)
-        if offline == "duckdb" and not wrong(theirs, meant).startswith("0 of"):
+        if offline == "duckdb-default" and not wrong(theirs, meant).startswith("0 of"):
             raise SystemExit(f"Feast answers neither ours nor what it means to: {wrong(theirs, meant)}")
         return said
 
@@ -208,6 +209,6 @@ def work(name: str, scale: float, rows: int = ROWS, *more: int, feast: tuple[str
 
 WORKS = {
     "join": work("join", 1),
-    "join-tenth": work("join-tenth", 0.1, ROWS // 10, feast=("duckdb", "dask")),
+    "join-tenth": work("join-tenth", 0.1, ROWS // 10, feast=("duckdb", "duckdb-default", "dask")),
     "join-x10": work("join-x10", 10, ROWS, 10 * ROWS),
 }

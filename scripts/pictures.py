@@ -1,7 +1,7 @@
 """Make the pictures of the documents anew, from the flights example: ``python scripts/pictures.py [FOLDER]``.
 
 It replays the example until a date on which a retrained version waits for a person, serves it, and photographs the
-page, the decision and the profile of a table in headless Chromium. With a folder it uses the project that lies there.
+page, the decision, the profile of a table and a feature in headless Chromium. With a folder it uses the project there.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+from millstream import open as opened
 from millstream.server.supervisor import Supervisor
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -49,7 +50,16 @@ def main() -> None:
             supervisor.stop()
         page.goto(profile.as_uri())
         taken(page, "profile.png", height=900)
+        page.set_content(feature(project))
+        taken(page, "picture.png", height=280, width=910)
         browser.close()
+
+
+def feature(project: Path) -> str:
+    """Draw a feature as a notebook does."""
+    with opened(project) as door:
+        drawn = door.training_set("late", since="2013-01-10").picture("carrier_form.late_share_7d")
+    return f"<body style='font:14px sans-serif;margin:12px'>{drawn._repr_html_()}</body>"
 
 
 def replayed(folder: Path) -> Path:
@@ -70,12 +80,12 @@ def millstream(*words: str) -> str:
     return subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
 
 
-def taken(page: Page, name: str, *, height: int) -> None:
+def taken(page: Page, name: str, *, height: int, width: int = SIZE["width"]) -> None:
     """Photograph the top of a page, and see that it is not too large for a document."""
     page.wait_for_timeout(300)
     whole = page.evaluate("document.documentElement.scrollHeight")
     picture = DOCS / name
-    clip = {"x": 0, "y": 0, "width": SIZE["width"], "height": min(height, whole)}
+    clip = {"x": 0, "y": 0, "width": width, "height": min(height, whole)}
     page.screenshot(path=picture, full_page=True, clip=clip)  # type: ignore[arg-type]
     size = picture.stat().st_size
     sys.stdout.write(f"{picture.name}: {size:,} bytes\n")

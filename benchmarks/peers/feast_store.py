@@ -57,16 +57,18 @@ def names(given: dict[str, Any]) -> list[str]:
 
 
 def join(folder: Path, given: dict[str, Any]) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
-    """Ask for the features at the instants of decisions; the table that asks is a data frame already."""
+    """Ask for the features as known at each decision (``-default``: as Feast does unless told otherwise)."""
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    store, refs = store_of(folder, given, given["offline"]), names(given)
+    offline, _, default = given["offline"].partition("-")
+    store, refs = store_of(folder, given, offline), names(given)
     asks = pd.read_parquet(folder / "asks.parquet")
 
     def run() -> Any:
-        return store.get_historical_features(entity_df=asks, features=refs).to_arrow()
+        job = store.get_historical_features(asks, refs, filter_by_created_timestamp=not default)
+        return job.to_arrow()
 
     def found(made: Any) -> dict[str, Any]:
         assert isinstance(made, pa.Table)

@@ -37,7 +37,6 @@ heat = FeatureView(
     entity="machine_id",
     features=dict(
         temperature=f.last("temperature"),
-        temperature_14d=f.mean("temperature", over="14d"),
         hottest_7d=f.max("temperature", over="7d"),
     ),
 )
@@ -48,6 +47,7 @@ shake = FeatureView(
     entity="machine_id",
     features=dict(
         vibration_2d=f.mean("vibration", over="2d"),
+        trend_28d=f.trend("vibration", over="28d"),
         calm_60d=f.quantile("vibration", 0.1, over="60d"),
     ),
 )

@@ -43,7 +43,7 @@ film = FeatureView(
         good=f.count(where="rating >= 4"),
         good_1y=f.count(where="rating >= 4", over="365d"),
         good_90d=f.count(where="rating >= 4", over="90d"),
-        mean=f.mean("rating"),
+        liked=f.target("rating >= 4", smooth=20),
     ),
 )
 
@@ -62,7 +62,7 @@ taste = FeatureView(
     "taste",
     of=rated,
     entity=("user_id", "genre"),
-    features=dict(ratings=f.count(), good=f.count(where="rating >= 4"), mean=f.mean("rating")),
+    features=dict(ratings=f.count(), liked=f.target("rating >= 4", smooth=5)),
 )
 
 picks = Model(

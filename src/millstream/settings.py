@@ -85,11 +85,14 @@ class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ----------
     lake
         All files of the lake together.
+    cache
+        What can be computed again: features and training sets. The least lately used goes first; "0B" keeps nothing.
     tables
         Table to what its files may be.
     """
 
     lake: str = ""
+    cache: str = "2GB"
     tables: dict[str, str] = {}
 
 
@@ -234,7 +237,7 @@ class Places(msgspec.Struct, frozen=True):
 
     @property
     def cache(self) -> Path:
-        """What can be computed again: training sets of notebooks."""
+        """What can be computed again: features and training sets."""
         return self.state / "cache"
 
     @property
@@ -348,7 +351,8 @@ def _refuse_unkeepable(file: Path, settings: Settings) -> None:
             raise DefinitionError(
                 f"{file}: retention.{name} is {said}: what goes so soon may still be read", expected="1h or more"
             )
-    for name, said in {"lake": settings.quota.lake, **settings.quota.tables}.items():
+    sizes = {"lake": settings.quota.lake, "cache": settings.quota.cache}
+    for name, said in {**sizes, **settings.quota.tables}.items():
         if said and parse_size(said) is None:
             raise DefinitionError(f"{file}: quota.{name} is {said!r}", expected='a size such as "50GB" or "800MiB"')
     if (parse_size(settings.engine.memory) or 0) < _LEAST_MEMORY:

@@ -113,9 +113,11 @@ def test_features_asked_by_a_key_one_may_not_see_are_hidden(opened):
     import polars as pl
 
     rows = pl.DataFrame({"customer": [1, 2]})
-    assert opened("tina").features(["spend"], rows=rows, at="2013-02-01").frame["spend.orders"].to_list() != (
-        opened("ann").features(["spend"], rows=rows, at="2013-02-01").frame["spend.orders"].to_list()
-    )
+    tina, ann = (opened(name).features(["spend"], rows=rows, at="2013-02-01") for name in ("tina", "ann"))
+    assert tina.frame["spend.orders"].to_list() != ann.frame["spend.orders"].to_list()
+    assert ann.why("spend.orders", row=0).facts.height == ann.frame["spend.orders"][0] > 0
+    with pytest.raises(Refused, match=r"spend\.orders is masked for you"):
+        tina.why("spend.orders", row=0)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.markup import escape
 from rich.text import Text
 
 from millstream.cli import drawing, grids
@@ -72,6 +73,11 @@ def test_a_message_goes_on_below_its_first_word(monkeypatch, capsys):
     assert lines[0].startswith("✓ the page")
     assert all(each.startswith("  ") for each in lines[1:])
     assert lines[-1] == f"  {address}"  # whole, to be copied
+
+
+def test_names_of_columns_are_no_markup(capsys):
+    drawing.table(escape("a[b]"), "c", rows=[(1, escape("[red]"))])
+    assert capsys.readouterr().out.split() == ["a[b]", "c", "─" * 12, "1", "[red]"]
 
 
 words = st.text(st.sampled_from("ab_/.:@-19, 漢[]\n"), max_size=60)

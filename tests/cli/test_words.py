@@ -169,8 +169,9 @@ def test_every_command_speaks_json(served):
     assert said["approve"]["says"].startswith("late@4 is live on 1 server after")
     assert said["rollback"]["says"] == "late is rolled back to late@1"
     assert said["reproduce"]["equal"] is True
-    assert said["features parity"]["equal"] == said["features parity"]["all"]
-    assert said["features audit"]["equal"] == said["features audit"]["all"] > 0
+    parity, audit = said["features parity"], said["features audit"]
+    assert (parity["different"], parity["equal"]) == (0, parity["compared"])
+    assert audit["equal"] == audit["all"] > 100
     assert said["verify"]["ok"] is True
     assert [each["text"] for each in said["decision"]["notes"]] == ["look at mornings first"]
     assert [each["id"] for each in said["decisions"]["decisions"]] == [2, 1]

@@ -7,6 +7,7 @@ import pytest
 
 from millstream.cli.examples import write
 from millstream.console import profiled
+from millstream.console.cataloged import table_page
 from millstream.console.pages import VIEWS, _environment
 from millstream.project import Project
 
@@ -158,3 +159,11 @@ def common(record):
             {**each, "version": 243, "rows": 218_026, "at": "2013-09-28T05:00:00+00:00"} for each in said["versions"]
         ] * 3
     return said
+
+
+def test_a_read_through_another_table_names_what_was_read(waiting):
+    with Project(waiting) as project:
+        through = table_page(project.run("catalog", {"table": "movements"}))["reads"]
+        itself = table_page(project.run("catalog", {"table": "flights"}))["reads"]
+    assert {each["version_says"] for each in through} == {"through flights@0"}
+    assert {each["version_says"] for each in itself} == {"version 0"}

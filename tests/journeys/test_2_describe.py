@@ -147,11 +147,21 @@ def test_features_are_what_was_known_two_hours_before_departure(company: Company
     assert checked > 250 and missing < checked
 
 
-def test_a_feature_not_known_at_the_decision_is_refused_by_name(prepared: Prepared, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("known_at", "says"),
+    [
+        ('"arrived_at"', "becomes known only together with the label"),
+        ('{"*": "arrived_at", "dep_delay": "departed_at"}', "not known"),
+    ],
+)
+def test_a_feature_not_known_at_the_decision_is_refused_by_name(
+    prepared: Prepared, tmp_path: Path, known_at: str, says: str
+) -> None:
     house = prepared.house.copy(tmp_path / "mill")
     file = house.root / "flights.py"
     text = file.read_text()
-    assert 'long_haul="distance > 1500"' in text
+    assert 'long_haul="distance > 1500"' in text and 'known_at="arrived_at"' in text
+    text = text.replace('known_at="arrived_at"', f"known_at={known_at}")
     leaking = text.replace('f.Request(scheduled_departure="timestamptz", distance="double")', (
         'f.Request(scheduled_departure="timestamptz", distance="double", dep_delay="double")'
     )).replace('long_haul="distance > 1500"', 'long_haul="distance > 1500", left_late="dep_delay > 0"')  # fmt: skip
@@ -159,4 +169,4 @@ def test_a_feature_not_known_at_the_decision_is_refused_by_name(prepared: Prepar
     with pytest.raises(Exception, match="dep_delay") as refused:
         house.run("train", model=MODEL)
     assert type(refused.value).__name__ == "LeakError"
-    assert "not known" in str(refused.value)
+    assert says in str(refused.value)

@@ -61,14 +61,13 @@ def test_a_new_view_and_what_it_is_made_of_are_written_before_the_model():
 
 
 def test_every_window_is_written_as_it_was_said():
+    more = {"quantile": {"q": 0.9, "ago": "1d12h"}, "target": {"smooth": 7.5}}
     windows = {
-        name: getattr(f, name)(
-            "x", **({"q": 0.9} if name == "quantile" else {}), over="28d", ago="1d12h", where="y > 'ü'"
-        )
+        name: getattr(f, name)("x", over="28d", where="y > 'ü'", **more.get(name, {"ago": "1d12h"}))
         for name in get_args(Aggregate)
     }
     every = FeatureView(
         "every", of="facts", entity="who", features={**windows, "since": f.since_first(), "k": f.count()}
     )
     text = adopted(odd.but(features=[form, every]), every)
-    assert "f.since_first()" in text and 'ago="1d12h"' in text
+    assert "f.since_first()" in text and 'ago="1d12h"' in text and "smooth=7.5" in text

@@ -62,7 +62,8 @@ def spark(values: Sequence[float | None], *, width: int = 40) -> str:
 def table(*columns: str, rows: Sequence[Sequence[Any]], right: frozenset[int] | set[int] = frozenset()) -> None:
     """Print a small table that fits the terminal; NULL is a dot."""
     cells = [[None if each is None else Text.from_markup(str(each)) for each in row] for row in rows]
-    for line in grids.lines(columns, cells, frozenset(right), console.width):
+    heads = [Text.from_markup(each).plain for each in columns]
+    for line in grids.lines(heads, cells, frozenset(right), console.width):
         console.print(line, soft_wrap=True)
 
 

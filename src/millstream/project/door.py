@@ -15,11 +15,12 @@ from millstream.definitions.manifest import Manifest, brought, gather
 from millstream.definitions.model import Model
 from millstream.definitions.view import FeatureView, Role
 from millstream.errors import DefinitionError, UserError
-from millstream.settings import whoami
+from millstream.settings import parse_size, whoami
 
 if TYPE_CHECKING:
     from millstream.features.plan import FeaturePlan
     from millstream.project.notebook.adopt import Adopted
+    from millstream.project.notebook.asked import Asked
     from millstream.project.notebook.cache import Cache
     from millstream.project.notebook.compare import Compared
     from millstream.project.notebook.rows import TrainingRows
@@ -59,10 +60,13 @@ class Door:
 
     @cached_property
     def cache(self) -> Cache:
-        """What training sets were computed, under ``.millstream/cache``."""
+        """What features and training sets were computed, under ``.millstream/cache``."""
         from millstream.project.notebook.cache import Cache
 
-        return Cache(cast("Project", self).places.cache)
+        project = cast("Project", self)
+        limit = parse_size(project.settings.quota.cache)
+        bound = sys.maxsize if limit is None else limit
+        return Cache(project.places.cache, limit_bytes=bound, tell=lambda line: project.progress(line))
 
     def sql(
         self,
@@ -157,8 +161,9 @@ class Door:
         *,
         rows: Any,
         at: str | datetime | None = None,
-    ) -> Answer:
-        """Join features to rows of your own, as known at an instant each.
+        pins: Mapping[str, int] | None = None,
+    ) -> Asked:
+        """Join features to rows of your own, as known at an instant each; what was computed once is kept.
 
         Parameters
         ----------
@@ -168,10 +173,12 @@ class Door:
             A frame of Polars or pandas with the columns that name the entities.
         at
             An instant, or the column of ``rows`` that holds one a row; now when left out.
+        pins
+            Table to version, for tables that are not to be read at their newest.
         """
         from millstream.project.notebook.asked import asked
 
-        return asked(fresh(self), features, rows, at=at)
+        return asked(fresh(self), features, rows, at=at, pins=pins)
 
     def training_set(
         self,
@@ -316,7 +323,7 @@ def as_if(project: Project, manifest: Manifest) -> Project:
     other.__dict__["manifest"] = manifest
     if manifest != project.manifest:
         other.origin = NOTEBOOK
-    other.kept = lambda plan, end, at: keep(other, plan, until=end, static_at=at)
+    other.kept = lambda plan, end, at: keep(other, plan, until=end, static_at=at)[0]
     return other
 
 

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import polars as pl
 
 from millstream.definitions.features import Request
-from millstream.definitions.manifest import brought, gather
+from millstream.definitions.manifest import Manifest, brought, gather
 from millstream.definitions.model import Model
 from millstream.definitions.rows import Each
 from millstream.definitions.sources import Csv
 from millstream.definitions.table import Table
 from millstream.definitions.view import FeatureView, Role
-from millstream.errors import NotFound, UserError, near
+from millstream.errors import NotFound, Refused, UserError, near
 from millstream.project.notebook import show
-from millstream.project.notebook.cache import key_of
-from millstream.project.notebook.sets import state_of
-from millstream.project.notebook.tables import instant, reading
+from millstream.project.notebook.columns import columns, made_of
+from millstream.project.notebook.tables import instant, reading, refuse_strange
+from millstream.project.notebook.why import Why, explained
 from millstream.project.people import Person
 from millstream.project.reads import columns_of
-from millstream.types import content_hash
 
 if TYPE_CHECKING:
     from millstream.features.plan import FeaturePlan
@@ -32,10 +31,56 @@ if TYPE_CHECKING:
 _ROWS, _NUMBER, _DECIDED = "rows_at_hand", "__row", "decided_at"
 
 
+class Asked(show.Answer):
+    """Features of rows somebody has at hand.
+
+    Attributes
+    ----------
+    names
+        The features.
+    masks
+        What of them is masked.
+    explain
+        Explains a feature of a row.
+    """
+
+    names: tuple[str, ...] = ()
+    masks: Mapping[str, str] = MappingProxyType({})
+    explain: Callable[[str, int], Why]
+
+    def why(self, column: str, *, row: int) -> Why:
+        """Show the facts behind one number: those in its window, and those left out.
+
+        Parameters
+        ----------
+        column
+            A feature (``carrier_form.late_share_7d``).
+        row
+            Position in ``frame``, from 0.
+
+        Raises
+        ------
+        NotFound
+            For a feature or row that is not there.
+        Refused
+            For a feature that is masked: its facts would tell whether an entity exists.
+        """
+        if column not in self.names:
+            raise NotFound(f"there is no feature {column!r}", do=near(column, self.names))
+        if isinstance(row, bool) or not isinstance(row, int) or not 0 <= row < len(self):
+            raise NotFound(f"there is no row {row!r}", expected=f"a position from 0 to {len(self) - 1}")
+        if self.masks.get(column, "show") != "show":
+            raise Refused(f"{column} is masked for you, and so are the facts behind it", expected="a role that sees it")
+        if self.frame[_DECIDED][row] is None:
+            raise UserError(f"row {row} has no instant, so nothing is known of it", expected="an instant in its column")
+        return self.explain(column, row)
+
+
 def asked(
-    project: Project, features: Iterable[FeatureView | Role | str], rows: Any, *, at: str | datetime | None
-) -> show.Answer:
-    """Join features to rows as known at a column of instants, at one instant, or now.
+    project: Project, features: Iterable[FeatureView | Role | str], rows: Any, *, at: str | datetime | None,
+    pins: Mapping[str, int] | None = None,
+) -> Asked:  # fmt: skip
+    """Join features to rows as known at a column of instants, at one instant, or now, of the versions pinned or newest.
 
     Raises
     ------
@@ -45,27 +90,36 @@ def asked(
         For a feature view that is not there; near matches are named.
     """
     from millstream.expressions import door
+    from millstream.training import TrainingSet
 
     given = door.frame(framed(rows), timezone=project.settings.timezone, where="rows")
     roles = _roles(project, features)
     spine = _decided(project, given, at).with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_NUMBER))
-    plan = _plan(project, roles, door.schema(spine))
+    manifest, plan = _plan(project, roles, door.schema(spine))
     reader = Person(project, project.actor)
     masks = reader.masks_of_plan(plan, keys=True)
-    pins = {name: project.lake.head(name).version for name in plan.tables}
-    bytes_of = content_hash([each.hash().to_list() for each in spine.select(sorted(spine.columns))])
-    parts = [msgspec.to_builtins(plan), state_of(project, plan.tables, pins), bytes_of]
-    key = key_of("asked", parts)
-    found = project.cache.get(key)
-    if found is None or found.height != spine.height:
-        project.progress(f"computing {', '.join(role.name for role in roles)} of {spine.height:,} rows")
-        tables = {name: project.lake.read(name, version=pins[name]) for name in plan.tables}
-        found = project.engine.point_in_time(plan, spine, tables).select(plan.names)
-        project.cache.put(key, found)
-    reading(reader, pins, columns_of(plan, rows=False), {"features": list(plan.names), "rows": spine.height})
-    found = reader.hide(found, masks)
-    kept = spine.select([each for each in spine.columns if each != _NUMBER])
-    return show.Answer(kept.hstack(found.get_columns()), pins=pins, title=f"{len(plan.names)} features, as known then")
+    read = dict(pins or {})
+    for name in read:
+        refuse_strange(project, name)
+    read = {name: read.get(name, project.lake.head(name).version) for name in plan.tables}
+    found, work = columns(
+        project, plan, spine, read, read=lambda name: project.lake.read(name, version=read[name]), learning=False
+    )
+    made = made_of(project, plan, spine, found).select(plan.names)
+    reading(reader, read, columns_of(plan, rows=False), {"features": list(plan.names), "rows": spine.height})
+    kept = spine.drop(_NUMBER)
+    shown = kept.hstack(reader.hide(made, masks).get_columns())
+    title = f"{len(plan.names)} features, as known then"
+
+    def explain(column: str, row: int) -> Why:
+        from millstream.project.door import as_if
+
+        other, found = as_if(project, manifest), TrainingSet(plan, kept.hstack(made.get_columns()), read)
+        return explained(other, found, column, row, seen=(Person(other, project.actor), masks))
+
+    asked_of = Asked(shown, pins=read, title=f"{title}: {work}" if str(work) else title)
+    asked_of.explain, asked_of.masks, asked_of.names = explain, masks, plan.names
+    return asked_of
 
 
 def framed(rows: Any) -> pl.DataFrame:
@@ -125,8 +179,8 @@ def _decided(project: Project, given: pl.DataFrame, at: str | datetime | None) -
     return given.with_columns(pl.lit(moment).cast(pl.Datetime("us", "UTC")).alias(_DECIDED))
 
 
-def _plan(project: Project, roles: list[Role], schema: dict[str, Any]) -> FeaturePlan:
-    """Resolve the views against the rows, as if the rows were a table."""
+def _plan(project: Project, roles: list[Role], schema: dict[str, Any]) -> tuple[Manifest, FeaturePlan]:
+    """Resolve the views against the rows, as if the rows were a table; return these definitions too."""
     from millstream.features import compile_plan
 
     views = {**project.manifest.views, **brought(roles)}
@@ -137,4 +191,4 @@ def _plan(project: Project, roles: list[Role], schema: dict[str, Any]) -> Featur
     wanted = [str(view.of) for role in all_ if not isinstance((view := views[role.view]).of, Request)]
     schemas = {name: project.lake.schema(name) for name in wanted}
     rows = {name: dtype for name, dtype in schema.items() if name not in (_DECIDED, _NUMBER)}
-    return compile_plan(manifest, _ROWS, {**schemas, _ROWS: rows}, {}, timezone=project.settings.timezone)
+    return manifest, compile_plan(manifest, _ROWS, {**schemas, _ROWS: rows}, {}, timezone=project.settings.timezone)

@@ -186,7 +186,7 @@ def _rows(project: Project, run: Run, *, like: Run) -> TrainingSet:
 
     then = as_if(project, _with_views(project.manifest, run.manifest, run.model))
     end = parse_instant(like.record.until) if like.record.until else None
-    return keep(then, plan(then, run.model), until=end, pins=like.pins)
+    return keep(then, plan(then, run.model), until=end, pins=like.pins)[0]
 
 
 def _with_views(now: Manifest, then: Manifest, name: str) -> Manifest:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from millstream.features.plan import FeaturePlan
+    from millstream.project.notebook.columns import Work
+    from millstream.project.notebook.pictures import Picture
     from millstream.project.notebook.why import Why
     from millstream.project.root import Project
     from millstream.training import TrainingSet
@@ -43,6 +45,8 @@ class TrainingRows:
         Where the tables are.
     found
         The set.
+    work
+        Which of its features were kept from before, in words.
 
     Attributes
     ----------
@@ -53,9 +57,10 @@ class TrainingRows:
         Table to the version that was read.
     """
 
-    def __init__(self, project: Project, found: TrainingSet) -> None:
+    def __init__(self, project: Project, found: TrainingSet, work: str = "") -> None:
         self._project = project
         self._set = found
+        self._work = work
         self._reader = Person(project, project.actor)
         changed = project.origin.get("millstream.origin") == "notebook"
         self._masks = self._reader.masks_of_plan(found.plan, changed=changed)
@@ -89,6 +94,18 @@ class TrainingRows:
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows in pandas."""
         return to_pandas(self.frame)
+
+    def picture(self, feature: str) -> Picture:
+        """Draw a feature over time and by label; its tables are ``over_time`` and ``by_label``.
+
+        Raises
+        ------
+        NotFound
+            For a column that is no feature.
+        """
+        from millstream.project.notebook.pictures import drawn
+
+        return drawn(self.frame, feature, self.features)
 
     def why(self, column: str, *, row: int | Mapping[str, Any]) -> Why:
         """Show the facts behind one number: those in its window, and those left out because they came too late.
@@ -145,7 +162,8 @@ class TrainingRows:
     @property
     def _tail(self) -> str:
         counts = ", ".join(f"{name} {value:,}" for name, value in self.counts.items())
-        return f"{counts}; from {show.spelled(self.pins)}"
+        work = f"; {self._work}" if self._work else ""
+        return f"{counts}; from {show.spelled(self.pins)}{work}"
 
     def __repr__(self) -> str:
         return f"{self._title}\n{show.as_text(self.frame.head(5))}\n{self._tail}"
@@ -169,8 +187,8 @@ def made(
     plan = resolved(project, model)
     Person(project, project.actor).masks_of_plan(plan)  # refused before a row is looked at
     with unquoted(project, project.actor):
-        found = keep(project, plan, since=start, until=end, pins=pins)
-    rows = TrainingRows(project, found)  # refused before it is written down as read
+        found, work = keep(project, plan, since=start, until=end, pins=pins)
+    rows = TrainingRows(project, found, str(work))  # refused before it is written down as read
     reads = columns_of(found.plan)
     reading(rows.reader, found.pins, reads, {"training_set": model, "rows": found.rows, "columns": reads})
     return rows
@@ -184,7 +202,7 @@ def keep(
     until: datetime | None = None,
     pins: Mapping[str, int] | None = None,
     static_at: datetime | None = None,
-) -> TrainingSet:
+) -> tuple[TrainingSet, Work]:
     """Build a training set out of what is kept; without ``until`` it ends when these pins were first asked for."""
     wanted = tables_of(project, plan.model)
     for name in pins or {}:

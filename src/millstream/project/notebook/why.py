@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 
 from millstream.definitions.features import Window
 from millstream.errors import NotFound, near
-from millstream.project.notebook import show
+from millstream.project.notebook import beside, show
+from millstream.project.notebook.beside import length
+from millstream.project.notebook.facts_of import happened_at, known_at, mine_of, shown_facts
 from millstream.project.notebook.tables import reading
 from millstream.types import MICROSECOND, to_micros
 
 if TYPE_CHECKING:
+    from millstream.features.facts import Facts
     from millstream.features.plan import FeaturePlan, ViewPlan, WindowPlan
     from millstream.lake.frame import TableFrame
     from millstream.project.people import Person
     from millstream.project.root import Project
     from millstream.training import TrainingSet
-
-_INSTANT = pl.Datetime("us", "UTC")
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,16 @@ class Why:
     says
         How the value comes about, in words.
     facts
-        What was in the window: the table's key, ``event_time``, ``known_at`` (lag included) and ``value``, by time.
+        What was in the window: the table's key, ``event_time``, ``known_at`` (lag included), ``value`` and whether it
+        ``counts`` (a NULL does not; of a last or a least the one that decides), by time.
     too_late
-        What had happened inside the window but was not known yet, with when it was (NULL: never).
+        What had happened inside the window but was not known yet, with when it was (NULL: never) and ``because`` of
+        what: known later itself, or the table's declared lag.
     corrected
         What was believed before a correction known by the decision took its place.
+    outside
+        What was known and believed and the window left out, ``because`` it is older, newer than the window's ``ago``,
+        or of the row's own fold: at most the 20 nearest on either side.
     pins
         The version that was read.
     """
@@ -59,6 +64,7 @@ class Why:
     too_late: pl.DataFrame
     corrected: pl.DataFrame
     pins: dict[str, int]
+    outside: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     def __repr__(self) -> str:
         parts = [f"{self.column} = {show.plain(self.value)}", self.says]
@@ -77,6 +83,7 @@ class Why:
             ("in the window", self.facts),
             ("left out, not known yet", self.too_late),
             ("left out, corrected since", self.corrected),
+            ("outside the window, the nearest", self.outside),
         ]
 
 
@@ -100,15 +107,23 @@ def explained(
         made,
         value=seen[0].hide_values({column: made.value}, {column: masks.get(column, "show")})[column],
         row=seen[0].hide_values(made.row, {name: mask for name, mask in masks.items() if name in made.row}),
-        facts=seen[0].hide(made.facts, of_facts),
+        facts=seen[0].hide(made.facts if of_facts.get("value", "show") == "show" else _untold(made.facts), of_facts),
         too_late=seen[0].hide(made.too_late, of_facts),
         corrected=seen[0].hide(made.corrected, of_facts),
+        outside=seen[0].hide(made.outside, of_facts),
     )
+
+
+def _untold(facts: pl.DataFrame) -> pl.DataFrame:
+    """Leave out which facts decide: of values that are masked it tells which is the least."""
+    return facts.drop("counts", strict=False)
 
 
 def _of_facts(plan: FeaturePlan, column: str, seen: tuple[Person, Mapping[str, str]]) -> dict[str, str]:
     """Return what of the facts behind a feature is masked."""
     table = next((view.table for view in plan.views if column.startswith(f"{view.name}.")), None)
+    if column == "label" and plan.ahead is not None:
+        table = plan.ahead.table
     if table is None:
         return {}
     masks = seen[0].sight(table).masks
@@ -121,7 +136,9 @@ def _explained(project: Project, found: TrainingSet, column: str, row: int, read
     plan, at = found.plan, found.frame.row(row, named=True)
     shown = {name: at[name] for name in plan.request_columns if name in at}
     if column == "label":
-        return _label(project, found, at, shown, told=told)
+        from millstream.project.notebook.label import explained_label
+
+        return explained_label(reader, found, at, shown, told=told)
     if column in plan.request_features:
         said = plan.request_features[column]
         fields = reader.hide_values({name: at[name] for name in said.columns}, reader.sight(plan.rows_table).masks)
@@ -129,11 +146,11 @@ def _explained(project: Project, found: TrainingSet, column: str, row: int, read
             column=column, value=at[column], row=shown, decided_at=at["decided_at"],
             says=f"{said.text}, of the row itself: {_worded(fields)}",
             facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(),
-            pins={plan.rows_table: found.pins[plan.rows_table]},
+            pins=_pins(found, plan.rows_table),
         )  # fmt: skip
     for view in plan.views:
         feature = column.removeprefix(f"{view.name}.")
-        if column != feature and feature in view.features:
+        if column != feature and feature in view.features and column in at:
             return _window(reader, found, view, feature, at, shown)
     raise NotFound(f"the set has no feature {column!r}", do=near(column, [*plan.names, "label"]))
 
@@ -149,7 +166,8 @@ def _combined(found: TrainingSet, column: str, row: int, seen: tuple[Person, Map
     return Why(
         column=column, value=at[column], row=shown, decided_at=at["decided_at"],
         says=f"{said.text}, made of {_worded(parts)}{unseen}",
-        facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(), pins=dict(found.pins),
+        facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(),
+        pins=_pins(found, *found.pins),
     )  # fmt: skip
 
 
@@ -158,42 +176,25 @@ def _window(
 ) -> Why:
     from millstream.expressions import parse
     from millstream.expressions.polars import compute
-    from millstream.features.facts import FOREVER, encode_entities, find_entities, knowledge, read_facts
+    from millstream.features.facts import knowledge, read_facts
 
     project = reader.project
     window, column, decided = view.features[feature], f"{view.name}.{feature}", at["decided_at"]
     table = project.lake.read(view.table, version=found.pins[view.table])
-    entities, codes = encode_entities(table.frame, view.entity)
     asked = {name: at[key] for name, key in zip(view.entity, view.keys, strict=True)}
-    keys = pl.DataFrame({name: pl.Series([value], dtype=entities.schema[name]) for name, value in asked.items()})
-    mine = codes == int(find_entities(entities, keys)[0])
-    if any(each is None for each in asked.values()) or int(find_entities(entities, keys)[0]) < 0:
-        mine = np.zeros(len(codes), dtype=bool)
+    mine, codes = mine_of(table, view.entity, asked)
     facts = read_facts(table, codes, waits_for=(waits := knowledge(table, view, window)))
-    about = at[getattr(view, "at", "decided_at")]  # under a horizon a window may be about the instant predicted
-    now, ends = to_micros(decided), to_micros(about) - window.ago_us
-    happened = _event(table)
-    known, knowable = _known(table, waits)
-    # A fact is in the window (T - over, T]: it falls out of it at event time + over.
-    within = mine & (happened <= ends)
-    if window.over_us is not None:
-        within &= happened > ends - window.over_us
     filtered, hidden = _definition(project, found, view, feature), False
     if filtered.where is not None:  # as the window has it: a fact for which it does not hold is none
         asked_of = {"where": parse(filtered.where, table.schema, where=f"feature {column}")}
         hidden = reader.mask_of(view.table, asked_of["where"].columns) != "show"
         if not hidden:  # else a list of facts for which it holds would tell what is masked
-            within &= compute(table.frame, asked_of, where="why")["where"].fill_null(False).to_numpy()
-    in_time = knowable & (known <= now)
-    current = facts.superseded > now
-    frames = {}
-    said = _frame(table, window, compute, known=known, knowable=knowable)
-    for name, rows in (
-        ("facts", within & in_time & current),
-        ("too_late", within & ~in_time),
-        ("corrected", within & in_time & ~current & (facts.superseded != FOREVER)),
-    ):
-        frames[name] = said.filter(pl.Series(rows)).sort("event_time", *table.key, nulls_last=False)
+            mine &= compute(table.frame, asked_of, where="why")["where"].fill_null(False).to_numpy()
+    own = beside.own_fold(found.plan, table, window, at)
+    frames = _parted(table, view, window, at, facts=facts, waits=waits, mine=mine, own=own)
+    frames["too_late"] = beside.late_because(project, table, frames["too_late"], decided)
+    toward = beside.drawn_toward(reader, table, window, facts, frames["facts"], decided=decided, own=own)
+    masked = "; those for which it does not hold are among them, since you see masked what it asks" if hidden else ""
     pins = {view.table: found.pins[view.table]}
     told = reader.hide_values(
         asked, {name: mask for name, mask in reader.sight(view.table).masks.items() if name in asked}
@@ -201,66 +202,65 @@ def _window(
     detail = {"why": column, "row": {name: str(value) for name, value in told.items()}, "rows": frames["facts"].height}
     read = [*view.entity, *(window.value.columns if window.value is not None else ())]
     reading(reader, pins, {view.table: read}, detail)
+    said = _says(view, window, filtered, told, at, frames, static=table.event_time is None)
     return Why(
-        column=column, value=at[column], row=shown, decided_at=decided,
-        says=_says(view, window, filtered, told, decided, frames, static=table.event_time is None)
-        + ("; those for which it does not hold are among them, since you see masked what it asks" if hidden else ""),
-        pins=pins, **frames,
+        column=column, value=at[column], row=shown, decided_at=decided, says=f"{said}{toward}{masked}", pins=pins,
+        **frames,
     )  # fmt: skip
+
+
+def _parted(
+    table: TableFrame, view: ViewPlan, window: WindowPlan, at: dict[str, Any], *,
+    facts: Facts, waits: tuple[str, ...], mine: Any, own: Any,
+) -> dict[str, pl.DataFrame]:  # fmt: skip
+    """Part the facts of an entity by what became of them, and show them."""
+    from millstream.features.facts import FOREVER
+
+    about = to_micros(at[getattr(view, "at", "decided_at")])  # under a horizon it may be the instant predicted
+    now, ends, happened = to_micros(at["decided_at"]), about - window.ago_us, happened_at(table)
+    known, knowable = known_at(table, waits)
+    # A fact is in the window (T - over, T]: it falls out of it at event time + over.
+    within = mine & (happened <= ends)
+    if window.over_us is not None:
+        within &= happened > ends - window.over_us
+    in_time, current = knowable & (known <= now), facts.superseded > now
+    said = shown_facts(table, window.value, known=known, knowable=knowable)
+    left = beside.outside(window, said, happened, believed=mine & in_time & current, until=about, ends=ends)
+    if own is not None:
+        left = said.filter(pl.Series(within & own)).with_columns(pl.lit("the row's own fold").alias("because"))
+        within &= ~own
+    frames = {"outside": left}
+    for name, rows in (
+        ("facts", within & in_time & current),
+        ("too_late", within & ~in_time),
+        ("corrected", within & in_time & ~current & (facts.superseded != FOREVER)),
+    ):
+        frames[name] = said.filter(pl.Series(rows)).sort("event_time", *table.key, nulls_last=False)
+    frames["facts"] = beside.counts(window, frames["facts"])
+    return frames
 
 
 def _definition(project: Project, found: TrainingSet, view: ViewPlan, feature: str) -> Window:
     """Return the words a feature was defined with."""
-    role = next(each for each in project.manifest.model(found.plan.model).features if each.name == view.name)
+    roles = project.manifest.roles(project.manifest.model(found.plan.model))
+    role = next(each for each in roles if each.name == view.name)
     said = project.manifest.view(role.view).features[feature]
     assert isinstance(said, Window)
     return said
 
 
-def _frame(table: TableFrame, window: WindowPlan, compute: Any, *, known: Any, knowable: Any) -> pl.DataFrame:
-    frame = table.frame
-    value = (
-        pl.lit(1).alias("value")
-        if window.value is None
-        else compute(frame, {"value": window.value}, where="why")["value"].alias("value")
-    )
-    event = pl.lit(None, _INSTANT) if table.event_time is None else pl.col(table.event_time)
-    told = pl.Series(np.where(known > -(2**62), known, 0)).cast(_INSTANT)
-    there = pl.Series(knowable & (known > -(2**62)))
-    return frame.select(*table.key, event.alias("event_time")).with_columns(
-        pl.when(there).then(told).alias("known_at"), value
-    )
-
-
-def _event(table: TableFrame) -> Any:
-    """Return event times in microseconds; a row without one never happened, one of a static table always did."""
-    if table.event_time is None:
-        return np.full(table.frame.height, -(2**62))
-    return table.frame[table.event_time].cast(pl.Int64).fill_null(2**62).to_numpy()
-
-
-def _known(table: TableFrame, columns: tuple[str, ...]) -> tuple[Any, Any]:
-    """Return when each row was known in all the columns that matter, and whether it ever was."""
-    latest, there = np.full(table.frame.height, -(2**62)), np.ones(table.frame.height, dtype=bool)
-    for each in columns:
-        series = table.frame[each]
-        there &= series.is_not_null().to_numpy()
-        latest = np.maximum(latest, series.cast(pl.Int64).fill_null(-(2**62)).to_numpy())
-    return latest, there
-
-
 def _says(
-    view: ViewPlan, window: WindowPlan, defined: Window, asked: dict[str, Any], decided: datetime,
+    view: ViewPlan, window: WindowPlan, defined: Window, asked: dict[str, Any], at: dict[str, Any],
     frames: dict[str, pl.DataFrame], *, static: bool,
 ) -> str:  # fmt: skip
     of = defined.value or "facts"
     of += f" where {defined.where}" if defined.where is not None else ""
-    over = "all that was known" if window.over_us is None else f"over {_length(window.over_us)}"
+    over = "all that was known" if window.over_us is None else f"over {length(window.over_us)}"
     counted, late = frames["facts"].height, frames["too_late"].height
-    ends = decided - window.ago_us * MICROSECOND
+    decided, ends = at["decided_at"], at[getattr(view, "at", "decided_at")] - window.ago_us * MICROSECOND
     span = "" if static or window.over_us is None else f", after {ends - window.over_us * MICROSECOND:%Y-%m-%d %H:%M}"
     if window.ago_us:
-        over += f", ended {_length(window.ago_us)} before"
+        over += f", ended {length(window.ago_us)} before"
         span += f" and not after {ends:%Y-%m-%d %H:%M}"
     which = f" at {window.q:g}" if window.q is not None else ""
     left = f"; {late:,} more had happened and {'was' if late == 1 else 'were'} not known yet" if late else ""
@@ -270,32 +270,9 @@ def _says(
     )
 
 
-def _label(project: Project, found: TrainingSet, at: dict[str, Any], shown: dict[str, Any], *, told: bool) -> Why:
-    plan, known = found.plan, at["label_known_at"]
-    learnt = plan.label or getattr(plan, "ahead", None)  # an expression over the row, or a window ahead
-    said = "no label" if learnt is None else learnt.text
-    when = (
-        "it was never known"
-        if known is None
-        else f"known at {known:%Y-%m-%d %H:%M}"
-        if told
-        else "since when is masked"
-    )
-    late = known is not None and found.until is not None and known > found.until
-    pins = {plan.rows_table: found.pins[plan.rows_table]}
-    return Why(
-        column="label", value=at["label"], row=shown, decided_at=at["decided_at"],
-        says=f"{said}, {when}{': after the set ends, so it counts as none' if late else ''}",
-        facts=pl.DataFrame(), too_late=pl.DataFrame(), corrected=pl.DataFrame(), pins=pins,
-    )  # fmt: skip
-
-
-def _length(micros: int) -> str:
-    length = micros * MICROSECOND
-    for unit, size in (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta(minutes=1))):
-        if length % size == timedelta(0):
-            return f"{length // size} {unit}"
-    return str(length)
+def _pins(found: TrainingSet, *tables: str) -> dict[str, int]:
+    """Return the versions that were read; rows somebody brought have none."""
+    return {name: found.pins[name] for name in tables if name in found.pins}
 
 
 def _worded(fields: dict[str, Any]) -> str:
