@@ -34,7 +34,7 @@ class Size:
     entities: int = 20_000
     views: int = 1
     year: bool = False
-    kind: str = "usual"
+    kind: str = "even"
 
     @property
     def steps(self) -> float:
@@ -44,9 +44,9 @@ class Size:
 
 
 SIZES = {
-    "small": Size(SMALL, SMALL),
-    "facts": Size(SMALL, MIDDLE),
-    "middle": Size(MIDDLE, MIDDLE),
+    "even-small": Size(SMALL, SMALL),
+    "even": Size(MIDDLE, MIDDLE),
+    "facts": Size(SMALL, MIDDLE, kind="uneven"),
     "giant-small": Size(SMALL, SMALL, 1, kind="giant"),
     "giant": Size(MIDDLE, MIDDLE, 1, kind="giant"),
     "many-small": Size(SMALL, SMALL, SMALL, kind="many"),
@@ -55,8 +55,8 @@ SIZES = {
     "views-50": Size(SMALL, SMALL, views=50, kind="views"),
     "year-small": Size(SMALL, SMALL, 1_000, year=True, kind="year"),
     "year": Size(MIDDLE, MIDDLE, 1_000, year=True, kind="year"),
-    "rows-30m": Size(LARGE, MIDDLE),
-    "facts-30m": Size(MIDDLE, LARGE),
+    "facts-30m": Size(MIDDLE, LARGE, kind="uneven"),
+    "rows-30m": Size(LARGE, MIDDLE, kind="uneven"),
 }
 
 
@@ -140,7 +140,7 @@ def record(points: Mapping[str, Mapping[str, float]]) -> Record:
         smallest, cost = first.setdefault(size.kind, (size, point["ours"]))
         said = {word: value for word, value in asdict(size).items() if word not in ("kind", "year")}
         curve.append({**said, **point, "limit": round(cost * size.steps / smallest.steps, 2)})
-    middle = curve[[*points].index("middle")]
+    middle = curve[[*points].index("even")]
     return Record(
         work="scale",
         size=f"{MIDDLE:,} rows, {MIDDLE:,} facts, {len(SAID)} features",

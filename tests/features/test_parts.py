@@ -40,7 +40,7 @@ def same(plan: FeaturePlan, facts: list[dict[str, Any]], rows: list[dict[str, An
             assert found[name].equals(wanted[name], null_equal=True), (memory, name, found[name], wanted[name])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(facts, rows)
 def test_parts_give_what_the_whole_gives(facts: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
     same(SEVERAL, facts, rows)
@@ -137,17 +137,17 @@ def head(table: TableFrame) -> TableFrame:
 
 
 def test_memory_stays_under_its_bound() -> None:
-    many, bound = 250_000, 64 * 10**6
+    many, bound = 400_000, 64 * 10**6
     apart = grown(bound, many)
-    assert apart <= bound + INDEX * 2 * many
+    assert apart <= bound + INDEX * many
     assert grown(10**9, many) > 1.25 * apart, "the bound would not have been felt"
 
 
 @pytest.mark.nightly
 def test_memory_stays_under_its_bound_over_millions() -> None:
-    assert grown(256 * 10**6, 3_000_000) <= 256 * 10**6 + INDEX * 6_000_000
+    assert grown(256 * 10**6, 3_000_000) <= 256 * 10**6 + INDEX * 3_000_000
 
 
-INDEX = 60
-"""Bytes of each fact and row that parts are found by, and that are put back in their places."""
+INDEX = 40 + 100
+"""Bytes of each fact and of each row that parts are found by, and that answers are put in their places by."""
 ROOT = Path(__file__).parents[2]

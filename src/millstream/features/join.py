@@ -28,9 +28,9 @@ class PolarsEngine:
     Parameters
     ----------
     memory
-        Bytes it takes at most beside the rows and facts it is given, the answers, and an index of about 60 bytes a
-        fact and row: what would take more is computed some entities at a time. One entity is never divided, and a
-        target mean needs everybody's labels at once.
+        Bytes it takes at most beside the rows and facts it is given, the answers, and an index of about 40 bytes a
+        fact and 100 a row: what would take more is computed some entities at a time, and of an entity with too many
+        facts some time at a time. Windows without length need all its facts, a target mean everybody's labels.
     """
 
     memory: int = MEMORY

@@ -10,18 +10,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from millstream.features.active import Values
-from millstream.features.facts import NOBODY, Codes, Instants, Times, encode_entities, find_entities, repeated
+from millstream.features.facts import (
+    FOREVER,
+    NOBODY,
+    Codes,
+    Instants,
+    Times,
+    encode_entities,
+    find_entities,
+    repeated,
+    to_micros,
+)
 from millstream.features.plan import TARGET, ViewPlan
 from millstream.features.planned import PlannedFacts
-from millstream.features.views import Part, ViewFacts, read_values
+from millstream.features.views import Part, ViewFacts, first_seen, read_values
 from millstream.lake.frame import TableFrame
 
 Places = npt.NDArray[np.int64]
+_Asked = tuple[Places, TableFrame, Part]
+_Piece = tuple[ViewPlan, Places, TableFrame, Part]
+_WIDE = 2**32
 CENTRED = ("std", "trend")
 """Aggregates that are computed around a middle."""
 
@@ -63,28 +77,79 @@ def ask_in_parts(
         Half of it goes to facts, half to rows.
     """
     sizes = Sizes.of(view)
+    limit, enough = (max(1, memory // 2 // each) for each in (sizes.fact, sizes.row))
     entities, of_facts = encode_entities(table.frame, view.entity)
     of_rows = find_entities(entities, keys)
-    split = Split(len(entities), of_facts, of_rows, limit=max(1, memory // 2 // sizes.fact))
-    enough = max(1, memory // 2 // sizes.row)
-    found: dict[str, list[pl.Series]] = {name: [] for name in view.features}
+    split = Split(len(entities), of_facts, of_rows, limit=limit)
     made = PlannedFacts if view.at == TARGET else ViewFacts
-    for rows, part_table, part in _parts(view, table, split, (entities, of_facts)):
-        facts = made(view, part_table, part)
-        step = max(enough, len(part.codes))  # each step goes through all facts once, so n steps would cost n * n
-        for start in range(0, max(len(rows), 1), step):
-            chosen = rows[start : start + step]
-            answers = facts.ask(split.within(of_rows[chosen]), *(each[chosen] for each in when))
-            for name, each in answers.items():
-                found[name].append(each)
-    back = np.empty(len(of_rows), dtype=np.int64)
-    back[split.rows_in_order] = np.arange(len(of_rows))
-    return {name: _in_place(found.pop(name), back) for name in view.features}
+    found: dict[str, list[pl.Series]] = {name: [] for name in view.features}
+    placed: dict[str, list[Places]] = {name: [] for name in view.features}
+    for whole in _parts(view, table, split, (entities, of_facts)):
+        for some, rows, its_table, part in _pieces(view, whole, when[0], limit=limit):
+            facts = made(some, its_table, part)
+            step = max(enough, len(part.codes))  # each goes through all facts once, so n steps would cost n * n
+            for start in range(0, max(len(rows), 1), step):
+                chosen = rows[start : start + step]
+                answers = facts.ask(split.within(of_rows[chosen]), *(each[chosen] for each in when))
+                for name, each in answers.items():
+                    found[name].append(each)
+                    placed[name].append(chosen)
+    back: dict[tuple[int, ...], pl.Series] = {}
+    return {name: _in_place(found.pop(name), placed[name], back) for name in view.features}
 
 
-def _in_place(parts: list[pl.Series], back: Places) -> pl.Series:
-    whole = pl.concat(parts)
-    return whole.gather(pl.Series(back))
+def _in_place(parts: list[pl.Series], places: list[Places], back: dict[tuple[int, ...], pl.Series]) -> pl.Series:
+    """Put answers where their rows are; what was asked in one order is put back by one."""
+    order = tuple(map(id, places))
+    if order not in back:
+        asked = np.concatenate(places)
+        inverse = np.empty(len(asked), dtype=np.uint32 if len(asked) < _WIDE else np.int64)
+        inverse[asked] = np.arange(len(asked))
+        back[order] = pl.Series(inverse)
+    return pl.concat(parts).gather(back[order])
+
+
+def _pieces(view: ViewPlan, whole: _Asked, when: Instants, *, limit: int) -> Iterator[_Piece]:
+    """Divide a part that is larger than it should be, because one entity is: by time, where windows have a length."""
+    rows, table, part = whole
+    lasting = {name: each for name, each in view.features.items() if each.over_us is not None}
+    if len(part.codes) <= 2 * limit or not lasting or table.event_time is None or view.at == TARGET:
+        yield view, rows, table, part
+        return
+    others = {name: each for name, each in view.features.items() if name not in lasting}
+    some = msgspec.structs.replace(view, features=lasting)
+    told = replace(part, since=first_seen(some, table, part))
+    for held, chosen in spans(some, table, rows[np.argsort(when[rows], kind="stable")], when, limit=limit):
+        yield some, chosen, replace(table, frame=table.frame[held]), replace(told, codes=part.codes[held])
+    if others:
+        yield msgspec.structs.replace(view, features=others), rows, table, part
+
+
+def spans(
+    view: ViewPlan, table: TableFrame, rows: Places, when: Instants, *, limit: int
+) -> Iterator[tuple[Places, Places]]:
+    """Divide rows, which stand in the order of their instants, so that few facts can be in the windows of each part.
+
+    Yields the facts and the rows. Facts at least double those of the first row's window, so none is held often.
+    """
+    assert table.event_time is not None
+    back = max(each.over_us + each.ago_us for each in view.features.values() if each.over_us is not None)
+    events = table.frame[table.event_time]
+    happened = np.flatnonzero(events.is_not_null().to_numpy())
+    instants = events.to_physical().to_numpy()[happened] if len(happened) < len(events) else to_micros(events)
+    by_event = np.argsort(instants, kind="stable")
+    instants, by_event = instants[by_event], happened[by_event]
+    revisions, asked = Revisions(table), when[rows]
+    place = 0
+    while place < len(rows) or not place:
+        begin = int(asked[place]) if len(rows) else 0
+        low, now = (int(each) for each in np.searchsorted(instants, [begin - back, begin], side="right"))
+        last = low + max(limit, 2 * (now - low))
+        until = int(instants[last]) - 1 if last < len(instants) else FOREVER
+        high = int(np.searchsorted(instants, max(begin, until), side="right"))
+        stop = max(place + 1, int(np.searchsorted(asked, max(begin, until), side="right")))
+        yield revisions.beside(np.sort(by_event[low:high])), rows[place:stop]
+        place = stop
 
 
 class Split:
@@ -131,13 +196,11 @@ class Split:
         return local
 
 
-def _parts(
-    view: ViewPlan, table: TableFrame, split: Split, coded: tuple[pl.DataFrame, Codes]
-) -> Iterator[tuple[Places, TableFrame, Part]]:
+def _parts(view: ViewPlan, table: TableFrame, split: Split, coded: tuple[pl.DataFrame, Codes]) -> Iterator[_Asked]:
     """Yield the rows, the facts and what else is to be known of each part."""
     entities, codes = coded
     of_fact = split.of_entity[codes]
-    moved = _moved(table, of_fact)
+    revisions = Revisions(table)
     centres, times = _centres(view, table), Times.of(table)
     order = np.argsort(of_fact, kind="stable")
     bounds = np.searchsorted(of_fact[order], np.arange(split.count + 1))
@@ -146,12 +209,37 @@ def _parts(
         rows = split.rows_in_order[split.row_bounds[number] : split.row_bounds[number + 1]]
         if number and not len(rows):
             continue
-        held = order[bounds[number] : bounds[number + 1]]
-        if moved is not None:
-            held = np.sort(np.concatenate([held, moved.of(number)]))
+        held = revisions.beside(order[bounds[number] : bounds[number + 1]])
         own = np.where(of_fact[held] == number, split.within(codes[held]), NOBODY)
         named = entities[split.entities_of(number)]
         yield rows, replace(table, frame=frame[held]), Part(named, own, centres, times)
+
+
+class Revisions:
+    """The revisions of facts of a table, found by each other: one may name another entity, or another time."""
+
+    def __init__(self, table: TableFrame) -> None:
+        found = repeated(table, np.ones(len(table.frame), dtype=bool))
+        self._some = found is not None and len(found) > 0
+        if found is None:
+            return
+        self._positions = found["__position"].to_numpy()  # ascending
+        self._keys = found.select(table.key).hash_rows().to_numpy()  # two keys of one hash do no harm
+        self._by_key = np.argsort(self._keys)
+        self._in_order = self._keys[self._by_key]
+
+    def beside(self, facts: Places) -> Places:
+        """Return facts, whose positions ascend, with every revision of their keys; in order."""
+        if not self._some:
+            return facts
+        at = np.minimum(np.searchsorted(self._positions, facts), len(self._positions) - 1)
+        keys = np.sort(self._keys[at[self._positions[at] == facts]])
+        keys = keys[np.r_[True, keys[1:] != keys[:-1]]] if len(keys) else keys
+        first, last = (np.searchsorted(self._in_order, keys, side=side) for side in ("left", "right"))
+        many = last - first
+        theirs = np.arange(int(many.sum())) + np.repeat(first - np.cumsum(many) + many, many)
+        both = np.sort(np.concatenate([facts, self._positions[self._by_key[theirs]]]))
+        return both[np.r_[True, both[1:] != both[:-1]]] if len(both) else both
 
 
 def _needed(view: ViewPlan, table: TableFrame) -> list[str]:
@@ -170,31 +258,3 @@ def _centres(view: ViewPlan, table: TableFrame) -> dict[str, float]:
             values: Values = read_values(one, table.frame)[window.value.text]
             found[window.value.text] = values.centre
     return found
-
-
-class _Moved:
-    """Revisions that other parts than their own must know, because another revision of their key is there."""
-
-    def __init__(self, part: pl.Series, position: pl.Series) -> None:
-        order = part.arg_sort()
-        self._part, self._position = part.gather(order).to_numpy(), position.gather(order).to_numpy()
-
-    def of(self, number: int) -> Places:
-        """Return the positions of those that a part must know."""
-        first, last = np.searchsorted(self._part, (number, number + 1))
-        return self._position[first:last]
-
-
-def _moved(table: TableFrame, of_fact: npt.NDArray[np.int32]) -> _Moved | None:
-    """Find the keys whose revisions stand in several parts; None when every key stays in its part."""
-    rows = repeated(table, np.ones(len(of_fact), dtype=bool))
-    if rows is None:
-        return None
-    key = list(table.key)
-    rows = rows.with_columns(pl.Series("__own", of_fact[rows["__position"].to_numpy()]))
-    spread = rows.group_by(key).agg(pl.col("__own").unique().alias("__part"))
-    spread = spread.filter(pl.col("__part").list.len() > 1).explode("__part").filter(pl.col("__part") >= 0)
-    if spread.is_empty():
-        return None
-    rows = rows.join(spread, on=key, how="inner").filter(pl.col("__own") != pl.col("__part"))
-    return _Moved(rows["__part"], rows["__position"])

@@ -7,7 +7,7 @@ at every instant at which an answer changes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -49,12 +49,16 @@ class Part:
         Expression to the middle of its values, over all facts; where it is not told it is that of what is seen.
     times
         When all facts happened.
+    since
+        Where facts of the past are left out: knowledge and how long ago windows end to when each entity was seen at
+        first, NOBODY in the last place.
     """
 
     entities: pl.DataFrame
     codes: Codes
     centres: Mapping[str, float]
     times: Times
+    since: Mapping[tuple[tuple[str, ...], int], Instants] = field(default_factory=dict)
 
     @classmethod
     def whole(cls, view: ViewPlan, table: TableFrame) -> Part:
@@ -90,7 +94,7 @@ class ViewFacts:
         facts = {each: read_facts(table, codes, waits_for=each, times=part.times) for each in waits}
         self._line = Line(self._instants(facts), entities=len(self.entities))
         self._facts = facts
-        self._windows = {each: Windows(found, self._line) for each, found in facts.items()}
+        self._windows = {each: Windows(found, self._line, _of(each, part.since)) for each, found in facts.items()}
         self._values = read_values(view, table.frame, part.centres)
         self._everybody = {
             name: Everybody(facts[self._waits_for[name]], self._values[each.value.text])
@@ -170,6 +174,24 @@ class ViewFacts:
             if span.over_us is not None:
                 found.append(facts[waits_for].closing(span))
         return found
+
+
+def first_seen(view: ViewPlan, table: TableFrame, part: Part) -> dict[tuple[tuple[str, ...], int], Instants]:
+    """Return since when each entity was seen, for the sums of a view: they are 0 from then on, NULL before."""
+    sums = [each for each in view.features.values() if each.aggregate == "sum"]
+    found = {}
+    for waits_for, ago_us in {(knowledge(table, view, each), each.ago_us) for each in sums}:
+        facts = read_facts(table, part.codes, waits_for=waits_for, times=part.times)
+        begun = facts.start_of(ago_us)
+        there = (facts.entity != NOBODY) & (begun < facts.superseded)
+        since = np.full(len(part.entities) + 1, FOREVER)
+        np.minimum.at(since, facts.entity[there], begun[there])
+        found[waits_for, ago_us] = since
+    return found
+
+
+def _of(waits_for: tuple[str, ...], since: Mapping[tuple[tuple[str, ...], int], Instants]) -> dict[int, Instants]:
+    return {ago_us: each for (waits, ago_us), each in since.items() if waits == waits_for}
 
 
 def read_values(

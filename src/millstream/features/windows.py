@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
@@ -28,10 +29,13 @@ class Windows:
         The facts.
     line
         Where they and the questions are placed.
+    since
+        How long ago windows end to when each entity was seen at first, where not all facts are here.
     """
 
-    def __init__(self, facts: Facts, line: Line) -> None:
+    def __init__(self, facts: Facts, line: Line, since: Mapping[int, Instants] | None = None) -> None:
         self.facts = facts
+        self._since = since or {}
         self._line = line
         self._intervals: dict[Span, Intervals] = {}
         self._begun: dict[int, Intervals] = {}
@@ -145,6 +149,8 @@ class Windows:
 
     def seen(self, asked: Asked, entities: int, ago_us: int) -> npt.NDArray[np.bool_]:
         """Say whether any fact of the entity had begun, so long ago, and was believed by each instant."""
+        if ago_us in self._since:
+            return self._since[ago_us][asked.entity] <= asked.instants
         ever = self.of_span(Span(None, ago_us))
         since = np.full(entities + 1, FOREVER)  # its last place is read for NOBODY, -1
         since[self.facts.entity[ever.facts][::-1]] = self.facts.start_of(ago_us)[ever.facts][::-1]
