@@ -26,7 +26,7 @@ from millstream.serving.scorer import Scorer
 from millstream.types import to_micros
 
 from . import shop
-from .shop import NOW, order
+from .shop import order
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def keep(project: Project, answers: list[Prediction]) -> None:
 
 
 def proved(project: Project) -> dict[str, Any]:
-    since = (NOW - timedelta(days=1)).isoformat()
+    since = (shop.now() - timedelta(days=1)).isoformat()
     said: dict[str, Any] = project.run("features_parity", {"model": "late", "since": since})
     return said
 
@@ -90,7 +90,7 @@ def test_answers_that_reflect_posted_rows_are_proved_by_them_in_the_journal_and_
     said = proved(project)
     assert (said["compared"], said["different"], said["unproved"]) == (8, 0, {}), said["differences"]
     prover = Prover(project, "late")
-    assert prover.prove(NOW - timedelta(days=1), project.clock.now()).claims == 4
+    assert prover.prove(shop.now() - timedelta(days=1), project.clock.now()).claims == 4
     reads = [state for state, _ in prover._tables if state.table == "orders" and state.arrived]
     assert len(reads) == 1, "one read for all, however many rows were posted between"
     project.run("check", {})
@@ -128,7 +128,7 @@ late = Model("""
         found = proved(project)
         assert (found["compared"], found["different"], found["unproved"]) == (12, 0, {}), found["differences"]
         prover = Prover(project, "late")
-        assert prover.prove(NOW - timedelta(days=1), project.clock.now()).claims == len(kept) // 2
+        assert prover.prove(shop.now() - timedelta(days=1), project.clock.now()).claims == len(kept) // 2
         reads = [state for state, _ in prover._tables if state.table == "orders" and state.arrived]
         assert len(reads) == 1, "those before the version in one read"
         wrong = msgspec.structs.replace(kept[2], applied={**kept[2].applied, f"usual/{name}": 1})
