@@ -116,8 +116,9 @@ def test_a_row_that_a_check_puts_aside_is_not_served(project: Project) -> None:
 
 def test_files_and_posts_go_side_by_side(project: Project) -> None:
     post(project, table="orders", rows=[order(1000, minutes=1)])
+    at = shop.now() - timedelta(minutes=9)
     with (project.root / "orders.csv").open("a") as file:
-        file.write(f"\n500,a,{shop.now() - timedelta(minutes=9):%FT%TZ},{shop.now() - timedelta(minutes=9):%FT%TZ},3.5,x,true\n")
+        file.write(f"\n500,a,{at:%FT%TZ},{at:%FT%TZ},3.5,x,true\n")
     catch_up(project)
     post(project, table="orders", rows=[order(1001, minutes=1)])
     project.run("check", {})
