@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,17 +23,6 @@ from millstream.types import parse_instant, to_micros
 
 from . import shop
 from .shop import computed, order, served
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shop.made(tmp_path_factory)
-
-
-@pytest.fixture
-def project(made: Path, tmp_path: Path) -> Iterator[Project]:
-    with Project(shop.copy(made, tmp_path / "shop"), lock=True) as opened:
-        yield opened
 
 
 def test_a_fact_is_served_at_once_and_in_the_lake_by_batch(project: Project) -> None:
