@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from millstream.cli.examples import write
 from millstream.project import Project
 from millstream.state import alarms, jobs, observations, releases
 from tests.console.test_decision import drawn
+from tests.server import example
 
 POINTS = [
     "packaging", "retraining", "audit", "mode", "scale", "business involvement", "environment", "rollback and failover",
@@ -29,9 +29,8 @@ def points(project):
     return {each["point"]: each for each in found["points"]}
 
 
-def test_before_anything_is_done_nothing_is_ready(tmp_path):
-    write("flights", tmp_path / "new")
-    with Project(tmp_path / "new", lock=True) as project:
+def test_before_anything_is_done_nothing_is_ready(tmp_path, tmp_path_factory):
+    with Project(example.new(tmp_path_factory, tmp_path / "new"), lock=True) as project:
         found = points(project)
         assert {each["ready"] for each in found.values()} == {"no", "partly"}
         assert found["packaging"]["do"] == "millstream train late"

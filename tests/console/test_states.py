@@ -5,11 +5,11 @@ from importlib.resources import files
 
 import pytest
 
-from millstream.cli.examples import write
 from millstream.console import profiled
 from millstream.console.cataloged import table_page
 from millstream.console.pages import VIEWS, _environment
 from millstream.project import Project
+from tests.server import example
 
 SIZES = {"desk": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 LONG = "probability_that_a_flight_from_new_york_arrives_more_than_an_hour_late"
@@ -70,8 +70,7 @@ def much(command, record):
 def pages(waiting, tmp_path_factory):
     """Write every page, empty and full, to a file."""
     folder = tmp_path_factory.mktemp("states")
-    write("flights", folder / "new")
-    with Project(folder / "new", lock=True) as new, Project(waiting) as old:
+    with Project(example.new(tmp_path_factory, folder / "new"), lock=True) as new, Project(waiting) as old:
         for view in VIEWS:
             full = much(view.command, old.run(view.command, ASKED[view.template.partition(".")[0]]))
             (folder / f"full-{view.template}").write_text(whole(view, full), encoding="utf-8")

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import polars as pl
 import pytest
 
-from millstream.cli.examples import write
 from tests.journeys.house import APPROVER, MODEL, TRAINER, Answers, House
+from tests.server import example
 
 SENSORS_DEAD = (date(2013, 2, 13), date(2013, 2, 14))
 LOSSY = (date(2013, 2, 23), date(2013, 2, 24))
@@ -44,8 +44,7 @@ class February(NamedTuple):
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """Read, checked, trained, released and approved; never written to afterwards."""
-    root = tmp_path_factory.mktemp("prepared") / "mill"
-    write("flights", root)
+    root = example.new(tmp_path_factory, tmp_path_factory.mktemp("prepared") / "mill")
     house = House(root)
     with house.opened() as project:
         said = {"refresh": project.run("refresh", {}), "check": project.run("check", {})}

@@ -171,11 +171,11 @@ def test_from_stock_mlflow_to_http(logged):
     with millstream.open(root) as project:
         project.progress = lambda line: None
         project.adopt(few(project))
-    for words in ((), ("--json",)):
-        done = example.run("register", "late", f"runs:/{runs['trees']}/model", *words, "-p", root, user="tina")
+    for words, run in (((), example.run), (("--json",), example.said)):
+        done = run("register", "late", f"runs:/{runs['trees']}/model", *words, "-p", root, user="tina")
         assert done.returncode == 0 and ("answered by a worker" in done.stdout or words), done.stderr
     assert json.loads(done.stdout)["logged"].startswith("models:/m-")
-    done = example.run("release", "late", "--dirty", "-p", root, user="tina")
+    done = example.said("release", "late", "--dirty", "-p", root, user="tina")
     assert done.returncode == 0, done.stderr
     with Project(root, lock=True) as project:
         waiting = project.run("decisions", {})

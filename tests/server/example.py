@@ -22,11 +22,18 @@ MILLSTREAM = [sys.executable, "-m", "millstream.cli"]
 _MADE: dict[str, Path] = {}
 
 
+def new(folders, to: Path) -> Path:
+    """Write the example of flights to a folder; its data are made once a session."""
+    if "new" not in _MADE:
+        _MADE["new"] = folders.mktemp("new") / "flights"
+        write("flights", _MADE["new"])
+    return copy(_MADE["new"], to)
+
+
 def waiting(folders) -> Path:
     """Return a project with ``late@1`` live, ``late@2`` waiting as decision 2 and a third version trained."""
     if "waiting" not in _MADE:
-        root = folders.mktemp("example") / "flights"
-        write("flights", root)
+        root = new(folders, folders.mktemp("example") / "flights")
         with Project(root, lock=True) as project:
             project.run("check", {"actor": TRAINER})
             project.run("train", {"model": "late", "actor": TRAINER})
