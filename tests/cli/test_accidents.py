@@ -19,7 +19,7 @@ def edit(root, old, new, *, name="flights.py"):
 
 
 def fails(root, *words, code, user="ada"):
-    done = example.run(*words, "-p", root, user=user)
+    done = example.said(*words, "-p", root, user=user)
     assert done.returncode == code, done.stderr
     return done.stderr or done.stdout
 
@@ -63,7 +63,7 @@ def test_a_flipped_bit_in_the_live_bundle_is_named_and_never_answers(project):
     raw[len(raw) // 2] ^= 1
     file.chmod(0o600)
     file.write_bytes(raw)
-    done = example.run("verify", "-p", project)
+    done = example.said("verify", "-p", project)
     assert done.returncode == 8
     assert "model.txt" in done.stdout
     said = fails(project, "score", "late", "--since", "2013-01-30", "--until", "2013-01-31", code=8)
@@ -116,7 +116,7 @@ def test_unclean_definitions_are_not_released_unless_asked(project):
     said = fails(project, "release", "late", code=4)
     assert "uncommitted changes" in said
     assert "--dirty" in said
-    done = example.run("release", "late", "--dirty", "--json", "-p", project, user="tina")
+    done = example.said("release", "late", "--dirty", "--json", "-p", project, user="tina")
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout)
     assert made["version"] == 3
@@ -142,5 +142,5 @@ def test_results_lying_about_block_no_release_and_what_does_is_named(project):
     said = fails(project, "release", "late", code=4)
     assert "(helper.py)" in said
     (project / "helper.py").unlink()
-    done = example.run("release", "late", "--json", "-p", project, user="tina")
+    done = example.said("release", "late", "--json", "-p", project, user="tina")
     assert done.returncode == 0, done.stderr
