@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from millstream.definitions.table import Table
     from millstream.features.online import layout
     from millstream.features.online.live import CaughtUp, Fresh, Reading
-    from millstream.lake.files import Between
     from millstream.lake.frame import TableFrame
     from millstream.project.root import Project
 
+Range = tuple[datetime | None, datetime | None]
 MOST = 10_000
 """Rows of one request, at most."""
 
@@ -211,7 +211,7 @@ class LakeFacts:
         )
 
 
-def read_for(project: Project, table: str, *, version: int, between: Between | None) -> TableFrame:
+def read_for(project: Project, table: str, *, version: int, between: Range | None) -> TableFrame:
     """Read what windows over a range of events see at a version: its rows, and what corrects these.
 
     A revision may have moved an event out of the range, and then takes the fact along. One that became known within
