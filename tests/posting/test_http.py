@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from millstream.features.online import LmdbOnline, Lookup
 from millstream.project import Project
 from millstream.types import to_micros
@@ -19,11 +17,6 @@ from tests.server.example import up
 
 from . import shop
 from .shop import order
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shop.made(tmp_path_factory)
 
 
 def send(control: Any, table: str, body: object, *, token: str | None = None) -> tuple[int, Any]:
