@@ -172,6 +172,8 @@ def near(name: str, known: Iterable[str]) -> str:
 
     >>> near("carier", ["carrier", "origin"])
     "did you mean 'carrier'?"
+    >>> near("form.speed", ["form.wind", "other.rain"])
+    'there is: form.wind'
     """
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
@@ -179,5 +181,6 @@ def near(name: str, known: Iterable[str]) -> str:
         return f"did you mean {' or '.join(repr(each) for each in close)}?"
     if not names:
         return "there is none"
-    shown = ", ".join(names[:20])
-    return f"there is: {shown}" + (" ..." if len(names) > 20 else "")
+    family = [each for each in names if "." in name and each.startswith(f"{name.partition('.')[0]}.")]
+    shown = ", ".join((family or names)[:20])
+    return f"there is: {shown}" + (" ..." if len(family or names) > 20 else "")

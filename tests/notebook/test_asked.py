@@ -31,6 +31,15 @@ def test_at_one_instant_and_now_and_by_a_role(p):
     assert early[0] is not None and early.to_list() != now.to_list() and early[2] is None and early[3] is None
 
 
+def test_rows_without_an_instant_are_said(p):
+    rows = pl.DataFrame({"carrier": ["UA", "B6"], "when": ["2013-01-20T06:00Z", None]})
+    rows = rows.with_columns(pl.col("when").str.to_datetime(time_zone="UTC", time_unit="us"))
+    assert "1 of 2 rows have no instant, so nothing is known of them" in repr(
+        p.features(["carrier_form"], rows=rows, at="when")
+    )
+    assert "no instant" not in repr(p.features(["carrier_form"], rows=rows.head(1), at="when"))
+
+
 @pytest.mark.parametrize(
     ("features", "rows", "at", "error", "says"),
     [

@@ -1,7 +1,9 @@
 """From a notebook to production: train a change, look at it, compare, adopt, commit, release."""
 
+import shutil
 import subprocess
 
+import msgspec
 import pytest
 from lightgbm import LGBMClassifier
 
@@ -12,6 +14,8 @@ from millstream.cli.examples import IDENTITY
 from millstream.errors import DefinitionError, NotFound, Refused, UserError
 from millstream.project import Project
 from millstream.project.notebook import source
+from millstream.project.notebook.runs import find
+from millstream.training.record import Leak
 
 
 class Homeless(LGBMClassifier):
@@ -109,6 +113,25 @@ def test_a_wrong_word_is_answered_with_the_right_one(p, word, error, says):
     with pytest.raises(error) as wrong:
         word(p)
     assert says in str(wrong.value)
+
+
+def test_runs_of_a_model_that_no_file_defines_are_listed_and_found(own):
+    models = own.places.state / "models"
+    shutil.copytree(models / "late" / "1", models / "mine" / "1")
+    assert "roc_auc" in own.runs("mine").frame.columns
+    assert find(own, "mine@1").version == 1
+    for ask in (lambda: own.runs("mien"), lambda: find(own, "mien@1")):
+        with pytest.raises(NotFound, match="there is no model 'mien'"):
+            ask()
+
+
+def test_a_run_says_what_may_leak_and_what_its_features_are_worth(p):
+    run = find(p, "late@1")
+    said = "9 of 10 judged rows have a twin among the rows learnt from"
+    leak = Leak(kind="duplicates", features=(), refused=False, says=said)
+    run.record = msgspec.structs.replace(run.record, leaks=(leak,))
+    assert f"Leak? {said}." in repr(run) and said in run._repr_html_()
+    assert run.record.lift is not None and run.record.lift.says in repr(run)
 
 
 def test_recipes_for_other_rows_are_not_compared(own):

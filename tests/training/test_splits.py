@@ -34,6 +34,9 @@ def test_a_cut_never_learns_from_what_it_could_not_know(rows, cut, span):
     assert found.counts.purged == purged
     assert found.counts.unlabelled == sum(wait is None for _, wait in rows)
     assert (found.counts.fitted, found.counts.tested, found.counts.total) == (len(fitted), len(tested), len(rows))
+    assert found.counts.later == sum(wait is not None and at >= cut + span for at, wait in rows)
+    accounted = ("unlabelled", "purged", "fitted", "tested", "later")
+    assert sum(getattr(found.counts, each) for each in accounted) == len(rows), "every row is accounted for"
 
 
 @given(st.lists(ROW, min_size=5, max_size=60), st.integers(1, 4))

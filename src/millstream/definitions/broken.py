@@ -123,9 +123,21 @@ def _advice(wrong: BaseException) -> str:
         kind = getattr(sys.modules.get("millstream"), found[1], None) if found else None
         if found and kind is not None:
             return near(found[2], list(inspect.signature(kind).parameters))
+        if word := re.fullmatch(r"Unexpected keyword argument '(\w+)'", str(wrong)):  # of what, msgspec does not say
+            return _whose(word[1])
     if isinstance(wrong, AttributeError) and wrong.name:
         return _close(wrong.name, [each for each in dir(wrong.obj) if not each.startswith("_")])
-    return ""
+    if isinstance(wrong, NameError | ImportError | AttributeError):
+        return ""
+    return "mend it; a script that defines nothing goes into a folder, as notebooks/, or gets a name that begins with _"
+
+
+def _whose(word: str) -> str:
+    """Say which of the words of definitions takes an argument."""
+    top = sys.modules.get("millstream")
+    kinds = ("Table", "FeatureView", "Model", "Each", "Every")
+    takes = [kind for kind in kinds if word in inspect.signature(getattr(top, kind)).parameters]
+    return f"{word}= is for {' and '.join(takes)}" if takes else f"leave {word}= out, or correct the word"
 
 
 def _close(name: str, known: Iterable[str]) -> str:

@@ -23,6 +23,8 @@ from millstream.definitions.suites.making import digest
 from millstream.errors import DefinitionError, MillstreamError
 
 _SKIPPED = {"conftest.py", "setup.py"}
+RUNNING = "MILLSTREAM_DEFINING"  # in the worker: the folder whose definitions it reads
+BEGUN = b"> "  # before the name of each file, as it begins
 
 
 def definition_files(folder: Path) -> list[Path]:
@@ -106,13 +108,23 @@ def run_aside(folder: Path, *, timeout_s: float = 120.0) -> Manifest:
             expected="at least one .py file",
             do="millstream init DIR --example flights",
         )
-    command = [sys.executable, "-m", "millstream.definitions.load", str(folder.resolve())]  # it runs in the folder
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=timeout_s, check=False)
-    except subprocess.TimeoutExpired:
+    if os.environ.get(RUNNING) == str(folder.resolve()):  # it would run itself again, and again
         raise DefinitionError(
-            f"the definition files did not finish in {timeout_s:.0f} s",
+            "this file works with the project while its definitions are being read",
+            expected="definitions only in the files at the top of a project",
+            do="move it into a folder, as notebooks/, or let its name begin with _",
+        )
+    command = [sys.executable, "-m", "millstream.definitions.load", str(folder.resolve())]  # it runs in the folder
+    inside = {**os.environ, RUNNING: str(folder.resolve())}
+    try:
+        done = subprocess.run(command, cwd=folder, env=inside, capture_output=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired as late:
+        begun = [line.removeprefix(BEGUN) for line in (late.stdout or b"").splitlines() if line.startswith(BEGUN)]
+        at = f"{begun[-1].decode()}: " if begun else ""
+        raise DefinitionError(
+            f"{at}the definition files did not finish in {timeout_s:.0f} s",
             expected="definitions only, no work at import",
+            do="move what works with data into a folder, as notebooks/, or let its name begin with _",
         ) from None
     lines = done.stdout.splitlines()
     answer = msgspec.json.decode(lines[-1]) if lines and lines[-1].startswith(b"{") else None
@@ -145,6 +157,8 @@ def run_files(folder: Path) -> Manifest:
     sys.path.insert(0, str(folder))
     found: list[object] = []
     for each in definition_files(folder):
+        sys.stdout.write(f"\n{BEGUN.decode()}{each.name}\n")
+        sys.stdout.flush()
         try:
             found.extend(runpy.run_path(str(each)).values())
         except (Exception, SystemExit, KeyboardInterrupt) as wrong:  # noqa: BLE001 - a border: user code may raise anything

@@ -46,6 +46,9 @@ class SplitCounts(msgspec.Struct, frozen=True):
         Rows learnt from and judged on.
     sampled
         Of the total, rows of items that were sampled beside what was chosen.
+    later
+        Labelled rows decided after the span judged on: under a horizon, those of which the furthest targets have no
+        label yet. The model that ships learns from them.
     """
 
     total: int
@@ -55,6 +58,7 @@ class SplitCounts(msgspec.Struct, frozen=True):
     tested: int
     not_yet_known: int = 0
     sampled: int = 0
+    later: int = 0
 
 
 class Split(msgspec.Struct, frozen=True):
@@ -102,6 +106,7 @@ def split_at(decided: Instants, known: Instants, *, cut: int, end: int) -> Split
         purged=int((before & ~fit).sum()),
         fitted=int(fit.sum()),
         tested=int(test.sum()),
+        later=int((labelled & (decided >= cut) & ~test).sum()),
     )
     return Split(cut=cut, end=end, fit=np.flatnonzero(fit), test=np.flatnonzero(test), counts=counts)
 

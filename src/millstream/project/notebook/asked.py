@@ -110,6 +110,8 @@ def asked(
     kept = spine.drop(_NUMBER)
     shown = kept.hstack(reader.hide(made, masks).get_columns())
     title = f"{len(plan.names)} features, as known then"
+    if timeless := kept[_DECIDED].null_count():
+        title += f"; {timeless} of {kept.height} rows have no instant, so nothing is known of them"
 
     def explain(column: str, row: int) -> Why:
         from millstream.project.door import as_if

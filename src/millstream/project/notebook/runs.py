@@ -83,7 +83,10 @@ class Run:
     @property
     def _says(self) -> list[str]:
         verdict = self.verdict.says if self.verdict is not None else "no backtest was run"
-        return [verdict, f"{self.record.says} From {show.spelled(self.pins)}; run {self.run_id}."]
+        told = [f"Leak? {each.says}." for each in self.record.leaks]
+        if self.record.lift is not None:
+            told.append(self.record.lift.says)
+        return [verdict, *told, f"{self.record.says} From {show.spelled(self.pins)}; run {self.run_id}."]
 
     def __repr__(self) -> str:
         return "\n".join([self._title, show.as_text(self._table), *self._says])
@@ -135,7 +138,8 @@ def find(project: Project, said: Run | int | str, *, model: str | None = None) -
     text = str(said)
     name, at, version = text.rpartition("@")
     if at:
-        project.manifest.model(name)
+        if not registry.versions(project.places, name):
+            project.manifest.model(name)
         return _version(project, name, version)
     if (text.isdigit() and len(text) < _SHORTEST) or text == "champion":
         return _version(project, model or _only(project, text), text)
@@ -185,7 +189,8 @@ def _stopped(run: TrackedRun) -> str:
 
 def listed(project: Project, model: str, *, limit: int) -> show.Answer:
     """List runs as MLflow has them, newest first, with what this project knows of each."""
-    goal = project.manifest.model(model).goal
+    kept = registry.versions(project.places, model)  # of a model that no file defines there may be runs all the same
+    goal = kept[-1].goal if kept and model not in project.manifest.models else project.manifest.model(model).goal
     at = ship.live(project, model)
     rows = []
     for each in project.tracking.runs(model, limit=limit):
