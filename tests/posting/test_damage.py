@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,18 +13,7 @@ from millstream.project.posting import catch_up, post
 from millstream.types import to_micros
 
 from . import shop
-from .shop import NOW, computed, order, served
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shop.made(tmp_path_factory)
-
-
-@pytest.fixture
-def project(made: Path, tmp_path: Path) -> Iterator[Project]:
-    with Project(shop.copy(made, tmp_path / "shop"), lock=True) as opened:
-        yield opened
+from .shop import computed, order, served
 
 
 @pytest.mark.parametrize("kept", [0, 8192], ids=["whole", "but-its-head"])
@@ -39,7 +26,7 @@ def test_noise_in_the_store_is_told_and_computed_again(project: Project, kept: i
         noise.seek(kept)
         noise.write(os.urandom(file.stat().st_size - kept))
     with pytest.raises(Damaged, match="is damaged"):
-        Lookup(plan, project.online).lookup_one({"shop": "a"}, to_micros(NOW))
+        Lookup(plan, project.online).lookup_one({"shop": "a"}, to_micros(shop.now()))
     said: list[str] = []
     project.said = said.append
     post(project, table="orders", rows=[order(1001, minutes=0.5, amount=98.0)])

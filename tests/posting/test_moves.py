@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,18 +18,7 @@ from millstream.project.posting import post
 from millstream.types import to_micros
 
 from . import shop
-from .shop import NOW, order
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shop.made(tmp_path_factory)
-
-
-@pytest.fixture
-def project(made: Path, tmp_path: Path) -> Iterator[Project]:
-    with Project(shop.copy(made, tmp_path / "shop"), lock=True) as opened:
-        yield opened
+from .shop import order
 
 
 def windows(project: Project) -> FeaturePlan:
@@ -64,7 +51,7 @@ def both(project: Project, plan: FeaturePlan, at: datetime | None = None) -> tup
 
 
 def line(number: int, *, minutes: float, known: float, amount: float = 0.25) -> str:
-    at, told = NOW - timedelta(minutes=minutes), NOW - timedelta(minutes=known)
+    at, told = shop.now() - timedelta(minutes=minutes), shop.now() - timedelta(minutes=known)
     return f"\n{number},a,{at:%FT%TZ},{told:%FT%TZ},{amount},zz,true"
 
 
@@ -81,7 +68,7 @@ def test_a_file_moves_a_fact_out_of_every_window(project: Project, moved: int, t
     serve_plans(project, [plan])
     said, truth = both(project, plan)
     assert said == truth
-    before, then = both(project, plan, NOW - timedelta(minutes=5))
+    before, then = both(project, plan, shop.now() - timedelta(minutes=5))
     assert before == then
 
 
