@@ -36,15 +36,14 @@ def then_and_now(
     part = _only(plan, views)
     before, after = Recomputed(part, {**now, **then}), Recomputed(part, now)
     old, new = before.row(row), after.row(row)
-    found, told = [], dict[str, Behind | None]()
+    found = []
     for name, cell in new.items():
         if cell.unproven or equal(old[name].value, cell.value):
             continue
         view = next(each for each in views if name.startswith(f"{each.name}."))
-        if view.name not in told:  # the same fact explains all features of a view
-            about = {column: row[key] for column, key in zip(view.entity, view.keys, strict=True)}
-            told[view.name] = _behind(then[view.table], now[view.table], about, at=int(row["decided_at"]))
-        found.append((name, old[name].value, cell.value, told[view.name]))
+        about = {column: row[key] for column, key in zip(view.entity, view.keys, strict=True)}
+        behind = _behind(then[view.table], now[view.table], about, at=int(row["decided_at"]))
+        found.append((name, old[name].value, cell.value, behind))
     return found
 
 
