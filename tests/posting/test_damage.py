@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from millstream.errors import Unavailable
 from millstream.features.online import Lookup, layout
 from millstream.features.online.store import Damaged
 from millstream.project import Project
 from millstream.project.posting import catch_up, post
+from millstream.serving.load import Loader
 from millstream.types import to_micros
 
 from . import shop
@@ -68,3 +70,20 @@ def test_a_project_opens_over_what_is_no_store(project: Project, left: int) -> N
     with Project(root, lock=True) as again:
         again.run("check", {})
         assert served(again) == before
+
+
+def test_a_server_that_starts_over_a_damaged_store_looks_again(project: Project) -> None:
+    file, plan = project.places.online / "data.mdb", shop.plan(project)
+    head = file.read_bytes()[:4096]
+    before, root = served(project), project.root
+    project.close()
+    file.write_bytes(head)
+    loader = Loader(keys=project.places.keys, online=project.places.online, python=None)
+    store = loader._online()
+    with pytest.raises(Unavailable, match="cannot be opened"):
+        store.snapshot()
+    with Project(root, lock=True) as again:
+        again.run("check", {})
+    store._look_at = 0.0
+    found = Lookup(plan, store).lookup_one({"shop": "a"}, to_micros(NOW))
+    assert found[plan.names.index("form.n")] == before["form.n"]
