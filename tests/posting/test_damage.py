@@ -6,10 +6,12 @@ import os
 
 import pytest
 
+from millstream.errors import Unavailable
 from millstream.features.online import Lookup, layout
 from millstream.features.online.store import Damaged
 from millstream.project import Project
 from millstream.project.posting import catch_up, post
+from millstream.serving.load import Loader
 from millstream.types import to_micros
 
 from . import shop
@@ -47,10 +49,28 @@ def test_a_store_that_does_not_say_what_it_reflects_is_computed_again(project: P
     assert [each.act for each in project.ledger.rows(acts=("online.damaged",))] == ["online.damaged"]
 
 
-def test_a_project_opens_over_what_is_no_store(project: Project) -> None:
+@pytest.mark.parametrize("left", [20_480, 4096, 100])
+def test_a_project_opens_over_what_is_no_store(project: Project, left: int) -> None:
     before, root, file = served(project), project.root, project.places.online / "data.mdb"
     project.close()
-    file.write_bytes(os.urandom(20_480))
+    file.write_bytes(os.urandom(left) if left > 4096 else file.read_bytes()[:left])
     with Project(root, lock=True) as again:
         again.run("check", {})
         assert served(again) == before
+
+
+def test_a_server_that_starts_over_a_damaged_store_looks_again(project: Project) -> None:
+    file, plan = project.places.online / "data.mdb", shop.plan(project)
+    head = file.read_bytes()[:4096]
+    before, root = served(project), project.root
+    project.close()
+    file.write_bytes(head)
+    loader = Loader(keys=project.places.keys, online=project.places.online, python=None)
+    store = loader._online()
+    with pytest.raises(Unavailable, match="cannot be opened"):
+        store.snapshot()
+    with Project(root, lock=True) as again:
+        again.run("check", {})
+    store._look_at = 0.0
+    found = Lookup(plan, store).lookup_one({"shop": "a"}, to_micros(shop.now()))
+    assert found[plan.names.index("form.n")] == before["form.n"]

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from millstream.console.bodies import read_body
 from millstream.errors import MillstreamError, Refused, UserError
 from millstream.project.posting import catch_up, post
+from millstream.project.serving_state import found_again
 
 if TYPE_CHECKING:
     from millstream.project import Project
@@ -78,7 +79,7 @@ class Applier:
 
     def start(self) -> None:
         """Begin with what a stop left in the journal."""
-        _ = self._project.online  # opened once, before threads ask for it
+        found_again(self._project)  # opened once, before threads ask for it
         self._project.posted.set()
         self._thread.start()
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
 from millstream.definitions.traffic import Champion
 from millstream.errors import MillstreamError, NotFound, Unavailable
-from millstream.features.online.store import LmdbOnline, OnlineStore, Snapshot
+from millstream.features.online.store import LOOK_S, Change, LmdbOnline, OnlineStore, Snapshot
 from millstream.features.requests import REQUESTS, Requests
 from millstream.releases.verify import Release, open_release
 from millstream.serving import models
@@ -75,27 +78,41 @@ class Loader:
         return scorer, _traffic(release)
 
     def _online(self) -> OnlineStore:
+        try:
+            return self._opened()
+        except Unavailable as wrong:
+            return _Nothing(wrong, self._opened)
+
+    def _opened(self) -> OnlineStore:
         if self._store is None:
-            try:
-                self._store = LmdbOnline(self._folder, readonly=True)
-            except Unavailable as wrong:
-                return _Nothing(wrong)
+            self._store = LmdbOnline(self._folder, readonly=True)
         return self._store
 
 
 class _Nothing:
-    """Stands in for an online store that cannot be opened: every lookup says why, and fallbacks answer."""
+    """Stands in for an online store that cannot be opened: lookups say why, and fallbacks answer, until it can be."""
 
-    def __init__(self, wrong: Unavailable) -> None:
-        self._wrong = wrong
+    def __init__(self, wrong: Unavailable, opened: Callable[[], OnlineStore]) -> None:
+        self._wrong, self._opened = wrong, opened
+        self._store: OnlineStore | None = None
+        self._look_at = time.monotonic() + LOOK_S
+
+    def _found(self) -> OnlineStore:
+        if self._store is None and time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_S
+            with contextlib.suppress(Unavailable):
+                self._store = self._opened()
+        if self._store is None:
+            raise self._wrong
+        return self._store
 
     def snapshot(self) -> Snapshot:
-        raise self._wrong
+        return self._found().snapshot()
 
     def keys(self, prefix: bytes) -> list[bytes]:
-        raise self._wrong
+        return self._found().keys(prefix)
 
-    def commit(self, changes: object) -> None:
+    def commit(self, changes: Iterable[Change]) -> None:
         raise self._wrong
 
     def close(self) -> None:

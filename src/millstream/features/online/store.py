@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import threading
 import time
 from collections.abc import Iterable
@@ -27,6 +28,9 @@ _DAMAGE = (
     lmdb.PanicError,
     lmdb.VersionMismatchError,
 )
+
+
+_HEAD = 2 * mmap.PAGESIZE
 
 
 class Damaged(Unavailable):
@@ -99,6 +103,7 @@ class LmdbOnline:
         path, size = self.path, self._map_bytes
         try:
             path.mkdir(parents=True, exist_ok=True)
+            _refuse_stub(path / "data.mdb")
             if self._readonly and not (path / "data.mdb").exists():
                 lmdb.open(str(path), map_size=size).close()
             return lmdb.open(str(path), map_size=size, readonly=self._readonly, max_spare_txns=4, readahead=False)
@@ -225,6 +230,12 @@ class _Watched:
         except _DAMAGE as wrong:
             raise self._store.damaged(wrong) from None
         return found
+
+
+def _refuse_stub(file: Path) -> None:
+    """Refuse a file that ends within its head: reading on would end the process, not raise."""
+    if file.exists() and 0 < file.stat().st_size < _HEAD:
+        raise lmdb.CorruptedError(f"it ends after {file.stat().st_size:,} bytes")
 
 
 def discard(path: Path) -> None:
