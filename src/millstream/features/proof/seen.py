@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from millstream.features.plan import FeaturePlan
+from millstream.features.plan import FeaturePlan, ViewPlan, WindowPlan
 from millstream.features.proof.cells import Behind, Recomputed, equal
 from millstream.features.proof.facts import Fact, Raw, plain
 from millstream.lake.frame import TableFrame
@@ -41,8 +41,7 @@ def then_and_now(
         if cell.unproven or equal(old[name].value, cell.value):
             continue
         view = next(each for each in views if name.startswith(f"{each.name}."))
-        about = {column: row[key] for column, key in zip(view.entity, view.keys, strict=True)}
-        behind = _behind(then[view.table], now[view.table], about, at=int(row["decided_at"]))
+        behind = _behind(then[view.table], now[view.table], view, name.removeprefix(f"{view.name}."), row)
         found.append((name, old[name].value, cell.value, behind))
     return found
 
@@ -54,18 +53,43 @@ def _only(plan: FeaturePlan, views: tuple[Any, ...]) -> FeaturePlan:
     return msgspec.structs.replace(plan, views=views, columns=columns, request_features={}, request={}, combined={})
 
 
-def _behind(then: TableFrame, now: TableFrame, entity: Mapping[str, Any], *, at: int) -> Behind | None:
-    """Find the first fact known by the decision, as it says, that was not there then, or not like that."""
-    old, new = (_claimed(each, entity, at) for each in (then, now))
-    for key, fact in new.items():
-        if key not in old:
-            return _told(now, fact, LATER)
-        if any(not equal(fact.row[name], old[key].row.get(name)) for name in now.schema):
-            return _told(now, fact, REWRITTEN)
-    for key, fact in old.items():
+def _behind(then: TableFrame, now: TableFrame, view: ViewPlan, feature: str, row: Mapping[str, Any]) -> Behind | None:
+    """Find the first fact known by the decision, as it says, that was not there then, or not like that.
+
+    Those that the feature reads, in its window, come before others about the same entity.
+    """
+    entity = {column: row[key] for column, key in zip(view.entity, view.keys, strict=True)}
+    old, new = (_claimed(each, entity, int(row["decided_at"])) for each in (then, now))
+    window = view.features[feature]
+    reads = {
+        *view.entity,
+        *([now.event_time] if now.event_time else []),
+        *(window.value.columns if window.value else ()),
+    }
+    others: list[Behind] = []
+    for key, fact in (*new.items(), *((key, fact) for key, fact in old.items() if key not in new)):
+        before = old.get(key)
         if key not in new:
-            return _told(then, fact, GONE)
-    return None
+            told, columns, both = _told(then, fact, GONE), reads, (fact,)
+        elif before is None:
+            told, columns, both = _told(now, fact, LATER), reads, (fact,)
+        else:
+            columns = {name for name in now.schema if not equal(fact.row[name], before.row.get(name))}
+            if not columns:
+                continue
+            told, both = _told(now, fact, REWRITTEN), (fact, before)
+        if columns & reads and any(_inside(each, window, at=int(row[view.at])) for each in both):
+            return told
+        others.append(told)
+    return others[0] if others else None
+
+
+def _inside(fact: Fact, window: WindowPlan, *, at: int) -> bool:
+    """Say whether a fact happened in a window."""
+    if fact.event is None:
+        return False
+    since = None if window.over_us is None else at - window.ago_us - window.over_us
+    return fact.event <= at - window.ago_us and (since is None or fact.event > since)
 
 
 def _claimed(table: TableFrame, entity: Mapping[str, Any], at: int) -> dict[Any, Fact]:
