@@ -42,7 +42,7 @@ def production(root):
 
 
 def dev(root, *words, code=0, user="tina"):
-    done = example.run(*words, "--json", "-p", root, user=user, env={"MILLSTREAM_ENV": "dev"})
+    done = example.said(*words, "--json", "-p", root, user=user, env={"MILLSTREAM_ENV": "dev"})
     assert done.returncode == code, done.stderr
     return json.loads(done.stdout)
 

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from typer.testing import CliRunner
@@ -109,10 +108,8 @@ BAD = {
 def test_bad_input_is_told_and_ends_with_its_code(served):
     root, control = served
     before = control.command("status", {})["ledger_rows"]
-    with ThreadPoolExecutor(2) as several:
-        done = dict(zip(BAD, several.map(lambda words: example.run(*words, cwd=root), BAD), strict=True))
-    for words, said in done.items():
-        code, expected = BAD[words]
+    for words, (code, expected) in BAD.items():
+        said = example.said(*words, cwd=root)
         text = " ".join((said.stderr + said.stdout).split())
         assert said.returncode == code, (words, text)
         assert expected in text, (words, text)
@@ -163,7 +160,7 @@ def test_every_command_speaks_json(served):
     root, _ = served
     said = {}
     for words in JSON:
-        done = example.run(*words, "--json", "-p", root, user="tina" if words[0] in ("train", "release") else "ada")
+        done = example.said(*words, "--json", "-p", root, user="tina" if words[0] in ("train", "release") else "ada")
         assert done.returncode == 0, (words, done.stderr)
         said[" ".join(words[:2]) if words[0] == "features" else words[0]] = json.loads(done.stdout)
     assert said["approve"]["says"].startswith("late@4 is live on 1 server after")
@@ -199,7 +196,7 @@ def test_every_command_speaks_to_people_too(served):
         ("decisions",): "approved by ada",
         ("ready", "late"): "of 8 points stand",
     }.items():
-        done = example.run(*words, "-p", root)
+        done = example.said(*words, "-p", root)
         assert done.returncode == 0
         assert expected in done.stdout
 

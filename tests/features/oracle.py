@@ -2,6 +2,9 @@
 
 A fact is in a window of length w at T iff event_time <= T < event_time + w, it is known at T, and its value is the
 latest believed at T. A window that ends some time ago is that of events so much later.
+
+It stands beside ``millstream.features.proof``, which is shipped and judged by tests itself (``test_proof``): an oracle
+that moved with the product could agree with a mistake of the product, and this one imports nothing of it.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from millstream.features.online.live import Fresh, Live, Reading
 from millstream.lake.frame import TableFrame
 
 from . import worlds
+from .test_aggregates import AGO, LATER
 from .test_online import ASK, FACT, PLAN, WINDOWED, agree
 
 AHEAD = timedelta(days=4)
@@ -155,12 +156,18 @@ def test_a_fact_that_comes_while_facts_are_read_is_applied_too(tmp_path: Path) -
     store.close()
 
 
-@pytest.mark.parametrize("plan", [PLAN, WINDOWED], ids=["ever", "windowed"])
-def test_online_is_offline_whatever_comes_when(plan: FeaturePlan, tmp_path: Path) -> None:
-    interleave(plan, tmp_path, 10)
+PLANS = {"ever": (PLAN, 10, 1500), "windowed": (WINDOWED, 10, 1500), "order": (LATER, 5, 600), "ago": (AGO, 5, 600)}
+"""What is kept fact by fact, and how many interleavings of it are tried: by day and by night."""
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_online_is_offline_whatever_comes_when(name: str, tmp_path: Path) -> None:
+    plan, examples, _ = PLANS[name]
+    interleave(plan, tmp_path, examples)
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("plan", [PLAN, WINDOWED], ids=["ever", "windowed"])
-def test_online_is_offline_whatever_comes_when_deeply(plan: FeaturePlan, tmp_path: Path) -> None:
-    interleave(plan, tmp_path, 1500)
+@pytest.mark.parametrize("name", PLANS)
+def test_online_is_offline_whatever_comes_when_deeply(name: str, tmp_path: Path) -> None:
+    plan, _, examples = PLANS[name]
+    interleave(plan, tmp_path, examples)

@@ -1,4 +1,4 @@
-"""Every aggregate is kept fact by fact; what one fact moves for everybody follows the versions of its table."""
+"""What one fact moves for everybody follows the versions of its table; what outgrows memory is read again."""
 
 from __future__ import annotations
 
@@ -7,31 +7,17 @@ from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
-import pytest
 
-from millstream.features import FeaturePlan
 from millstream.features.online import LmdbOnline, Lookup, Writer
 from millstream.features.online.live import Live
 from millstream.lake.frame import TableFrame
 
 from . import worlds
-from .test_aggregates import AGO, LATER
-from .test_live import BASE, Posts, interleave, refresh
+from .test_live import BASE, Posts, refresh
 from .test_online import FACT, agree
 from .test_target import plan as target_plan
 
 DAY = 86_400
-
-
-@pytest.mark.parametrize("plan", [LATER, AGO], ids=["order", "ago"])
-def test_every_aggregate_is_kept_fact_by_fact(plan: FeaturePlan, tmp_path: Path) -> None:
-    interleave(plan, tmp_path, 5)
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("plan", [LATER, AGO], ids=["order", "ago"])
-def test_every_aggregate_is_kept_fact_by_fact_deeply(plan: FeaturePlan, tmp_path: Path) -> None:
-    interleave(plan, tmp_path, 600)
 
 
 def test_target_means_move_at_midnight_for_everybody_and_follow_versions(tmp_path: Path) -> None:

@@ -32,49 +32,22 @@ from millstream.project import Project
 from millstream.project.learn import plan as plan_now
 from millstream.project.parity.proving import Prover
 from millstream.project.watch import Watch
-from millstream.serving.digest import digest
-from millstream.serving.log import PredictionLog
 from millstream.serving.records import Prediction
-from millstream.serving.scorer import Scorer
 from millstream.state import alarms
 from millstream.types import from_micros, to_micros
+from tests import served
 from tests.journeys.command import millstream
 from tests.journeys.conftest import FIRST, Prepared
 from tests.journeys.house import MODEL, House
+from tests.served import keep, signed
 
 SECOND, THIRD = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
 
 
 def serve(project: Project, decisions: Sequence[dict[str, Any]], *, later_us: Sequence[int] = (0,)) -> list[Prediction]:
     """Answer decisions as the server does, each at some instants after it was due."""
-    live = project.releases.live(MODEL)
-    assert live is not None
-    scorer = Scorer.open(Path(live.path), project.online)
-    raws = [_plain(each) for each in decisions]
-    asked = [(raw, to_micros(each["decided_at"]) + later)
-             for later in later_us for raw, each in zip(raws, decisions, strict=True)]  # fmt: skip
-    scored = scorer.score_many(scorer.check_many([raw for raw, _ in asked]), [at for _, at in asked])
-    made = [
-        Prediction(at, at, MODEL, 1, live.id, scorer.key(raw, at), raw, each.value, "champion", False, "",
-                   each.features.tobytes(), dict(each.applied), 100)
-        for (raw, at), each in zip(asked, scored, strict=True)
-    ]  # fmt: skip
-    scorer.close()
-    return [signed(each) for each in made]
-
-
-def signed(said: Prediction, features: Any = None) -> Prediction:
-    """Return a record as the server would have written it, had it served these features."""
-    vector = said.features if features is None else np.asarray(features, dtype="<f8").tobytes()
-    name = digest(vector, at_us=said.at_us, release=said.release, applied=said.applied)
-    return msgspec.structs.replace(said, features=vector, digest=name)
-
-
-def keep(project: Project, answers: Sequence[Prediction]) -> list[str]:
-    log = PredictionLog(project.places.log)
-    ids = asyncio.run(log.append(list(answers)))
-    log.close()
-    return ids
+    asked = [(_plain(each), to_micros(each["decided_at"]) + later) for later in later_us for each in decisions]
+    return served.serve(project, MODEL, asked)
 
 
 def _plain(decision: dict[str, Any]) -> dict[str, Any]:

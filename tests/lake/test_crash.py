@@ -102,7 +102,7 @@ def test_the_files_of_a_commit_and_both_folders_are_synced_before_it_is_register
         real(handle)
 
     lake = house.lake([planes()])
-    monkeypatch.setattr("millstream.lake.delta.os.fsync", noting)
+    monkeypatch.setattr("os.fsync", noting)
     monkeypatch.setattr("millstream.lake.writer.versions.open_intents", lambda _: [])
     lake.append("answers", pl.DataFrame({"batch": [1]}), app_id="a", app_version=1, actor="ann")
     folder = house.places.lake / "answers"

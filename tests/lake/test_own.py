@@ -82,7 +82,7 @@ def test_a_full_disk_acknowledges_nothing_and_goes_on_when_there_is_space(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("millstream.lake.delta.os.fsync", full)
+        patched.setattr("os.fsync", full)
         with pytest.raises(StorageFull, match="No space left"):
             lake.append("answers", ROWS, app_id="s", app_version=1, actor="ann")
         assert lake.read("answers").frame.height == 2

@@ -13,7 +13,6 @@ from millstream.project import Project
 from millstream.project.ship import live_plans
 from millstream.types import to_micros
 
-NOW = datetime.now(UTC).replace(microsecond=0)
 TOML = 'name = "shop"\ntimezone = "UTC"\n'
 CODE = """
 from lightgbm import LGBMClassifier
@@ -40,19 +39,33 @@ made = FeatureView("made", of=f.Request(form, seen, unseen), features=dict(
 late = Model("late", rows=Each(orders, decide_at="known"), label="late", features=[form, seen, made], goal="log_loss",
     estimator=LGBMClassifier(n_estimators=3, min_child_samples=5, verbose=-1))
 """
-_MADE: dict[str, Path] = {}
+_MADE: dict[str, tuple[Path, datetime]] = {}
+_MOMENT = {"now": datetime.now(UTC).replace(microsecond=0)}
+
+
+def now() -> datetime:
+    """Return the moment of the test that runs, to the second: that at which it got its copy of the project.
+
+    What is served answers for some minutes before its refresh and not for longer, so that a moment which all tests
+    of a process shared would be past for the later ones.
+    """
+    return _MOMENT["now"]
 
 
 def made(folders: Any) -> Path:
-    """Return the project: 200 orders of two shops in a file, a model trained and live."""
-    if "shop" not in _MADE:
+    """Return the project: 200 orders of two shops in a file, a model trained and live.
+
+    Its newest order is two hours old and the next leaves a window two hours later: it is made anew before that.
+    """
+    began = datetime.now(UTC).replace(microsecond=0)
+    if "shop" not in _MADE or began - _MADE["shop"][1] > timedelta(hours=1):
         root = folders.mktemp("shop") / "shop"
         root.mkdir()
         (root / "millstream.toml").write_text(TOML)
         (root / "shop.py").write_text(CODE)
         lines = ["id,shop,at,known,amount,note,late"]
         for each in range(200):
-            at = NOW - timedelta(hours=400 - 2 * each)
+            at = began - timedelta(hours=400 - 2 * each)
             known = at + timedelta(minutes=5)
             lines.append(
                 f"{each},{'ab'[each % 2]},{at:%FT%TZ},{known:%FT%TZ},{each % 90}.5,n{each % 7},{each % 3 == 0}"
@@ -63,12 +76,14 @@ def made(folders: Any) -> Path:
             project.run("train", {"model": "late", "actor": "tina"})
             project.run("release", {"model": "late", "actor": "tina", "dirty": True})
             project.run("approve", {"actor": "ada", "reason": "better"})
-        _MADE["shop"] = root
-    return _MADE["shop"]
+        _MADE["shop"] = root, began
+    return _MADE["shop"][0]
 
 
 def copy(origin: Path, to: Path) -> Path:
+    """Copy the project for a test, whose moment is now."""
     shutil.copytree(origin, to, symlinks=True)
+    _MOMENT["now"] = datetime.now(UTC).replace(microsecond=0)
     return to
 
 
@@ -81,8 +96,8 @@ def order(
     known: float | None = None,
     note: str = "hi",
 ) -> dict[str, Any]:
-    """Return an order that happened some minutes before ``NOW`` and was known then, or when said."""
-    at, told = NOW - timedelta(minutes=minutes), NOW - timedelta(minutes=minutes if known is None else known)
+    """Return an order that happened some minutes before ``now`` and was known then, or when said."""
+    at, told = now() - timedelta(minutes=minutes), now() - timedelta(minutes=minutes if known is None else known)
     return {"id": number, "shop": shop, "at": f"{at:%FT%TZ}", "known": f"{told:%FT%TZ}", "amount": amount, "note": note,
             "late": None}  # fmt: skip
 

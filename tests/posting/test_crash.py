@@ -36,11 +36,6 @@ with Project(Path(sys.argv[1]), lock=True) as project:
 """
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shop.made(tmp_path_factory)
-
-
 def whole(root: Path, acknowledged: list[int], sent: int) -> None:
     """Every acknowledged row is there once, and perhaps the one whose answer never left."""
     with Project(root, lock=True) as project:

@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from millstream.features.online import LmdbOnline, Lookup
 from millstream.project import Project
 from millstream.types import to_micros
@@ -19,11 +17,6 @@ from tests.server.example import up
 
 from . import shop
 from .shop import order
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shop.made(tmp_path_factory)
 
 
 def send(control: Any, table: str, body: object, *, token: str | None = None) -> tuple[int, Any]:
@@ -68,6 +61,7 @@ def test_a_fact_goes_from_a_post_to_an_answer(made: Path, tmp_path: Path) -> Non
             ("orders", {"rows": order(1)}, 400, "rows alone"),
             ("orders", b'{"rows": [{"amount": NaN}]}', 400, "NaN is no number"),
             ("orders", b"\xff", 400, "is not JSON"),
+            ("orders", b'{"rows": [{"amount": 1.0, "amount": 7.0}]}', 400, "'amount' is said twice"),
             ("whole", {"rows": [order(1)]}, 403, "is computed from orders"),
             ("nothing", {"rows": [order(1)]}, 404, "nothing"),
         ):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 
 from millstream.features.online import layout
@@ -19,57 +17,23 @@ from millstream.project import Project
 from millstream.project.parity.folded import arrivals
 from millstream.project.parity.proving import Prover
 from millstream.project.posting import catch_up, forget, post
-from millstream.serving.digest import digest
-from millstream.serving.log import PredictionLog
 from millstream.serving.records import Logged, Prediction
-from millstream.serving.scorer import Scorer
 from millstream.types import to_micros
+from tests.served import keep, serve, signed
 
 from . import shop
-from .shop import NOW, order
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shop.made(tmp_path_factory)
-
-
-@pytest.fixture
-def project(made: Path, tmp_path: Path) -> Iterator[Project]:
-    with Project(shop.copy(made, tmp_path / "shop"), lock=True) as opened:
-        yield opened
+from .shop import order
 
 
 def answer(project: Project, *shops: str) -> list[Prediction]:
     """Answer about shops now, as the server does."""
-    live = project.releases.live("late")
-    assert live is not None
-    scorer = Scorer.open(Path(live.path), project.online)
-    rows = [{name: {"shop": each}.get(name, 1) for name in scorer.plan.request_columns} for each in shops]
+    names = shop.plan(project).request_columns
     at = to_micros(project.clock.now())
-    made = [
-        Prediction(at, at, "late", 1, live.id, scorer.key(row, at), row, each.value, "champion", False, "",
-                   each.features.tobytes(), dict(each.applied), 100)
-        for row, each in zip(rows, scorer.score_many(scorer.check_many(rows), [at] * len(rows)), strict=True)
-    ]  # fmt: skip
-    scorer.close()
-    return [signed(each) for each in made]
-
-
-def signed(said: Prediction, features: Any = None) -> Prediction:
-    vector = said.features if features is None else np.asarray(features, dtype="<f8").tobytes()
-    name = digest(vector, at_us=said.at_us, release=said.release, applied=said.applied)
-    return msgspec.structs.replace(said, features=vector, digest=name)
-
-
-def keep(project: Project, answers: list[Prediction]) -> None:
-    log = PredictionLog(project.places.log)
-    asyncio.run(log.append(answers))
-    log.close()
+    return serve(project, "late", [({name: {"shop": each}.get(name, 1) for name in names}, at) for each in shops])
 
 
 def proved(project: Project) -> dict[str, Any]:
-    since = (NOW - timedelta(days=1)).isoformat()
+    since = (shop.now() - timedelta(days=1)).isoformat()
     said: dict[str, Any] = project.run("features_parity", {"model": "late", "since": since})
     return said
 
@@ -90,7 +54,7 @@ def test_answers_that_reflect_posted_rows_are_proved_by_them_in_the_journal_and_
     said = proved(project)
     assert (said["compared"], said["different"], said["unproved"]) == (8, 0, {}), said["differences"]
     prover = Prover(project, "late")
-    assert prover.prove(NOW - timedelta(days=1), project.clock.now()).claims == 4
+    assert prover.prove(shop.now() - timedelta(days=1), project.clock.now()).claims == 4
     reads = [state for state, _ in prover._tables if state.table == "orders" and state.arrived]
     assert len(reads) == 1, "one read for all, however many rows were posted between"
     project.run("check", {})
@@ -128,7 +92,7 @@ late = Model("""
         found = proved(project)
         assert (found["compared"], found["different"], found["unproved"]) == (12, 0, {}), found["differences"]
         prover = Prover(project, "late")
-        assert prover.prove(NOW - timedelta(days=1), project.clock.now()).claims == len(kept) // 2
+        assert prover.prove(shop.now() - timedelta(days=1), project.clock.now()).claims == len(kept) // 2
         reads = [state for state, _ in prover._tables if state.table == "orders" and state.arrived]
         assert len(reads) == 1, "those before the version in one read"
         wrong = msgspec.structs.replace(kept[2], applied={**kept[2].applied, f"usual/{name}": 1})

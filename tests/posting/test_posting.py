@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,18 +22,7 @@ from millstream.testing import Bench, refused
 from millstream.types import parse_instant, to_micros
 
 from . import shop
-from .shop import NOW, computed, order, served
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shop.made(tmp_path_factory)
-
-
-@pytest.fixture
-def project(made: Path, tmp_path: Path) -> Iterator[Project]:
-    with Project(shop.copy(made, tmp_path / "shop"), lock=True) as opened:
-        yield opened
+from .shop import computed, order, served
 
 
 def test_a_fact_is_served_at_once_and_in_the_lake_by_batch(project: Project) -> None:
@@ -87,14 +75,14 @@ def test_corrections_late_facts_and_moves_to_another_entity(project: Project) ->
 def test_a_fact_leaves_its_window_without_another(project: Project) -> None:
     post(project, table="orders", rows=[order(1000, minutes=1)])
     catch_up(project)
-    leaves = NOW - timedelta(minutes=1) + timedelta(hours=1)
+    leaves = shop.now() - timedelta(minutes=1) + timedelta(hours=1)
     early, late = served(project, at=leaves - timedelta(microseconds=1)), served(project, at=leaves)
     assert early["form.n_1h"] == late["form.n_1h"] + 1
 
 
 def test_a_table_of_posted_rows_alone(project: Project) -> None:
     assert served(project)["seen.visits_1h"] == 0
-    row = {"id": 1, "shop": "a", "at": f"{NOW - timedelta(minutes=3):%FT%TZ}"}
+    row = {"id": 1, "shop": "a", "at": f"{shop.now() - timedelta(minutes=3):%FT%TZ}"}
     post(project, table="visits", rows=[row, row])
     catch_up(project)
     assert served(project)["seen.visits_1h"] == 1
@@ -116,8 +104,9 @@ def test_a_row_that_a_check_puts_aside_is_not_served(project: Project) -> None:
 
 def test_files_and_posts_go_side_by_side(project: Project) -> None:
     post(project, table="orders", rows=[order(1000, minutes=1)])
+    at = shop.now() - timedelta(minutes=9)
     with (project.root / "orders.csv").open("a") as file:
-        file.write(f"\n500,a,{NOW - timedelta(minutes=9):%FT%TZ},{NOW - timedelta(minutes=9):%FT%TZ},3.5,x,true\n")
+        file.write(f"\n500,a,{at:%FT%TZ},{at:%FT%TZ},3.5,x,true\n")
     catch_up(project)
     post(project, table="orders", rows=[order(1001, minutes=1)])
     project.run("check", {})
@@ -159,7 +148,7 @@ def test_nulls_repeats_and_the_future_are_no_trouble(project: Project) -> None:
     ahead = order(1003, minutes=-30)
     post(project, table="orders", rows=[order(1000, shop=None), order(1001, amount=None), ahead])
     catch_up(project)
-    for at in (NOW, NOW + timedelta(minutes=29, seconds=59), NOW + timedelta(minutes=30)):
+    for at in (shop.now(), shop.now() + timedelta(minutes=29, seconds=59), shop.now() + timedelta(minutes=30)):
         project.run("check", {})
         assert served(project, at=at) == computed(project, at=at)
 
@@ -248,7 +237,7 @@ def test_a_store_lost_while_it_is_read_is_rebuilt_while_answers_go_on(project: P
     before, plan, root, online = served(project), shop.plan(project), project.root, project.places.online
     project.close()
     reader = LmdbOnline(online, readonly=True)  # as a scoring server's
-    lookup, at = Lookup(plan, reader), to_micros(NOW + timedelta(minutes=1))
+    lookup, at = Lookup(plan, reader), to_micros(shop.now() + timedelta(minutes=1))
     answer = lookup.lookup_one({"shop": "a"}, at)
     shutil.rmtree(online)
     reader._look_at = 0.0
@@ -268,12 +257,12 @@ def test_a_store_lost_while_it_is_read_is_rebuilt_while_answers_go_on(project: P
 
 def test_what_is_served_is_kept_on_although_nothing_comes(project: Project) -> None:
     project.writer.amend({}, {
-        view: msgspec.structs.replace(each, until_us=to_micros(NOW + timedelta(hours=30)))
+        view: msgspec.structs.replace(each, until_us=to_micros(shop.now() + timedelta(hours=30)))
         for view, each in project.writer.applied().items()
     })  # fmt: skip
     project.run("check", {})
     ends = [parse_instant(each["until"]) for each in project.run("status", {})["served"]]
-    assert min(ends) > NOW + timedelta(days=3)
+    assert min(ends) > shop.now() + timedelta(days=3)
 
 
 def test_columns_that_a_table_of_posted_rows_gains(tmp_path: Path) -> None:
@@ -281,7 +270,7 @@ def test_columns_that_a_table_of_posted_rows_gains(tmp_path: Path) -> None:
 
     def put(lake: Lake, table: Table, row: dict[str, object]) -> None:
         kinds = posted_rows.kinds_of(lake.catalog, table)
-        [said] = posted_rows.admit([row], kinds, table, now=NOW)
+        [said] = posted_rows.admit([row], kinds, table, now=shop.now())
         with lake.catalog.state.transact() as tx:
             posted.add(tx, "t", [posted.Posted(posted_rows.mark_of(said, table), msgspec.json.encode(said), "now")])
         posted_rows.seal(lake.catalog, table)

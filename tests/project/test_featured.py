@@ -159,8 +159,8 @@ def test_a_join_that_ignores_when_facts_were_known_is_caught(house: House, monke
     """Facts of the future and late corrections reach a training; the audit names the cell and the fact behind it."""
     honest = facts_module.read_facts
 
-    def careless(table: Any, entity: Any, *, waits_for: tuple[str, ...]) -> Any:
-        return honest(table, entity, waits_for=waits_for[:0] if table.table == "scans" else waits_for)
+    def careless(table: Any, entity: Any, *, waits_for: tuple[str, ...], times: Any = None) -> Any:
+        return honest(table, entity, waits_for=waits_for[:0] if table.table == "scans" else waits_for, times=times)
 
     monkeypatch.setattr(views_module, "read_facts", careless)
     trained = house.run("train", model="late")
@@ -210,7 +210,7 @@ def test_a_known_at_that_lies_is_caught_by_the_versions_of_that_time(house: Hous
     scans(days=range(33, 36)).write_parquet(house.root / "scans-3.parquet")  # five days late, and says an hour
     house.run("refresh")
     house.run("train", model="late")
-    found = house.run("features_audit", model="late", rows=60)
+    found = house.run("features_audit", model="late", rows=20)
     assert found["equal"] == found["all"]
     assert not found["ok"] and found["exit_code"] == 8
     assert found["seen"]["later"] > 0
@@ -218,8 +218,8 @@ def test_a_known_at_that_lies_is_caught_by_the_versions_of_that_time(house: Hous
     assert "of scans says it was known" in says[0] and "came later than version" in says[0]
     roles = '[roles.analyst]\npeople = ["tina"]\nmask = { personal = "redact" }\n[roles.owner]\npeople = ["ann"]\n'
     (house.root / "millstream.toml").write_text(TOML + roles + 'mask = { "*" = "show" }\n')
-    hidden = house.run("features_audit", model="late", rows=60, actor="tina")
+    hidden = house.run("features_audit", model="late", rows=20, actor="tina")
     assert (hidden["seen"]["later"], hidden["ok"]) == (found["seen"]["later"], False)
     assert not any("of scans" in each["says"] or "then" in each for each in hidden["seen"]["findings"])
-    shown = house.run("features_audit", model="late", rows=60)["seen"]["findings"]
+    shown = house.run("features_audit", model="late", rows=20)["seen"]["findings"]
     assert all("says it was known" in each["says"] for each in shown)

@@ -10,6 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from millstream.cli.commands import app
 from millstream.cli.examples import write
 from millstream.project import Project
 from millstream.server.supervisor import Supervisor
@@ -78,6 +81,15 @@ def run(*words, cwd=None, user="ada", **options):
     )
     assert "Traceback" not in done.stderr + done.stdout, done.stderr + done.stdout
     return done
+
+
+def said(*words, cwd=None, user="ada", env=None):
+    """Run a command to its end as ``run`` does, in this process: its start is what a process of its own costs."""
+    env = {"MILLSTREAM_ENV": None, "MILLSTREAM_USER": user, "COLUMNS": "200", "NO_COLOR": "1", **(env or {})}
+    with contextlib.chdir(cwd or Path.cwd()):
+        done = CliRunner().invoke(app, [str(each) for each in words], prog_name="millstream", env=env)
+    assert isinstance(done.exception, SystemExit | None), done.exc_info
+    return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
 
 
 def descendants(pid: int) -> set[int]:

@@ -75,19 +75,11 @@ class PolarsEngine:
         return found.values()
 
 
-def point_in_time(
-    plan: FeaturePlan,
-    spine: pl.DataFrame,
-    tables: Mapping[str, TableFrame],
-    *,
-    took: MutableMapping[str, float] | None = None,
-    learning: bool = False,
-) -> pl.DataFrame:
-    """Join by the embedded engine, as ``FeatureEngine.point_in_time`` says.
+point_in_time = PolarsEngine().point_in_time
+"""Join by the embedded engine, as ``FeatureEngine.point_in_time`` says.
 
-    No fact known after ``decided_at`` is used, corrections included. Cost: O(n log n) in facts and rows.
-    """
-    return PolarsEngine().point_in_time(plan, spine, tables, took=took, learning=learning)
+No fact known after ``decided_at`` is used, corrections included. Cost: O(n log n) in facts and rows.
+"""
 
 
 def combine(plan: FeaturePlan, rows: pl.DataFrame, found: Mapping[str, pl.Series]) -> dict[str, pl.Series]:

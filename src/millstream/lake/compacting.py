@@ -15,6 +15,7 @@ import msgspec
 import polars as pl
 
 from millstream.definitions.table import Table
+from millstream.disk import sync
 from millstream.errors import IntegrityError, MillstreamError, StorageFull, UserError
 from millstream.lake.batches import Shelved
 from millstream.lake.cache import FileCache
@@ -22,7 +23,7 @@ from millstream.lake.catalog import Catalog, columns_of, folders
 from millstream.lake.delta import file_sha256
 from millstream.lake.faults import reach
 from millstream.lake.files import FileReader, empty, ordered
-from millstream.lake.landing import statistics, sync
+from millstream.lake.landing import statistics
 from millstream.state import Transaction, housekeeping, taken, versions
 from millstream.state.taken import Landed, Piece, Taking
 from millstream.state.versions import DataFile, TableVersion

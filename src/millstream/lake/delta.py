@@ -8,7 +8,6 @@ and must be called before a commit is acknowledged.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Sc
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
+from millstream.disk import sync
 from millstream.errors import BadData, IntegrityError, NotFound, StorageFull
 from millstream.lake.batches import Batches, Shelved
 from millstream.state.versions import DataFile
@@ -286,14 +286,15 @@ class DeltaLog:
         folders = {self.path, self._log, self.path.parent}
         for each in added:
             file = self.path / each.path
-            hashed.append(msgspec.structs.replace(each, sha256=_sync(file, read=True)))
+            sync(file)
+            hashed.append(msgspec.structs.replace(each, sha256=file_sha256(file)))
             folders.add(file.parent)
         log = [self._commit(version), *self._log.glob(f"{version:020d}.checkpoint*"), self._log / "_last_checkpoint"]
         for file in log:
             if file.exists():
-                _sync(file)
+                sync(file)
         for folder in sorted(folders):
-            _sync(folder)
+            sync(folder)
         return hashed
 
     @property
@@ -445,15 +446,6 @@ def file_sha256(path: Path) -> str:
     """Hash a file's bytes."""
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _sync(path: Path, *, read: bool = False) -> str:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-    return file_sha256(path) if read else ""
 
 
 def _parse(body: bytes) -> list[dict[str, Any]]:

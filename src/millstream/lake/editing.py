@@ -18,6 +18,7 @@ import msgspec
 import polars as pl
 
 from millstream.definitions.table import Table
+from millstream.disk import sync
 from millstream.errors import BadData, Conflict, NotFound, Refused, StorageFull, UserError, near
 from millstream.expressions import parse
 from millstream.expressions.polars import to_polars
@@ -410,8 +411,4 @@ def _written(where: Path, rows: pl.DataFrame) -> DataFile:
 
 def _sync(where: Path) -> None:
     for each in (where, where.parent, where.parent.parent):
-        opened = os.open(each, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
+        sync(each)

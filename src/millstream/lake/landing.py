@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 import polars as pl
 
+from millstream.disk import sync
 from millstream.errors import StorageFull
 from millstream.lake.catalog import Catalog
 from millstream.lake.delta import file_sha256
@@ -181,15 +180,6 @@ class Landing:
         if isinstance(kind, pl.Date):
             said = now.astimezone(self._zone).date() + timedelta(days=0)
         return int(frame.select((pl.col(str(self._event_time)) > said).sum()).item())
-
-
-def sync(path: Path) -> None:
-    """Force a file or folder to the disk."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def statistics(frame: pl.DataFrame, event_time: str | None) -> str:

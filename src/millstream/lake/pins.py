@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from millstream.disk import sync
 from millstream.errors import IntegrityError, StorageFull, UserError
 from millstream.lake.catalog import Catalog, folders
 from millstream.lake.faults import reach
@@ -254,11 +255,7 @@ def _refuse_full(folder: Path, needed: int) -> None:
 def _sync_folders(folder: Path) -> None:
     for each in (folder, folder.parent, folder.parent.parent):
         if each.is_dir():
-            opened = os.open(each, os.O_RDONLY)
-            try:
-                os.fsync(opened)
-            finally:
-                os.close(opened)
+            sync(each)
 
 
 def _storage(wrong: OSError, folder: Path) -> StorageFull | IntegrityError:

@@ -8,11 +8,9 @@ of files holds: taken once, gone on with after a kill, read again when all files
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,6 +19,7 @@ import polars as pl
 from millstream.definitions.sources import Csv, Delta, Json, Parquet
 from millstream.definitions.sources import Posted as PostedSource
 from millstream.definitions.table import Table
+from millstream.disk import sync
 from millstream.errors import BadData, MillstreamError, NotFound, Refused, StorageFull, near
 from millstream.lake.catalog import Catalog
 from millstream.lake.faults import reach
@@ -236,10 +235,10 @@ def seal(catalog: Catalog, table: Table) -> int:
     scratch = file.with_suffix(".new")
     try:
         frame.write_parquet(scratch, compression="zstd")
-        _sync(scratch)
+        sync(scratch)
         reach("posted.written")
         scratch.replace(file)
-        _sync(files.folder)
+        sync(files.folder)
     except (OSError, pl.exceptions.ComputeError) as wrong:
         scratch.unlink(missing_ok=True)
         raise StorageFull(f"{file} could not be written: {wrong}", do="free some space and try again") from None
@@ -315,14 +314,6 @@ def _time(said: str, kind: pl.DataType, where: str) -> date:
         return made.astimezone(UTC) if zoned else made
     except OverflowError:
         raise BadData(f"{where} is {said!r}", expected="a time of the years 1 to 9999") from None
-
-
-def _sync(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def first_wrong(catalog: Catalog, table: Table, raw: pl.DataFrame, wrong: MillstreamError) -> MillstreamError:

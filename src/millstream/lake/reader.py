@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -28,8 +28,18 @@ from millstream.types import DType, Pins, from_micros, to_micros
 _SINCE = "__millstream_since"
 _MASKED = "__millstream_masked"
 _UPON = "__millstream_upon"
-_READS_KEPT = 8
-"""Latest reads, which narrower reads of the same version are answered from."""
+_READS_KEPT, _READS_BYTES = 24, 512 << 20
+"""Latest reads, which narrower reads of the same version are answered from: how many, and their bytes, at most."""
+
+
+class _Read(NamedTuple):
+    """What was read: of which version with which masks, of which range, and its bytes."""
+
+    of: tuple[str, int, bool, int]
+    between: Between | None
+    shape: Shape
+    frame: pl.DataFrame
+    size: int
 
 
 class Reader:
@@ -39,9 +49,7 @@ class Reader:
         self._catalog = catalog
         self._cache = cache
         self._readers: dict[tuple[str, str], FileReader] = {}
-        self._reads: deque[tuple[tuple[str, int, bool, int], Between | None, tuple[Shape, pl.DataFrame]]] = deque(
-            maxlen=_READS_KEPT
-        )
+        self._reads: deque[_Read] = deque(maxlen=_READS_KEPT)
         self._masks: dict[tuple[str, int], tuple[int, pl.DataFrame]] = {}
 
     def read(
@@ -97,12 +105,11 @@ class Reader:
     ) -> tuple[Shape, pl.DataFrame] | None:
         """Answer from a read of the same version that was at least as wide."""
         masked = self._masked_so_far(table) if trusted else 0
-        for place, wide, read in list(self._reads):
-            if place == (table.name, version.version, trusted, masked) and _covers(wide, between):
-                shape, frame = read
-                if between is None or between == wide or table.event_time is None:
-                    return read
-                return shape, frame.filter(inside(table.event_time, between))
+        for kept in list(self._reads):
+            if kept.of == (table.name, version.version, trusted, masked) and _covers(kept.between, between):
+                if between is None or between == kept.between or table.event_time is None:
+                    return kept.shape, kept.frame
+                return kept.shape, kept.frame.filter(inside(table.event_time, between))
         return None
 
     def _keep(
@@ -114,8 +121,12 @@ class Reader:
         trusted: bool,
         read: tuple[Shape, pl.DataFrame],
     ) -> None:
-        masked = self._masked_so_far(table) if trusted else 0
-        self._reads.appendleft(((table.name, version.version, trusted, masked), between, read))
+        masked, size = self._masked_so_far(table) if trusted else 0, int(read[1].estimated_size())
+        if size > _READS_BYTES:
+            return
+        self._reads.appendleft(_Read((table.name, version.version, trusted, masked), between, *read, size))
+        while len(self._reads) > 1 and sum(each.size for each in list(self._reads)) > _READS_BYTES:
+            self._reads.pop()
 
     def _masked_so_far(self, table: Table) -> int:
         """Return a number that grows whenever something of a table, or of what it is computed of, is masked."""

@@ -226,6 +226,26 @@ def of_segment(path: Path, *, over_damage: bool = False) -> Iterator[Logged]:
         offset = after
 
 
+class Marks:
+    """Up to where segments hold only answers from before some instant, so that no night reads them from the start."""
+
+    def __init__(self) -> None:
+        self._marks: dict[Path, list[tuple[int, int]]] = {}
+
+    def since(self, path: Path, first_us: int) -> Iterator[Logged]:
+        """Yield the records of a segment but for a beginning without any answer from an instant on."""
+        marks = self._marks.setdefault(path, [(0, 0)])
+        offset, newest = max(each for each in marks if each[1] < max(first_us, 1))
+        while True:
+            found, after = records.read(path, offset, most=_MOST)
+            if after == offset:
+                return
+            offset, newest = after, max([newest, *(each.prediction.at_us for each in found if each.prediction)])
+            if offset > marks[-1][0]:
+                marks.append((offset, newest))
+            yield from found
+
+
 def _frame(logged: list[Logged]) -> pl.DataFrame:
     """Lay records out as a table: what people ask about in columns, and the whole record beside.
 

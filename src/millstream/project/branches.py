@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from millstream.disk import sync
 from millstream.errors import Conflict, NotFound, Refused, UserError, near
 from millstream.lake.faults import reach
 from millstream.project.people import Person
@@ -379,8 +380,4 @@ def _write(path: Path, said: dict[str, Any]) -> None:
 
 def _sync(folder: Path) -> None:
     with suppress(OSError):
-        opened = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
+        sync(folder)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from millstream.lake.frame import TableFrame
     from millstream.project.root import Project
 
+Range = tuple[datetime | None, datetime | None]
 MOST = 10_000
 """Rows of one request, at most."""
 
@@ -157,12 +158,7 @@ class LakeFacts:
 
         project = self._project
         masked = quarantine.latest(project.state, table)
-        rows = project.lake.read(table, version=version, between=None if since is None else (since, until))
-        if since is not None and rows.key and posted.last(project.state, table):
-            # a correction may have moved a fact out of the range: it comes along
-            older = project.lake.read(table, version=version, between=(None, since)).frame
-            moved = older.join(rows.frame.select(rows.key), on=rows.key, how="semi", maintain_order="left")
-            rows = dataclasses.replace(rows, frame=pl.concat([moved, rows.frame]))
+        rows = read_for(project, table, version=version, between=None if since is None else (since, until))
         after = lake.contained(project.state, table, version) if posted.last(project.state, table) else 0
         kept = posted.waiting(project.state, table, after=after)
         if kept and kept[0].sequence != after + 1:
@@ -213,6 +209,39 @@ class LakeFacts:
         return Fresh(
             rows.filter(good), rows.filter([not each for each in good]).select(definition.key), kept[-1].sequence
         )
+
+
+def read_for(project: Project, table: str, *, version: int, between: Range | None) -> TableFrame:
+    """Read what windows over a range of events see at a version: its rows, and what corrects these.
+
+    A revision may have moved an event out of the range, and then takes the fact along. One that became known within
+    the range comes along too: a row that it corrects may still be on its way. A revision that is known from its event
+    on corrects nothing of the range, so rows of a table in which all are need no more than the range.
+
+    Returns
+    -------
+    TableFrame
+        In the order in which the lake gives them, which decides between beliefs known at one instant.
+    """
+    definition, rows = project.manifest.table(table), project.lake.read(table, version=version, between=between)
+    event = rows.event_time
+    corrected = definition.known_at or definition.history or definition.of
+    if between is None or event is None or not rows.key or not corrected:
+        return rows
+    import polars as pl
+
+    from millstream.lake.files import inside
+
+    whole = project.lake.read(table, version=version)
+    since = between[0]
+    moved = whole.frame.filter(~inside(event, between)).select(rows.key).unique()
+    mine = rows.frame.select(rows.key).join(moved, on=rows.key, how="semi").unique()
+    told = [] if since is None else [pl.col(each) >= since for each in dict.fromkeys(rows.known.values())]
+    wanted = pl.any_horizontal(inside(event, between), pl.col("__mine").is_not_null(), *told)
+    beside = whole.frame.join(
+        mine.with_columns(pl.lit(True).alias("__mine")), on=rows.key, how="left", maintain_order="left"
+    )
+    return dataclasses.replace(rows, frame=beside.filter(wanted.fill_null(False)).drop("__mine"))
 
 
 def _first_version(project: Project, table: Table) -> None:

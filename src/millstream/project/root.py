@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from millstream.features.online import LmdbOnline, Writer
     from millstream.features.online.live import Live
     from millstream.lake import Lake
+    from millstream.project.answers import Marks
     from millstream.releases import Releases
     from millstream.tracking import Tracking
 
@@ -182,6 +183,13 @@ class Project(Door):
                 do=f"bring {file.name} back from a backup; to begin anew, move {self.places.state} away",
             )
         return State(file)
+
+    @cached_property
+    def marks(self) -> Marks:
+        """Where the answers of some day begin in segments that are not sealed."""
+        from millstream.project.answers import Marks
+
+        return Marks()
 
     @cached_property
     def ledger(self) -> Ledger:

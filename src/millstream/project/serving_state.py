@@ -68,9 +68,24 @@ def announce(project: Project, plans: Iterable[FeaturePlan], pins: Pins) -> None
 
 
 def found_again(project: Project) -> None:
-    """Open the store anew where its file is gone: whatever is written next is written where it can be read."""
-    if project.online.lost:
-        project.online.reopen()
+    """Open the store anew where its file is gone or damaged: what is written next is written where it can be read.
+
+    Only the one writer calls it. A damaged file is taken away, since all of it follows from the lake and the journal.
+    """
+    from millstream.features.online.store import Damaged, discard
+
+    try:
+        if not project.online.lost:
+            project.writer.applied()
+            return
+        told = project.online.trouble
+    except Damaged as wrong:
+        told = wrong.happened
+        discard(project.places.online)
+    if told:
+        project.said(f"served features are damaged ({told}); they are computed again from the lake and the journal")
+        project.ledger.record(actor="system:online", act="online.damaged", subject="online", detail={"says": told})
+    project.online.reopen()
 
 
 def has_to_be_kept(project: Project, ahead: timedelta) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from millstream.disk import sync
 from millstream.errors import IntegrityError, NotFound, StorageFull, near
 from millstream.ledger import Ledger
 from millstream.registry import proof
@@ -227,13 +227,13 @@ def _keep(places: Places, artifact: Path, record: TrainingRecord, *, number: int
             shutil.copytree(artifact, aside, copy_function=shutil.copyfile, dirs_exist_ok=True)
             (aside / _RECORD).write_bytes(as_json(record))
             for each in (*aside.rglob("*"), aside):
-                _sync(each)
+                sync(each)
             aside.chmod(0o755)
             kept = aside.rename(home / str(number))
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
-        _sync(home)
+        sync(home)
     except OSError as wrong:
         if wrong.errno in (errno.ENOTEMPTY, errno.EEXIST):
             raise IntegrityError(
@@ -243,14 +243,6 @@ def _keep(places: Places, artifact: Path, record: TrainingRecord, *, number: int
             ) from None
         raise StorageFull(f"{home} could not be written: {wrong}", do="free some space and train again") from wrong
     return kept
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _run(record: TrainingRecord, artifact: Path, *, tags: dict[str, str], note: str) -> RunRecord:

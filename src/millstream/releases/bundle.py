@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from millstream.disk import sync
 from millstream.errors import BadData, Conflict, IntegrityError, Refused, StorageFull
 from millstream.releases import environment, keys
 from millstream.releases.card import card
@@ -251,7 +252,7 @@ def _put(scratch: Path, final: Path) -> None:
         if wrong.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         shutil.rmtree(scratch)
-    _sync_folder(final.parent)
+    sync(final.parent)
 
 
 def _drop(desk: Desk, release: Release) -> None:
@@ -300,12 +301,4 @@ def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def _sync_folders(folder: Path) -> None:
     for path, _, _ in os.walk(folder, topdown=False):
-        _sync_folder(Path(path))
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        sync(Path(path))

@@ -12,6 +12,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from millstream.disk import sync
 from millstream.errors import IntegrityError, NotFound, Refused, near
 
 _PRIVATE = "signing.key"
@@ -157,7 +158,7 @@ def _make(keys: Path) -> None:
     with contextlib.suppress(FileExistsError):
         os.link(scratch, keys / _PRIVATE)
     scratch.unlink()
-    _sync(keys)
+    sync(keys)
 
 
 def _write_public(keys: Path, public: Ed25519PublicKey) -> None:
@@ -171,16 +172,8 @@ def _write_public(keys: Path, public: Ed25519PublicKey) -> None:
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def _key_id(public: Ed25519PublicKey) -> str:
     return hashlib.sha256(public.public_bytes_raw()).hexdigest()[:16]
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -38,13 +38,22 @@ def _body(raw: bytes) -> list[Any]:
     expected = '{"rows": [{"column": value, ...}, ...]}'
     try:
         raw.decode()
-        said = json.loads(raw, parse_constant=_refuse)
+        said = json.loads(raw, parse_constant=_refuse, object_pairs_hook=_once)
         json.dumps(said, ensure_ascii=False).encode()  # half a surrogate pair is no text that can be kept
     except (ValueError, RecursionError) as wrong:
         raise UserError(f"the request is not JSON: {wrong}", expected=expected) from None
     if not isinstance(said, dict) or set(said) != {"rows"} or not isinstance(said["rows"], list):
         raise UserError("the request is not an object with rows alone", expected=expected)
     return list(said["rows"])
+
+
+def _once(said: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(said)
+    if len(made) < len(said):
+        names = [name for name, _ in said]
+        twice = next(each for each in names if names.count(each) > 1)
+        raise ValueError(f"{twice!r} is said twice in one object")
+    return made
 
 
 def _refuse(word: str) -> float:

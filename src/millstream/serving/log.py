@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from millstream.disk import sync
 from millstream.errors import StorageFull, Unavailable
 from millstream.serving.records import (
     STRIDE,
@@ -35,7 +36,7 @@ from millstream.serving.records import (
 )
 from millstream.state.segments import Begun
 
-__all__ = ["Acknowledgement", "PredictionLog", "find", "new_incarnation", "read", "sync_folder"]
+__all__ = ["Acknowledgement", "PredictionLog", "find", "new_incarnation", "read"]
 
 Acknowledgement: TypeAlias = Literal["fsynced", "written"]
 """``fsynced`` survives power loss; ``written`` survives the death of the process only."""
@@ -281,7 +282,7 @@ class _Segment:
         self.descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            sync_folder(folder)
+            sync(folder)
             self._hints = os.open(hint_file(self.path), os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
         except BaseException:
             self.close()
@@ -312,12 +313,3 @@ def new_incarnation() -> str:
     """Name a life of a process: 48 bits of milliseconds, so that names sort by time, and 32 random bits."""
     raw = time.time_ns() // 1_000_000
     return base64.b32hexencode(raw.to_bytes(6) + secrets.token_bytes(4)).decode().lower()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive power loss."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

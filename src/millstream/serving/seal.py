@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from millstream.disk import sync
 from millstream.errors import Conflict
-from millstream.serving.log import sync_folder
 from millstream.serving.records import Logged, hint_file, next_whole, parse_segment, read, segments, whole_frame
 
 DAMAGED = ".damaged"
@@ -70,7 +70,7 @@ def seal(path: Path) -> Seal:
         if at < len(data):
             file.truncate(at)
         os.fsync(file.fileno())
-    sync_folder(path.parent)
+    sync(path.parent)
     return Seal(path, incarnation, first, last, records, hashlib.sha256(data[:at]).hexdigest(), at, damaged)
 
 
@@ -83,7 +83,7 @@ def discard(path: Path) -> None:
     """Delete a segment whose records are committed in the lake."""
     hint_file(path).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def put_aside(path: Path) -> Path:
@@ -91,7 +91,7 @@ def put_aside(path: Path) -> Path:
     hint_file(path).unlink(missing_ok=True)
     aside = path.with_suffix(DAMAGED)
     path.rename(aside)
-    sync_folder(path.parent)
+    sync(path.parent)
     return aside
 
 

@@ -12,7 +12,7 @@ from millstream.errors import Conflict
 from millstream.features.facts import FOREVER
 from millstream.features.online import layout
 from millstream.features.online.stock import Stock, stocks
-from millstream.features.online.store import Change, OnlineStore
+from millstream.features.online.store import Change, Damaged, OnlineStore
 from millstream.features.plan import TARGET, FeaturePlan, ViewPlan
 from millstream.features.planned import planned_steps
 from millstream.features.seasonal import seasonal_steps
@@ -178,7 +178,14 @@ class Writer:
         """Return what each view in the store reflects, by the view's id."""
         with self._store.snapshot() as snapshot:
             record = snapshot.get(layout.APPLIED)
-            return {} if record is None else msgspec.json.decode(bytes(record), type=dict[str, layout.Applied])
+            try:
+                return {} if record is None else msgspec.json.decode(bytes(record), type=dict[str, layout.Applied])
+            except msgspec.MsgspecError as wrong:
+                raise Damaged(
+                    f"what served features reflect cannot be read: {wrong}",
+                    expected="a store that nobody else wrote into",
+                    do="nothing while millstream up runs, which computes it again; else millstream check",
+                ) from None
 
     def amend(self, changes: Mapping[bytes, bytes | None], applied: Mapping[str, layout.Applied]) -> None:
         """Write entities that changed together with what each view then reflects."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from millstream.disk import sync
 from millstream.errors import IntegrityError, NotFound, StorageFull, UserError, near
 
 SCRATCH = "taking-"
@@ -134,7 +135,7 @@ class Objects:
                 target.parent.mkdir(mode=0o700, exist_ok=True)
                 scratch.replace(target)
                 target.chmod(0o600)
-                _sync(target.parent)
+                sync(target.parent)
         return Kept(name, size, stat.st_mode & 0o777, stat.st_mtime_ns)
 
     def has(self, kept: Kept) -> bool:
@@ -194,7 +195,7 @@ class Objects:
                 os.fsync(written.fileno())
             scratch.chmod(0o600)
             scratch.replace(target)
-            _sync(target.parent)
+            sync(target.parent)
 
     def names(self) -> list[str]:
         """Name the backups, oldest first."""
@@ -256,11 +257,3 @@ def told(folder: Path) -> Iterator[None]:
                 do="make room there and say it again: what was copied is kept",
             ) from None
         raise UserError(f"{wrong.filename or folder}: {wrong.strerror}", expected="a folder to write to") from None
-
-
-def _sync(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from millstream.disk import sync
 from millstream.errors import Conflict, IntegrityError, UserError
 from millstream.ledger import Ledger
 from millstream.project.backups.objects import Backup, Objects, told
@@ -151,8 +151,4 @@ def _same_ledger(found: Backup, state: Path) -> str:
 
 def _sync_all(folder: Path) -> None:
     for each in (folder, *(one for one in folder.rglob("*") if one.is_dir())):
-        opened = os.open(each, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
+        sync(each)

@@ -95,7 +95,7 @@ class Prover:
                 self._unread[f"answers that were sealed cannot be read: {wrong.happened}"] = each.records
         for path in records.segments(*kept_answers.folders(self.project)):
             if path.name not in sealed:
-                yield from kept_answers.of_segment(path)
+                yield from self.project.marks.since(path, to_micros(since))
 
     def prove(
         self, since: datetime, until: datetime, logged: Sequence[Logged] | None = None, *, look: bool = True
