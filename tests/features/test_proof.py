@@ -110,3 +110,16 @@ def test_a_known_at_that_lies_shows_in_the_versions(then, now, kind):
     assert {behind.kind for *_, behind in found} == {kind}
     same = then_and_now(made, row, {"facts": table(now)}, {"facts": dataclasses.replace(table(now), version=2)})
     assert same == []
+
+
+def test_the_fact_named_is_one_that_the_feature_reads_in_its_window():
+    made = plan()
+    row = rows_of(asks([{"p": "u", "q": 1, "at": 24}]))[0]
+    old, kept = one_fact(1, at=2, known=3), one_fact(3, at=21, known=21)
+    then = table([old, kept])
+    now = table([{**old, "x": 9.0}, {**kept, "x": 5.0}, one_fact(2, at=22, known=22)])
+    found = {name: behind for name, _, _, behind in then_and_now(made, row, {"facts": then}, {"facts": now})}
+    short = {name: behind for name, behind in found.items() if name.endswith("_5s")}
+    assert found["one.sum_x_ever"].key == {"id": 1}, "all of them count: the first"
+    assert found["one.count_all_5s"].key == {"id": 2}, "a number that was rewritten counts as much as before"
+    assert {behind.key["id"] for behind in short.values()} <= {2, 3}, "what happened before the window is not named"

@@ -148,3 +148,40 @@ def test_a_model_without_labels_has_nothing_to_leak():
     training = made.training_set()
     bare = replace(training, plan=changed(training.plan, label=None))
     assert find_leaks(model, bare, origins(model, training)[-1]) == ()
+
+
+@pytest.mark.parametrize(("early", "sure"), [(1.0, True), (0.1, False), (0.0, None)])
+def test_a_window_that_holds_the_rows_own_label_is_refused(early, sure):
+    from dataclasses import replace
+
+    from msgspec.structs import replace as changed
+
+    from millstream.expressions import parse
+    from millstream.features.plan import ViewPlan, WindowPlan
+
+    model = made.manifest().models["late"]
+    training = made.training_set(made.frame())
+    own = parse("label", {"label": "boolean"}, where="label")
+    windows = {
+        "share": WindowPlan("mean", own, None, "double"),
+        "before": WindowPlan("mean", own, None, "double", ago_us=1),
+        "rows": WindowPlan("count", None, None, "bigint"),
+    }
+    views = [
+        ViewPlan(name, table, ("shop",), ("varchar",), keys, windows)
+        for name, table, keys in (
+            ("mine", training.plan.rows_table, ("shop",)),
+            ("role", training.plan.rows_table, ("other_shop",)),
+            ("else", "others", ("shop",)),
+        )
+    ]
+    plan = changed(training.plan, views=tuple(views), label=own)
+    early_rows = pl.int_range(pl.len()) < early * pl.len()
+    known = pl.when(early_rows & pl.col("label_known_at").is_not_null()).then("decided_at").otherwise("label_known_at")
+    keys = (pl.lit("a").alias("shop"), pl.lit("b").alias("other_shop"))
+    training = replace(training, plan=plan, frame=training.frame.with_columns(known.alias("label_known_at"), *keys))
+    found = find_leaks(model, training, origins(model, training)[-1])
+    assert [(each.features, each.refused) for each in found] == ([] if sure is None else [(("mine.share",), sure)])
+    if sure:
+        with pytest.raises(LeakError, match="the row's own label is among those in its window"):
+            refuse_leaks(model, found)

@@ -24,6 +24,8 @@ SURE_RANK, LIKELY_RANK = 0.9999, 0.99
 LIKELY_SHARE, EXACT = 0.999, 1e-9
 """Share of a number explained by one feature from which on it is said: what moves slowly is foretold by its last value,
 so this is much higher. It is refused where it is the label times something, to this part of it."""
+OWN_SURE, OWN_LIKELY = 0.5, 0.01
+"""Share of rows whose label is known at their own decision from which on windows over it are refused, and said."""
 
 
 def find_leaks(model: Model, training: TrainingSet, split: Split) -> tuple[Leak, ...]:
@@ -56,7 +58,9 @@ def find_leaks(model: Model, training: TrainingSet, split: Split) -> tuple[Leak,
             )
     if training.label_dtype is None:
         return ()
-    found = [*_disguised(training)]
+    found = [*_own_labels(training)]
+    own = {name for each in found for name in each.features}
+    found += [each for each in _disguised(training) if own.isdisjoint(each.features)]
     told = {name for each in found if each.refused for name in each.features}
     parts = leaky.parts(training, without=told)
     if parts is not None:
@@ -90,6 +94,25 @@ def refuse_leaks(model: Model, found: Iterable[Leak]) -> None:
         do=f"leave {names} out, or say when it is known (known_at, lag); if it really is known in time, vouch for it: "
         f"Model({model.name!r}, ..., vouched=[{', '.join(repr(n) for each in refused for n in each.features)}])",
     )
+
+
+def _own_labels(training: TrainingSet) -> Iterable[Leak]:
+    """Find windows that hold the very label of their row, because it is known when the row is decided."""
+    plan, there = training.plan, training.known != NEVER
+    if not plan.of_rows or plan.label is None or training.static or not there.any():
+        return
+    own = int((there & (training.known <= training.decided)).sum())
+    share = own / int(there.sum())
+    if share < OWN_LIKELY:
+        return
+    for view in plan.views:
+        if view.table != plan.rows_table or view.entity != view.keys:
+            continue
+        for name, window in view.features.items():
+            if window.value is not None and not window.ago_us and set(window.value.columns) & set(plan.label.columns):
+                name = f"{view.name}.{name}"
+                says = f"feature {name}: of {own:,} of {there.sum():,} rows the label is known at the decision, so the "
+                yield Leak("disguise", (name,), share > OWN_SURE, f"{says}row's own label is among those in its window")
 
 
 def _disguised(training: TrainingSet) -> Iterable[Leak]:
