@@ -99,11 +99,14 @@ class Applier:
                 while not self._stopping.is_set() and catch_up(project).facts:
                     pass
                 self.trouble = ""
-            except MillstreamError as wrong:
-                if self.trouble != wrong.happened:  # once, however often it is tried
+            except Exception as wrong:  # noqa: BLE001 - a border: nobody would see this thread end
+                known = (
+                    wrong if isinstance(wrong, MillstreamError) else MillstreamError(f"{type(wrong).__name__}: {wrong}")
+                )
+                if self.trouble != known.happened:  # once, however often it is tried
                     project.ledger.record(
-                        actor="system:facts", act="facts.wait", subject="online", detail={"error": wrong.problem()}
+                        actor="system:facts", act="facts.wait", subject="online", detail={"error": known.problem()}
                     )
-                self.trouble = wrong.happened
-                if not isinstance(wrong, Refused) and not self._stopping.wait(_AGAIN_S):
+                self.trouble = known.happened
+                if not isinstance(known, Refused) and not self._stopping.wait(_AGAIN_S):
                     project.posted.set()  # what does not fit is tried again with the next fact, not every second
