@@ -5,6 +5,7 @@ Tests of one file run in one process, and so do those of the files that need the
 
 import os
 import re
+import signal
 
 import pytest
 from hypothesis import settings
@@ -28,6 +29,12 @@ class Together(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         return "february" if REPLAYED.search(file) else file
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take Ctrl-C as a process at a terminal does: one in the background ignores it, and so do its children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
