@@ -54,6 +54,22 @@ def test_adding_twice_changes_nothing_and_one_key_may_be_asked_twice() -> None:
     assert book.settle(labels(["same"], [True], [NOON]), NOON) == 2
 
 
+@given(st.permutations(range(40)), st.sampled_from([0, 2]))
+def test_answers_that_came_back_in_another_order_are_judged_to_the_last_bit_alike(order: list[int], width: int) -> None:
+    rng = np.random.default_rng(5)
+    values, said = rng.normal(size=40), rng.normal(size=(40, 2)).tolist()
+    frame = predictions(DAY, values).with_columns(pl.Series("numbers", said))
+    truth = labels(frame["key"].to_list(), (values > 0).tolist(), [NOON] * 40)
+    settled = []
+    for arrived in (frame, frame[order]):
+        book = OutcomeBook(due_after=timedelta(hours=1))
+        book.add_predictions(arrived)
+        book.settle(truth, NOON)
+        settled.append(book.settled(DAY, timedelta(days=1), NOON + timedelta(days=1), width=width))
+    for name in ("value", "label", "block", "asked", "about", "simple", "numbers"):
+        np.testing.assert_array_equal(getattr(settled[0], name), getattr(settled[1], name))
+
+
 def test_a_day_is_open_until_all_its_labels_are_due() -> None:
     book = OutcomeBook(due_after=timedelta(days=2))
     book.add_predictions(predictions(DAY, np.zeros(10)))

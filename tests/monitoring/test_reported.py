@@ -158,7 +158,7 @@ def test_classes_are_reported_by_their_names() -> None:
         book.report(key, name, at_us=NOON_US)
     book.settle_reported(LATER)
     settled = book.settled(DAY, timedelta(days=1), LATER, classes=("red", "white"), width=2)
-    assert settled.label.tolist() == [0.0, 1.0, -1.0]
+    assert dict(zip(settled.value.tolist(), settled.label.tolist(), strict=True)) == {0.9: 0.0, 0.8: 1.0, 0.7: -1.0}
 
 
 def test_a_day_of_which_nothing_is_reported_is_still_open_or_incomplete() -> None:

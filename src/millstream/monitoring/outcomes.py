@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from statistics import median
 from typing import Literal, NamedTuple, TypeAlias
@@ -99,6 +99,29 @@ class Settled:
     def days(self) -> int:
         """Days that have outcomes."""
         return len(np.unique(self.block))
+
+    def in_order(self) -> Settled:
+        """Return the same in an order that is of the answers alone.
+
+        Requests that are in flight together are logged as they come back, and sums of floats depend on their order in
+        the last digit: two lives of the same days would be judged a digit apart.
+        """
+        columns = (self.block, self.about, self.asked, self.value, self.label, self.simple, *_columns(self.numbers))
+        order = np.lexsort([each for each in reversed(columns) if each is not None])
+        return replace(
+            self,
+            value=self.value[order],
+            label=self.label[order],
+            block=self.block[order],
+            numbers=None if self.numbers is None else self.numbers[order],
+            asked=None if self.asked is None else self.asked[order],
+            about=None if self.about is None else self.about[order],
+            simple=None if self.simple is None else self.simple[order],
+        )
+
+
+def _columns(table: Table | None) -> Sequence[Floats]:
+    return () if table is None else list(table.T)
 
 
 @dataclass(frozen=True)
@@ -377,7 +400,7 @@ class OutcomeBook:
         classes: Sequence[str] = (),
         width: int = 0,
     ) -> Settled:
-        """Return the settled predictions of the complete days of a window that ends on a day.
+        """Return the settled predictions of the complete days of a window that ends on a day, in one order always.
 
         Parameters
         ----------
@@ -421,7 +444,7 @@ class OutcomeBook:
             asked=np.concatenate(asked),
             about=np.concatenate(about),
             simple=np.concatenate(simple),
-        )
+        ).in_order()
 
     def _coded(self, labels: Floats, classes: Sequence[str]) -> Floats:
         """Turn this book's codes of classes into a release's, -1 for those it does not know."""
