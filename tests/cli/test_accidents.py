@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from millstream.state.lock import ProjectLock
+from tests.awaited import until
 from tests.server import example
 
 
@@ -94,9 +95,9 @@ def test_ctrl_c_stops_cleanly_and_the_next_command_works(project):
     )  # fmt: skip
     try:
         holder = project / ".millstream" / "run" / "lock"
-        example.until(lambda: f'"pid": {started.pid}' in holder.read_text())
+        until(lambda: f'"pid": {started.pid}' in holder.read_text())
         loaded = Path(f"/proc/{started.pid}/maps")  # past its imports: at work
-        example.until(lambda: "lightgbm" in loaded.read_text())
+        until(lambda: "lightgbm" in loaded.read_text())
         started.send_signal(signal.SIGINT)
         out, said = started.communicate(timeout=30)
     finally:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,21 +22,11 @@ from millstream.server.client import Control
 from millstream.server.supervisor import Supervisor
 from millstream.serving.client import Client
 from millstream.settings import clock, places, read
+from tests.awaited import until
 
 MODEL = "late"
 FIELDS = ("flight_id", "carrier", "origin", "dest", "scheduled_departure", "distance")
 TRAINER, APPROVER = "tess", "ada"
-
-
-def until(condition: Callable[[], Any], what: str, *, within_s: float = 30.0) -> Any:
-    """Wait for a condition and return what it said."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        said = condition()
-        if said:
-            return said
-        time.sleep(0.005)
-    raise AssertionError(f"waited {within_s:.0f} s in vain: {what}")
 
 
 @dataclass

@@ -21,9 +21,10 @@ from millstream.serving.client import Client
 from millstream.serving.records import Prediction
 from millstream.state import observations
 from millstream.types import from_micros
+from tests.awaited import until
 from tests.journeys.answered import logged
 from tests.journeys.conftest import FIRST, LAST, February, Prepared
-from tests.journeys.house import MODEL, Up, until
+from tests.journeys.house import MODEL, Up
 
 
 def test_every_request_is_answered_by_the_champion_and_is_in_the_log(february: February) -> None:

@@ -8,8 +8,9 @@ from datetime import date, timedelta
 from typing import Any
 
 from millstream.state import observations
+from tests.awaited import until
 from tests.journeys.conftest import FIRST, LOSSY, SENSORS_DEAD, February, Prepared
-from tests.journeys.house import MODEL, House, until
+from tests.journeys.house import MODEL, House
 
 BLIZZARD = (date(2013, 2, 8), date(2013, 2, 9))
 

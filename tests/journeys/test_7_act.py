@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from millstream.state import decisions, jobs
+from tests.awaited import until
 from tests.journeys.answered import logged
 from tests.journeys.conftest import FIRST, Prepared
-from tests.journeys.house import APPROVER, MODEL, TRAINER, Answers, Up, until
+from tests.journeys.house import APPROVER, MODEL, TRAINER, Answers, Up
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 from millstream.cli.examples import models, write
 from millstream.project import Project
 from millstream.training.robust import RobustZ
+from tests.awaited import until
 from tests.journeys.test_gallery import _a_day_passes, _answers, ask
 from tests.server import example
 
@@ -69,7 +70,7 @@ def test_a_reading_is_judged_as_it_arrives_and_the_day_is_watched(plant: tuple[P
     with example.up(root) as (supervisor, control):
         url = supervisor.scoring_url
         rows = [{name: each[name] for name in names} for each in picked]
-        example.until(lambda: _answers(url, "odd", rows[0], now))
+        until(lambda: _answers(url, "odd", rows[0], now))
         said = [ask(url, "odd", row, now) for row in rows]
         assert [each["flagged"] for each in said] == [True, False]
         assert [each["value"] for each in said] == pytest.approx([each["value"] for each in picked])

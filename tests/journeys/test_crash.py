@@ -13,10 +13,11 @@ import pytest
 from millstream.errors import MillstreamError
 from millstream.project import Project
 from millstream.state import decisions, jobs, outbox, pointer
+from tests.awaited import until
 from tests.journeys.answered import logged
 from tests.journeys.conftest import FIRST, Prepared
 from tests.journeys.doomed import FILE, POINTS
-from tests.journeys.house import APPROVER, MODEL, House, Up, until
+from tests.journeys.house import APPROVER, MODEL, House, Up
 
 AFTER_EFFECTS = ("end:candidate", "end:release", "end:swap")
 

@@ -18,6 +18,7 @@ from millstream.cli.examples import load_standin, models, write
 from millstream.project import Project, learn
 from millstream.serving.client import Client
 from millstream.training import build_set
+from tests.awaited import until
 from tests.server import example
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -101,7 +102,7 @@ def test_it_answers_for_every_day_of_the_horizon_and_is_watched(demand: tuple[Pa
     assert scores.height == 28
     row = {"store_id": 367, "category": "SOFT DRINKS"}
     with example.up(root) as (supervisor, control):
-        example.until(lambda: _champion(supervisor.scoring_url, row))
+        until(lambda: _champion(supervisor.scoring_url, row))
         answers = _ask(supervisor.scoring_url, row)
         assert [each["target_at"] for each in answers] == [each.isoformat() for each in scores["target_at"]]
         assert [each["value"] for each in answers] == scores["value"].to_list()

@@ -14,6 +14,7 @@ import pytest
 from millstream.cli.examples import models, write
 from millstream.project import Project
 from millstream.serving.client import Client
+from tests.awaited import until
 from tests.server import example
 
 GALLERY = {"churn": "churn", "failures": "fails", "recommendations": "picks"}
@@ -68,7 +69,7 @@ def test_a_project_of_the_gallery_turns(name: str, tmp_path: Path) -> None:
     row.pop("decided_at")
     row = {"user_id": row["user_id"]} if model == "picks" else row
     with example.up(root) as (supervisor, control):
-        example.until(lambda: _answers(supervisor.scoring_url, model, row, now))
+        until(lambda: _answers(supervisor.scoring_url, model, row, now))
         answer = ask(supervisor.scoring_url, model, row, now)
         assert answer["answered_by"] == "champion"
         if model == "picks":
@@ -104,7 +105,7 @@ def _a_fact_is_heard_of(url: str, control: Any, name: str, row: dict[str, Any], 
     told = {who: row[who], when: three_hours_ago, **fact}
     sent = control.send("POST", f"/v1/tables/{table}/rows", {"rows": [told]})
     assert sent["accepted"] == 1 and not sent["quarantined"]
-    example.until(lambda: (ask(url, GALLERY[name], row, at)["value"] - before) * way > 0)
+    until(lambda: (ask(url, GALLERY[name], row, at)["value"] - before) * way > 0)
 
 
 def _lists(url: str, answer: dict[str, Any], row: dict[str, Any], at: str) -> None:

@@ -18,7 +18,8 @@ import pytest
 
 from millstream.errors import DefinitionError
 from millstream.project import Project
-from tests.journeys.house import APPROVER, TRAINER, until
+from tests.awaited import until
+from tests.journeys.house import APPROVER, TRAINER
 
 FILES = {
     "millstream.toml": 'name = "shop"\n',

@@ -10,6 +10,7 @@ import pytest
 from sklearn.datasets import load_wine
 
 from millstream.project import Project
+from tests.awaited import until
 from tests.journeys.command import millstream
 from tests.journeys.test_gallery import ask
 from tests.server import example
@@ -41,7 +42,7 @@ def test_wines_are_told_apart(tmp_path: Path) -> None:
         ]
     row.pop("decided_at")
     with example.up(root) as (supervisor, control):
-        answer = example.until(lambda: champion(supervisor.scoring_url, model, row))
+        answer = until(lambda: champion(supervisor.scoring_url, model, row))
         assert answer["version"] == released["version"]
         assert set(answer["probabilities"]) == {"cultivar a", "cultivar b", "cultivar c"}
         assert sum(answer["probabilities"].values()) == pytest.approx(1.0)

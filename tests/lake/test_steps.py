@@ -8,8 +8,6 @@ import runpy
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import polars as pl
@@ -22,6 +20,7 @@ from millstream.errors import BadData, ContractBroken, DefinitionError, Millstre
 from millstream.lake import steps
 from millstream.lake.faults import POINTS, VARIABLE
 from millstream.lake.steps import Bench, StepFailed, run_step
+from tests.awaited import until
 from tests.lake.house import House, movements, planes
 
 REPOSITORY = Path(__file__).parents[2]
@@ -209,7 +208,7 @@ def test_a_step_that_hangs_is_ended_with_its_children(steady: House) -> None:
     (steady.root / "made.sh").write_text("sleep 1000 & echo $! > child; wait")
     with pytest.raises(UserError, match="not done after 300ms and was ended; timeout= on the table"):
         steady.lake([planes(), cheap(timeout="300ms")]).refresh(actor="ann")
-    assert until(lambda: gone(int((steady.root / "child").read_text())))
+    assert until(lambda: gone(int((steady.root / "child").read_text())), within_s=20.0)
 
 
 def test_a_step_that_holds_too_much_memory_or_gives_too_much(steady: House, tmp_path: Path) -> None:
@@ -255,11 +254,11 @@ def test_a_step_dies_with_who_started_it(steady: House, how: signal.Signals) -> 
     (steady.root / "made.sh").write_text("sleep 1000 & echo $! > child.new; mv child.new child; wait")
     process, told = child(steady.root), steady.root / "child"
     try:
-        assert until(told.exists)
+        assert until(told.exists, within_s=20.0)
         number = int(told.read_text())
         process.send_signal(how)
         assert process.communicate()[1] == b""
-        assert until(lambda: gone(number))
+        assert until(lambda: gone(number), within_s=20.0)
     finally:
         process.kill()
         process.wait()
@@ -271,14 +270,6 @@ def gone(number: int) -> bool:
     """Say whether a process has ended, buried or not."""
     stat = Path(f"/proc/{number}/stat")
     return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
-
-
-def until(condition: object, within_s: float = 20.0) -> bool:
-    """Wait for something another process does; there is nothing to await it by."""
-    deadline, waiting = time.monotonic() + within_s, threading.Event()
-    while not condition() and time.monotonic() < deadline:  # type: ignore[operator]
-        waiting.wait(0.02)
-    return bool(condition())  # type: ignore[operator]
 
 
 def test_known_at_must_be_declared_unless_inputs_are_static(steady: House) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from millstream.project import Project
 from millstream.server.conductor import Conductor
 from millstream.state import alarms, versions
+from tests.awaited import until
 from tests.lake.test_steps_project import MADE, SHOP, arrive, run
 
 SLOW = """
@@ -35,14 +35,6 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def until(said: Any, *, seconds: float = 20.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := said()):
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    return found
-
-
 def test_others_read_and_move_tables_while_a_step_runs_and_status_shows_its_words(root: Path) -> None:
     lines: list[str] = []
     with Project(root, lock=True) as project:
@@ -62,7 +54,7 @@ def test_others_read_and_move_tables_while_a_step_runs_and_status_shows_its_word
                 tables = {each["name"]: each for each in project.run("status")["tables"]}
                 return tables["baskets"]["running"]
 
-            shown = until(lambda: (now := told()) and now["last"] and now)
+            shown = until(lambda: (now := told()) and now["last"] and now, within_s=20.0)
             assert shown["last"] == "reading 10 orders" and shown["since"]
             asked = conductor.command("sql", {"query": "select count(*) from orders"})
             assert asked["rows"] == [[10]] and all(each.is_alive() for each in both)

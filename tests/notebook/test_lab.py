@@ -17,7 +17,8 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from tests.server.example import MILLSTREAM, run, until
+from tests.awaited import until
+from tests.server.example import MILLSTREAM, run
 
 
 @contextlib.contextmanager

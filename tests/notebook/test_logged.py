@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 import millstream
 from millstream.errors import BadData, DefinitionError, NotFound, Refused, UserError
 from millstream.project import Project
+from tests.awaited import until
 from tests.server import example
 
 with warnings.catch_warnings():  # MLflow warns at its import, and of a model's missing type hints
@@ -198,6 +199,6 @@ def test_from_stock_mlflow_to_http(logged):
                 return said if len({*said}) > 1 else None  # until its worker has begun, the simple rule answers
             return None
 
-        answers = example.until(answered, within_s=60)
+        answers = until(answered, within_s=60)
     wanted = models["trees"].predict_proba(rows.astype("float64"))[:, 1]
     np.testing.assert_allclose(answers, wanted, rtol=1e-12)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from millstream.project import Project
 from millstream.project.posting import post
 from millstream.server import posts
 from millstream.server.posts import Applier
+from tests.awaited import until
 
 from .shop import computed, order, served
 
@@ -28,10 +27,8 @@ def test_it_goes_on_after_an_accident_and_says_so_once(project: Project, monkeyp
     post(project, table="orders", rows=[order(1000)])
     applier.start()
     try:
-        until = time.monotonic() + 60
-        while (served(project)["form.n"] != 101 or applier.trouble) and time.monotonic() < until:
-            time.sleep(0.01)
-        assert not wrong and applier.trouble == ""
+        until(lambda: served(project)["form.n"] == 101 and not applier.trouble, "the fact is served", within_s=60.0)
+        assert not wrong
     finally:
         applier.stop()
     project.run("check", {})

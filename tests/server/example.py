@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -61,17 +60,6 @@ def up(root: Path):
         yield supervisor, supervisor.ready()
     finally:
         supervisor.stop()
-
-
-def until(condition, *, within_s: float = 30.0):
-    """Wait for a condition and return what it said."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        said = condition()
-        if said:
-            return said
-        time.sleep(0.01)
-    raise AssertionError(f"not so within {within_s} s: {condition}")
 
 
 def run(*words, cwd=None, user="ada", **options):

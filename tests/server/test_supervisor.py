@@ -14,6 +14,7 @@ import pytest
 from millstream.errors import Conflict, NotFound, Refused, Unavailable
 from millstream.server.supervisor import Supervisor
 from millstream.server.workers import Worker
+from tests.awaited import until
 from tests.server import example
 
 
@@ -21,7 +22,7 @@ from tests.server import example
 def tree(waiting, tmp_path_factory):
     root = example.copy(waiting, tmp_path_factory.mktemp("tree") / "flights")
     with example.up(root) as (supervisor, control):
-        example.until(lambda: get(supervisor.scoring_url, "/ping") == 200)
+        until(lambda: get(supervisor.scoring_url, "/ping") == 200)
         yield root, supervisor, control
 
 
@@ -72,12 +73,12 @@ def test_a_killed_process_comes_back_and_no_connection_is_refused(tree, name, pa
     child = getattr(supervisor, name)
     url = supervisor.scoring_url if name == "scoring" else control.address.url
     with Callers(url, path) as callers:
-        example.until(lambda: callers.answers.count(200) > 5)
+        until(lambda: callers.answers.count(200) > 5)
         was = child.process.pid
         os.kill(was, signal.SIGKILL)
-        example.until(lambda: child.process.pid != was)
+        until(lambda: child.process.pid != was)
         so_far = len(callers.answers)
-        example.until(lambda: 200 in callers.answers[so_far + 1 :])
+        until(lambda: 200 in callers.answers[so_far + 1 :])
     assert callers.refused == []
     assert child.starts == 2
 
@@ -87,7 +88,7 @@ def test_after_a_kill_commands_go_on(tree):
     control = supervisor.ready()
     before = control.command("status", {})
     os.kill(control.address.pid, signal.SIGKILL)
-    example.until(lambda: supervisor.control.process.pid != control.address.pid)
+    until(lambda: supervisor.control.process.pid != control.address.pid)
     again = supervisor.ready()
     assert again.address.token != control.address.token
     after = again.command("status", {})
@@ -171,13 +172,13 @@ def test_however_it_ends_no_process_is_left(project, how):
     )
     try:
         assert "page" in started.stdout.readline()
-        tree = example.until(lambda: len(found := example.descendants(started.pid)) >= 3 and found)
+        tree = until(lambda: len(found := example.descendants(started.pid)) >= 3 and found)
         started.send_signal(how)
         _, errors = started.communicate(timeout=30)
     finally:
         started.kill()
         started.wait()
-    example.until(lambda: not [each for each in tree if example.alive(each)])
+    until(lambda: not [each for each in tree if example.alive(each)])
     assert "Traceback" not in errors
     assert "Traceback" not in (project / ".millstream/run/control.log").read_text()
     assert not (project / ".millstream/run/control.json").exists()
@@ -198,7 +199,7 @@ def test_a_worker_that_dies_is_said_and_replaced(project):
     asking = threading.Thread(target=ask)
     asking.start()
     try:
-        example.until(lambda: worker._busy.locked() and worker._ready, within_s=60)
+        until(lambda: worker._busy.locked() and worker._ready, within_s=60)
         was = worker._process.pid
         os.kill(was, signal.SIGKILL)
         asking.join(timeout=60)

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import functools
 import http.client
 import json
 import signal
@@ -17,6 +18,7 @@ from millstream.serving import records, watch
 from millstream.serving.client import Client
 from millstream.serving.load import Loader
 from millstream.serving.seal import ended, seal
+from tests import awaited
 from tests.serving import mill
 
 PREDICT = "/v1/models/late/predict"
@@ -24,22 +26,14 @@ HEAVY = ("polars", "numpy", "pandas", "deltalake", "mlflow", "duckdb", "sqlglot"
          "dbos", "sqlalchemy", "scipy", "sklearn", "jinja2", "rich", "typer")  # fmt: skip
 
 
+until = functools.partial(awaited.until, within_s=20.0)
+
+
 @pytest.fixture
 def project(tmp_path):
     made = mill.Project(tmp_path / "project")
     yield made
     made.state.close()
-
-
-def until(said, *, seconds=20.0):
-    """Wait until something is true; return it."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = said()
-        if found:
-            return found
-        time.sleep(0.005)
-    raise AssertionError("it never became true")
 
 
 @contextlib.contextmanager

@@ -262,7 +262,7 @@ class Project(Door):
     @cached_property
     def _live(self) -> Live:
         from millstream.features.online.live import Live
-        from millstream.project.posting import LakeFacts
+        from millstream.project.served_facts import LakeFacts
 
         return Live(self.writer, LakeFacts(self))
 
