@@ -201,6 +201,11 @@ def test_every_command_speaks_to_people_too(served):
         assert expected in done.stdout
 
 
+def test_a_step_that_several_points_wait_for_is_said_once(project):
+    said = example.said("ready", "late", "-p", project).stdout
+    assert said.count("train late") == 1 and "of them:" in said
+
+
 def test_a_demo_leaves_a_project_alone_that_is_none(project):
     done = example.run("demo", "--dir", project)
     assert done.returncode == 5

@@ -57,7 +57,7 @@ def test_rows_without_an_instant_are_said(p):
 def test_a_wrong_question_is_answered_in_words(p, features, rows, at, error, says):
     with pytest.raises(error) as wrong:
         p.features(features, rows=pl.DataFrame(rows), at=at)
-    assert says in str(wrong.value) and "__row" not in str(wrong.value)
+    assert says in str(wrong.value) and "__row" not in str(wrong.value) and "rows_at_hand" not in str(wrong.value)
     with pytest.raises(UserError, match="a frame of Polars or pandas"):
         p.features(["carrier_form"], rows=[1])
 

@@ -139,6 +139,19 @@ def test_what_it_says_of_itself(served):
     assert ask(served, "HEAD", "/ping")[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        (PREDICT, '{"rows": [{column: value, ...}, ...]}'),
+        ("/v1/models/late/outcomes", '{"outcomes": [{"id": "06gv-12", "label": value}, ...]}'),
+        ("/invocations", '{"dataframe_records": [{feature: value, ...}, ...]}'),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_told_the_form_of_one_that_can(served, path, form):
+    status, said, _ = ask(served, "POST", path, b'{"row": []}')
+    assert status == 422 and form in said["expected"] and "openapi.json" in said["do"]
+
+
 NUMBERS = [b"NaN", b"Infinity", b"-Infinity", b"1e400", b'"1"', b"true", b"1" * 400]
 
 

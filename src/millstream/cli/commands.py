@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from millstream.cli import branches, cataloged, data, featured, housekeeping, keeping, served
+from millstream.cli import branches, cataloged, data, featured, housekeeping, keeping
 from millstream.cli import call as calls
 from millstream.cli.panels import InOrder, arrange
 from millstream.cli.words import JsonOption, ModelArgument, ProjectOption, ReasonOption
@@ -465,6 +465,5 @@ app.registered_commands += data.app.registered_commands
 app.registered_commands += keeping.app.registered_commands
 app.registered_commands += housekeeping.app.registered_commands
 cataloged.register(app)
-featured.app.registered_commands += served.app.registered_commands
 app.add_typer(featured.app)
 arrange(app)

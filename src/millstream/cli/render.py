@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -237,6 +238,7 @@ def ready(record: dict[str, Any]) -> None:
     """Show the eight points."""
     name = record["release"] or f"{record['model']}, which has no live release"
     say(f"[bold]{escape(name)}[/]: {record['yes']} of {len(record['points'])} points stand")
+    asked = Counter(each["do"] for each in record["points"])
     for each in record["points"]:
         say(
             f"[bold]{each['point']}[/] {escape(each['says'])}",
@@ -244,8 +246,11 @@ def ready(record: dict[str, Any]) -> None:
         )
         if each["evidence"]:
             say(f"[dim]{escape(each['evidence'])}[/]", indent=4)
-        if each["do"]:
+        if each["do"] and asked[each["do"]] == 1:
             say(f"next: {escape(each['do'])}", indent=4)
+    for step, points in asked.items():
+        if step and points > 1:
+            say(f"next, for {points} of them: {escape(step)}")
 
 
 def score(record: dict[str, Any]) -> None:

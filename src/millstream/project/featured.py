@@ -72,7 +72,7 @@ def audit(
         "ok": ok,
         "pins": record.pins,
         **msgspec.to_builtins(made),
-        "says": says(name, msgspec.to_builtins(made)),
+        "says": says(name, msgspec.to_builtins(made), seen["later"]),
         "seen": seen,
     }
     kept = {each: told[each] for each in ("ok", "rows", "kept", "equal", "all", "different", "says")}
@@ -98,13 +98,18 @@ def _without_values(told: dict[str, Any]) -> dict[str, Any]:
     return {**told, "differences": differences, "seen": {**told["seen"], "findings": findings}}
 
 
-def says(name: str, made: dict[str, Any]) -> str:
-    """Say what an audit came to in a sentence."""
+def says(name: str, made: dict[str, Any], later: int) -> str:
+    """Say what an audit came to in a sentence; ``later`` values are others than the tables gave then."""
     rows = f"{made['rows']:,} rows of its training set and {made['kept']:,} kept with it"
     unproven = [each["feature"] for each in made["features"] if each["unproven"]]
     beside = f"; {', '.join(unproven)} could not be recomputed" if unproven else ""
     short = made["rows"] + made["kept"] < made["asked"]
     beside += f"; time ran out before the other {made['asked'] - made['rows'] - made['kept']:,} rows" if short else ""
+    if made["equal"] == made["all"] and later:
+        return (
+            f"{name}: {later:,} values were not known when their known-at says, though all {made['all']:,} of {rows}"
+            f" are what raw facts give that say they were{beside}"
+        )
     if made["equal"] == made["all"]:
         return f"{name}: all {made['all']:,} values of {rows} are what raw facts known by then give{beside}"
     wrong = f"{made['different']:,} of {made['all']:,} values"

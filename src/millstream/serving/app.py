@@ -93,6 +93,9 @@ class OnePrediction(msgspec.Struct, frozen=True, omit_defaults=True):
 _predict_body = msgspec.json.Decoder(PredictBody)
 _outcomes_body = msgspec.json.Decoder(OutcomesBody)
 _invocation = msgspec.json.Decoder(Invocation)
+_PREDICT_FORM = '{"rows": [{column: value, ...}, ...]}'
+_OUTCOMES_FORM = '{"outcomes": [{"id": "06gv-12", "label": value}, ...]}'
+_INVOCATION_FORM = '{"dataframe_records": [{feature: value, ...}, ...]}'
 _encode = msgspec.json.Encoder().encode
 
 
@@ -199,7 +202,7 @@ class App:
         raise Refusal(404, f"there is nothing at {path[:120]}", do="GET /openapi.json")
 
     async def _predict(self, chain: Chain, body: bytes, begun: float) -> Reply:
-        asked = decode(body, _predict_body)
+        asked = decode(body, _predict_body, _PREDICT_FORM)
         _refuse_long(asked.rows)
         at_us = self._now_us() if asked.at is None else self._at(asked.at)
         plan = chain.champion.plan
@@ -241,7 +244,7 @@ class App:
         ]
 
     async def _invocations(self, chain: Chain, body: bytes, begun: float) -> Reply:
-        asked = decode(body, _invocation)
+        asked = decode(body, _invocation, _INVOCATION_FORM)
         rows, decided = feature_rows(asked, chain.champion), wants_decision(asked, chain.champion)
         until = time.monotonic() + chain.deadline_s
         answers: list[Answer] = []
@@ -292,7 +295,7 @@ class App:
         return ids
 
     async def _outcomes(self, model: str, chain: Chain, body: bytes) -> Reply:
-        asked = decode(body, _outcomes_body)
+        asked = decode(body, _outcomes_body, _OUTCOMES_FORM)
         ranking = chain.champion.plan.ranking
         if ranking is not None:
             raise BadData(

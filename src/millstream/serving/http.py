@@ -125,8 +125,8 @@ async def read_body(headers: list[Header], receive: Receive, *, limit: int, time
     return body
 
 
-def decode(body: bytes, decoder: msgspec.json.Decoder[_Kind]) -> _Kind:
-    """Decode JSON strictly.
+def decode(body: bytes, decoder: msgspec.json.Decoder[_Kind], form: str) -> _Kind:
+    """Decode JSON strictly; ``form`` shows what was expected.
 
     Raises
     ------
@@ -138,7 +138,8 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[_Kind]) -> _Kind:
     except (msgspec.MsgspecError, RecursionError, ValueError) as wrong:
         raise BadData(
             f"the body cannot be read: {str(wrong)[:200]}",
-            expected="JSON as /openapi.json says; numbers finite, nothing nested in a row",
+            expected=f"JSON such as {form}; numbers finite, nothing nested in a row",
+            do="GET /openapi.json",
         ) from None
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from millstream.features.plan import FeaturePlan
     from millstream.project.root import Project
 
-_ROWS, _NUMBER, _DECIDED = "rows_at_hand", "__row", "decided_at"
+_NUMBER, _DECIDED = "__row", "decided_at"
 
 
 class Asked(show.Answer):
@@ -186,11 +186,12 @@ def _plan(project: Project, roles: list[Role], schema: dict[str, Any]) -> tuple[
     from millstream.features import compile_plan
 
     views = {**project.manifest.views, **brought(roles)}
-    table = Table(_ROWS, source=Csv("none.csv"), key=_NUMBER)
-    model = Model(_ROWS, rows=Each(table), label=None, features=roles)
+    name = "rows" if "rows" not in project.manifest.tables else "rows_at_hand"  # as errors call them
+    table = Table(name, source=Csv("none.csv"), key=_NUMBER)
+    model = Model(name, rows=Each(table), label=None, features=roles)
     manifest = gather([*project.manifest.tables.values(), table, *views.values(), model])
     all_ = manifest.roles(model)
     wanted = [str(view.of) for role in all_ if not isinstance((view := views[role.view]).of, Request)]
-    schemas = {name: project.lake.schema(name) for name in wanted}
-    rows = {name: dtype for name, dtype in schema.items() if name not in (_DECIDED, _NUMBER)}
-    return manifest, compile_plan(manifest, _ROWS, {**schemas, _ROWS: rows}, {}, timezone=project.settings.timezone)
+    schemas = {each: project.lake.schema(each) for each in wanted}
+    rows = {each: dtype for each, dtype in schema.items() if each not in (_DECIDED, _NUMBER)}
+    return manifest, compile_plan(manifest, name, {**schemas, name: rows}, {}, timezone=project.settings.timezone)
