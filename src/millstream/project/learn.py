@@ -69,7 +69,7 @@ def train(
         folder = Path(scratch) / "artifact"
         with _noted(project, model, tags=tags, note=note):
             rows, tested, verdict, leaks = _judged(project, model, until)
-            record_training(project, rows.plan, rows.pins, actor=actor, rows=rows.rows)
+            record_training(project, rows.plan, rows.pins, actor=actor, rows=rows.rows, prep=rows.prep)
             said = {"leaks": leaks, "lift": weighed(project, model, rows, tested)}
             record = training.train(
                 project.manifest, rows, folder=folder, tested=tested, verdict=verdict, tell=project.progress, said=said
@@ -128,7 +128,7 @@ def backtest(project: Project, *, model: str, version: int | None = None, actor:
         }
     with holding(project.places):
         rows, tested, verdict, leaks = _judged(project, model, None)
-        record_training(project, rows.plan, rows.pins, actor=actor, rows=rows.rows)
+        record_training(project, rows.plan, rows.pins, actor=actor, rows=rows.rows, prep=rows.prep)
         detail = {"passed": verdict.passed, "pins": dict(rows.pins)}
         project.ledger.record(actor=actor, act="model.backtest", subject=model, detail=detail)
     return {

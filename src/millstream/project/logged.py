@@ -45,7 +45,7 @@ def register(
     refuse_broken(project, learn.tables_of(project, model))
     found = project.tracking.logged(logged)
     rows = learn.rows_of(project, model, _instant(until) or project.clock.now())
-    record_training(project, rows.plan, rows.pins, actor=actor, rows=rows.rows)
+    record_training(project, rows.plan, rows.pins, actor=actor, rows=rows.rows, prep=rows.prep)
     given = _given(project, model, found, rows, learnt_to=_instant(learnt_to))
     project.progress(f"judging {found.uri}, as it was logged")
     tested = training.backtest(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from millstream.errors import NotFound, UserError, near
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from millstream.features.plan import FeaturePlan
     from millstream.ledger import LedgerRow
     from millstream.project.root import Project
+    from millstream.training import Prep
 
 SHOWN = 50
 """Reads listed, the newest."""
@@ -60,9 +62,11 @@ def reads(
     }
 
 
-def record_training(project: Project, plan: FeaturePlan, pins: Mapping[str, int], *, actor: str, rows: int) -> None:
-    """Write down that a training read its tables, whole and unmasked."""
-    detail = {"training": plan.model, "rows": rows}
+def record_training(
+    project: Project, plan: FeaturePlan, pins: Mapping[str, int], *, actor: str, rows: int, prep: Prep | None = None
+) -> None:
+    """Write down that a training read its tables, whole and unmasked, and what it took to make its rows."""
+    detail = {"training": plan.model, "rows": rows, **({} if prep is None else {"prep": asdict(prep)})}
     _record(project, plan, pins, actor=actor, detail=detail)
 
 

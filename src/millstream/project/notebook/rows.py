@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
@@ -190,7 +191,8 @@ def made(
         found, work = keep(project, plan, since=start, until=end, pins=pins)
     rows = TrainingRows(project, found, str(work))  # refused before it is written down as read
     reads = columns_of(found.plan)
-    reading(rows.reader, found.pins, reads, {"training_set": model, "rows": found.rows, "columns": reads})
+    detail = {"training_set": model, "rows": found.rows, "columns": reads, "prep": dataclasses.asdict(found.prep)}
+    reading(rows.reader, found.pins, reads, detail)
     return rows
 
 
