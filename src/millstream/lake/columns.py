@@ -138,7 +138,8 @@ class Columns:
 
 def _taken_apart(found: Origins, schema: Schema) -> Origins:
     """Say of each element of an array what the query says of the array."""
-    parts = {name: [] if name in schema else named_in(name, schema) for name in found.values}
+    others = {name: kind for name, kind in schema.items() if name not in found.values}
+    parts = {name: [] if name in schema else named_in(name, others) for name in found.values}
     values = {each: bases for name, bases in found.values.items() for each in parts[name] or (name,)}
     how = {
         each: f"({said})[{place}]" if parts[name] else said

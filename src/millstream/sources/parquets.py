@@ -50,8 +50,11 @@ def parquet_frames(file: Path, source: Parquet, *, where: str) -> Iterator[pl.Da
 def _refuse_nested(kinds: dict[str, pl.DataType], file: Path, *, where: str) -> None:
     for name, kind in kinds.items():
         if kind.is_nested() or kind == pl.Binary:
+            listed = isinstance(kind, pl.List | pl.Array) and kind.inner.is_numeric()
+            size = kind.size if isinstance(kind, pl.Array) else "N"
+            other = f"; or write it as text, '[0.5, 0.25]': the sql of a derived table casts that to float[{size}]"
             raise BadData(
                 f"column {name!r} of {file} of {where} is a {kind}",
                 expected="numbers, texts, booleans, dates or times",
-                do=f"without=({name!r},) in its source",
+                do=f"without=({name!r},) in its source{other if listed else ''}",
             )
