@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from millstream.definitions.sources import Parquet
 from millstream.definitions.table import Table
 from millstream.errors import BadData, DefinitionError, MillstreamError
 from millstream.lake.arrays import taken_apart
 from millstream.lake.steps import fit
 from millstream.project import Project
+from millstream.sources.parquets import parquet_frames
 
 WORDS = """id,at,v,email
 1,2024-01-01T00:00:00Z,"[1,2.5,3]",a@example.org
@@ -24,7 +26,7 @@ WORDS = """id,at,v,email
 """
 TOML = 'name = "words"\ntimezone = "UTC"\n'
 CODE = """
-from millstream import Table, sources
+from millstream import Table, features as f, sources
 
 words = Table("words", source=sources.Csv("words.csv"), key="id", event_time="at", sensitive={"v": "personal"})
 said = dict(key="id", event_time="at", known_at="at")
@@ -33,6 +35,10 @@ read = Table("read", of=words, sql="select id, at, cast(v as float[3]) as e, [id
 kept = Table("kept", of=words, stored=True, **said, sql="select id, w.at, any_value(cast(v as float[3])) as e, "
     "[id, id * 2]::bigint[2] as n from words w group by all")
 made = Table("made", of=words, step="vectors:made", **said)
+filed = Table("filed", source=sources.Parquet("filed.parquet", texts=("e", "l")), key="id")
+both = Table("both", of=filed, key="id", sql="select id, cast(e as float[2]) e, cast(l as double[2]) l from filed",
+    sensitive=dict.fromkeys(f.elements("e", 2), "personal"))
+tried = Table("tried", of=words, sql="select id, try_cast(v as double[2]) as e from words", key="id")
 behind = Table("behind", of=read, sql="select id, e_1 + n_2 as s, [e_3, 1]::double[2] as again from read", key="id")
 """
 STEP = """
@@ -43,6 +49,10 @@ def made(words):
     n = pl.concat_list("id", pl.col("id") * 2).list.to_array(2)
     return words.select("id", "at", e=e, n=n)
 """
+FILED = pl.DataFrame(
+    {"id": [1, 2, 3], "e": [[0.1, 2.0], None, [None, float("nan")]], "l": [[0.1, 1 / 3], [1e-300, -0.0], None]},
+    schema_overrides={"e": pl.Array(pl.Float32, 2)},
+)
 ROWS = [(1, 1.0, 2.5, 3.0, 1, 2), (2, 4.0, None, 6.0, 2, 4), (3, None, None, None, 3, 6)]
 
 
@@ -53,6 +63,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = {"millstream.toml": TOML, "tables.py": CODE, "vectors.py": STEP, "words.csv": WORDS}
     for name, text in files.items():
         (folder / name).write_text(text)
+    FILED.write_parquet(folder / "filed.parquet")
     return folder
 
 
@@ -83,6 +94,20 @@ def test_other_tables_and_people_see_ordinary_columns(project: Project) -> None:
     assert asked["rows"] == [[3.0]]
 
 
+def test_lists_of_parquet_files_are_kept_as_text_and_become_arrays(project: Project) -> None:
+    tenth = 0.10000000149011612  # of single precision
+    assert project.lake.read("filed").frame["e"].to_list() == ["[0.1,2.0]", None, "[null,null]"]
+    assert project.lake.read("both").frame.select("id", "e_1", "e_2", "l_1", "l_2").rows() == [
+        (1, tenth, 2.0, 0.1, 1 / 3), (2, None, None, 1e-300, -0.0), (3, None, None, None, None),
+    ]  # fmt: skip
+
+
+def test_a_list_of_a_parquet_file_that_nobody_spoke_of_is_refused(root: Path) -> None:
+    says = r"'e'.* is a Array(.|\n)*without=\('e',\).*texts=\('e',\).*cast\(e as float\[2\]\)"
+    with pytest.raises(BadData, match=says):
+        next(parquet_frames(root / "filed.parquet", Parquet("filed.parquet"), where="table 'filed'"))
+
+
 def test_an_element_comes_from_what_the_array_comes_from_and_is_as_sensitive(project: Project) -> None:
     columns = {each["name"]: each for each in project.run("catalog", {"table": "read"})["column_list"]}
     for place in (1, 2, 3):
@@ -95,10 +120,26 @@ def test_an_element_comes_from_what_the_array_comes_from_and_is_as_sensitive(pro
     assert above["name"] == "read.e_3" and above["children"][0]["name"] == "words.v"
 
 
+def test_a_definition_says_what_each_element_is(project: Project) -> None:
+    columns = project.run("catalog", {"table": "both"})["column_list"]
+    assert [each["name"] for each in columns if each["sensitive"] == {"personal": f"both.{each['name']}"}] == [
+        "e_1",
+        "e_2",
+    ]
+
+
+def test_an_array_of_another_size_can_be_none(project: Project) -> None:
+    assert project.lake.read("tried").frame.select("id", "e_1", "e_2").rows() == [(n, None, None) for n in (1, 2, 3)]
+
+
 def test_another_size_is_another_schema_and_waits(root: Path, tmp_path: Path) -> None:
     words = CODE.partition("read =")[0]
     made = 'made = Table("made", of=words, step="sized:e", key="id", known_at="timestamptz \'2024-01-01 00:00:00+00\'")'
-    step = "import polars as pl\n\ndef e(words):\n    e = pl.lit([0.5] * {0}).cast(pl.Array(pl.Float32, {0}))\n    return words.select('id', e=e)\n"
+    step = """import polars as pl
+
+def e(words):
+    return words.select('id', e=pl.lit([0.5] * {0}).cast(pl.Array(pl.Float32, {0})))
+"""
     for name, text in (("millstream.toml", TOML), ("tables.py", words + made), ("words.csv", WORDS)):
         (tmp_path / name).write_text(text)
     with Project(tmp_path, lock=True) as project:
@@ -156,7 +197,7 @@ def test_a_definition_names_elements_not_the_array(word: str) -> None:
     said: Any = {"e": "personal"} if word in ("about", "sensitive") else "e"
     table = Table("t", of=["a"], step="made:it", **{word: said})
     rows = pl.DataFrame({"e": [[1.0, 2.0]]}, schema={"e": pl.Array(pl.Float64, 2)})
-    with pytest.raises(DefinitionError, match=rf"{word} of table 't' names 'e'(.|\n)*its elements, e_1 to e_2"):
+    with pytest.raises(DefinitionError, match=rf"{word} of table 't' names 'e'(.|\n)*name its elements: e_1 to e_2"):
         fit(table, rows)
 
 

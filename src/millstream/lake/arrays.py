@@ -1,8 +1,8 @@
 """Array columns of derived tables, taken apart where their rows come in: ``e`` becomes ``e_1`` ... ``e_16``.
 
-So everything behind, from the contract to what is served, sees ordinary columns of numbers. Arrays have a fixed number
-of elements, which is part of the type (``FLOAT[16]`` of DuckDB, ``Array`` of Polars); a list has any number in each row,
-and would give a table other columns with other rows.
+So everything behind, from the contract to what is served, sees ordinary columns of numbers. An array has a fixed
+number of elements, which is part of its type (``FLOAT[16]`` of DuckDB, ``Array`` of Polars). A list has any number in
+each row: it would give a table other columns with other rows, and is refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import polars as pl
 
 from millstream.definitions.recipes import named_elements
 from millstream.definitions.table import Table
-from millstream.errors import BadData
+from millstream.errors import BadData, DefinitionError
 
 
 def taken_apart(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
@@ -34,10 +34,9 @@ def taken_apart(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
 
     Raises
     ------
-    DefinitionError
-        For an array of more elements than an embedding may have.
     BadData
-        For a list, an array of anything but numbers, or an element's name that is a column already.
+        For a list, an array of anything but numbers or of more elements than an embedding may have, or an element's
+        name that is a column already.
     """
     parts = elements(rows, table)
     if not parts:
@@ -66,7 +65,7 @@ def elements(rows: pl.DataFrame, table: Table) -> dict[str, list[str]]:
                     expected="an array of numbers, which becomes a column for each of its elements",
                     do=_otherwise(name),
                 )
-            found[name] = named_elements(name, kind.size)
+            found[name] = _named(name, kind.size, table)
     _refuse_clash(rows.columns, found, table)
     return found
 
@@ -80,6 +79,13 @@ def named_in(column: str, schema: Iterable[str]) -> list[str]:
     return found
 
 
+def _named(name: str, size: int, table: Table) -> list[str]:
+    try:
+        return named_elements(name, size)
+    except DefinitionError as wrong:
+        raise BadData(f"table {table.name!r}: {wrong.happened}", expected=wrong.expected, do=wrong.do) from None
+
+
 def _refuse_clash(columns: Iterable[str], found: Mapping[str, list[str]], table: Table) -> None:
     """Refuse an element called like a column; SQL does not tell upper from lower case."""
     taken = {each.lower(): each for each in columns}
@@ -90,7 +96,7 @@ def _refuse_clash(columns: Iterable[str], found: Mapping[str, list[str]], table:
                     f"table {table.name!r}: column {name!r} is an array, whose elements become {names[0]} to "
                     f"{names[-1]}, and there is a column {taken[each.lower()]!r} already",
                     expected="one name, one column",
-                    do=f"give one of them another name, such as {name}s",
+                    do="give one of them another name",
                 )
         taken |= {each.lower(): each for each in names}
 
@@ -103,20 +109,15 @@ def _refused_list(column: pl.Series, kind: pl.List, table: Table) -> BadData:
             expected="numbers, texts, booleans, dates or times, or an array of a fixed number of numbers",
             do=_otherwise(name),
         )
-    lengths = column.list.len()
-    least, most = lengths.min(), lengths.max()
-    if most is None:
-        said, size = "", "N"
-    else:
-        said, size = (f" (here {least})", str(least)) if least == most else (f" (here {least} to {most})", "N")
-    if table.step is None:
-        do = f"cast({name} as float[{size}])"
-    elif isinstance(table.step, str):
-        do = f'pl.col("{name}").list.to_array({size})'
-    else:
-        do = f"write fixed_size_list of Arrow, or a column for each number: {name}_1, {name}_2 and so on"
+    lengths = column.list.len().drop_nulls().unique().sort().to_list()
+    size = str(lengths[0]) if len(lengths) == 1 else "N"
+    said = f" (here {' to '.join(map(str, dict.fromkeys((lengths[0], lengths[-1]))))})" if lengths else ""
+    number = "bigint" if kind.inner.is_integer() else "float" if kind.inner == pl.Float32 else "double"
+    do = f"cast({name} as {number}[{size}])" if table.step is None else f'pl.col("{name}").list.to_array({size})'
     if size == "N":
         do += "; N is how many numbers there are in each row"
+    if not isinstance(table.step, str | None):
+        do = f"write fixed_size_list of Arrow, or a column for each number: {name}_1, {name}_2 and so on"
     return BadData(
         f"table {table.name!r}: column {name!r} is a list, which may have any number of elements{said}",
         expected="an array of a fixed number of numbers, which becomes a column for each of its elements",

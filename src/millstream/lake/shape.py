@@ -229,7 +229,7 @@ def _as_instant(table: Table, name: str, kind: str, word: str) -> str:
 
 def _meant(name: str, schema: Schema) -> str:
     parts = named_in(name, schema)
-    return f"an array is taken apart: name its elements, {parts[0]} to {parts[-1]}" if parts else near(name, schema)
+    return f"name its elements: {' to '.join(dict.fromkeys((parts[0], parts[-1])))}" if parts else near(name, schema)
 
 
 def _refuse_unknown(table: Table, schema: Schema) -> None:
