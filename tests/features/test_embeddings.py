@@ -10,7 +10,7 @@ import pytest
 import millstream
 from millstream.features.online import Lookup
 from millstream.project import Project
-from millstream.project.learn import plan
+from millstream.project.models.learn import plan
 from millstream.types import to_micros
 
 CODE = """

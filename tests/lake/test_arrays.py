@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from millstream.definitions.sources import Parquet
 from millstream.definitions.table import Table
 from millstream.errors import BadData, DefinitionError, MillstreamError
-from millstream.lake.arrays import taken_apart
-from millstream.lake.steps import fit
+from millstream.lake.derived.arrays import taken_apart
+from millstream.lake.derived.steps import fit
 from millstream.project import Project
 from millstream.sources.parquets import parquet_frames
 

@@ -15,7 +15,7 @@ from millstream.definitions.table import Table
 from millstream.errors import BadData, DefinitionError, near
 from millstream.expressions import Expression, door, parse
 from millstream.expressions.polars import add
-from millstream.lake.arrays import named_in
+from millstream.lake.derived.arrays import named_in
 from millstream.lake.frame import EVER, MARKS, PREFIX, SINCE
 from millstream.types import Schema, parse_duration
 
