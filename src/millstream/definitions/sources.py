@@ -152,7 +152,8 @@ class Parquet(msgspec.Struct, frozen=True, tag="parquet"):
     row_number
         A column to add that numbers the rows from 1, for a file without a key. Rows may only be added at its end.
     texts
-        Columns to keep as text, such as whole numbers beyond 64 bits.
+        Columns to keep as text, such as whole numbers beyond 64 bits. Lists of numbers become JSON texts, of which the
+        SQL of a derived table makes arrays: ``cast(e as float[16])``.
     without
         Columns that are not taken in, such as lists, which the row language does not have.
     attach

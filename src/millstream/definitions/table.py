@@ -28,7 +28,8 @@ class Table:
     of
         The tables a derived table is computed from.
     sql
-        The query of a derived table, in DuckDB's dialect, over the names in ``of``.
+        The query of a derived table, in DuckDB's dialect, over the names in ``of``. Where it (or a step) gives an array
+        ``e`` of numbers, the table has a column for each element: ``e_1``, ``e_2`` and so on.
     key
         The column or columns that name a row. A later row of the same key (by known-at) corrects the earlier.
     event_time

@@ -8,7 +8,7 @@ that cannot be followed neither: lineage is then from every column of every inpu
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from sqlglot import exp
@@ -20,6 +20,7 @@ from millstream.definitions.table import Table
 from millstream.errors import DefinitionError, ExpressionError
 from millstream.expressions import parse
 from millstream.lake.catalog import Catalog
+from millstream.lake.derived.arrays import named_in
 from millstream.lake.derived.lineage import named_tables
 from millstream.state import versions
 from millstream.types import Schema, content_hash
@@ -129,9 +130,23 @@ class Columns:
         except (SqlglotError, DefinitionError, LookupError) as wrong:
             said = str(wrong).splitlines()[0]
             return self._vague(table, f"its sql cannot be followed column by column ({said}): lineage is table-level")
+        found = _taken_apart(found, self.schema(table.name))
         if lost := [each for each in self.schema(table.name) if each not in found.values and each not in table.columns]:
             return self._vague(table, f"its sql does not say where {lost[0]} comes from: lineage is table-level")
         return found
+
+
+def _taken_apart(found: Origins, schema: Schema) -> Origins:
+    """Say of each element of an array what the query says of the array."""
+    others = {name: kind for name, kind in schema.items() if name not in found.values}
+    parts = {name: [] if name in schema else named_in(name, others) for name in found.values}
+    values = {each: bases for name, bases in found.values.items() for each in parts[name] or (name,)}
+    how = {
+        each: f"({said})[{place}]" if parts[name] else said
+        for name, said in found.how.items()
+        for place, each in enumerate(parts[name] or (name,), 1)
+    }
+    return replace(found, values=values, how=how)
 
 
 class Query:

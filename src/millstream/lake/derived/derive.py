@@ -11,6 +11,7 @@ from millstream.definitions.table import Table
 from millstream.errors import DefinitionError, UserError
 from millstream.lake import duck
 from millstream.lake.cache import Range
+from millstream.lake.derived.arrays import elements, taken_apart
 from millstream.lake.derived.lineage import Input, Lineage, registered, trace
 from millstream.lake.derived.validity import timeline
 from millstream.lake.files import Between, inside
@@ -43,7 +44,8 @@ class Derivation:
 
     def raw(self, frames: Mapping[str, pl.DataFrame], *, limit_s: float | None = None) -> pl.DataFrame:
         """Run the query over whole rows of its inputs, by table; what it gives is not shaped yet."""
-        return _run(self, {source: frames[name] for source, name in self.lineage.sources.items()}, limit_s=limit_s)
+        named = {source: frames[name] for source, name in self.lineage.sources.items()}
+        return taken_apart(_run(self, named, limit_s=limit_s), self.table)
 
     def rows(self, read: ReadInput, *, between: Between | None = None) -> pl.DataFrame:
         """Compute the rows whose event lies in a range, ordered by event time and key.
@@ -64,7 +66,7 @@ class Derivation:
             zone = _zone(lineage, source, frames) if between is not None and self.driver is not None else {}
             asked = between if source == self.driver else None
             frames[source] = read(name, asked, zone, lineage.used[source])
-        made = self.shape.apply(_run(self, frames))
+        made = self.shape.apply(taken_apart(_run(self, frames), self.table))
         if between is not None and event_time is not None:
             made = made.filter(inside(event_time, between))
         order = list(dict.fromkeys([*([event_time] if event_time else []), *self.table.key])) or list(self.shape.schema)
@@ -98,7 +100,9 @@ def derivation(table: Table, inputs: Mapping[str, Input]) -> Derivation:
     }
     bare = Derivation(table=table, lineage=lineage, shape=Shape(table=table, schema={}), driver=None)
     raw = _run(bare, empty)
-    shape = compile_shape(table, raw, inherited=lineage.inherited, carried=lineage.hidden)
+    parts = elements(raw, table)
+    inherited = {each: knows for name, knows in lineage.inherited.items() for each in parts.get(name, (name,))}
+    shape = compile_shape(table, taken_apart(raw, table), inherited=inherited, carried=lineage.hidden)
     return Derivation(table=table, lineage=lineage, shape=shape, driver=_driver(table, lineage, inputs))
 
 

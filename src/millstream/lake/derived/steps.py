@@ -25,6 +25,7 @@ from millstream.definitions.steps import in_words, module_file
 from millstream.definitions.table import Table
 from millstream.errors import BadData, MillstreamError, NotFound, StorageFull, UserError
 from millstream.expressions import door
+from millstream.lake.derived.arrays import taken_apart
 from millstream.lake.derived.stepping import Answer, Task
 from millstream.lake.faults import VARIABLE
 from millstream.lake.shape import compile_shape, whole
@@ -357,7 +358,8 @@ def _collected(table: Table, out: Path, *, at: Bench, expected: Mapping[str, str
         return read([out], Csv(str(out)), expected=expected, where=where)
     try:
         lazy = pl.scan_parquet(out, glob=False, hive_partitioning=False)
-        cells = lazy.select(pl.len()).collect().item() * len(lazy.collect_schema())
+        columns = sum(each.size if isinstance(each, pl.Array) else 1 for each in lazy.collect_schema().values())
+        cells = lazy.select(pl.len()).collect().item() * columns
         if cells * 8 > at.memory_bytes // 2:
             raise BadData(
                 f"the step of table {table.name!r} gives {cells:,} values, {_gb(cells * 8)} or more",
@@ -374,7 +376,7 @@ def fit(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
     where = f"table {table.name!r}"
     if not rows.width:
         raise BadData(f"the step of {where} gives a frame without columns", expected="columns and rows")
-    made = door.frame(whole(rows), timezone=table.timezone, where=where)
+    made = door.frame(whole(taken_apart(rows, table)), timezone=table.timezone, where=where)
     lengths = [name for name, each in made.schema.items() if isinstance(each, pl.Duration)]
     if lengths:
         raise BadData(
