@@ -25,9 +25,16 @@ class Delta(msgspec.Struct, frozen=True, tag="delta"):
     ----------
     path
         Folder of the table, relative to the project or absolute.
+    without
+        Columns that are not read: lists, structs, bytes, what nobody here should see.
     """
 
     path: str
+    without: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.without, str):
+            raise DefinitionError(f"sources.Delta has without={self.without!r}", expected=f"({self.without!r},)")
 
 
 class Csv(msgspec.Struct, frozen=True, tag="csv"):

@@ -138,6 +138,11 @@ class Table:
         sensitive: Mapping[str, str | Iterable[str]] | None = None,
     ) -> None:
         inputs = (of,) if isinstance(of, Table | str) else tuple(of)
+        if columns is not None and not isinstance(columns, Mapping):
+            raise DefinitionError(
+                f"table {name!r} has columns={columns!r}", expected="name to expression, columns to be computed",
+                do="columns=(...) or without=(...) of the source says which columns are read",
+            )  # fmt: skip
         known = {"*": known_at} if isinstance(known_at, str) else dict(known_at or {})
         fields: dict[str, object] = {
             "name": name,

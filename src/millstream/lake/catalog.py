@@ -112,7 +112,10 @@ class Catalog:
         """Return the log of a table with files; one handle is kept for each."""
         if table.name not in self._logs:
             event_time = None if table.event_time in table.columns else table.event_time
-            self._logs[table.name] = DeltaLog(self.folder(table), event_time=event_time, timezone=table.timezone)
+            without = table.source.without if isinstance(table.source, Delta) else ()
+            self._logs[table.name] = DeltaLog(
+                self.folder(table), event_time=event_time, timezone=table.timezone, without=without
+            )
         return self._logs[table.name]
 
     def shape(self, table: Table, columns: Mapping[str, str]) -> Shape:

@@ -349,6 +349,8 @@ class Writer:
         catalog = self._catalog
         log = catalog.log(table)
         snapshot = log.head()
+        if head is None:
+            log.refuse_unknown()
         refuse_rewritten(head, snapshot, catalog.folder(table))
         if head is not None and head.version == snapshot.version:
             return []
