@@ -21,11 +21,10 @@ from millstream.cli.starting.given import Given
 from millstream.cli.starting.guess import TableGuess, table, with_checks, with_references
 from millstream.cli.starting.readme import readme
 from millstream.cli.starting.target import Target, estimator, target
-from millstream.cli.starting.write import Recipe, definitions
+from millstream.cli.starting.write import IGNORED, Recipe, definitions
 from millstream.definitions.sources import Delta
 from millstream.errors import BadData, Conflict, MillstreamError, NotFound, UserError, near
 
-IGNORED = ".millstream/\n__pycache__/\n"
 BEGUN = ".millstream/init"
 """Names the files being written, while they are: what a killed ``init`` left is removed by the next."""
 
