@@ -82,10 +82,10 @@ def found_again(project: Project) -> None:
     except Damaged as wrong:
         told = wrong.happened
         discard(project.places.online)
+    project.online.reopen()
     if told:
         project.said(f"served features are damaged ({told}); they are computed again from the lake and the journal")
         project.ledger.record(actor="system:online", act="online.damaged", subject="online", detail={"says": told})
-    project.online.reopen()
 
 
 def has_to_be_kept(project: Project, ahead: timedelta) -> bool:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LIMIT = 8 << 20
 """Bytes of a request."""
 _AGAIN_S = 1.0
+_LOOK_S = 1.0
+"""How often it is looked whether the store was lost or cut, while no fact comes."""
 
 
 def routes(project: Project) -> list[Route]:
@@ -62,7 +64,7 @@ def _refuse(word: str) -> float:
 
 
 class Applier:
-    """Brings posted facts into what is served, as soon as they are acknowledged.
+    """Brings posted facts into what is served, as soon as they are acknowledged, and a store that was lost back.
 
     Parameters
     ----------
@@ -93,7 +95,8 @@ class Applier:
     def _run(self) -> None:
         project = self._project
         while not self._stopping.is_set():
-            project.posted.wait()
+            if not project.posted.wait(_LOOK_S) and not project.online.lost:
+                continue
             project.posted.clear()
             try:
                 while not self._stopping.is_set() and catch_up(project).facts:
