@@ -62,6 +62,7 @@ def test_a_fact_goes_from_a_post_to_an_answer(made: Path, tmp_path: Path) -> Non
             ("orders", {"rows": [{**order(1), "x": 1}]}, 422, "'x' is not one of its columns"),
             ("orders", {"rows": order(1)}, 400, "rows alone"),
             ("orders", b'{"rows": [{"amount": NaN}]}', 400, "NaN is no number"),
+            ("orders", {"rows": [order(1)], "actor": 7}, 400, "the actor is 7"),
             ("orders", b"\xff", 400, "is not JSON"),
             ("orders", b'{"rows": [{"amount": 1.0, "amount": 7.0}]}', 400, "'amount' is said twice"),
             ("whole", {"rows": [order(1)]}, 403, "is computed from orders"),

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 MOST = 10_000
 """Rows of one request, at most."""
+_LONGEST_NAME = 100
 
 
-def post(project: Project, *, table: str, rows: list[Any]) -> dict[str, Any]:
+def post(project: Project, *, table: str, rows: list[Any], actor: str = "somebody") -> dict[str, Any]:
     """Take rows into a table; when this returns, they survive whatever happens to the process and the machine.
 
     Parameters
@@ -35,6 +36,8 @@ def post(project: Project, *, table: str, rows: list[Any]) -> dict[str, Any]:
         A table that is ingested, with a key.
     rows
         One object a row, with each column its source delivers.
+    actor
+        Who posts, as asserted; the ledger names them with the version that takes the rows.
 
     Returns
     -------
@@ -45,19 +48,22 @@ def post(project: Project, *, table: str, rows: list[Any]) -> dict[str, Any]:
     Raises
     ------
     UserError
-        For no rows, or more than 10,000.
+        For no rows, or more than 10,000; for an actor that is no name.
     BadData
         Naming row and column; nothing of the request is taken.
     Refused, NotFound
-        For a table that takes no posted rows, and why.
+        For a table that takes no posted rows, and why; for somebody whose role may not post to it.
     StorageFull
         When the disk refuses; nothing is acknowledged.
     """
     if not 0 < len(rows) <= MOST:
         raise UserError(f"{len(rows):,} rows were posted", expected=f"between 1 and {MOST:,} rows in a request")
     from millstream.lake import posted as lake
+    from millstream.project.people import refuse_post
 
+    actor = _named(actor)
     definition, now = project.manifest.table(table), project.clock.now()
+    refuse_post(project, actor, table)
     kinds = lake.kinds_of(project.lake.catalog, definition)
     _first_version(project, definition)
     admitted = lake.admit(rows, kinds, definition, now=now)
@@ -75,7 +81,7 @@ def post(project: Project, *, table: str, rows: list[Any]) -> dict[str, Any]:
         for place, row in enumerate(admitted)
     ]
     with project.state.transact() as tx:
-        numbers = posted.add(tx, table, kept)
+        numbers = posted.add(tx, table, kept, actor=actor)
     reach("posted.kept")
     project.posted.set()
     future = 0
@@ -132,6 +138,17 @@ def forget(project: Project) -> None:
         mine = [applied[each.id].posted for each in views.get(name, []) if each.id in applied]
         with project.state.transact() as tx:
             posted.forget(tx, name, upto=min([upto, *mine]))
+
+
+def _named(actor: str) -> str:
+    """Return who posts; a name that can be shown, of a person or a program, and not one of Millstream's own parts."""
+    name = actor.strip()
+    if not name or not name.isprintable() or len(name) > _LONGEST_NAME or name.casefold().startswith("system:"):
+        raise UserError(
+            f"{actor[:_LONGEST_NAME]!r} is no name of who posts",
+            expected=f"1 to {_LONGEST_NAME} letters that can be shown, not beginning with system:",
+        )
+    return name
 
 
 def _first_version(project: Project, table: Table) -> None:

@@ -31,23 +31,25 @@ def routes(project: Project) -> list[Route]:
 
     async def rows(request: Request) -> Response:
         said = _body(await read_body(request, limit=LIMIT))
-        made = await run_in_threadpool(post, project, table=request.path_params["table"], rows=said)
+        made = await run_in_threadpool(post, project, table=request.path_params["table"], **said)
         return JSONResponse(made)
 
     return [Route("/v1/tables/{table}/rows", rows, methods=["POST"])]
 
 
-def _body(raw: bytes) -> list[Any]:
-    expected = '{"rows": [{"column": value, ...}, ...]}'
+def _body(raw: bytes) -> dict[str, Any]:
+    expected = '{"rows": [{"column": value, ...}, ...], "actor": "who posts them"}'
     try:
         raw.decode()
         said = json.loads(raw, parse_constant=_refuse, object_pairs_hook=_once)
         json.dumps(said, ensure_ascii=False).encode()  # half a surrogate pair is no text that can be kept
     except (ValueError, RecursionError) as wrong:
         raise UserError(f"the request is not JSON: {wrong}", expected=expected) from None
-    if not isinstance(said, dict) or set(said) != {"rows"} or not isinstance(said["rows"], list):
-        raise UserError("the request is not an object with rows alone", expected=expected)
-    return list(said["rows"])
+    if not isinstance(said, dict) or set(said) - {"actor"} != {"rows"} or not isinstance(said["rows"], list):
+        raise UserError("the request is not an object with rows alone, and who posts them", expected=expected)
+    if not isinstance(said.get("actor", ""), str):
+        raise UserError(f"the actor is {said['actor']!r}", expected=expected)
+    return said
 
 
 def _once(said: list[tuple[str, Any]]) -> dict[str, Any]:
