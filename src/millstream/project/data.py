@@ -268,6 +268,7 @@ def serve_plans(project: Project, plans: Iterable[FeaturePlan]) -> None:
     found_again(project)
     announce(project, wanted, pins)
     project.live.refresh(wanted, pins=pins, now=now, ahead=SERVED_AHEAD)
+    project.waits.note(project, wanted)
     forget(project)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -80,13 +82,13 @@ def post(project: Project, *, table: str, rows: list[Any], actor: str = "somebod
         )
         for place, row in enumerate(admitted)
     ]
+    happened, future = _events(frame, definition, now, without=aside)
     with project.state.transact() as tx:
         numbers = posted.add(tx, table, kept, actor=actor)
+        if happened is not None:
+            posted.see(tx, table, happened.isoformat(timespec="microseconds"))
     reach("posted.kept")
     project.posted.set()
-    future = 0
-    if definition.event_time is not None:
-        future = int((frame.frame[definition.event_time] > now).sum())
     return {
         "table": table,
         "accepted": sum(each > 0 for each in numbers),
@@ -104,10 +106,15 @@ def catch_up(project: Project) -> CaughtUp:
     from millstream.project.ship import live_plans
 
     found_again(project)
-    done = project.live.catch_up(live_plans(project), now=project.clock.now())
-    if done.behind:
-        keep_served(project)
-        done = project.live.catch_up(live_plans(project), now=project.clock.now())
+    plans = live_plans(project)
+    try:
+        done = project.live.catch_up(plans, now=project.clock.now())
+        if done.behind:
+            keep_served(project)
+            plans = live_plans(project)
+            done = project.live.catch_up(plans, now=project.clock.now())
+    finally:  # what was refused is of one table; the others' facts are usable
+        project.waits.note(project, plans)
     return done
 
 
@@ -138,6 +145,16 @@ def forget(project: Project) -> None:
         mine = [applied[each.id].posted for each in views.get(name, []) if each.id in applied]
         with project.state.transact() as tx:
             posted.forget(tx, name, upto=min([upto, *mine]))
+
+
+def _events(rows: TableFrame, table: Table, now: datetime, *, without: Collection[int]) -> tuple[datetime | None, int]:
+    """Return the newest event that has happened, of rows that no check put aside, and how many events have not."""
+    if table.event_time is None:
+        return None, 0
+    events = rows.frame[table.event_time]
+    good = events.gather([place for place in range(len(events)) if place not in without]) if without else events
+    newest = good.filter(good <= now).max()
+    return newest.astimezone(UTC) if isinstance(newest, datetime) else None, int((events > now).sum())
 
 
 def _named(actor: str) -> str:

@@ -23,6 +23,7 @@ from millstream.project.serving_state import stands as served_features
 from millstream.project.stopped import away, running
 from millstream.project.telling import alarms_told, events_told, results_told
 from millstream.project.timeline import frame, timeline, told
+from millstream.project.waits import behind
 from millstream.state import (
     alarms,
     contracts,
@@ -89,9 +90,6 @@ def _table(project: Project, table: Table, reader: Person) -> dict[str, Any]:
     worst = "ok" if checked else "unchecked"
     for word in ("note", "warn", "stop"):
         worst = word if any(each["severity"] == word for each in failed) else worst
-    behind = None
-    if head is not None and head.event_max:
-        behind = max(0.0, (project.clock.now() - parse_instant(head.event_max)).total_seconds())
     seen = (project.clock.now() - parse_instant(head.registered_at)).total_seconds() if head is not None else None
     stopped, waiting = step_failure(project, table) or away(project, table), waits(project, table.name)
     return {
@@ -103,7 +101,7 @@ def _table(project: Project, table: Table, reader: Person) -> dict[str, Any]:
         "quarantined": quarantine.count(project.state, table.name, head.version) if head is not None else 0,
         "copied_bytes": head.bytes_copied if head is not None else 0,
         "hops": _hops(project, table),
-        "seconds_behind": behind,
+        "seconds_behind": behind(project, table.name, head.event_max if head is not None else None),
         "seen_seconds_ago": seen,
         "lag": lag(project, table.name),
         "contract": worst if table.checks else "none",

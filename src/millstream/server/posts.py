@@ -15,6 +15,7 @@ from millstream.console.bodies import read_body
 from millstream.errors import MillstreamError, Refused, UserError
 from millstream.project.posting import catch_up, post
 from millstream.project.serving_state import found_again
+from millstream.project.ship import live_plans
 
 if TYPE_CHECKING:
     from millstream.project import Project
@@ -84,6 +85,7 @@ class Applier:
     def start(self) -> None:
         """Begin with what a stop left in the journal."""
         found_again(self._project)  # opened once, before threads ask for it
+        self._project.waits.note(self._project, live_plans(self._project))  # what a stop left waits since it came
         self._project.posted.set()
         self._thread.start()
 

@@ -39,6 +39,10 @@ CREATE TABLE IF NOT EXISTS posted_by (
     actor TEXT NOT NULL,
     PRIMARY KEY (name, first)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS posted_newest (
+    name TEXT PRIMARY KEY,
+    at TEXT NOT NULL
+) STRICT;
 """
 
 
@@ -103,8 +107,8 @@ def by(state: State, name: str, *, after: int, upto: int) -> dict[str, int]:
     Rows from before names were kept are nobody's.
     """
     found = state.query(
-        "SELECT actor, sum(min(last, ?) - max(first - 1, ?)) n FROM posted_by WHERE name = ? AND last > ? AND first <= ?"
-        " GROUP BY actor ORDER BY n DESC, actor",
+        "SELECT actor, sum(min(last, ?) - max(first - 1, ?)) n FROM posted_by"
+        " WHERE name = ? AND last > ? AND first <= ? GROUP BY actor ORDER BY n DESC, actor",
         (upto, after, name, after, upto),
     )
     return {each["actor"]: each["n"] for each in found}
@@ -123,6 +127,37 @@ def last(state: State, name: str) -> int:
     """Return the number of the last row that was posted to a table; 0 where none was."""
     found = state.query("SELECT sequence FROM posted_counts WHERE name = ?", (name,))
     return int(found[0]["sequence"]) if found else 0
+
+
+def see(tx: Transaction, name: str, at: str) -> None:
+    """Note the instant (ISO 8601 in UTC, all digits of its microseconds) of an event that was posted to a table."""
+    tx.execute(
+        "INSERT INTO posted_newest VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET at = max(at, excluded.at)", (name, at)
+    )
+
+
+def newest(state: State, name: str) -> str | None:
+    """Return the instant of the newest event that was posted to a table and had happened by then."""
+    found = state.query("SELECT at FROM posted_newest WHERE name = ?", (name,))
+    return found[0]["at"] if found else None
+
+
+def came(state: State, name: str, *, after: int, upto: int) -> list[tuple[str, int]]:
+    """Return when the rows of a table after a number up to another came, and how many with each request."""
+    found = state.query(
+        "SELECT at, count(*) n FROM posted_rows WHERE name = ? AND sequence > ? AND sequence <= ?"
+        " GROUP BY at ORDER BY min(sequence)",
+        (name, after, upto),
+    )
+    return [(each["at"], each["n"]) for each in found]
+
+
+def oldest(state: State, name: str, *, after: int) -> str | None:
+    """Return when the first kept row of a table beyond a number came; None where there is none."""
+    found = state.query(
+        "SELECT at FROM posted_rows WHERE name = ? AND sequence > ? ORDER BY sequence LIMIT 1", (name, after)
+    )
+    return found[0]["at"] if found else None
 
 
 def counts(state: State) -> dict[str, tuple[int, int]]:
