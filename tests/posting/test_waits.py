@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from millstream.cli.online import served as shown
+from millstream.console.cataloged import table_page
 from millstream.project import Project
 from millstream.project.cataloged import catalog
 from millstream.project.posting import catch_up, post
@@ -63,9 +64,14 @@ def test_how_long_facts_wait_and_waited(still: tuple[Project, Still], capsys: py
     said = stands(project, "form")
     assert (said["waiting"], said["waiting_seconds"], said["usable_seconds"]) == (3, 3.5, None)
     assert (stands(project, "seen")["waiting"], stands(project, "seen")["waiting_seconds"]) == (0, None)
+    page = table_page(catalog(project, table="orders"))["table"]
+    assert page["posted_says"] == "served; 3 wait, 3.50 s"
     catch_up(project)
     said = stands(project, "form")
     assert (said["waiting"], said["waiting_seconds"]) == (0, None)
+    page = table_page(catalog(project, table="orders"))["table"]
+    assert page["posted_says"] == "usable after 1.50 s, 99 % within 3.50 s"
+    assert table_page(catalog(project, table="visits"))["table"]["posted_says"] == ""
     assert said["usable_seconds"] == {"p50": 1.5, "p99": 3.5, "facts": 3}
     shown([said])
     assert "facts of orders are usable after 1.50 s, 99 % of the last 3 within 3.50 s" in " ".join(

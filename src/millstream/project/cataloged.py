@@ -111,6 +111,7 @@ def _whole(project: Project, graph: Graph, name: str) -> dict[str, Any]:
             "key": list(definition.key) if definition is not None else [],
             "event_time": definition.event_time if definition is not None else None,
             "path": _path(project, name),
+            "posted": project.waits.stands(project, name),
         },
         "column_list": _column_list(project, graph, name, definition, head),
         "contract_lines": _contract(definition, head),

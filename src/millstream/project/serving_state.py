@@ -21,7 +21,7 @@ _measured: dict[tuple[str, str], tuple[object, int, int]] = {}
 
 
 def stands(project: Project) -> list[dict[str, Any]]:
-    """Say of each served view how many entities and bytes it keeps, which facts it reflects and how long others wait."""
+    """Say of each served view what it keeps, which facts it reflects, and how many wait for how long."""
     if not project.served:
         return []
     try:

@@ -55,6 +55,19 @@ class Waits:
         facts = sum(count for _, count in waited)
         return {"p50": _within(waited, 0.5), "p99": _within(waited, 0.99), "facts": facts} if facts else None
 
+    def stands(self, project: Project, table: str) -> dict[str, Any] | None:
+        """Say how many facts of a table wait, the oldest for how long, and ``usable``; None where none are applied."""
+        number = self._usable.get(table)
+        last = posted.last(project.state, table) if number is not None else 0
+        if number is None or not last:
+            return None
+        waiting = max(last - number, 0)
+        return {
+            "waiting": waiting,
+            "waiting_seconds": oldest(project, table, after=number) if waiting else None,
+            "usable_seconds": self.usable(table),
+        }
+
     def _count(self, project: Project, table: str, number: int, now: datetime) -> None:
         with self._lock:
             before = self._usable.setdefault(table, number)
