@@ -263,6 +263,7 @@ def serve_plans(project: Project, plans: Iterable[FeaturePlan]) -> None:
     """Write the step functions of these plans' views, as the heads of the lake have them."""
     wanted = list(plans)
     if not wanted:
+        forget(project)
         return
     pins, now = project.lake.heads(), project.clock.now()
     found_again(project)

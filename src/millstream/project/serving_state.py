@@ -82,11 +82,11 @@ def found_again(project: Project) -> None:
         if not project.online.lost:
             project.writer.applied()
             return
-        told = project.online.trouble
+        told = project.online.reopen()
     except Damaged as wrong:
         told = wrong.happened
         discard(project.places.online)
-    project.online.reopen()
+        project.online.reopen()
     if told:
         project.said(f"served features are damaged ({told}); they are computed again from the lake and the journal")
         project.ledger.record(actor="system:online", act="online.damaged", subject="online", detail={"says": told})

@@ -137,7 +137,7 @@ def see(tx: Transaction, name: str, at: str) -> None:
 
 
 def newest(state: State, name: str) -> str | None:
-    """Return the instant of the newest event that was posted to a table and had happened by then."""
+    """Return the instant of the newest event that was posted and had happened, while rows are in the journal."""
     found = state.query("SELECT at FROM posted_newest WHERE name = ?", (name,))
     return found[0]["at"] if found else None
 
@@ -168,6 +168,8 @@ def counts(state: State) -> dict[str, tuple[int, int]]:
 
 
 def forget(tx: Transaction, name: str, *, upto: int) -> None:
-    """Let go of rows that a version has, and of who posted them, whom the ledger names; their marks stay."""
+    """Let go of rows that a version has, with all that is said of them but their marks; the ledger has who posted."""
     tx.execute("DELETE FROM posted_rows WHERE name = ? AND sequence <= ?", (name, upto))
     tx.execute("DELETE FROM posted_by WHERE name = ? AND last <= ?", (name, upto))
+    if not tx.query("SELECT 1 FROM posted_rows WHERE name = ? LIMIT 1", (name,)):
+        tx.execute("DELETE FROM posted_newest WHERE name = ?", (name,))

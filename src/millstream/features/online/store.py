@@ -124,27 +124,34 @@ class LmdbOnline:
     @property
     def lost(self) -> bool:
         """Whether the file that was opened lies there no more, or was found damaged or cut."""
-        self.trouble = self.trouble or self._extent.cut()
-        return bool(self.trouble) or _identity(self.path) != self._file
+        return bool(self.trouble or self._extent.cut()) or _identity(self.path) != self._file
 
-    def reopen(self) -> None:
+    def reopen(self) -> str:
         """Open what lies there now, in place of a file that was lost; snapshots that are open stay whole.
 
         A damaged file is taken away first: readers go on with what they have until another was filled in its place.
+
+        Returns
+        -------
+        str
+            How the file was damaged; empty where it was gone, and where nothing was lost.
         """
         with self._renewing:
             if not self.lost:
-                return
-            if self.trouble:
+                return ""
+            why = self.trouble or self._extent.cut()
+            if why:
                 discard(self.path)
             self._env, self._extent = self._opened()
             self._file, self.trouble = _identity(self.path), ""
+            return why
 
-    def damaged(self, wrong: Exception | str) -> Damaged:
+    def damaged(self, wrong: Exception) -> Damaged:
         """Note that the file cannot be read or written any more, and say so."""
-        says = str(wrong) or type(wrong).__name__
-        if not self._readonly:  # a reader looks again each time: the writer may have mended it
-            self.trouble = says
+        self.trouble = str(wrong) or type(wrong).__name__
+        return self._broken(self.trouble)
+
+    def _broken(self, says: str) -> Damaged:
         return Damaged(
             f"the online store {self.path} is damaged: {says}",
             expected="a store that nobody else wrote into",
@@ -231,7 +238,7 @@ class LmdbOnline:
 
     def _refuse_cut(self) -> None:
         if cut := self._extent.cut():
-            raise self.damaged(cut)
+            raise self._broken(cut)
 
 
 class _Watched:
