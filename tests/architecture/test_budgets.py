@@ -1,6 +1,7 @@
 """The budgets of the house: sizes, imports, start-up. Exceptions stand in one short visible list."""
 
 import ast
+import collections
 import functools
 import statistics
 import subprocess
@@ -43,6 +44,11 @@ def test_files_are_small():
     lengths = {str(file.relative_to(SOURCE)): len(file.read_text(encoding="utf-8").splitlines()) for file in FILES}
     assert statistics.median(lengths.values()) <= 150
     assert {name: length for name, length in lengths.items() if length > 600} == {}
+
+
+def test_a_room_can_be_looked_over():
+    rooms = collections.Counter(str(file.parent.relative_to(SOURCE)) for file in FILES if file.name != "__init__.py")
+    assert {room: count for room, count in rooms.items() if count > 40} == {}
 
 
 def test_functions_are_short():

@@ -16,7 +16,7 @@ from millstream.cli.starting import Wishes, begin, design
 from millstream.cli.starting.names import renamed
 from millstream.errors import BadData, Conflict, MillstreamError, NotFound, UserError
 from millstream.project import Project
-from millstream.project.learn import plan
+from millstream.project.models.learn import plan
 
 ROWS = 120
 DRAW = random.Random(3)
@@ -212,10 +212,12 @@ def test_a_delta_table_is_attached_and_never_numbered(tmp_path):
     from deltalake import write_deltalake
 
     frame = pl.DataFrame({"id": range(ROWS), "x": column(number), "y": column(answer)})
-    write_deltalake(tmp_path / "events", frame)
+    write_deltalake(tmp_path / "events", frame.with_columns(pl.concat_list("x", "x").alias("tags")))
     record = begin(Wishes(tmp_path / "project", (tmp_path / "events",), "y"))
     assert record["tables"][0]["key"] == ["id"]
-    assert "source=sources.Delta(" in text(tmp_path)
+    said = text(tmp_path).replace("'", '"')
+    assert "source=sources.Delta(" in said and 'without=("tags",)' in said
+    assert '"tags": of type array, no value of one row; not read' in said
     write_deltalake(tmp_path / "nameless", frame.drop("id"))
     with pytest.raises(UserError, match="no usable key") as refused:
         begin(Wishes(tmp_path / "second", (tmp_path / "nameless",), "y"))

@@ -85,6 +85,7 @@ def test_embeddings_element_by_element() -> None:
     assert {name: (each.aggregate, each.over) for name, each in f.elements("e", 2, over="7d").items()} == {
         "e_1": ("last", "7d"), "e_2": ("last", "7d"),
     }  # fmt: skip
+    assert {str(each.where) for each in f.elements("e", 2, where="whole").values()} == {"whole"}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -315,10 +316,33 @@ def test_naive_times_without_a_zone_are_refused(house: House) -> None:
         house.lake([schedule(timezone=None)]).refresh(actor="ann")
 
 
-def test_nested_columns_are_refused_by_name(house: House) -> None:
-    write_deltalake(house.root / "ops/odd", pl.DataFrame({"a": [1], "b": [[1, 2]]}))
-    with pytest.raises(BadData, match="'b' of table 'odd' is a array"):
+def test_columns_that_are_no_value_of_a_row_are_named_and_left_out(house: House) -> None:
+    odd = pl.DataFrame({"a": [1], "b": [[1, 2]], "c": [{"x": 1}], "d": [b"x"], "e": ["text"]})
+    write_deltalake(house.root / "ops/odd", odd)
+    with pytest.raises(BadData, match=r"'b' \(array\), 'c' \(struct\), 'd' \(binary\)") as wrong:
         house.lake([Table("odd", source=Delta("ops/odd"))]).refresh(actor="ann")
+    assert "sources.Delta(..., without=('b', 'c', 'd'))" in str(wrong.value)
+    left = Table("odd", source=Delta("ops/odd", without=("b", "c", "d")), key="a")
+    house.lake([left]).refresh(actor="ann")
+    assert house.lake([left]).read("odd").frame.to_dicts() == [{"a": 1, "e": "text"}]
+    write_deltalake(house.root / "ops/odd", odd.with_columns(pl.lit(2).cast(pl.Int64).alias("a")), mode="append")
+    house.lake([left]).refresh(actor="ann")
+    read = house.lake([left]).read("odd")
+    assert (read.version, read.frame["a"].sort().to_list(), read.frame.columns) == (1, [1, 2], ["a", "e"])
+    assert house.lake([left]).read("odd", version=0).frame.height == 1
+    assert all(each.ok for each in house.lake([left]).verify(deep=True))
+
+
+@pytest.mark.parametrize(("without", "says"), [(("bb",), "did you mean 'b'"), ("b", r"\('b',\)")])
+def test_columns_left_out_that_are_not_there_are_refused(house: House, without: Any, says: str) -> None:
+    write_deltalake(house.root / "ops/odd", pl.DataFrame({"a": [1], "b": [[1, 2]]}))
+    with pytest.raises(DefinitionError, match=says):
+        house.lake([Table("odd", source=Delta("ops/odd", without=without))]).refresh(actor="ann")
+
+
+def test_columns_of_a_table_are_name_to_expression() -> None:
+    with pytest.raises(DefinitionError, match=r"without=\(\.\.\.\) of the source"):
+        Table("odd", source=Delta("ops/odd"), columns=["a", "b"])  # type: ignore[arg-type]
 
 
 def test_deletion_vectors_and_column_mapping_are_refused(house: House) -> None:

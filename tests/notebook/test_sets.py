@@ -10,7 +10,7 @@ import millstream
 from millstream import FeatureView, training
 from millstream import features as f
 from millstream.errors import LeakError, NotFound, UserError
-from millstream.project.learn import plan
+from millstream.project.models.learn import plan
 from millstream.project.notebook.cache import Cache
 from millstream.types import parse_instant
 
@@ -66,6 +66,28 @@ def test_another_feature_computes_that_feature_and_nothing_else(p, late):
     assert p.cache.misses == before + 1
     assert said == [f"computing dest_form.flights_2d; {kept} features kept from before"]
     assert ts.features[-1] == "dest_form.flights_2d" and ts.frame["dest_form.flights_2d"].min() >= 0
+
+
+def test_what_it_took_to_make_rows_to_learn_from_is_written_down_and_added_up(own):
+    def prep():
+        return own.run("usage")["prep"]
+
+    before = prep()
+    ts = own.training_set("late", since=SINCE, until=UNTIL)
+    of_views = [each for each in ts.features if "at_request." not in each]
+    first = prep()
+    assert first["times"] == before["times"] + 1 and first["seconds"] > before["seconds"]
+    assert first["computed"] == before["computed"] + len(of_views) and first["saved_s"] == before["saved_s"]
+    own.training_set("late", since=SINCE, until=UNTIL)
+    second = prep()
+    assert second["kept"] == first["kept"] + len(of_views) and second["computed"] == first["computed"]
+    said = own.ledger.rows(act="table.read", limit=2)
+    saved = said[0].detail["prep"]["saved_s"]
+    assert saved > 0 and saved == pytest.approx(second["saved_s"] - first["saved_s"])
+    own.run("train", {"model": "late"})
+    assert prep()["times"] == second["times"] + 1
+    own.run("features_audit", {"model": "late", "rows": 3})
+    assert prep()["times"] == second["times"] + 1, "a proof is no work of anybody's"
 
 
 def test_without_an_end_it_ends_at_the_clock_and_stays_so_for_an_hour(p, late, monkeypatch):

@@ -12,8 +12,8 @@ import pytest
 from millstream.cli.online import served as shown
 from millstream.console.cataloged import table_page
 from millstream.project import Project
-from millstream.project.cataloged import catalog
-from millstream.project.posting import catch_up, post
+from millstream.project.catalog.tables import catalog
+from millstream.project.tables.posting import catch_up, post
 
 from . import shop
 from .shop import order

@@ -9,7 +9,7 @@ import pytest
 
 from millstream.errors import DefinitionError, Refused, UserError
 from millstream.project import Project
-from millstream.project.posting import post
+from millstream.project.tables.posting import post
 from millstream.settings import FILE
 from millstream.state import posted
 

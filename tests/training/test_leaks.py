@@ -87,6 +87,21 @@ def test_two_parts_of_a_number_are_found(sign, other):
     assert f"form.one {sign} form.two is the label" in found[0].says
 
 
+@pytest.mark.parametrize("digits", [0, 2])
+def test_two_rounded_parts_of_a_number_are_said_and_honest_ones_are_not(digits):
+    frame = made.frame(number=True)
+    part = np.random.default_rng(2).uniform(50, 90, frame.height)
+    left = np.round(frame["label"].to_numpy() * 100 - part, digits)
+    frame = frame.with_columns(pl.col("label") * 100, pl.Series("form.one", np.round(part, digits)))
+    parts = frame.with_columns(pl.Series("form.two", left))
+    more = [("form.one", "double"), ("form.two", "double")]
+    _, found = looked(parts, label="double", more=more)
+    assert [(each.kind, each.features, each.refused) for each in found] == [("parts", ("form.one", "form.two"), False)]
+    assert "form.one + form.two explains" in found[0].says
+    rough = left + np.random.default_rng(3).normal(scale=0.2 * np.nanstd(left), size=frame.height)
+    assert looked(frame.with_columns(pl.Series("form.two", rough)), label="double", more=more)[1] == ()
+
+
 def test_two_parts_of_what_a_yes_is_made_of_are_found():
     frame = made.frame()
     rng = np.random.default_rng(3)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from millstream.checks.expected import Present
+    from millstream.checks.present import Present
     from millstream.definitions.habits import Expected
 
 BUSY, EMPTY = 2 / 3, 1 / 3

@@ -138,7 +138,8 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole loop on all flights of 2013, or two incidents on real sales of 2017, and show it on one page."""
-    from millstream.cli.demo import Wishes, tell
+    from millstream.cli.demo import tell
+    from millstream.cli.teller import Wishes
 
     with calls.told(as_json=as_json):
         tell(Wishes(name=name, folder=folder, exit=exit_, ask=ask, full=full, until=until, json=as_json))

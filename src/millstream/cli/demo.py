@@ -16,7 +16,7 @@ from millstream.cli import drawing
 from millstream.cli.examples import load_standin, write
 from millstream.cli.retail import Retail
 from millstream.cli.story import Story
-from millstream.cli.teller import Teller
+from millstream.cli.teller import Teller, Wishes
 from millstream.errors import Conflict, NotFound, UserError, near
 from millstream.server.client import running
 from millstream.server.supervisor import Supervisor
@@ -65,33 +65,6 @@ TALES = {
         date(2017, 12, 31),
     ),
 }
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What was asked of the demo.
-
-    Parameters
-    ----------
-    name
-        Which one.
-    folder
-        The project's folder; ``millstream-demo`` for the flights, ``millstream-NAME`` for others, where none is said.
-    exit, ask, full
-        End at the end; wait for a person to approve; replay every flight.
-    until
-        Last day to replay; None is the demo's own.
-    json
-        Print only the summary on standard output.
-    """
-
-    name: str
-    folder: Path | None
-    exit: bool
-    ask: bool
-    full: bool
-    until: str | None
-    json: bool
 
 
 def tell(wishes: Wishes) -> None:

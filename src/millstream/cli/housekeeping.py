@@ -123,6 +123,8 @@ def _show_usage(record: dict[str, Any]) -> None:
         right={2, 3, 4, 5},
     )  # fmt: skip
     say(", ".join(f"{name} {_size(size)}" for name, size in record["folders"].items()), indent=2)
+    if record["prep"]["times"]:
+        say(_prep(record["prep"], record["days"]), indent=2)
     for each in record["backups"]:
         there = "" if each["there"] else " (not there now)"
         say(f"backup of {each['at'][:16]} in {escape(each['folder'])}{there}", indent=2)
@@ -135,6 +137,15 @@ def _show_usage(record: dict[str, Any]) -> None:
             say(f"{each['table']}: {_many(each['unread'], 'column')} nobody read or uses: {_first(each['unread'])}")
     if record["features"]:
         say(f"{_many(record['features'], 'feature')} no model uses: {_first(record['features'])}", tone="warn")
+
+
+def _prep(told: dict[str, float], days: int) -> str:
+    """Say what it took to make rows to learn from, and what it would have taken besides."""
+    said = f"rows to learn from: made {told['times']:,} times in {days} days, in {told['seconds']:,.1f} s"
+    if not told["kept"]:
+        return said
+    all_ = told["computed"] + told["kept"]
+    return f"{said}; {told['kept']:,} of {all_:,} features were kept from before, which saved {told['saved_s']:,.1f} s"
 
 
 def _many(found: list[str], what: str) -> str:

@@ -20,7 +20,7 @@ from millstream.project import Project
 from millstream.serving.client import Client
 
 if TYPE_CHECKING:
-    from millstream.cli.demo import Wishes
+    from millstream.cli.teller import Wishes
     from millstream.server.supervisor import Supervisor
 
 MODEL = "demand"

@@ -14,7 +14,7 @@ from millstream.cli.teller import Teller, bar, milliseconds, stage
 from millstream.serving.client import Client
 
 if TYPE_CHECKING:
-    from millstream.cli.demo import Wishes
+    from millstream.cli.teller import Wishes
     from millstream.server.supervisor import Supervisor
 
 MODEL = "late"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,6 @@ from millstream.settings import clock as project_clock
 from millstream.settings import places, read
 
 if TYPE_CHECKING:
-    from millstream.cli.demo import Wishes
     from millstream.server.supervisor import Supervisor
 
 APPROVER = "Ada (simulated approver)"
@@ -27,6 +27,33 @@ LOOP = "system:loop"
 _IDS_A_CALL = 30_000
 """Ids sent at a time: the control plane reads a megabyte at most."""
 _SWAP_PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What was asked of the demo.
+
+    Parameters
+    ----------
+    name
+        Which one.
+    folder
+        The project's folder; ``millstream-demo`` for the flights, ``millstream-NAME`` for others, where none is said.
+    exit, ask, full
+        End at the end; wait for a person to approve; replay every flight.
+    until
+        Last day to replay; None is the demo's own.
+    json
+        Print only the summary on standard output.
+    """
+
+    name: str
+    folder: Path | None
+    exit: bool
+    ask: bool
+    full: bool
+    until: str | None
+    json: bool
 
 
 class Teller:

@@ -299,13 +299,23 @@ def target(value: str, *, over: str | None = None, where: str | None = None, smo
     return msgspec.structs.replace(found, smooth=float(smooth))
 
 
-def elements(column: str, size: int, *, over: str | None = None) -> dict[str, Window]:
+def elements(column: str, size: int, *, over: str | None = None, where: str | None = None) -> dict[str, Window]:
     """Keep the last known embedding of an entity, element by element: ``e_1`` to ``e_size``.
+
+    Parameters
+    ----------
+    column
+        An array that a derived table gives, ``e``: its rows hold the elements as columns ``e_1`` to ``e_size``.
+    size
+        How many elements it has, 1 to 128.
+    over, where
+        As of every window. An element that is NULL is passed over by itself, so of an array with some elements NULL
+        the others are newer than those: ``where="whole"`` takes only arrays of which a column of the table says so.
 
     >>> sorted(elements("e", 2))
     ['e_1', 'e_2']
     """
-    return {each: last(each, over=over) for each in named_elements(column, size)}
+    return {each: last(each, over=over, where=where) for each in named_elements(column, size)}
 
 
 def first(value: str, *, over: str | None = None, where: str | None = None, ago: str | None = None) -> Window:

@@ -25,9 +25,16 @@ class Delta(msgspec.Struct, frozen=True, tag="delta"):
     ----------
     path
         Folder of the table, relative to the project or absolute.
+    without
+        Columns that are not read: lists, structs, bytes, what nobody here should see.
     """
 
     path: str
+    without: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.without, str):
+            raise DefinitionError(f"sources.Delta has without={self.without!r}", expected=f"({self.without!r},)")
 
 
 class Csv(msgspec.Struct, frozen=True, tag="csv"):
@@ -152,7 +159,8 @@ class Parquet(msgspec.Struct, frozen=True, tag="parquet"):
     row_number
         A column to add that numbers the rows from 1, for a file without a key. Rows may only be added at its end.
     texts
-        Columns to keep as text, such as whole numbers beyond 64 bits.
+        Columns to keep as text, such as whole numbers beyond 64 bits. Lists of numbers become JSON texts, of which the
+        SQL of a derived table makes arrays: ``cast(e as float[16])``.
     without
         Columns that are not taken in, such as lists, which the row language does not have.
     attach

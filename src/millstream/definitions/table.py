@@ -28,7 +28,8 @@ class Table:
     of
         The tables a derived table is computed from.
     sql
-        The query of a derived table, in DuckDB's dialect, over the names in ``of``.
+        The query of a derived table, in DuckDB's dialect, over the names in ``of``. Where it (or a step) gives an array
+        ``e`` of numbers, the table has a column for each element: ``e_1``, ``e_2`` and so on.
     key
         The column or columns that name a row. A later row of the same key (by known-at) corrects the earlier.
     event_time
@@ -137,6 +138,11 @@ class Table:
         sensitive: Mapping[str, str | Iterable[str]] | None = None,
     ) -> None:
         inputs = (of,) if isinstance(of, Table | str) else tuple(of)
+        if columns is not None and not isinstance(columns, Mapping):
+            raise DefinitionError(
+                f"table {name!r} has columns={columns!r}", expected="name to expression, columns to be computed",
+                do="columns=(...) or without=(...) of the source says which columns are read",
+            )  # fmt: skip
         known = {"*": known_at} if isinstance(known_at, str) else dict(known_at or {})
         fields: dict[str, object] = {
             "name": name,

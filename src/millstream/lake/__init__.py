@@ -1,6 +1,8 @@
 """Tables and their versions: attach, ingest, derive, read pinned, recover.
 
-A version only names immutable files. Reading one goes by that list, never by what a folder holds now.
+A version only names immutable files. Reading one goes by that list, never by what a folder holds now. Here stand the
+catalog, versions, reading and writing; how rows come in is ``ingest``, tables made from tables ``derived``, tables of
+others ``attached``, the two clocks ``bitemporal``, experiments ``branches``, and what may go ``housekeeping``.
 """
 
 from __future__ import annotations

@@ -18,11 +18,11 @@ from millstream.definitions.manifest import Manifest
 from millstream.definitions.sources import Delta, Parquet
 from millstream.definitions.table import Table
 from millstream.errors import BadData, DefinitionError, IntegrityError, NotFound, near
-from millstream.lake import agreed
 from millstream.lake.delta import DeltaLog, Snapshot
-from millstream.lake.derive import Derivation, derivation
+from millstream.lake.derived.derive import Derivation, derivation
+from millstream.lake.derived.lineage import Input
 from millstream.lake.files import empty
-from millstream.lake.lineage import Input
+from millstream.lake.ingest import agreed
 from millstream.lake.shape import PIECE, Shape, compile_shape
 from millstream.lake.spare import Folders
 from millstream.ledger import Ledger
@@ -112,7 +112,10 @@ class Catalog:
         """Return the log of a table with files; one handle is kept for each."""
         if table.name not in self._logs:
             event_time = None if table.event_time in table.columns else table.event_time
-            self._logs[table.name] = DeltaLog(self.folder(table), event_time=event_time, timezone=table.timezone)
+            without = table.source.without if isinstance(table.source, Delta) else ()
+            self._logs[table.name] = DeltaLog(
+                self.folder(table), event_time=event_time, timezone=table.timezone, without=without
+            )
         return self._logs[table.name]
 
     def shape(self, table: Table, columns: Mapping[str, str]) -> Shape:

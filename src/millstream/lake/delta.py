@@ -25,7 +25,7 @@ from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from millstream.disk import sync
-from millstream.errors import BadData, IntegrityError, NotFound, StorageFull
+from millstream.errors import BadData, DefinitionError, IntegrityError, NotFound, StorageFull, near
 from millstream.lake.batches import Batches, Shelved
 from millstream.state.versions import DataFile
 from millstream.types import to_micros
@@ -98,8 +98,12 @@ class DeltaLog:
         Zone of naive event times.
     """
 
-    def __init__(self, path: Path, *, event_time: str | None = None, timezone: str | None = None) -> None:
+    def __init__(
+        self, path: Path, *, event_time: str | None = None, timezone: str | None = None, without: Iterable[str] = ()
+    ) -> None:
         self.path = path
+        self._without = tuple(without)
+        self._all: tuple[str, ...] = ()
         self._event_time = event_time
         self._zone = ZoneInfo(timezone) if timezone else UTC
         self._kept: Snapshot | None = None
@@ -119,6 +123,21 @@ class DeltaLog:
             kept = self._advance(kept, actions)
         self._kept = kept
         return kept
+
+    def refuse_unknown(self) -> None:
+        """Refuse to leave out a column that the newest version does not have.
+
+        Raises
+        ------
+        DefinitionError
+            Naming it, with near matches.
+        """
+        self.head()
+        for each in self._without:
+            if each not in self._all:
+                raise DefinitionError(
+                    f"sources.Delta({str(self.path)!r}, without=...) names no column {each!r}", do=near(each, self._all)
+                )
 
     def at(self, version: int) -> Snapshot:
         """Return one version.
@@ -348,7 +367,7 @@ class DeltaLog:
         self._refuse(features, table.metadata().configuration)
         if "deletionVectors" in features and pl.DataFrame(table.deletion_vectors()).height:
             raise _deletion_vectors(self.path)
-        columns = _columns(table.schema().to_json())
+        columns = self._columns(table.schema().to_json())
         partitions = tuple(table.metadata().partition_columns)
         files = {}
         for row in pl.DataFrame(table.get_add_actions(flatten=True)).iter_rows(named=True):
@@ -378,10 +397,18 @@ class DeltaLog:
             elif meta := each.get("metaData"):
                 self._refuse(set(), meta.get("configuration") or {})
                 retention = str((meta.get("configuration") or {}).get(_RETENTION, ""))
-                columns, partitions = _columns(meta["schemaString"]), tuple(meta["partitionColumns"])
+                columns, partitions = self._columns(meta["schemaString"]), tuple(meta["partitionColumns"])
             elif protocol := each.get("protocol"):
                 self._refuse(set(protocol.get("readerFeatures") or []), {})
         return Snapshot(kept.version + 1, files, columns, partitions, retention)
+
+    def _columns(self, schema: str) -> dict[str, str]:
+        def word(kind: Any) -> str:
+            return kind if isinstance(kind, str) else str(kind["type"])
+
+        found = {each["name"]: word(each["type"]) for each in msgspec.json.decode(schema)["fields"]}
+        self._all = tuple(found)
+        return {name: kind for name, kind in found.items() if name not in self._without}
 
     def _file(self, added: dict[str, Any]) -> DataFile:
         stats = msgspec.json.decode(added["stats"]) if added.get("stats") else {}
@@ -455,13 +482,6 @@ def _parse(body: bytes) -> list[dict[str, Any]]:
         return [msgspec.json.decode(line) for line in body.splitlines() if line.strip()]
     except msgspec.DecodeError as wrong:
         raise ValueError(str(wrong)) from None
-
-
-def _columns(schema: str) -> dict[str, str]:
-    def word(kind: Any) -> str:
-        return kind if isinstance(kind, str) else str(kind["type"])
-
-    return {each["name"]: word(each["type"]) for each in msgspec.json.decode(schema)["fields"]}
 
 
 def _text(value: Any) -> str | None:

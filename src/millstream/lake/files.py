@@ -44,19 +44,20 @@ def empty(columns: Mapping[str, str], *, where: str) -> pl.DataFrame:
     BadData
         For a column whose type the row language has not (nested, binary).
     """
-    return pl.DataFrame(schema={name: _type(name, kind, where=where) for name, kind in columns.items()})
+    if strange := unreadable(columns):
+        named = ", ".join(f"{name!r} ({columns[name]})" for name in strange)
+        tupled = ", ".join(map(repr, strange)) + "," * (len(strange) == 1)
+        raise BadData(
+            f"{where} has what is no value of one row: {named}",
+            expected="numbers, texts, booleans, dates or times",
+            do=f"leave it out: sources.Delta(..., without=({tupled}))",
+        )
+    return pl.DataFrame(schema={name: _TYPES.get(kind, pl.Float64()) for name, kind in columns.items()})
 
 
-def _type(name: str, kind: str, *, where: str) -> pl.DataType:
-    if kind in _TYPES:
-        return _TYPES[kind]
-    if kind.startswith("decimal"):
-        return pl.Float64()
-    raise BadData(
-        f"column {name!r} of {where} is a {kind}",
-        expected="numbers, texts, booleans, dates or times",
-        do="ask its owner for a table without that column",
-    )
+def unreadable(columns: Mapping[str, str]) -> list[str]:
+    """Name the columns of a Delta table whose type the row language has not; decimals are numbers."""
+    return [name for name, kind in columns.items() if kind not in _TYPES and not kind.startswith("decimal")]
 
 
 class FileReader:
@@ -102,8 +103,9 @@ class FileReader:
         return frames
 
     def _read(self, paths: list[Path], parts: Mapping[str, str | None]) -> pl.DataFrame | None:
+        inside = [each for each in self._raw.columns if each not in parts]
         try:
-            read = pl.read_parquet(paths, glob=False, hive_partitioning=False, include_file_paths=_PATH)
+            read = self._decoded(paths, inside if len(paths) > 1 else self._present(paths[0], inside))
         except (pl.exceptions.SchemaError, pl.exceptions.SchemaFieldNotFoundError, pl.exceptions.ColumnNotFoundError):
             if len(paths) > 1:
                 return None
@@ -121,6 +123,18 @@ class FileReader:
         if read.schema != {**self._raw.schema, _PATH: pl.String()}:
             read = self._align(read, parts)
         return read
+
+    @staticmethod
+    def _decoded(paths: list[Path], columns: list[str]) -> pl.DataFrame:
+        return pl.read_parquet(
+            paths, columns=[*columns, _PATH], glob=False, hive_partitioning=False, include_file_paths=_PATH
+        )
+
+    @staticmethod
+    def _present(path: Path, columns: list[str]) -> list[str]:
+        """Return those of the columns that a file has: one written before a column came does not."""
+        there = pl.read_parquet_schema(path)
+        return [each for each in columns if each in there]
 
     def _align(self, read: pl.DataFrame, parts: Mapping[str, str | None]) -> pl.DataFrame:
         """Give older files the table's present columns and types."""

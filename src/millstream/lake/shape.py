@@ -15,6 +15,7 @@ from millstream.definitions.table import Table
 from millstream.errors import BadData, DefinitionError, near
 from millstream.expressions import Expression, door, parse
 from millstream.expressions.polars import add
+from millstream.lake.derived.arrays import named_in
 from millstream.lake.frame import EVER, MARKS, PREFIX, SINCE
 from millstream.types import Schema, parse_duration
 
@@ -226,6 +227,11 @@ def _as_instant(table: Table, name: str, kind: str, word: str) -> str:
     return f"times={{'{written}': ('{layout}',)}} in its source, as it is written there; or {cast}"
 
 
+def _meant(name: str, schema: Schema) -> str:
+    parts = named_in(name, schema)
+    return f"name its elements: {' to '.join(dict.fromkeys((parts[0], parts[-1])))}" if parts else near(name, schema)
+
+
 def _refuse_unknown(table: Table, schema: Schema) -> None:
     for word, names in (
         ("key", table.key),
@@ -239,7 +245,7 @@ def _refuse_unknown(table: Table, schema: Schema) -> None:
             if name is not None and name != "*" and name not in schema:
                 raise DefinitionError(
                     f"{word} of table {table.name!r} names {name!r}, which is not a column of it",
-                    do=near(name, schema),
+                    do=_meant(name, schema),
                 )
     for word, name in (("event_time", table.event_time), ("valid_to", table.valid_to)):
         if name is None or schema[name] == "timestamptz":

@@ -12,6 +12,7 @@ import polars as pl
 from millstream.definitions.sources import Json
 from millstream.errors import BadData, near
 from millstream.sources.chunks import chunks
+from millstream.sources.texts import as_json
 from millstream.sources.unpacking import CUT_SHORT, unpacked
 
 _SHOWN = 80
@@ -132,13 +133,8 @@ def _flat(frame: pl.DataFrame, file: Path, *, where: str) -> pl.DataFrame:
             )
         frame = frame.select(made)
     return frame.with_columns(
-        _as_text(name) for name, kind in frame.schema.items() if isinstance(kind, pl.List | pl.Array)
+        as_json(name) for name, kind in frame.schema.items() if isinstance(kind, pl.List | pl.Array)
     )
-
-
-def _as_text(name: str) -> pl.Expr:
-    written = pl.struct(pl.col(name).alias("x")).struct.json_encode()
-    return pl.when(pl.col(name).is_not_null()).then(written.str.slice(5).str.head(-1)).alias(name)
 
 
 def _agreed(frame: pl.DataFrame, kinds: Mapping[str, pl.DataType], file: Path, *, where: str) -> pl.DataFrame:

@@ -9,10 +9,13 @@ import polars as pl
 
 from millstream.definitions.sources import Parquet
 from millstream.errors import BadData, near
+from millstream.sources.texts import as_json
 
 ROWS = 500_000
 """Rows of a frame; fewer where there are many columns."""
 _CELLS = 20_000_000
+_ELEMENTS = 100
+"""How many columns a list is taken to be worth."""
 
 
 def parquet_frames(file: Path, source: Parquet, *, where: str) -> Iterator[pl.DataFrame]:
@@ -30,12 +33,13 @@ def parquet_frames(file: Path, source: Parquet, *, where: str) -> Iterator[pl.Da
             if each not in kinds:
                 raise BadData(f"{file} of {where} has no column {each!r}", do=near(each, kinds))
         wanted = [each for each in kinds if each not in source.without and (not inside or each in inside)]
-        _refuse_nested({each: kinds[each] for each in wanted}, file, where=where)
-        rows = max(1_000, min(ROWS, _CELLS // max(1, len(wanted))))
+        lists = [each for each in wanted if each in source.texts and _listed(kinds[each])]
+        _refuse_nested({each: kinds[each] for each in wanted if each not in lists}, file, where=where)
+        rows = max(1_000, min(ROWS, _CELLS // max(1, len(wanted) + _ELEMENTS * len(lists))))
         scan = pl.scan_parquet(file, glob=False, hive_partitioning=False).select(wanted)
         count, start = scan.select(pl.len()).collect().item(), 0
         while start < count or not start:
-            yield scan.slice(start, rows).collect()
+            yield scan.slice(start, rows).collect().with_columns(as_json(each) for each in lists)
             start += rows
     except (pl.exceptions.ComputeError, OSError) as wrong:
         if isinstance(wrong, FileNotFoundError | PermissionError):
@@ -47,11 +51,18 @@ def parquet_frames(file: Path, source: Parquet, *, where: str) -> Iterator[pl.Da
         ) from None
 
 
+def _listed(kind: pl.DataType) -> bool:
+    """Say whether a type is a list or array of numbers, which can be kept as text."""
+    return isinstance(kind, pl.List | pl.Array) and kind.inner.is_numeric()
+
+
 def _refuse_nested(kinds: dict[str, pl.DataType], file: Path, *, where: str) -> None:
     for name, kind in kinds.items():
         if kind.is_nested() or kind == pl.Binary:
+            cast = f"cast({name} as float[{kind.size if isinstance(kind, pl.Array) else 'N'}])"
+            other = f", or texts=({name!r},): as text, '[0.5, 0.25]', of which a derived table makes an array: {cast}"
             raise BadData(
                 f"column {name!r} of {file} of {where} is a {kind}",
                 expected="numbers, texts, booleans, dates or times",
-                do=f"without=({name!r},) in its source",
+                do=f"without=({name!r},) in its source{other if _listed(kind) else ''}",
             )

@@ -51,6 +51,12 @@ def settle(frame: pl.DataFrame, source: Files | Relational, *, where: str) -> pl
     return frame.rename(source.rename)
 
 
+def as_json(name: str) -> pl.Expr:
+    """Write the lists of a column as JSON texts, ``[0.5,null]``; NULL stays NULL."""
+    written = pl.struct(pl.col(name).alias("x")).struct.json_encode()
+    return pl.when(pl.col(name).is_not_null()).then(written.str.slice(5).str.head(-1)).alias(name)
+
+
 def number(name: str, *, decimal: str, thousands: str) -> pl.Expr:
     """Read a text column as numbers, without a percent or currency sign; what is none becomes NULL."""
     text = pl.col(name).cast(pl.String).str.replace(SIGN, "").str.strip_chars()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from millstream.training.predictors import Predictor, read_predictor
     from millstream.training.record import TrainingRecord, read_record
     from millstream.training.reproduction import Reproduction, reproduce
-    from millstream.training.sets import TrainingSet, build_set
+    from millstream.training.sets import Prep, TrainingSet, build_set
 
 _DOOR = {
     "Backtest": "backtests",
@@ -25,6 +25,7 @@ _DOOR = {
     "Predictor": "predictors",
     "Reproduction": "reproduction",
     "TrainingRecord": "record",
+    "Prep": "sets",
     "TrainingSet": "sets",
     "Verdict": "gate",
     "backtest": "backtests",
@@ -42,6 +43,7 @@ __all__ = [
     "BacktestReport",
     "Champion",
     "Predictor",
+    "Prep",
     "Reproduction",
     "TrainingRecord",
     "TrainingSet",

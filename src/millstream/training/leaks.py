@@ -64,7 +64,7 @@ def find_leaks(model: Model, training: TrainingSet, split: Split) -> tuple[Leak,
     told = {name for each in found if each.refused for name in each.features}
     parts = leaky.parts(training, without=told)
     if parts is not None:
-        found.append(Leak("parts", parts[:2], True, parts[2]))
+        found.append(Leak("parts", *parts))
     told |= {name for each in found if each.refused for name in each.features}
     for name, sure, says in leaky.group_means(training, without=told):
         found.append(Leak("group", (name,), sure, says))

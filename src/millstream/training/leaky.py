@@ -14,6 +14,8 @@ from millstream.training.splits import NEVER, Split
 
 _ROWS, _FEWEST = 4_000, 30
 _EXACT = 1e-9
+_LIKELY_SHARE, _PROMISING = 0.999, 0.99
+"""The share of a label that two numbers explain together from which on it is said; and, on a few rows, looked into."""
 _GROUP, _GROUPS = 10, 8
 _SURE, _LIKELY = 0.1, 0.3
 """How far, in standard errors, means of labels lie from a feature that is their mean, at most; by chance it is 1."""
@@ -22,13 +24,14 @@ _TWINS = 5
 _NUMBERS = ("bigint", "double", "boolean")
 
 
-def parts(training: TrainingSet, *, without: Iterable[str] = ()) -> tuple[str, str, str] | None:
+def parts(training: TrainingSet, *, without: Iterable[str] = ()) -> tuple[tuple[str, str], bool, str] | None:
     """Find two numbers of which sum, difference, product or quotient is the label, or tells it without any mistake.
 
     Returns
     -------
-    tuple of str, or None
-        Both features, and what was seen.
+    tuple, or None
+        Both features, whether it is certain (not where a number is only nearly met, as by rounded parts), and what
+        was seen.
     """
     names = [each.name for each in training.plan.columns if each.dtype in _NUMBERS and each.name not in set(without)]
     binary, number = training.label_dtype == "boolean", training.label_dtype in ("bigint", "double")
@@ -41,15 +44,20 @@ def parts(training: TrainingSet, *, without: Iterable[str] = ()) -> tuple[str, s
         return None
     tells = _separates if binary else _equals
     alone = [tells(values[:, place], label) for place in range(len(names))]
+    near, score = None, np.append(_LIKELY_SHARE, _explained(values, label) if number else []).max()
     for one in range(len(names)):
         for sign, joined in _joined(values[:, one], values[:, one + 1 :]):
             for found in np.flatnonzero(_promising(joined, label, binary=binary)):
                 other = one + 1 + int(found)
+                pair = (names[one], names[other])
+                said = f"features {pair[0]} and {pair[1]}: {pair[0]} {sign} {pair[1]}"
                 if not (alone[one] or alone[other]) and tells(joined[:, found], label):
                     says = "is the label" if number else "tells the label without any mistake"
-                    said = f"features {names[one]} and {names[other]}: {names[one]} {sign} {names[other]} {says}"
-                    return names[one], names[other], f"{said} in all of {label.size:,} sampled rows"
-    return None
+                    return pair, True, f"{said} {says} in all of {label.size:,} sampled rows"
+                share = float(_explained(joined[:, [found]], label)[0]) if number else 0.0
+                if share > score:
+                    near, score = (pair, False, f"{said} explains {_percent(share)} of the label"), share
+    return near
 
 
 def _some(training: TrainingSet, *, binary: bool) -> npt.NDArray[np.intp]:
@@ -79,8 +87,25 @@ def _promising(joined: Array, label: Array, *, binary: bool) -> npt.NDArray[np.b
         return np.array([_separates(each, label[few], fewest=3) for each in joined[few].T], dtype=bool)
     with np.errstate(all="ignore"):
         near = np.abs(joined[few] - label[few, None]) <= _EXACT * np.maximum(1.0, np.abs(label[few, None]))
-    promising: npt.NDArray[np.bool_] = np.asarray((near | np.isnan(joined[few])).all(axis=0) & near.any(axis=0))
+    same = (near | np.isnan(joined[few])).all(axis=0) & near.any(axis=0)
+    promising: npt.NDArray[np.bool_] = np.asarray(same | (_explained(joined[few], label[few]) > _PROMISING))
     return promising
+
+
+def _explained(values: Array, label: Array) -> Array:
+    """Return the share of the label's spread that each column explains as it stands, 0 where it is seldom there."""
+    there = np.isfinite(values)
+    count = there.sum(axis=0)
+    with np.errstate(all="ignore"):
+        errors = np.where(there, values - label[:, None], 0.0)
+        middle = (there * label[:, None]).sum(axis=0) / count
+        spread = (there * np.square(label[:, None] - middle)).sum(axis=0)
+        share = 1.0 - np.square(errors).sum(axis=0) / spread
+    return np.where((count >= 0.5 * label.size) & np.isfinite(share), share, 0.0)
+
+
+def _percent(share: float) -> str:
+    return "all but a rounding" if share > 1 - 1e-6 else f"{share:.2%}"
 
 
 def _separates(values: Array, label: Array, *, fewest: int = _FEWEST) -> bool:

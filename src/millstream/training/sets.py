@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,6 +34,26 @@ Read: TypeAlias = "Callable[[str], TableFrame]"
 
 
 @dataclass(frozen=True)
+class Prep:
+    """What it took to get from tables to rows to learn from.
+
+    Parameters
+    ----------
+    seconds
+        From the first table read to the last feature joined.
+    computed, kept
+        Features that were computed, and that were there from before.
+    saved_s
+        Seconds that those kept took when they were computed.
+    """
+
+    seconds: float = 0.0
+    computed: int = 0
+    kept: int = 0
+    saved_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class TrainingSet:
     """Rows with everything to learn from, in an order that does not depend on how they were read.
 
@@ -53,6 +74,8 @@ class TrainingSet:
         What lists of all candidates are made with; of a model that answers with lists.
     took
         View to the seconds that it took for all rows; empty where nobody looked at the clock.
+    prep
+        What it took to make the set.
     """
 
     plan: FeaturePlan
@@ -63,6 +86,7 @@ class TrainingSet:
     static_at: datetime | None = None
     ranker: Ranker | None = None
     took: dict[str, float] = field(default_factory=dict, compare=False)
+    prep: Prep = field(default_factory=Prep, compare=False)
 
     def __post_init__(self) -> None:
         if not self.frame.height:
@@ -242,7 +266,7 @@ def build_set(
     from millstream.features.seasonal import seasonal_naive
     from millstream.features.ticks import last_known
 
-    engine = engine or PolarsEngine()
+    engine, began = engine or PolarsEngine(), time.perf_counter()
     tables = {name: read(name) for name in plan.learnt_from}
     rows, facts = tables[plan.rows_table], None if plan.ahead is None else tables[plan.ahead.table]
     ranker = None
@@ -263,8 +287,8 @@ def build_set(
     took: dict[str, float] = {}
     frame = engine.point_in_time(plan, base, tables, took=took, learning=True)
     pins = {each.table: each.version for each in tables.values()}
-    at = static_at if timeless else None
-    return TrainingSet(plan, frame, pins, since=since, until=until, static_at=at, ranker=ranker, took=took)
+    at, prep = static_at if timeless else None, Prep(time.perf_counter() - began, len(plan.columns))
+    return TrainingSet(plan, frame, pins, since=since, until=until, static_at=at, ranker=ranker, took=took, prep=prep)
 
 
 def _with_extras(base: pl.DataFrame, rows: TableFrame, model: Model) -> pl.DataFrame:

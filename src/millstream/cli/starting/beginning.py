@@ -21,11 +21,10 @@ from millstream.cli.starting.given import Given
 from millstream.cli.starting.guess import TableGuess, table, with_checks, with_references
 from millstream.cli.starting.readme import readme
 from millstream.cli.starting.target import Target, estimator, target
-from millstream.cli.starting.write import Recipe, definitions
+from millstream.cli.starting.write import IGNORED, Recipe, definitions
 from millstream.definitions.sources import Delta
 from millstream.errors import BadData, Conflict, MillstreamError, NotFound, UserError, near
 
-IGNORED = ".millstream/\n__pycache__/\n"
 BEGUN = ".millstream/init"
 """Names the files being written, while they are: what a killed ``init`` left is removed by the next."""
 
@@ -136,7 +135,7 @@ def refuse_full(folder: Path) -> None:
 def write(folder: Path, files: dict[str, str], *, model: str, message: str) -> dict[str, Any]:
     """Write the files, take the data in, try the definitions, and commit; nothing is left when that fails."""
     from millstream.project import Project
-    from millstream.project.learn import plan
+    from millstream.project.models.learn import plan
 
     new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)

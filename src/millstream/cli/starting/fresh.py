@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from millstream.cli.starting.beginning import IGNORED
+from millstream.cli.starting.write import IGNORED
 
 MODEL = "returned"
 _ORDERS, _DAYS, _CUSTOMERS = 6_000, 120, 400

@@ -229,9 +229,10 @@ def _delta(folder: Path, path: str, *, name: str, timezone: str) -> Given:
             expected="a CSV or Parquet file, or the folder of a Delta table",
             do="name one of its files",
         )
-    from millstream.lake.peek import peek
+    from millstream.lake.attached.peek import peek
 
-    frame = peek(folder, timezone=timezone, at_least=DELTA_SAMPLE)
+    frame, without = peek(folder, timezone=timezone, at_least=DELTA_SAMPLE)
     if not frame.height:
         raise BadData(f"{folder.name} is empty: the Delta table has no rows", expected="at least one row")
-    return Given(name, folder, Delta(path), frame, naive=True, says=())
+    says = [f"{column!r}: of type {kind}, no value of one row; not read" for column, kind in without.items()]
+    return Given(name, folder, Delta(path, without=tuple(without)), frame, naive=True, says=tuple(says))

@@ -15,6 +15,8 @@ from millstream.cli.starting.target import Target
 from millstream.definitions.sources import Csv, Delta, Parquet, Postgres
 
 WIDTH = 118
+IGNORED = ".millstream/\n__pycache__/\n"
+"""The ``.gitignore`` of a project."""
 
 
 class Recipe(msgspec.Struct, frozen=True):

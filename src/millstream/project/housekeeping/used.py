@@ -25,6 +25,7 @@ _WHOLE = {"profile", "suggest"}
 _RECENT = 100_000
 """Newest reads that are looked at."""
 _SHOWN = 6
+_PREP = ("seconds", "computed", "kept", "saved_s")
 
 
 def usage(project: Project, *, days: int = 90, actor: str = "somebody") -> dict[str, Any]:
@@ -39,7 +40,8 @@ def usage(project: Project, *, days: int = 90, actor: str = "somebody") -> dict[
     -------
     dict
         ``tables`` (``unread`` are columns), ``features`` that no model uses, ``folders`` (releases, artifacts, log,
-        cache ...), ``backups`` that the ledger knows, ``quota``.
+        cache ...), ``backups`` that the ledger knows, ``quota``; ``prep``: how often rows to learn from and
+        features were made in that time, the seconds from tables to them, and those that kept features saved.
     """
     if days < 1:
         raise UserError(f"{days} days is no time", expected="1 or more")
@@ -76,6 +78,7 @@ def usage(project: Project, *, days: int = 90, actor: str = "somebody") -> dict[
         "features": features,
         "folders": _folders(project),
         "backups": _backups(project),
+        "prep": _prep(project, since),
         "quota": stands(project),
         "lake_bytes": sum(lake_bytes(project.places.lake).values()),
     }
@@ -149,6 +152,13 @@ def _folders(project: Project) -> dict[str, int]:
     found = {name: bytes_of(folder.rglob("*")) for name, folder in named.items() if folder.is_dir()}
     found["databases"] = bytes_of(places.state.glob("*.db*"))
     return {name: size for name, size in found.items() if size}
+
+
+def _prep(project: Project, since: datetime) -> dict[str, float]:
+    """Add up what it took to get from tables to rows to learn from, as the ledger tells."""
+    rows = project.ledger.rows(acts=(READ,), limit=_RECENT)
+    found = [row.detail["prep"] for row in rows if "prep" in row.detail and parse_instant(row.at) >= since]
+    return {"times": len(found), **{name: sum(each[name] for each in found) for name in _PREP}}
 
 
 def _backups(project: Project) -> list[dict[str, Any]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -17,12 +19,12 @@ from millstream.definitions.sources import Csv
 from millstream.definitions.table import Table
 from millstream.definitions.view import FeatureView, Role
 from millstream.errors import NotFound, Refused, UserError, near
+from millstream.project.catalog.reads import columns_of
 from millstream.project.notebook import show
 from millstream.project.notebook.columns import columns, made_of
 from millstream.project.notebook.tables import instant, reading, refuse_strange
 from millstream.project.notebook.why import Why, explained
 from millstream.project.people import Person
-from millstream.project.reads import columns_of
 
 if TYPE_CHECKING:
     from millstream.features.plan import FeaturePlan
@@ -92,6 +94,7 @@ def asked(
     from millstream.expressions import door
     from millstream.training import TrainingSet
 
+    began = time.perf_counter()
     given = door.frame(framed(rows), timezone=project.settings.timezone, where="rows")
     roles = _roles(project, features)
     spine = _decided(project, given, at).with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_NUMBER))
@@ -106,7 +109,8 @@ def asked(
         project, plan, spine, read, read=lambda name: project.lake.read(name, version=read[name]), learning=False
     )
     made = made_of(project, plan, spine, found).select(plan.names)
-    reading(reader, read, columns_of(plan, rows=False), {"features": list(plan.names), "rows": spine.height})
+    detail = {"features": list(plan.names), "rows": spine.height, "prep": asdict(work.prep(began))}
+    reading(reader, read, columns_of(plan, rows=False), detail)
     kept = spine.drop(_NUMBER)
     shown = kept.hstack(reader.hide(made, masks).get_columns())
     title = f"{len(plan.names)} features, as known then"

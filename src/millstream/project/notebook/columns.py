@@ -24,10 +24,11 @@ from millstream.project.notebook.state import state_of
 if TYPE_CHECKING:
     from millstream.lake.frame import TableFrame
     from millstream.project.root import Project
+    from millstream.training import Prep
     from millstream.types import Pins
 
 _DECIDED = "decided_at"
-_NAMED, _PIECE = 3, 250_000
+_NAMED, _PIECE, _WORTH_SAYING = 3, 250_000, 0.05
 
 
 @dataclass
@@ -42,20 +43,30 @@ class Work:
         View to the seconds its features took when they were computed, now or then.
     seconds
         What was spent on computing now.
+    saved_s
+        What those kept took when they were computed.
     """
 
     kept: list[str] = field(default_factory=list)
     computed: list[str] = field(default_factory=list)
     took: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    saved_s: float = 0.0
 
     def __str__(self) -> str:
         if not self.kept and not self.computed:
             return ""
         taken = f"{len(self.kept)} of {len(self.kept) + len(self.computed)} features kept from before"
+        taken += f" ({self.saved_s:.1f} s saved)" if self.saved_s >= _WORTH_SAYING else ""
         if not self.computed:
             return taken
         return f"{taken}, {_listed(self.computed)} computed in {self.seconds:.1f} s"
+
+    def prep(self, began: float) -> Prep:
+        """Return what making something of these features took since ``began`` (of ``time.perf_counter``)."""
+        from millstream.training import Prep
+
+        return Prep(time.perf_counter() - began, len(self.computed), len(self.kept), self.saved_s)
 
 
 def columns(
@@ -89,6 +100,7 @@ def columns(
                 found[f"{view.name}.{feature}"] = kept.frame.to_series().alias(f"{view.name}.{feature}")
                 work.kept.append(f"{view.name}.{feature}")
                 work.took[view.name] = work.took.get(view.name, 0.0) + kept.said["seconds"]
+                work.saved_s += kept.said["seconds"]
         left = {feature: key for feature, key in keys.items() if f"{view.name}.{feature}" not in found}
         work.computed += [f"{view.name}.{feature}" for feature in left]
         if left:

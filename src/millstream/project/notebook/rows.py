@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
@@ -12,14 +13,14 @@ import numpy as np
 import polars as pl
 
 from millstream.errors import BadData, NotFound, UserError
-from millstream.project.learn import plan as resolved
-from millstream.project.learn import static_instant, tables_of
+from millstream.project.catalog.reads import columns_of
+from millstream.project.models.learn import plan as resolved
+from millstream.project.models.learn import static_instant, tables_of
 from millstream.project.notebook import show
 from millstream.project.notebook.frames import to_pandas
 from millstream.project.notebook.sets import build
 from millstream.project.notebook.tables import instant, reading, refuse_strange
 from millstream.project.people import Person
-from millstream.project.reads import columns_of
 from millstream.project.telling import unquoted
 
 if TYPE_CHECKING:
@@ -190,7 +191,8 @@ def made(
         found, work = keep(project, plan, since=start, until=end, pins=pins)
     rows = TrainingRows(project, found, str(work))  # refused before it is written down as read
     reads = columns_of(found.plan)
-    reading(rows.reader, found.pins, reads, {"training_set": model, "rows": found.rows, "columns": reads})
+    detail = {"training_set": model, "rows": found.rows, "columns": reads, "prep": dataclasses.asdict(found.prep)}
+    reading(rows.reader, found.pins, reads, detail)
     return rows
 
 

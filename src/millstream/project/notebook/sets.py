@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,7 @@ def build(
     from millstream.training import build_set
     from millstream.training.lists import Ranker
 
-    cache = project.cache
+    cache, began = project.cache, time.perf_counter()
     read = _reader(project, pins)
     span = [None if each is None else each.isoformat() for each in (since, until, static_at)]
     said = {name: value for name, value in msgspec.to_builtins(plan).items() if name not in _OF_FEATURES}
@@ -94,7 +95,8 @@ def build(
     if plan.ranking is not None:
         ranker = Ranker(plan, {name: read(name) for name in plan.learnt_from}, project.engine)
     frame = frame.select(*ordered, *plan.names)
-    return dataclasses.replace(base, plan=plan, frame=frame, pins=used, ranker=ranker, took=work.took), work
+    took, prep = work.took, work.prep(began)
+    return dataclasses.replace(base, plan=plan, frame=frame, pins=used, ranker=ranker, took=took, prep=prep), work
 
 
 def _words(base: TrainingSet) -> str:
