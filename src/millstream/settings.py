@@ -97,7 +97,7 @@ class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What some people read through the project: which columns masked and how, which rows.
+    """What some people read through the project: which columns masked and how, which rows; and where they may post.
 
     Parameters
     ----------
@@ -108,11 +108,14 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ``day``, ``month``, ``year``, ``bucket:WIDTH``; ``"*"`` for the words not named. A word not said is ``null``.
     rows
         Table to an expression over its rows; only rows for which it is true are read.
+    post
+        Tables to which they may post rows over HTTP; ``"*"`` for every one.
     """
 
     people: tuple[str, ...] = ()
     mask: dict[str, str] = {}
     rows: dict[str, str] = {}
+    post: tuple[str, ...] = ()
 
 
 class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,7 +144,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Name to address of the databases that tables come from (``"postgresql://reader:${SHOP_PASSWORD}@host/shop"``).
         ``${NAME}`` is an environment variable; a password is never written down.
     roles
-        Who reads sensitive columns masked, and which rows; without any, everybody reads everything.
+        Who reads sensitive columns masked, and which rows, and who posts rows; without any, everybody may.
     environment
         Where one stands: ``prod``, or the name of an overlay. Not from the file: ``--env`` or ``MILLSTREAM_ENV``.
     retention

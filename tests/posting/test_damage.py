@@ -11,8 +11,10 @@ from millstream.features.online import Lookup, layout
 from millstream.features.online.store import Damaged
 from millstream.project import Project
 from millstream.project.tables.posting import catch_up, post
+from millstream.server.posts import Applier
 from millstream.serving.load import Loader
 from millstream.types import to_micros
+from tests.awaited import until
 
 from . import shop
 from .shop import computed, order, served
@@ -49,14 +51,34 @@ def test_a_store_that_does_not_say_what_it_reflects_is_computed_again(project: P
     assert [each.act for each in project.ledger.rows(acts=("online.damaged",))] == ["online.damaged"]
 
 
-@pytest.mark.parametrize("left", [20_480, 4096, 100])
-def test_a_project_opens_over_what_is_no_store(project: Project, left: int) -> None:
+@pytest.mark.parametrize("left", ["noise", "half", 8192, 100, 0])
+def test_a_project_opens_over_what_is_no_store(project: Project, left: str | int) -> None:
     before, root, file = served(project), project.root, project.places.online / "data.mdb"
     project.close()
-    file.write_bytes(os.urandom(left) if left > 4096 else file.read_bytes()[:left])
+    whole = file.read_bytes()
+    kept = len(whole) // 2 if isinstance(left, str) else left
+    file.write_bytes(os.urandom(20_480) if left == "noise" else whole[:kept])
     with Project(root, lock=True) as again:
         again.run("check", {})
         assert served(again) == before
+        assert len(again.ledger.rows(acts=("online.damaged",))) == 1
+
+
+def test_a_store_that_is_cut_while_it_is_open_is_told_and_computed_again(project: Project) -> None:
+    file, plan, now = project.places.online / "data.mdb", shop.plan(project), to_micros(shop.now())
+    before = served(project)
+    os.truncate(file, file.stat().st_size // 2)
+    with pytest.raises(Damaged, match="it ends after"):
+        Lookup(plan, project.online).lookup_one({"shop": "a"}, now)
+    assert "it ends after" in project.run("status", {})["served"][0]["stopped"]
+    applier = Applier(project)
+    applier.start()  # no fact comes; it looks by itself
+    try:
+        until(lambda: project.ledger.rows(acts=("online.damaged",)) and not project.online.lost, "it was opened anew")
+        until(lambda: project.writer.applied(), "it was computed again", within_s=60.0)
+    finally:
+        applier.stop()
+    assert served(project) == before and len(project.ledger.rows(acts=("online.damaged",))) == 1
 
 
 def test_a_server_that_starts_over_a_damaged_store_looks_again(project: Project) -> None:

@@ -255,6 +255,23 @@ def test_a_store_lost_while_it_is_read_is_rebuilt_while_answers_go_on(project: P
     reader.close()
 
 
+def test_rows_leave_the_journal_although_no_release_is_live(tmp_path: Path) -> None:
+    (tmp_path / "millstream.toml").write_text('name = "bare"\n')
+    (tmp_path / "bare.py").write_text(
+        "from millstream import Table, sources\n"
+        'seen = Table("seen", source=sources.Posted({"id": "bigint", "at": "timestamptz"}),'
+        ' key="id", event_time="at")\n'
+    )
+    with Project(tmp_path, lock=True) as project:
+        post(project, table="seen", rows=[{"id": 1, "at": "2024-01-01T00:00:00Z"}], actor="ann")
+        assert posted.newest(project.state, "seen") == "2024-01-01T00:00:00.000000+00:00"
+        project.run("check", {})
+        assert posted.counts(project.state) == {"seen": (1, 0)}
+        assert posted.newest(project.state, "seen") is None and posted.by(project.state, "seen", after=0, upto=1) == {}
+        assert project.lake.read("seen").frame.height == 1
+        assert project.run("catalog", {"table": "seen"})["table"]["seconds_behind"] > 86_400
+
+
 def test_what_is_served_is_kept_on_although_nothing_comes(project: Project) -> None:
     project.writer.amend({}, {
         view: msgspec.structs.replace(each, until_us=to_micros(shop.now() + timedelta(hours=30)))

@@ -6,8 +6,10 @@ import json
 import pytest
 from starlette.routing import Mount, Route
 
+from millstream.errors import UserError
 from millstream.project import Project
 from millstream.server.api import application
+from millstream.server.client import POSTING, posting_token
 from tests.server.asgi import ask
 
 TOKEN = "the-token-of-this-test"
@@ -66,6 +68,25 @@ def every(app):
 
 def is_open(path):
     return path == "/health" or path.startswith("/static/")
+
+
+def test_a_token_for_posting_rows_opens_that_alone(opened, monkeypatch):
+    posting = "posts-and-nothing-else-0123"
+    other = application(Hands(opened), token=TOKEN, hosts=HOSTS, posting=posting)
+    for path, method in every(other):
+        answer = ask(other, method, path, headers={"authorization": f"Bearer {posting}"})
+        if not is_open(path):
+            posts = (method, path) == ("POST", "/v1/tables/flights/rows")
+            assert answer.status == (400 if posts else 401), (method, path)  # 400: there are no rows
+    assert ask(other, "POST", "/v1/tables/flights/rows", headers={"authorization": "Bearer "}).status == 401
+    for said, good in ((posting, True), ("", True), ("short", False), ("x" * 23, False), ("ü" * 30, False)):
+        monkeypatch.setenv(POSTING, said)
+        if good:
+            assert posting_token() == said
+        else:
+            with pytest.raises(UserError, match="is no token") as refused:
+                posting_token()
+            assert said not in str(refused.value)
 
 
 def test_without_the_token_nothing_opens(app):

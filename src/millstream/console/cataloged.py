@@ -41,7 +41,7 @@ def table_page(record: Mapping[str, Any]) -> dict[str, Any]:
         **record,
         **clock(record),
         "title": f"Table {record['table']['name']}",
-        "table": _line(record["table"]),
+        "table": {**_line(record["table"]), "posted_says": _posted(record["table"]["posted"])},
         "column_list": (columns := [_column(each) for each in record["column_list"][:COLUMNS]]),
         "left": max(0, len(record["column_list"]) - COLUMNS),
         "results": [] if checked is None else [{**each, "tone": _tone(each)} for each in checked["results"]],
@@ -141,6 +141,19 @@ def _few(columns: list[str] | str) -> str:
         return "all columns"
     more = f" and {len(columns) - 6} more" if len(columns) > 6 else ""
     return f"{', '.join(columns[:6])}{more}" or "none of its columns by name"
+
+
+def _posted(said: Mapping[str, Any] | None) -> str:
+    """Say how many posted facts wait, for how long, and how long others took to be usable."""
+    if said is None:
+        return ""
+    took, waits = said["usable_seconds"], said["waiting_seconds"]
+    usable = f"usable after {_wait(took['p50'])}, 99 % within {_wait(took['p99'])}" if took else "served"
+    return f"{usable}; {said['waiting']:,} wait, {_wait(waits or 0.0)}" if said["waiting"] else usable
+
+
+def _wait(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds < 10 else _length(seconds)
 
 
 def _length(seconds: float | None) -> str:

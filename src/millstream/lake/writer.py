@@ -43,7 +43,7 @@ from millstream.lake.faults import reach
 from millstream.lake.files import empty
 from millstream.lake.finding import Finding
 from millstream.lake.housekeeping.compacting import COMPACTION, as_written, prepare, record_compacted
-from millstream.lake.ingest import agreed
+from millstream.lake.ingest import agreed, posted
 from millstream.lake.ingest.extract import Extract
 from millstream.lake.ingest.extracts import drawn
 from millstream.lake.ingest.snapshots import snapshot
@@ -517,14 +517,17 @@ class Writer:
         if "seen" in note:  # no version is older than the rows it brought, wherever the clock stands by now
             seen = max(note["seen"], made.registered_at, key=parse_instant)
             made = msgspec.structs.replace(made, registered_at=seen)
+        taking = msgspec.convert(note["taking"], taken.Taking) if "taking" in note else None
+        since = None if head is None else head.version
+        more = posted.told(self._state, intent.table, since, taking.came) if taking is not None else {}
         with self._state.transact() as tx:
             if note.get("anew"):
                 versions.forget_schema(tx, intent.table)
             versions.expect_schema(tx, intent.table, shown(snapshot.columns))
             runs.put(tx, intent.table, number, msgspec.convert(note.get("runs", []), list[Run]), at=made.registered_at)
-            catalog.register(tx, made, added=added, removed=removed, actor=intent.actor)
-            if "taking" in note:
-                taken.record(tx, intent.table, number, msgspec.convert(note["taking"], taken.Taking))
+            catalog.register(tx, made, added=added, removed=removed, actor=intent.actor, more=more)
+            if taking is not None:
+                taken.record(tx, intent.table, number, taking)
             if "compacted" in note:
                 record_compacted(catalog, tx, made, note["compacted"], before, actor=intent.actor)
             versions.fulfil(tx, intent, number)

@@ -358,6 +358,34 @@ class Person:
         return {"key": mask_key(places.keys, others) if needed else b"", "zone": self.project.settings.timezone}
 
 
+def refuse_post(project: Project, actor: str, table: str) -> None:
+    """Refuse rows for a table from somebody whose role does not say that they may post to it.
+
+    Raises
+    ------
+    Refused
+        Where there are roles, and theirs does not say the table.
+    DefinitionError
+        When their role says a table that nobody defines.
+    """
+    name, said = _role_of(roles_now(project.root, project.settings.roles), actor)
+    if said is None:
+        return
+    unknown = [each for each in said.post if each != "*" and each not in project.manifest.tables]
+    if unknown:
+        raise DefinitionError(
+            f"roles.{name}.post names table {unknown[0]!r}, which nothing defines",
+            do=near(unknown[0], project.manifest.tables),
+        )
+    if "*" not in said.post and table not in said.post:
+        who = f"{actor} (role {name})" if name else f"{actor}, who is in no role,"
+        raise Refused(
+            f"{who} may not post rows to {table}",
+            expected='the name of somebody whose role says so, as "actor" beside "rows"',
+            do=f'post = ["{table}"] in {f"[roles.{name}]" if name else "a role of theirs"}, in {FILE}',
+        )
+
+
 def tags(project: Project, table: str) -> Tags:
     """Return the sensitive columns of a table, with what they are and where that comes from."""
     from millstream.lake.derived.columns import Columns

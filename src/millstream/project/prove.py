@@ -13,6 +13,7 @@ from millstream.ledger.chain import Anchor
 from millstream.project import anchors, git, parity
 from millstream.project.answering import answers
 from millstream.project.answering.serving_state import stands as served_features
+from millstream.project.answering.waits import behind
 from millstream.project.housekeeping.quota import stands
 from millstream.project.models.decide import brief
 from millstream.project.people import Person
@@ -90,9 +91,6 @@ def _table(project: Project, table: Table, reader: Person) -> dict[str, Any]:
     worst = "ok" if checked else "unchecked"
     for word in ("note", "warn", "stop"):
         worst = word if any(each["severity"] == word for each in failed) else worst
-    behind = None
-    if head is not None and head.event_max:
-        behind = max(0.0, (project.clock.now() - parse_instant(head.event_max)).total_seconds())
     seen = (project.clock.now() - parse_instant(head.registered_at)).total_seconds() if head is not None else None
     stopped, waiting = step_failure(project, table) or away(project, table), waits(project, table.name)
     return {
@@ -104,7 +102,7 @@ def _table(project: Project, table: Table, reader: Person) -> dict[str, Any]:
         "quarantined": quarantine.count(project.state, table.name, head.version) if head is not None else 0,
         "copied_bytes": head.bytes_copied if head is not None else 0,
         "hops": _hops(project, table),
-        "seconds_behind": behind,
+        "seconds_behind": behind(project, table.name, head.event_max if head is not None else None),
         "seen_seconds_ago": seen,
         "lag": lag(project, table.name),
         "contract": worst if table.checks else "none",

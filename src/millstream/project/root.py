@@ -21,6 +21,7 @@ from millstream.definitions.load import definition_files, load
 from millstream.definitions.manifest import Manifest
 from millstream.errors import ExpressionError, IntegrityError, NotFound, Refused, UserError, near
 from millstream.ledger import Ledger
+from millstream.project.answering.waits import Waits
 from millstream.project.door import Door, said_aloud
 from millstream.project.named import refuse_metrics
 from millstream.state import State
@@ -156,6 +157,8 @@ class Project(Door):
         self._opening = threading.RLock()
         self.posted = threading.Event()
         """Set when rows were posted that are not served yet."""
+        self.waits = Waits()
+        """How long posted rows waited until they were served."""
         self.tell: Callable[[], object] = lambda: self.run("mirror")
         """Tell other systems what became true; a control plane lets its worker do it while nobody waits."""
         self.progress: Callable[[str], None] = lambda line: None

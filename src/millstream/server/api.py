@@ -21,7 +21,7 @@ from millstream.server.posts import routes as facts
 from millstream.server.problems import problem_response
 
 
-def application(conductor: Conductor, *, token: str, hosts: frozenset[str]) -> ASGIApp:
+def application(conductor: Conductor, *, token: str, hosts: frozenset[str], posting: str = "") -> ASGIApp:
     """Build the guarded application."""
     from millstream.console.pages import routes as pages
 
@@ -51,7 +51,7 @@ def application(conductor: Conductor, *, token: str, hosts: frozenset[str]) -> A
         ],
         exception_handlers={MillstreamError: _tell, HTTPException: unknown, Exception: _unexpected},
     )
-    return Guard(app, token=token, hosts=hosts)
+    return Guard(app, token=token, hosts=hosts, posting=posting)
 
 
 async def _tell(_: Request, wrong: Exception) -> Response:

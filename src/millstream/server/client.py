@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,9 @@ import msgspec
 
 from millstream import errors
 from millstream.settings import places, read
+
+POSTING = "MILLSTREAM_POST_TOKEN"
+"""Environment variable: a token that is the same after each start, for those who post rows and do nothing else."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -88,6 +92,20 @@ def running(root: Path) -> Control | None:
         return None  # not what a control plane wrote
     control = Control(address)
     return control if control.alive() else None
+
+
+def posting_token() -> str:
+    """Return the token for posting rows that the environment says; empty where it says none.
+
+    Raises
+    ------
+    UserError
+        For one that could be guessed; it is not repeated.
+    """
+    said = os.environ.get(POSTING, "")
+    if said and not re.fullmatch(r"[\w-]{24,200}", said, re.ASCII):
+        raise errors.UserError(f"{POSTING} is no token", expected="24 to 200 random letters, digits, - and _")
+    return said
 
 
 def rebuilt(problem: Mapping[str, Any], status: int) -> errors.MillstreamError:

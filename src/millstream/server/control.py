@@ -18,7 +18,7 @@ from millstream.errors import MillstreamError
 from millstream.processes import die_with_parent
 from millstream.project import Project
 from millstream.server.api import application
-from millstream.server.client import Address
+from millstream.server.client import Address, posting_token
 from millstream.server.conductor import Conductor
 
 
@@ -32,6 +32,7 @@ def main() -> int:
     listening = socket.socket(fileno=asked.fd)
     host, port = listening.getsockname()[:2]
     try:
+        posting = posting_token()
         project = Project(asked.project, lock=True, holder="millstream up")
     except MillstreamError as wrong:
         sys.stderr.write(f"millstream: {wrong}\n")
@@ -40,7 +41,7 @@ def main() -> int:
         token = secrets.token_urlsafe(24)
         conductor = Conductor(project)
         hosts = frozenset({f"{host}:{port}", f"localhost:{port}"})
-        app = application(conductor, token=token, hosts=hosts)
+        app = application(conductor, token=token, hosts=hosts, posting=posting)
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=3)
         server = uvicorn.Server(config)
         address = Address(url=f"http://{host}:{port}", token=token, pid=os.getpid())

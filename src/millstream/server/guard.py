@@ -13,6 +13,7 @@ from millstream.server.problems import problem_response
 
 COOKIE = "millstream-"
 """Begin of the cookie's name; the port follows, since browsers do not keep the ports of a host apart."""
+POSTS = "/v1/tables/"
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _OPEN = {"/health"}
 
@@ -34,12 +35,15 @@ class Guard:
         The token, printed once when the server starts; a browser that opens ``/?token=...`` keeps it as a cookie.
     hosts
         Values of Host that name this server; a page from elsewhere, or a name rebound to loopback, is refused.
+    posting
+        A second token, with which rows may be posted and nothing else; empty for none.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str, hosts: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, *, token: str, hosts: frozenset[str], posting: str = "") -> None:
         self._app = app
         self._token = token
         self._hosts = hosts
+        self._posting = posting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge one request."""
@@ -70,7 +74,9 @@ class Guard:
             return Refused(f"a page of {origin!r} may not act here", expected="a request from this server's own page")
         if scope["path"] in _OPEN or scope["path"].startswith("/static/"):
             return None
-        if not any(hmac.compare_digest(self._token.encode(), each.encode()) for each in _tokens(scope, headers)):
+        posts = self._posting and scope["method"] == "POST" and scope["path"].startswith(POSTS)
+        good = [each.encode() for each in ([self._token, self._posting] if posts else [self._token])]
+        if not any(hmac.compare_digest(one, each.encode()) for one in good for each in _tokens(scope, headers)):
             return Unauthenticated(
                 "no valid token with this request",
                 expected="the address that `millstream up` printed, with its token",

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from millstream.console.bodies import read_body
 from millstream.errors import MillstreamError, Refused, UserError
 from millstream.project.answering.serving_state import found_again
+from millstream.project.models.ship import live_plans
 from millstream.project.tables.posting import catch_up, post
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 LIMIT = 8 << 20
 """Bytes of a request."""
 _AGAIN_S = 1.0
+_LOOK_S = 1.0
+"""How often it is looked whether the store was lost or cut, while no fact comes."""
 
 
 def routes(project: Project) -> list[Route]:
@@ -29,23 +32,25 @@ def routes(project: Project) -> list[Route]:
 
     async def rows(request: Request) -> Response:
         said = _body(await read_body(request, limit=LIMIT))
-        made = await run_in_threadpool(post, project, table=request.path_params["table"], rows=said)
+        made = await run_in_threadpool(post, project, table=request.path_params["table"], **said)
         return JSONResponse(made)
 
     return [Route("/v1/tables/{table}/rows", rows, methods=["POST"])]
 
 
-def _body(raw: bytes) -> list[Any]:
-    expected = '{"rows": [{"column": value, ...}, ...]}'
+def _body(raw: bytes) -> dict[str, Any]:
+    expected = '{"rows": [{"column": value, ...}, ...], "actor": "who posts them"}'
     try:
         raw.decode()
         said = json.loads(raw, parse_constant=_refuse, object_pairs_hook=_once)
         json.dumps(said, ensure_ascii=False).encode()  # half a surrogate pair is no text that can be kept
     except (ValueError, RecursionError) as wrong:
         raise UserError(f"the request is not JSON: {wrong}", expected=expected) from None
-    if not isinstance(said, dict) or set(said) != {"rows"} or not isinstance(said["rows"], list):
-        raise UserError("the request is not an object with rows alone", expected=expected)
-    return list(said["rows"])
+    if not isinstance(said, dict) or set(said) - {"actor"} != {"rows"} or not isinstance(said["rows"], list):
+        raise UserError("the request is not an object with rows alone, and who posts them", expected=expected)
+    if not isinstance(said.get("actor", ""), str):
+        raise UserError(f"the actor is {said['actor']!r}", expected=expected)
+    return said
 
 
 def _once(said: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -62,7 +67,7 @@ def _refuse(word: str) -> float:
 
 
 class Applier:
-    """Brings posted facts into what is served, as soon as they are acknowledged.
+    """Brings posted facts into what is served, as soon as they are acknowledged, and a store that was lost back.
 
     Parameters
     ----------
@@ -80,6 +85,7 @@ class Applier:
     def start(self) -> None:
         """Begin with what a stop left in the journal."""
         found_again(self._project)  # opened once, before threads ask for it
+        self._project.waits.note(self._project, live_plans(self._project))  # what a stop left waits since it came
         self._project.posted.set()
         self._thread.start()
 
@@ -93,7 +99,8 @@ class Applier:
     def _run(self) -> None:
         project = self._project
         while not self._stopping.is_set():
-            project.posted.wait()
+            if not project.posted.wait(_LOOK_S) and not project.online.lost:
+                continue
             project.posted.clear()
             try:
                 while not self._stopping.is_set() and catch_up(project).facts:

@@ -18,7 +18,7 @@ from typing import IO
 
 from millstream.errors import Conflict, Refused, Unavailable
 from millstream.processes import environment_of_child
-from millstream.server.client import Control, running
+from millstream.server.client import Control, posting_token, running
 from millstream.settings import places, read
 
 CONTROL = "millstream.server.control"
@@ -103,10 +103,13 @@ class Supervisor:
         When a port is in use.
     Refused
         When the host is not this machine's loopback: nobody is authenticated yet.
+    UserError
+        When the environment says a token for posting rows that is none.
     """
 
     def __init__(self, root: Path, *, scoring_port: int | None = None, control_port: int | None = None) -> None:
         self.root = root
+        posting_token()  # one that is none is refused here, where somebody looks
         settings = read(root)
         self._run = places(root, settings).run
         host = _loopback(settings.server.host)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import os
 import threading
 import time
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -95,18 +97,23 @@ class LmdbOnline:
         self.trouble = ""
         """What showed that the file is damaged; empty while nothing did."""
         self._renewing = threading.Lock()
-        self._env = self._opened()
+        self._env, self._extent = self._opened()
         self._file = _identity(path)
         self._look_at = time.monotonic() + LOOK_S
 
-    def _opened(self) -> lmdb.Environment:
+    def _opened(self) -> tuple[lmdb.Environment, _Extent]:
         path, size = self.path, self._map_bytes
         try:
             path.mkdir(parents=True, exist_ok=True)
             _refuse_stub(path / "data.mdb")
             if self._readonly and not (path / "data.mdb").exists():
                 lmdb.open(str(path), map_size=size).close()
-            return lmdb.open(str(path), map_size=size, readonly=self._readonly, max_spare_txns=4, readahead=False)
+            found = lmdb.open(str(path), map_size=size, readonly=self._readonly, max_spare_txns=4, readahead=False)
+            extent = _Extent(path / "data.mdb", writable=not self._readonly)
+            if short := extent.short(found):
+                found.close()
+                raise lmdb.CorruptedError(short)
+            return found, extent
         except (lmdb.Error, OSError) as wrong:
             kind = Damaged if isinstance(wrong, _DAMAGE) else Unavailable
             raise kind(
@@ -116,27 +123,37 @@ class LmdbOnline:
 
     @property
     def lost(self) -> bool:
-        """Whether the file that was opened lies there no more, or was found damaged."""
-        return bool(self.trouble) or _identity(self.path) != self._file
+        """Whether the file that was opened lies there no more, or was found damaged or cut."""
+        return bool(self.trouble or self._extent.cut()) or _identity(self.path) != self._file
 
-    def reopen(self) -> None:
+    def reopen(self) -> str:
         """Open what lies there now, in place of a file that was lost; snapshots that are open stay whole.
 
         A damaged file is taken away first: readers go on with what they have until another was filled in its place.
+
+        Returns
+        -------
+        str
+            How the file was damaged; empty where it was gone, and where nothing was lost.
         """
         with self._renewing:
             if not self.lost:
-                return
-            if self.trouble:
+                return ""
+            why = self.trouble or self._extent.cut()
+            if why:
                 discard(self.path)
-            self._env = self._opened()
+            self._env, self._extent = self._opened()
             self._file, self.trouble = _identity(self.path), ""
+            return why
 
     def damaged(self, wrong: Exception) -> Damaged:
         """Note that the file cannot be read or written any more, and say so."""
         self.trouble = str(wrong) or type(wrong).__name__
+        return self._broken(self.trouble)
+
+    def _broken(self, says: str) -> Damaged:
         return Damaged(
-            f"the online store {self.path} is damaged: {self.trouble}",
+            f"the online store {self.path} is damaged: {says}",
             expected="a store that nobody else wrote into",
             do="nothing while millstream up runs, which computes it again; else millstream check",
         )
@@ -146,18 +163,26 @@ class LmdbOnline:
         self._look_at = time.monotonic() + LOOK_S
         file = _identity(self.path)
         if file is None or file == self._file:
+            self._extent.short(self._env)
             return
         with contextlib.suppress(Unavailable):
-            found = self._opened()
+            found, extent = self._opened()
             with found.begin() as transaction:
                 filled = transaction.stat()["entries"] > 0
             if filled:
-                self._env, self._file = found, file
+                self._env, self._extent, self._file = found, extent, file
 
     def snapshot(self) -> Snapshot:
-        """Open a consistent view; leave it soon, because it keeps old pages alive."""
+        """Open a consistent view; leave it soon, because it keeps old pages alive.
+
+        Raises
+        ------
+        Damaged
+            When the file was found to be no store any more, or was cut: no page beyond its end is touched.
+        """
         if self._readonly and time.monotonic() >= self._look_at:
             self._follow()
+        self._refuse_cut()
         if self._readonly:
             snapshot: Snapshot = self._env.begin(buffers=True)
             return snapshot
@@ -169,6 +194,7 @@ class LmdbOnline:
     def keys(self, prefix: bytes) -> list[bytes]:
         """List the keys that start with a prefix."""
         found: list[bytes] = []
+        self._refuse_cut()
         try:
             with self._env.begin() as transaction, transaction.cursor() as cursor:
                 there = cursor.set_range(prefix)
@@ -187,6 +213,7 @@ class LmdbOnline:
         StorageFull
             When the map's bound or the disk is reached; nothing was written.
         """
+        self._refuse_cut()
         try:
             self._env.reader_check()
             with self._env.begin(write=True) as transaction, transaction.cursor() as cursor:
@@ -195,6 +222,7 @@ class LmdbOnline:
                         transaction.delete(key)
                     else:
                         cursor.put(key, value)  # a third quicker than the transaction's own
+            self._extent.fill(self._env)
         except (lmdb.MapFullError, lmdb.DiskError) as full:
             raise StorageFull(
                 f"the online store {self.path} could not take a refresh: {full}",
@@ -207,6 +235,10 @@ class LmdbOnline:
     def close(self) -> None:
         """Close the environment."""
         self._env.close()
+
+    def _refuse_cut(self) -> None:
+        if cut := self._extent.cut():
+            raise self._broken(cut)
 
 
 class _Watched:
@@ -232,9 +264,43 @@ class _Watched:
         return found
 
 
+class _Extent:
+    """How many bytes the file of an open store must have: touching a page beyond its end would end the process."""
+
+    def __init__(self, file: Path, *, writable: bool) -> None:
+        self._descriptor = os.open(file, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._descriptor)
+        self._least = _HEAD
+
+    def cut(self) -> str:
+        """Say how the file is shorter than it was; empty while it is not. Half a microsecond: each read asks."""
+        size = os.lseek(self._descriptor, 0, os.SEEK_END)
+        return "" if size >= self._least else f"it ends after {size:,} bytes, and {self._least:,} belong to it"
+
+    def short(self, env: lmdb.Environment) -> str:
+        """Learn from the head how long the file must be by now; say how it is shorter, or nothing."""
+        if short := self.cut():  # the head itself may be gone
+            return short
+        self._least = max(self._least, os.lseek(self._descriptor, 0, os.SEEK_END), _said(env))
+        return self.cut()
+
+    def fill(self, env: lmdb.Environment) -> None:
+        """After a commit, have the file as long as its head says: pages that were freed at its end are not written."""
+        needed = _said(env)
+        if os.lseek(self._descriptor, 0, os.SEEK_END) < needed:
+            with contextlib.suppress(OSError):  # then it is short, and computed again
+                os.ftruncate(self._descriptor, needed)
+        self._least = max(self._least, needed)
+
+
+def _said(env: lmdb.Environment) -> int:
+    """Return the bytes that a store has by its head."""
+    return int((env.info()["last_pgno"] + 1) * env.stat()["psize"])
+
+
 def _refuse_stub(file: Path) -> None:
     """Refuse a file that ends within its head: reading on would end the process, not raise."""
-    if file.exists() and 0 < file.stat().st_size < _HEAD:
+    if file.exists() and file.stat().st_size < _HEAD:
         raise lmdb.CorruptedError(f"it ends after {file.stat().st_size:,} bytes")
 
 

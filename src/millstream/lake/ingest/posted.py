@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -36,6 +36,7 @@ Row = dict[str, Any]
 Kinds = Mapping[str, pl.DataType]
 _NAME = re.compile(r"\d{12}-\d{12}\.parquet")
 _LARGEST = 1.7976931348623157e308
+_NAMED = 5
 _WORDS = {"Int64": "a whole number", "Float64": "a number", "String": "a text", "Boolean": "true or false"}
 
 
@@ -258,6 +259,26 @@ def only_posted(state: State, table: str, *, since: int, version: int) -> bool:
         if made is None or made.anew or made.went or not all(_is_posted(each.path, table) for each in made.came):
             return False
     return True
+
+
+def told(state: State, table: str, since: int | None, came: Iterable[taken.Content]) -> dict[str, Any]:
+    """Say of posted rows that a version takes how many they are and who posted them; empty where it takes none.
+
+    Returns
+    -------
+    dict
+        ``posted``: ``rows``, and ``by``, who to how many: the few who posted most. ``others`` counts everybody else,
+        and ``others_rows`` theirs.
+    """
+    upto = max((number_of(each.path) for each in came if _is_posted(each.path, table)), default=0)
+    after = 0 if since is None else contained(state, table, since)
+    if upto <= after:
+        return {}
+    people = posted.by(state, table, after=after, upto=upto)
+    some = dict(list(people.items())[:_NAMED])
+    others = [rows for name, rows in people.items() if name not in some]
+    more = {"others": len(others), "others_rows": sum(others)} if others else {}
+    return {"posted": {"rows": upto - after, "by": some, **more}}
 
 
 def by_arrival(state: State, table: Table, version: int) -> bool:

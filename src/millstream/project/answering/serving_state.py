@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from millstream.errors import Unavailable
 from millstream.features.online import layout
+from millstream.project.answering.waits import oldest
 from millstream.state import posted
 from millstream.types import Pins, from_micros, to_micros
 
@@ -20,7 +21,7 @@ _measured: dict[tuple[str, str], tuple[object, int, int]] = {}
 
 
 def stands(project: Project) -> list[dict[str, Any]]:
-    """Say of each served view how many entities and bytes it keeps, which facts it reflects and how many wait."""
+    """Say of each served view what it keeps, which facts it reflects, and how many wait for how long."""
     if not project.served:
         return []
     try:
@@ -33,13 +34,16 @@ def stands(project: Project) -> list[dict[str, Any]]:
         table = next(iter(each.versions), "")
         entities, size = _size(project.online, str(project.places.online), view, each)
         rows, held_bytes = held.get(table, (0, 0))
+        waiting = max(posted.last(project.state, table) - each.posted, 0)
         found.append(
             {
                 "view": each.name or view,
                 "table": table,
                 "version": each.versions.get(table),
                 "posted": each.posted,
-                "waiting": max(posted.last(project.state, table) - each.posted, 0),
+                "waiting": waiting,
+                "waiting_seconds": oldest(project, table, after=each.posted) if waiting else None,
+                "usable_seconds": project.waits.usable(table),
                 "entities": entities,
                 "bytes": size,
                 "facts_held": rows,
@@ -78,14 +82,14 @@ def found_again(project: Project) -> None:
         if not project.online.lost:
             project.writer.applied()
             return
-        told = project.online.trouble
+        told = project.online.reopen()
     except Damaged as wrong:
         told = wrong.happened
         discard(project.places.online)
+        project.online.reopen()
     if told:
         project.said(f"served features are damaged ({told}); they are computed again from the lake and the journal")
         project.ledger.record(actor="system:online", act="online.damaged", subject="online", detail={"says": told})
-    project.online.reopen()
 
 
 def has_to_be_kept(project: Project, ahead: timedelta) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from millstream.definitions.checks import Fresh
 from millstream.errors import NotFound, near
+from millstream.project.answering.waits import behind
 from millstream.project.timeline import frame
 from millstream.state import contracts, edits, pointer, quarantine, versions
 from millstream.types import parse_duration, parse_instant
@@ -110,6 +111,7 @@ def _whole(project: Project, graph: Graph, name: str) -> dict[str, Any]:
             "key": list(definition.key) if definition is not None else [],
             "event_time": definition.event_time if definition is not None else None,
             "path": _path(project, name),
+            "posted": project.waits.stands(project, name),
         },
         "column_list": _column_list(project, graph, name, definition, head),
         "contract_lines": _contract(definition, head),
@@ -167,26 +169,27 @@ def _about(project: Project, graph: Graph, table: str, column: str, deep: int = 
     return ""
 
 
-def _freshness(project: Project, definition: Table | None, head: TableVersion | None) -> dict[str, Any]:
+def _freshness(
+    project: Project, definition: Table | None, head: TableVersion | None, *, posting: bool = True
+) -> dict[str, Any]:
     """Say how far a table is behind, against what its definition says; sums the way from the source."""
     lag = definition.lag if definition is not None else "0s"
     now = project.clock.now()
-    behind = None
-    if head is not None and head.event_max:
-        behind = max(0.0, (now - parse_instant(head.event_max)).total_seconds())
-    elif definition is not None and definition.of:  # computed when it is read: as far behind as what it reads
+    name = definition.name if definition is not None else head.table if head is not None else ""
+    old = behind(project, name, head.event_max if head is not None else None, posting=posting)
+    if old is None and definition is not None and definition.of:  # computed when read: as far behind as what it reads
         inputs = [(project.manifest.table(each), versions.head(project.state, each)) for each in definition.of]
-        found = [_freshness(project, *each)["seconds_behind"] for each in inputs]
-        behind = max((each for each in found if each is not None), default=None)
+        found = [_freshness(project, *each, posting=False)["seconds_behind"] for each in inputs]
+        old = max((each for each in found if each is not None), default=None)
     fresh = [each.within for each in definition.checks if isinstance(each, Fresh)] if definition is not None else []
     allowed = parse_duration(min(fresh, key=parse_duration)) if fresh else None
     return {
-        "seconds_behind": behind,
+        "seconds_behind": old,
         "seen_seconds_ago": (now - parse_instant(head.registered_at)).total_seconds() if head is not None else None,
         "lag": lag,
         "lag_seconds": _lag(project, definition).total_seconds(),
         "allowed_seconds": allowed.total_seconds() if allowed is not None else None,
-        "late": allowed is not None and behind is not None and behind > allowed.total_seconds(),
+        "late": allowed is not None and old is not None and old > allowed.total_seconds(),
     }
 
 

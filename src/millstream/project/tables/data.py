@@ -263,11 +263,13 @@ def serve_plans(project: Project, plans: Iterable[FeaturePlan]) -> None:
     """Write the step functions of these plans' views, as the heads of the lake have them."""
     wanted = list(plans)
     if not wanted:
+        forget(project)
         return
     pins, now = project.lake.heads(), project.clock.now()
     found_again(project)
     announce(project, wanted, pins)
     project.live.refresh(wanted, pins=pins, now=now, ahead=SERVED_AHEAD)
+    project.waits.note(project, wanted)
     forget(project)
 
 
