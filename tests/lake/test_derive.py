@@ -260,3 +260,9 @@ def test_a_query_that_never_ends_is_stopped_and_the_next_one_answers() -> None:
     with pytest.raises(UserError, match=r"stopped after 0\.2 s"):
         duck.run(endless, frames, limit_s=0.2)
     assert duck.run("select count(*) from t", frames, limit_s=30).item() == 3000
+
+
+def test_what_does_not_fit_into_memory_is_not_put_where_somebody_stands() -> None:
+    """DuckDB's own place is a folder ``.tmp`` of the working directory, which may be somebody's repository."""
+    there = Path(duck.run("select current_setting('temp_directory') as there", {}).item())
+    assert there.is_dir() and not there.is_relative_to(Path.cwd())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import tempfile
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -69,12 +72,21 @@ def _connection() -> duckdb.DuckDBPyConnection:
         kept = duckdb.connect(":memory:")
         kept.execute("SET TimeZone='UTC'")
         kept.execute("SET python_enable_replacements=false")
+        kept.execute("SET temp_directory=?", [_aside()])
         kept.execute("SET enable_external_access=false")
         kept.execute("SET asof_loop_join_threshold=0")  # frames say no size: each would be looked through for each row
         _teach(kept)
         kept.execute("SET lock_configuration=true")
         _here.connection = kept
     return kept
+
+
+@functools.cache
+def _aside() -> str:
+    """Return a folder for what does not fit into memory, gone with this process; DuckDB's own is where one stands."""
+    folder = tempfile.TemporaryDirectory(prefix="millstream-duckdb-")
+    atexit.register(folder.cleanup)
+    return folder.name
 
 
 def _teach(connection: duckdb.DuckDBPyConnection) -> None:
