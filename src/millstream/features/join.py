@@ -11,6 +11,7 @@ import polars as pl
 
 from millstream.errors import NotFound, near
 from millstream.expressions.polars import compute
+from millstream.features.changes import Changes, of_facts
 from millstream.features.engine import MEMORY
 from millstream.features.facts import Instants, to_micros
 from millstream.features.parts import Sizes, ask_in_parts
@@ -58,6 +59,10 @@ class PolarsEngine:
         found |= {name: request[name] for name in plan.request_features}
         found |= combine(plan, spine, found)
         return spine.with_columns(found[name] for name in plan.names)
+
+    def changes(self, view: ViewPlan, table: TableFrame, *, span: tuple[int, int], bound_bytes: int) -> Changes:
+        """Answer as ``FeatureEngine`` says, from one reading of the facts; the bound is the caller's."""
+        return of_facts(view, table, span=span, bound_bytes=bound_bytes)
 
     def _answers(self, view: ViewPlan, spine: pl.DataFrame, table: TableFrame, *, learns: bool) -> Iterable[pl.Series]:
         """Answer one view for every row."""
