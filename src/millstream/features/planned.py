@@ -23,7 +23,6 @@ from millstream.features.facts import (
     Instants,
     find_entities,
     knowledge,
-    read_facts,
 )
 from millstream.features.intervals import Asked, Indices, Line
 from millstream.features.plan import Span, ViewPlan, WindowPlan
@@ -70,11 +69,11 @@ class PlannedFacts:
     def __init__(self, view: ViewPlan, table: TableFrame, part: Part | None = None) -> None:
         self.view = view
         part = part or Part.whole(view, table)
-        self.entities, codes = part.entities, part.codes
+        self.entities = part.entities
         self._waits_for = {name: knowledge(table, view, each) for name, each in view.features.items()}
         self._known: dict[tuple[str, ...], _Known] = {}
         for each in dict.fromkeys(self._waits_for.values()):
-            facts = read_facts(table, codes, waits_for=each, times=part.times)
+            facts = part.facts(table, waits_for=each)
             self._known[each] = _Known(facts, np.argsort(facts.event, kind="stable"))
         self._values = read_values(view, table.frame, part.centres)
 

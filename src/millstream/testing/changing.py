@@ -39,7 +39,7 @@ def decisions(every: int = 1) -> pl.DataFrame:
     """Return rows of people known and unknown, at every step and a moment before the next, or every so many."""
     steps = range(BEGIN, END, every)
     often = [(who, at + shift) for at in steps for who in ("u", "v") for shift in (0, 1 - _MOMENT)]
-    asked = [{"p": who, "q": 1, "at": at} for who, at in often]
+    asked: list[dict[str, Any]] = [{"p": who, "q": 1, "at": at} for who, at in often]
     asked += [{"p": who, "q": place, "at": at} for at in steps[::7] for who, place in (("u", 2), ("w", 1), (None, 1))]
     return spine(asked)
 
