@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from struct import Struct
 from typing import Any, TypeAlias
 
@@ -20,7 +21,15 @@ from millstream.types import DType, Pins, from_micros
 Value: TypeAlias = float | str
 Row: TypeAlias = Mapping[str, Any]
 Get: TypeAlias = Callable[[bytes], memoryview | bytes | None]
-Read: TypeAlias = Callable[[Get, Row, int], Iterable[Value]]
+Read: TypeAlias = Callable[[Get, Row, int], list[Value]]
+
+_Parts: TypeAlias = tuple[
+    bytes,
+    Sequence[Value],
+    int,
+    Callable[..., Sequence[float]],
+    Callable[[memoryview | bytes, Row, int], Iterable[Value]],
+]
 
 _applied_decoder = msgspec.json.Decoder(dict[str, layout.Applied])
 
@@ -43,7 +52,7 @@ class Lookup:
     def __init__(self, plan: FeaturePlan, store: OnlineStore) -> None:
         self.plan = plan
         self._store = store
-        self._first, *self._others = [ViewReader(view).quick() for view in plan.views] or [_nothing]
+        self._first, *self._others = reading(plan.views) or [_nothing]
         self._rule = None if plan.seasonal is None else ViewReader(plan.seasonal.view)
         self._request = to_closure(plan.request_features) if plan.request_features else None
         self._combined = to_closure(plan.combined) if plan.combined else None
@@ -94,7 +103,7 @@ class Lookup:
                     raise self._outside(at)
             if self._one_view:
                 get = snapshot.get
-                return [list(first(get, row, at)) for row, at in zip(rows, instants, strict=True)]
+                return [first(get, row, at) for row, at in zip(rows, instants, strict=True)]
             return [read(snapshot, row, at) for row, at in zip(rows, instants, strict=True)]
 
     def refuse_outside(self, snapshot: Snapshot, at_us: int) -> None:
@@ -133,7 +142,7 @@ class Lookup:
 
     def _read(self, snapshot: Snapshot, row: Row, at_us: int) -> list[Value]:
         get = snapshot.get
-        values = list(self._first(get, row, at_us))
+        values = self._first(get, row, at_us)
         for read in self._others:
             values += read(get, row, at_us)
         if self._request is not None:
@@ -205,7 +214,7 @@ class ViewReader:
 
     def __init__(self, view: ViewPlan, *, kept: bool = False) -> None:
         self._prefix = layout.view_prefix(view.id)
-        self._keys = view.keys
+        self.keys = view.keys
         self._width = len(view.features)
         self._row = Struct(f"<{self._width}d").unpack_from
         self._never = tuple(view.never_seen)
@@ -215,38 +224,16 @@ class ViewReader:
 
     def read(self, get: Get, row: Row, at_us: int) -> Iterable[Value]:
         """Return the view's features for a row at an instant, in order."""
-        entity: list[Any] = [row.get(key) for key in self._keys]
+        entity: list[Any] = [row.get(key) for key in self.keys]
         if None in entity:
             return self._never
         value = get(layout.key_of(self._prefix, entity))
         return self._never if value is None else self._of(value, row, at_us)
 
-    def quick(self) -> Read:
-        """Return what reads as ``read`` does, in less time: what it needs is bound, one step is taken as it lies."""
-        if len(self._keys) != 1:
-            return self.read
-        (key,), prefix, never, of, unpack, key_of = (
-            self._keys,
-            self._prefix,
-            self._never,
-            self._of,
-            self._row,
-            layout.key_of,
-        )
+    def parts(self) -> _Parts:
+        """Return what reads the value of an entity: key's prefix, never seen, bytes of one step as it lies, and how."""
         one_step = 0 if self._texts or self._aged or self._planned else layout.WORD * (2 + self._width)
-
-        def read(get: Get, row: Row, at_us: int) -> Iterable[Value]:
-            part = row.get(key)
-            if part is None:
-                return never
-            value = get(key_of(prefix, (part,)))
-            if value is None:
-                return never
-            if len(value) == one_step:
-                return unpack(value, 2 * layout.WORD)
-            return of(value, row, at_us)
-
-        return read
+        return self._prefix, self._never, one_step, self._row, self._of
 
     def _of(self, value: memoryview | bytes, row: Row, at_us: int) -> Iterable[Value]:
         """Take the features out of what is kept of an entity."""
@@ -284,9 +271,59 @@ class ViewReader:
         return values
 
 
-def _nothing(get: Get, row: Row, at_us: int) -> Iterable[Value]:
+def reading(views: Sequence[ViewPlan]) -> list[Read]:
+    """Return what reads views, in order: neighbours about one entity together, whose key is laid out once.
+
+    Each reads as ``ViewReader.read`` does, in less time: what it needs is bound, one step is taken as it lies.
+    """
+    alike = [[ViewReader(view) for view in some] for _, some in groupby(views, key=attrgetter("keys"))]
+    return [_alone(some[0]) if len(some) == len(some[0].keys) == 1 else _together(some) for some in alike]
+
+
+def _alone(reader: ViewReader) -> Read:
+    (key,), key_of, head = reader.keys, layout.key_of, 2 * layout.WORD
+    prefix, never, one_step, unpack, of = reader.parts()
+
+    def read(get: Get, row: Row, at_us: int) -> list[Value]:
+        part = row.get(key)
+        if part is None:
+            return [*never]
+        value = get(key_of(prefix, (part,)))
+        if value is None:
+            return [*never]
+        if len(value) == one_step:
+            return [*unpack(value, head)]
+        return [*of(value, row, at_us)]
+
+    return read
+
+
+def _together(readers: Sequence[ViewReader]) -> Read:
+    keys, parts = readers[0].keys, [each.parts() for each in readers]
+    coded_of, longest, head = layout.coded, layout.LONGEST_CODED, 2 * layout.WORD
+
+    def read(get: Get, row: Row, at_us: int) -> list[Value]:
+        entity = list(map(row.get, keys))
+        coded = b"" if None in entity else coded_of(entity)
+        if not coded or len(coded) > longest:
+            return [value for each in readers for value in each.read(get, row, at_us)]
+        found: list[Value] = []
+        for prefix, never, one_step, unpack, of in parts:
+            value = get(prefix + coded)
+            if value is None:
+                found += never
+            elif len(value) == one_step:
+                found += unpack(value, head)
+            else:
+                found += of(value, row, at_us)
+        return found
+
+    return read
+
+
+def _nothing(get: Get, row: Row, at_us: int) -> list[Value]:
     """Read a plan without views."""
-    return ()
+    return []
 
 
 def typed(value: Value, dtype: DType) -> Any:
