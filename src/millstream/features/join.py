@@ -18,7 +18,7 @@ from millstream.features.parts import Sizes, ask_in_parts
 from millstream.features.plan import TARGET, FeaturePlan, ViewPlan
 from millstream.features.planned import PlannedFacts
 from millstream.features.targets import AGGREGATE
-from millstream.features.views import ViewFacts
+from millstream.features.views import Part, ViewFacts
 from millstream.lake.frame import TableFrame
 
 
@@ -104,9 +104,11 @@ def combine(plan: FeaturePlan, rows: pl.DataFrame, found: Mapping[str, pl.Series
 
 
 def _at_once(view: ViewPlan, spine: pl.DataFrame, table: TableFrame, *, learns: bool) -> dict[str, pl.Series]:
-    facts = PlannedFacts(view, table) if view.at == TARGET else ViewFacts(view, table)
+    when = _instants(view, spine)
+    part = Part.whole(view, table).asked_from(when[0])
+    facts = PlannedFacts(view, table, part) if view.at == TARGET else ViewFacts(view, table, part)
     entity = facts.find(_keys(view, spine))
-    answers = facts.ask(entity, *_instants(view, spine))
+    answers = facts.ask(entity, *when)
     if learns and isinstance(facts, ViewFacts) and table.event_time is None and not table.known:
         answers |= facts.ask_out_of_fold(entity, spine.select(table.key))
     return answers

@@ -17,7 +17,6 @@ import polars as pl
 
 from millstream.features.active import Values
 from millstream.features.facts import (
-    ALWAYS,
     FOREVER,
     NOBODY,
     Codes,
@@ -114,6 +113,7 @@ def _in_place(parts: list[pl.Series], places: list[Places], back: dict[tuple[int
 def _pieces(view: ViewPlan, whole: _Asked, when: Instants, *, limit: int) -> Iterator[_Piece]:
     """Divide a part that is larger than it should be, because one entity is: by time, where windows have a length."""
     rows, table, part = whole
+    part = part.asked_from(when[rows])
     lasting = {name: each for name, each in view.features.items() if each.over_us is not None}
     if len(part.codes) <= 2 * limit or not lasting or table.event_time is None or view.at == TARGET:
         yield view, rows, table, part
@@ -124,8 +124,7 @@ def _pieces(view: ViewPlan, whole: _Asked, when: Instants, *, limit: int) -> Ite
     revisions, in_order = Revisions(table, part.repeated), rows[np.argsort(when[rows])]
     for held, chosen in spans(some, table, in_order, when, limit=limit):
         its = revisions.beside(held)
-        begin = int(when[chosen[0]]) if len(chosen) else ALWAYS
-        seen = replace(told, codes=part.codes[its], repeated=part.repeated[its], begin=begin)
+        seen = replace(told, codes=part.codes[its], repeated=part.repeated[its]).asked_from(when[chosen])
         yield some, chosen, replace(table, frame=table.frame[its]), seen
     if others:
         yield msgspec.structs.replace(view, features=others), rows, table, part

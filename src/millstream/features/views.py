@@ -7,7 +7,7 @@ at every instant at which an answer changes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -73,6 +73,10 @@ class Part:
     def whole(cls, view: ViewPlan, table: TableFrame) -> Part:
         """Take all entities of a table."""
         return cls(*encode_entities(table.frame, view.entity), {}, Times.of(table), repeats(table))
+
+    def asked_from(self, instants: Instants) -> Part:
+        """Return it for questions of these instants: what is too old by the first need not be looked at."""
+        return replace(self, begin=int(instants.min(initial=FOREVER)))
 
     def facts(self, table: TableFrame, *, waits_for: tuple[str, ...]) -> Facts:
         """Read the facts of a table that are seen, under one knowledge."""
