@@ -107,7 +107,9 @@ def _in_place(parts: list[pl.Series], places: list[Places], back: dict[tuple[int
         inverse = np.empty(len(asked), dtype=np.uint32 if len(asked) < _WIDE else np.int64)
         inverse[asked] = np.arange(len(asked))
         back[order] = pl.Series(inverse)
-    return pl.concat(parts, rechunk=True).gather(back[order])
+    whole = pl.concat(parts, rechunk=True)  # a gather from chunks takes three times as long
+    parts.clear()  # beside it there is no room for them and the answers
+    return whole.gather(back[order])
 
 
 def _pieces(view: ViewPlan, whole: _Asked, when: Instants, *, limit: int) -> Iterator[_Piece]:
