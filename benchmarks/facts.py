@@ -134,7 +134,7 @@ def fresh() -> Record:
     """Measure at several rates."""
     from millstream.features.online import LmdbOnline, Lookup
     from millstream.project import Project
-    from millstream.project.ship import live_plans
+    from millstream.project.models.ship import live_plans
     from millstream.server.supervisor import Supervisor
 
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ import pytest
 
 import millstream
 from millstream.project import Project
-from millstream.project.learn import plan
+from millstream.project.models.learn import plan
 from millstream.project.people import Person
 from tests.catalog.conftest import DEFINITIONS
 

@@ -8,7 +8,7 @@ from millstream.definitions.manifest import gather
 from millstream.definitions.sources import Csv
 from millstream.definitions.table import Table
 from millstream.errors import NotFound, UserError
-from millstream.lake.columns import Query
+from millstream.lake.derived.columns import Query
 from millstream.project import Project
 
 ORDERS = {"id": "bigint", "email": "varchar", "amount": "double", "who": "bigint"}

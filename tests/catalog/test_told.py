@@ -112,7 +112,7 @@ def test_letting_back_tells_no_key(project):
 
 
 def test_a_broken_contract_stops_a_training_without_quoting(project):
-    from millstream.project.data import refuse_broken
+    from millstream.project.tables.data import refuse_broken
 
     (project.root / "people.csv").write_text("id,email,income\n1,user3@x.org,1.5\n2,user3@x.org,2.5\n")
     with Project(project.root) as other:

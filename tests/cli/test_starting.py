@@ -16,7 +16,7 @@ from millstream.cli.starting import Wishes, begin, design
 from millstream.cli.starting.names import renamed
 from millstream.errors import BadData, Conflict, MillstreamError, NotFound, UserError
 from millstream.project import Project
-from millstream.project.learn import plan
+from millstream.project.models.learn import plan
 
 ROWS = 120
 DRAW = random.Random(3)

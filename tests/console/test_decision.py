@@ -6,7 +6,8 @@ import pytest
 
 from millstream.console.pages import VIEWS, _environment
 from millstream.errors import NotFound, UserError
-from millstream.project import Project, plain
+from millstream.project import Project
+from millstream.project.models import plain
 
 EFFECT = {
     "kind": "flags", "of": "late_flights", "outcome": "arr_delay > 15", "rows": 10_000, "days": 30, "came_true": 2300,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from millstream.project import Project
-from millstream.project.answers import AnswerTail
+from millstream.project.answering.answers import AnswerTail
 from millstream.serving.records import Prediction
 from tests.journeys.house import House
 

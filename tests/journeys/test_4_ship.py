@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from millstream.errors import Refused
-from millstream.project import ship
+from millstream.project.models import ship
 from millstream.project.wheel import ProjectSteps
 from millstream.state import jobs
 from tests.journeys.command import millstream

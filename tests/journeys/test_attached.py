@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from millstream.errors import IntegrityError
-from millstream.lake.schema_history import schema_history
+from millstream.lake.ingest.schema_history import schema_history
 from millstream.project import Project
-from millstream.project.pins import refuse_lost
+from millstream.project.tables.pins import refuse_lost
 from tests.journeys.command import millstream
 from tests.lake.owner import Owner
 

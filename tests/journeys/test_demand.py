@@ -15,7 +15,8 @@ import polars as pl
 import pytest
 
 from millstream.cli.examples import load_standin, models, write
-from millstream.project import Project, learn
+from millstream.project import Project
+from millstream.project.models import learn
 from millstream.serving.client import Client
 from millstream.training import build_set
 from tests.awaited import until

@@ -14,7 +14,7 @@ import pytest
 
 from millstream.cli.starting import begin_empty
 from millstream.project import Project
-from millstream.project.learn import plan
+from millstream.project.models.learn import plan
 from tests.journeys.shell import Shell, answered, commands
 
 GUIDE = Path(__file__).parents[2] / "docs" / "start.md"

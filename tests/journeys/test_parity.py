@@ -29,7 +29,7 @@ from millstream.monitoring.parity.causes import (
     ZONE,
 )  # fmt: skip
 from millstream.project import Project
-from millstream.project.learn import plan as plan_now
+from millstream.project.models.learn import plan as plan_now
 from millstream.project.parity.proving import Prover
 from millstream.project.watch import Watch
 from millstream.serving.records import Prediction

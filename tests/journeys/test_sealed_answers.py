@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from millstream.errors import NotFound
-from millstream.project.answers import AnswerTail, find, ids, keep_ended
+from millstream.project.answering.answers import AnswerTail, find, ids, keep_ended
 from millstream.project.root import Project
 from millstream.serving.live import Live
 from millstream.serving.log import PredictionLog

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from millstream.project import Project
-from millstream.project.data import keep_served
+from millstream.project.tables.data import keep_served
 from millstream.project.watch import Watch
 from millstream.state import observations
 from tests.journeys.test_shapes import BEGIN, BERLIN, NOW, TOML, ask, demanded, midnight

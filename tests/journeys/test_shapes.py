@@ -22,8 +22,9 @@ from millstream.errors import DefinitionError
 from millstream.features import point_in_time
 from millstream.features.plan import FeaturePlan
 from millstream.features.ticks import existing
-from millstream.project import Project, learn
-from millstream.project.answers import keep_ended
+from millstream.project import Project
+from millstream.project.answering.answers import keep_ended
+from millstream.project.models import learn
 from millstream.project.watch import Watch
 from millstream.serving.app import App
 from millstream.serving.chain import Chain
@@ -115,7 +116,7 @@ def live(shop: Path, trained: dict[str, Any], tmp_path: Path) -> Iterator[Projec
 
 
 def released(project: Project, model: str) -> Path:
-    from millstream.project.ship import live as live_release
+    from millstream.project.models.ship import live as live_release
 
     release = live_release(project, model)
     assert release is not None

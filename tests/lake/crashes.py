@@ -31,7 +31,7 @@ from millstream.definitions.sources import Csv, Sql
 from millstream.definitions.table import Table
 from millstream.errors import MillstreamError, NotFound, StorageFull
 from millstream.lake import Lake, faults
-from millstream.lake.agreed import ACCEPTED
+from millstream.lake.ingest.agreed import ACCEPTED
 from millstream.project import Project
 from millstream.project.backups import restore
 from millstream.state import State

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from millstream.definitions.sources import Csv
 from millstream.definitions.table import Table
 from millstream.lake.frame import EVER, GONE, TableFrame
+from millstream.lake.ingest.upsert import Delivery, Upsert, upsert
 from millstream.lake.shape import compile_shape
-from millstream.lake.upsert import Delivery, Upsert, upsert
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 INSTANT = pl.Datetime("us", "UTC")

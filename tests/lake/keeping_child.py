@@ -6,8 +6,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from millstream.lake.cleaning import carry_out
-from millstream.lake.compact import compact
+from millstream.lake.housekeeping.cleaning import carry_out
+from millstream.lake.housekeeping.compact import compact
 from tests.lake.house import House, planes
 from tests.lake.test_cleaning import planned
 

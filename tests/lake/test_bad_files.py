@@ -17,8 +17,8 @@ import pytest
 from millstream.definitions.sources import Csv, Files, Json, Parquet
 from millstream.definitions.table import Table
 from millstream.errors import BadData, Conflict, Refused
-from millstream.lake import receiving
-from millstream.lake.steps import Meanwhile
+from millstream.lake.derived.steps import Meanwhile
+from millstream.lake.ingest import receiving
 from tests.lake.house import House
 
 GOOD = "n,t,m\n" + "".join(f"{each},ä{each},{each}\n" for each in range(50))

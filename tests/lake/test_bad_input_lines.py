@@ -21,9 +21,9 @@ from millstream.definitions.manifest import gather
 from millstream.definitions.sources import Csv, Json, Parquet, Source, Sql
 from millstream.definitions.table import Table
 from millstream.errors import MillstreamError
+from millstream.lake.derived.steps import Bench as StepBench
+from millstream.lake.derived.steps import Meanwhile, StepFailed, run_step
 from millstream.lake.faults import interrupted
-from millstream.lake.steps import Bench as StepBench
-from millstream.lake.steps import Meanwhile, StepFailed, run_step
 from millstream.project import Project
 from millstream.testing import Bench
 

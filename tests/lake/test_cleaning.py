@@ -22,13 +22,15 @@ from hypothesis import strategies as st
 from millstream.definitions.sources import Csv
 from millstream.definitions.table import Table
 from millstream.errors import BadData, Conflict, IntegrityError, NotFound
-from millstream.lake import Lake, cleaning, landing
+from millstream.lake import Lake
+from millstream.lake.attached.pins import copy, pin, unpin
 from millstream.lake.catalog import folders
-from millstream.lake.cleaning import Plan, carry_out, plan
-from millstream.lake.compact import compact
 from millstream.lake.faults import COMPACT_POINTS, GC_POINTS, VARIABLE
-from millstream.lake.holding import holding
-from millstream.lake.pins import copy, pin, unpin
+from millstream.lake.housekeeping import cleaning
+from millstream.lake.housekeeping.cleaning import Plan, carry_out, plan
+from millstream.lake.housekeeping.compact import compact
+from millstream.lake.housekeeping.holding import holding
+from millstream.lake.ingest import landing
 from millstream.lake.verify import unreadable
 from millstream.state import housekeeping, pins, taken, versions
 from tests.lake.house import House, planes, schedule

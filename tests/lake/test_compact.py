@@ -13,7 +13,7 @@ from millstream.definitions.sources import Csv
 from millstream.definitions.table import Table
 from millstream.errors import StorageFull, UserError
 from millstream.lake import Lake
-from millstream.lake.compact import compact
+from millstream.lake.housekeeping.compact import compact
 from millstream.state import taken
 from tests.lake.house import House, planes, schedule
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from millstream.definitions.table import Table
 from millstream.errors import DefinitionError, UserError
 from millstream.lake import duck
-from millstream.lake.lineage import Input, trace
+from millstream.lake.derived.lineage import Input, trace
 from tests.lake.house import House, day, flights, movements, planes, schedule
 
 LATE = timedelta(days=1)

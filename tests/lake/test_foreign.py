@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from millstream.definitions.sources import Delta
 from millstream.definitions.table import Table
+from millstream.lake.attached.foreign import moved, retention
 from millstream.lake.delta import DeltaLog
-from millstream.lake.foreign import moved, retention
 from tests.lake.house import House
 from tests.lake.owner import Owner
 

@@ -11,9 +11,9 @@ from millstream.definitions.sources import Csv, Delta
 from millstream.definitions.table import Table
 from millstream.errors import BadData, DefinitionError
 from millstream.lake import Lake
-from millstream.lake.asof import believed
+from millstream.lake.bitemporal.asof import believed
 from millstream.lake.frame import GONE, PREFIX
-from millstream.lake.upsert import Delivery
+from millstream.lake.ingest.upsert import Delivery
 from tests.lake.histories import SCHEMA, Stored, frame, second, table
 from tests.lake.house import House
 

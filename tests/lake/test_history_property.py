@@ -17,9 +17,9 @@ from millstream.definitions.sources import Csv
 from millstream.definitions.table import Table
 from millstream.definitions.view import FeatureView
 from millstream.features import FeaturePlan, compile_plan, point_in_time
-from millstream.lake.asof import believed
-from millstream.lake.beliefs import settled
-from millstream.lake.upsert import Delivery
+from millstream.lake.bitemporal.asof import believed
+from millstream.lake.bitemporal.beliefs import settled
+from millstream.lake.ingest.upsert import Delivery
 from tests.lake.histories import SCHEMA, START, Memory, Rows, Stored, frame, second, states, table
 
 TYPES = {"id": "bigint", "who": "varchar", "at": "timestamptz", "x": "double", "y": "bigint", "changed": "timestamptz"}

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from millstream.errors import MillstreamError, NotFound, UserError
-from millstream.lake.lag import short, written
-from millstream.lake.moment import instant
+from millstream.lake.bitemporal.lag import short, written
+from millstream.lake.bitemporal.moment import instant
 from millstream.project import Project
 from millstream.state import alarms
 

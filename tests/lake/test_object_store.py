@@ -9,7 +9,7 @@ import pytest
 from millstream.definitions.sources import Csv
 from millstream.definitions.table import Table
 from millstream.errors import BadData, NotFound, Refused, Unavailable, UserError
-from millstream.lake.steps import Meanwhile
+from millstream.lake.derived.steps import Meanwhile
 from tests.lake.house import House
 from tests.objects import Bucket, Cut
 

@@ -11,7 +11,7 @@ import pytest
 from millstream.definitions.sources import Parquet
 from millstream.definitions.table import Table
 from millstream.errors import BadData, DefinitionError, IntegrityError, MillstreamError, NotFound
-from millstream.lake.foreign import files_moved, moved
+from millstream.lake.attached.foreign import files_moved, moved
 from millstream.lake.lake import Lake
 from tests.lake.house import House, day, planes
 from tests.lake.test_foreign import bytes_of

@@ -137,7 +137,7 @@ def test_code_and_environment_make_all_again(shop: House, monkeypatch: pytest.Mo
     (shop.root / "made.py").write_text(DAYS + "# said better\n")
     lake.refresh(actor="ann")
     assert why(lake) == {"2024-01": "made.py changed"}
-    from millstream.lake import environment
+    from millstream.lake.derived import environment
 
     monkeypatch.setattr(environment.platform, "python_version", lambda: "9.9.9")
     lake.refresh(actor="ann")

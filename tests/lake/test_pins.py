@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from millstream.errors import IntegrityError, StorageFull, UserError
-from millstream.lake import pins
+from millstream.lake.attached import pins
 from millstream.lake.faults import PIN_POINTS, VARIABLE
 from millstream.state import pins as kept
 from tests.lake.house import House, planes
@@ -115,7 +115,7 @@ def test_pins_are_kept_let_go_and_refused_where_there_is_nothing_to_copy(house: 
 _CHILD = """
 import sys
 from pathlib import Path
-from millstream.lake import pins
+from millstream.lake.attached import pins
 from tests.lake.house import House
 from tests.lake.test_foreign import trips
 pins.copy(House(Path(sys.argv[1])).lake([trips()]).catalog, "trips", 1, actor="child")
@@ -162,11 +162,11 @@ def test_a_disk_that_fills_at_any_write_takes_nothing(
             raise OSError(28, "No space left on device")
         real(handle)
 
-    monkeypatch.setattr("millstream.lake.pins.os.fsync", full)
+    monkeypatch.setattr("millstream.lake.attached.pins.os.fsync", full)
     with pytest.raises(StorageFull, match="no pin was made"):
         pins.copy(lake.catalog, "trips", 1, actor="eve")
     assert kept.every(house.state) == [] and not [each for each in copies(house) if each.suffix == ".part"]
-    monkeypatch.setattr("millstream.lake.pins.os.fsync", real)
+    monkeypatch.setattr("millstream.lake.attached.pins.os.fsync", real)
     assert len(pins.copy(lake.catalog, "trips", 1, actor="eve")) == 2
 
 
@@ -174,7 +174,7 @@ def test_what_the_disk_has_no_room_for_is_refused_before_anything_is_written(
     house: House, owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake = house.lake([trips()])
-    monkeypatch.setattr("millstream.lake.pins.shutil.disk_usage", lambda _: type("Usage", (), {"free": 10})())
+    monkeypatch.setattr("millstream.lake.attached.pins.shutil.disk_usage", lambda _: type("Usage", (), {"free": 10})())
     with pytest.raises(StorageFull, match="has 10 free; nothing was copied"):
         pins.copy(lake.catalog, "trips", 1, actor="eve")
     assert copies(house) == []

@@ -9,7 +9,8 @@ import pytest
 
 from millstream.cli import render
 from millstream.errors import NotFound, UserError
-from millstream.project import Project, habits
+from millstream.project import Project
+from millstream.project.tables import habits
 from millstream.state import alarms, runs
 from millstream.state.runs import Run
 

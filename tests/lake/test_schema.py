@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from millstream.definitions.sources import Delta
 from millstream.definitions.table import Table
 from millstream.errors import BadData, DefinitionError, MillstreamError
-from millstream.lake.schema_history import schema_history
+from millstream.lake.ingest.schema_history import schema_history
 from millstream.sources.drift import differences, wider
 from millstream.state import schemas
 from tests.lake.house import House, day, planes, schedule

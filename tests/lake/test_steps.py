@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from millstream.definitions.table import Table
 from millstream.errors import BadData, ContractBroken, DefinitionError, MillstreamError, NotFound, UserError
-from millstream.lake import steps
+from millstream.lake.derived import steps
+from millstream.lake.derived.steps import Bench, StepFailed, run_step
 from millstream.lake.faults import POINTS, VARIABLE
-from millstream.lake.steps import Bench, StepFailed, run_step
 from tests.awaited import until
 from tests.lake.house import House, movements, planes
 
@@ -334,7 +334,7 @@ def test_the_page_runs() -> None:
 
 
 def test_a_step_is_named_by_file_and_what_has_none_is_refused(steady: House) -> None:
-    assert cheap(steps.run_step).step == "millstream.lake.steps:run_step"
+    assert cheap(steps.run_step).step == "millstream.lake.derived.steps:run_step"
     assert cheap(["sh", "made.sh"]).step == ("sh", "made.sh")
     words = {"derived": cheap().derived, "made": cheap().made}
     assert words == {"derived": False, "made": True}

@@ -20,8 +20,8 @@ from millstream.definitions.sources import Csv, Files, Json, Parquet
 from millstream.definitions.table import Table
 from millstream.errors import BadData, Refused
 from millstream.lake import Lake
+from millstream.lake.derived.steps import Meanwhile
 from millstream.lake.faults import LANDED, VARIABLE
-from millstream.lake.steps import Meanwhile
 from millstream.sources import chunks, csv_parts, jsons
 from millstream.state import taken
 from tests.lake.house import House

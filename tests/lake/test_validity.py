@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from millstream.definitions.sources import Csv
 from millstream.definitions.table import Table
 from millstream.errors import DefinitionError
-from millstream.lake.validity import SINCE, Validity, timeline
+from millstream.lake.derived.validity import SINCE, Validity, timeline
 from tests.lake.house import House
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

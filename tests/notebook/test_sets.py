@@ -10,7 +10,7 @@ import millstream
 from millstream import FeatureView, training
 from millstream import features as f
 from millstream.errors import LeakError, NotFound, UserError
-from millstream.project.learn import plan
+from millstream.project.models.learn import plan
 from millstream.project.notebook.cache import Cache
 from millstream.types import parse_instant
 

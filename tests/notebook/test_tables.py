@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import millstream
 from millstream.errors import NotFound, UserError
-from millstream.lake.asof import believed
+from millstream.lake.bitemporal.asof import believed
 from millstream.lake.frame import TableFrame
 from millstream.project.notebook import frames
 

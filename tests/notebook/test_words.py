@@ -8,8 +8,8 @@ import pytest
 import millstream
 from millstream.cli import notebooks
 from millstream.errors import NotFound
-from millstream.project.data import sql
 from millstream.project.notebook import starter
+from millstream.project.tables.data import sql
 from tests.server.example import run
 
 

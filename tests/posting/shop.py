@@ -10,7 +10,7 @@ from typing import Any
 from millstream.features import FeaturePlan
 from millstream.features.online import Lookup
 from millstream.project import Project
-from millstream.project.ship import live_plans
+from millstream.project.models.ship import live_plans
 from millstream.types import to_micros
 
 TOML = 'name = "shop"\ntimezone = "UTC"\n'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from millstream.project import Project
-from millstream.project.posting import post
+from millstream.project.tables.posting import post
 from millstream.server import posts
 from millstream.server.posts import Applier
 from tests.awaited import until

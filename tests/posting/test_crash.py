@@ -13,7 +13,7 @@ import pytest
 
 from millstream.lake.faults import LANDED, POINTS, POSTED_POINTS, interrupted
 from millstream.project import Project
-from millstream.project.posting import catch_up, post
+from millstream.project.tables.posting import catch_up, post
 from millstream.state import posted
 
 from . import shop
@@ -23,7 +23,7 @@ WRITER = """
 import json, sys
 from pathlib import Path
 from millstream.project import Project
-from millstream.project.posting import catch_up, post
+from millstream.project.tables.posting import catch_up, post
 from tests.posting.shop import order
 with Project(Path(sys.argv[1]), lock=True) as project:
     for each in range(int(sys.argv[2]), 10**6):

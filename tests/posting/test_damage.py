@@ -10,7 +10,7 @@ from millstream.errors import Unavailable
 from millstream.features.online import Lookup, layout
 from millstream.features.online.store import Damaged
 from millstream.project import Project
-from millstream.project.posting import catch_up, post
+from millstream.project.tables.posting import catch_up, post
 from millstream.serving.load import Loader
 from millstream.types import to_micros
 

@@ -13,8 +13,8 @@ from millstream.features import FeaturePlan, point_in_time
 from millstream.features.online import Lookup
 from millstream.features.plan import FeatureColumn
 from millstream.project import Project
-from millstream.project.data import serve_plans
-from millstream.project.posting import post
+from millstream.project.tables.data import serve_plans
+from millstream.project.tables.posting import post
 from millstream.types import to_micros
 
 from . import shop

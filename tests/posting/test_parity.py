@@ -16,7 +16,7 @@ from millstream.monitoring.parity.causes import NOT_SEEN, STALE
 from millstream.project import Project
 from millstream.project.parity.folded import arrivals
 from millstream.project.parity.proving import Prover
-from millstream.project.posting import catch_up, forget, post
+from millstream.project.tables.posting import catch_up, forget, post
 from millstream.serving.records import Logged, Prediction
 from millstream.types import to_micros
 from tests.served import keep, serve, signed
@@ -102,7 +102,7 @@ late = Model("""
 
 
 def _ids(project: Project) -> Iterator[str]:
-    from millstream.project.answers import ids
+    from millstream.project.answering.answers import ids
 
     return ids(project)
 

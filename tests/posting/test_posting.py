@@ -13,10 +13,10 @@ from millstream import Table, sources
 from millstream.errors import BadData, NotFound, Refused, Unavailable, UserError
 from millstream.features.online import LmdbOnline, Lookup
 from millstream.lake import Lake
-from millstream.lake import posted as posted_rows
+from millstream.lake.ingest import posted as posted_rows
 from millstream.project import Project
-from millstream.project.data import keep_served, serve_plans
-from millstream.project.posting import catch_up, post
+from millstream.project.tables.data import keep_served, serve_plans
+from millstream.project.tables.posting import catch_up, post
 from millstream.state import posted, versions
 from millstream.testing import Bench, refused
 from millstream.types import parse_instant, to_micros

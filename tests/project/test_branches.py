@@ -22,7 +22,7 @@ from millstream.console.pages import BOARD, CATALOG, LINEAGE, TABLE, View, _envi
 from millstream.errors import BadData, Conflict, MillstreamError, NotFound, Refused, UserError
 from millstream.lake.faults import DISCARD_POINTS, EDIT_POINTS, RELEASED, VARIABLE
 from millstream.project import Project
-from millstream.project.branches import assigned
+from millstream.project.branches.branches import assigned
 from millstream.state import edits, pins, versions
 
 SHOP = """

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from millstream.errors import Conflict, DefinitionError, IntegrityError, NotFound
-from millstream.lake.compact import compact
+from millstream.lake.housekeeping.compact import compact
 from millstream.project import Project
 from millstream.project.backups import taking as backups
 from millstream.project.housekeeping.holders import holders

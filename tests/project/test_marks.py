@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from millstream.project import answers
-from millstream.project.answers import Marks
+from millstream.project.answering import answers
+from millstream.project.answering.answers import Marks
 from millstream.serving import records
 from millstream.serving.log import PredictionLog
 from millstream.serving.records import Outcome, Prediction

@@ -10,7 +10,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from millstream.errors import DefinitionError
-from millstream.lake.compact import compact
+from millstream.lake.housekeeping.compact import compact
 from millstream.project import Project
 from millstream.project.backups.restoring import restore
 from millstream.state import alarms

@@ -16,9 +16,10 @@ import pytest
 
 from millstream.definitions.monitors import Classic
 from millstream.monitoring.drift import drift_findings
-from millstream.project import Project, answers
-from millstream.project.reference import reference_of
-from millstream.project.ship import live
+from millstream.project import Project
+from millstream.project.answering import answers
+from millstream.project.models.reference import reference_of
+from millstream.project.models.ship import live
 from millstream.releases import rehearse
 from millstream.serving import records
 from millstream.serving.app import App

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from millstream.errors import BadData, MillstreamError, NotFound, UserError
-from millstream.lake.past import Past
+from millstream.lake.ingest.past import Past
 from millstream.project import Project
 from tests.postgres import Server
 

@@ -12,7 +12,7 @@ from millstream.definitions.tasks import Shape
 from millstream.errors import BadData, DefinitionError
 from millstream.lake.frame import TableFrame
 from millstream.metrics import METRICS
-from millstream.project import plain
+from millstream.project.models import plain
 from millstream.serving import models as serving
 from millstream.serving.shape import shaped
 from millstream.training import backtest, build_set, judge, read_predictor, train

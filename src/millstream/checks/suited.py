@@ -105,7 +105,7 @@ def query(check: Query, scene: Scene, subject: str) -> Told:
         Where it is no SELECT of tables there are, or DuckDB refuses it.
     """
     from millstream.lake import duck
-    from millstream.lake.lineage import named_tables
+    from millstream.lake.derived.lineage import named_tables
 
     _, names = named_tables(check.sql, where=f"query of {subject}")
     frames = {}

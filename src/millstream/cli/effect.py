@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from millstream.project import Project, learn
+from millstream.project import Project
+from millstream.project.models import learn
 
 if TYPE_CHECKING:
     import polars as pl

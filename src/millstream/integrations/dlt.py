@@ -22,8 +22,8 @@ import msgspec
 import polars as pl
 
 from millstream.errors import MillstreamError
-from millstream.lake.piped import Given, Request
-from millstream.lake.stepping import Answer
+from millstream.lake.derived.stepping import Answer
+from millstream.lake.ingest.piped import Given, Request
 from millstream.sources.values import AWARE, NAIVE, column
 
 _ROWS = 20_000

@@ -18,11 +18,11 @@ from millstream.definitions.manifest import Manifest
 from millstream.definitions.sources import Delta, Parquet
 from millstream.definitions.table import Table
 from millstream.errors import BadData, DefinitionError, IntegrityError, NotFound, near
-from millstream.lake import agreed
 from millstream.lake.delta import DeltaLog, Snapshot
-from millstream.lake.derive import Derivation, derivation
+from millstream.lake.derived.derive import Derivation, derivation
+from millstream.lake.derived.lineage import Input
 from millstream.lake.files import empty
-from millstream.lake.lineage import Input
+from millstream.lake.ingest import agreed
 from millstream.lake.shape import PIECE, Shape, compile_shape
 from millstream.lake.spare import Folders
 from millstream.ledger import Ledger

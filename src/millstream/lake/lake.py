@@ -11,18 +11,18 @@ import polars as pl
 from millstream.definitions.manifest import Manifest
 from millstream.definitions.table import Table
 from millstream.errors import BadData, MillstreamError, UserError
-from millstream.lake import agreed
-from millstream.lake.beliefs import settled
+from millstream.lake.bitemporal.beliefs import settled
 from millstream.lake.cache import FileCache
 from millstream.lake.catalog import Catalog, known
+from millstream.lake.derived.maker import Maker
+from millstream.lake.derived.steps import Meanwhile
 from millstream.lake.files import Between
 from millstream.lake.finding import Finding
 from millstream.lake.frame import TableFrame
-from millstream.lake.gone import basis, batch, had_by
-from millstream.lake.maker import Maker
+from millstream.lake.housekeeping.gone import basis, batch, had_by
+from millstream.lake.ingest import agreed
 from millstream.lake.reader import Reader, encode_keys, pinned
 from millstream.lake.sql import query
-from millstream.lake.steps import Meanwhile
 from millstream.lake.strangers import strangers
 from millstream.lake.verify import verify
 from millstream.lake.writer import Writer

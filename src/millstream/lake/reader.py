@@ -13,13 +13,13 @@ import polars as pl
 
 from millstream.definitions.table import Table
 from millstream.errors import NotFound, UserError, near
-from millstream.lake.beliefs import settled
+from millstream.lake.bitemporal.beliefs import settled
 from millstream.lake.cache import FileCache, Range
 from millstream.lake.catalog import Catalog, columns_of, folders
 from millstream.lake.files import Between, FileReader, empty, inside, matching, ordered, overlapping
 from millstream.lake.frame import GONE, MARKS, TableFrame
-from millstream.lake.gone import Span, basis, compacted, parts, refuse_gone
-from millstream.lake.posted import by_arrival
+from millstream.lake.housekeeping.gone import Span, basis, compacted, parts, refuse_gone
+from millstream.lake.ingest.posted import by_arrival
 from millstream.lake.shape import POLARS, Shape
 from millstream.state import quarantine
 from millstream.state.versions import BRANCHED, DataFile, TableVersion

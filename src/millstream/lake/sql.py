@@ -8,8 +8,8 @@ import polars as pl
 
 from millstream.errors import DefinitionError, NotFound, UserError, near
 from millstream.lake import duck
+from millstream.lake.derived.lineage import named_tables
 from millstream.lake.frame import TableFrame
-from millstream.lake.lineage import named_tables
 from millstream.types import Pins
 
 LIMIT_S = 60.0

@@ -11,7 +11,7 @@ from millstream.errors import MillstreamError
 from millstream.lake.catalog import Catalog, derived_hash, files_hash, folders, made_hash
 from millstream.lake.delta import file_sha256
 from millstream.lake.finding import Finding
-from millstream.lake.gone import gone, why_gone
+from millstream.lake.housekeeping.gone import gone, why_gone
 from millstream.lake.spare import EDITED
 from millstream.ledger import LedgerRow
 from millstream.state import edits, housekeeping, pins, versions

@@ -29,27 +29,28 @@ from millstream.errors import (
     near,
 )
 from millstream.expressions import door
-from millstream.lake import agreed, parquets
+from millstream.lake.attached import parquets
+from millstream.lake.attached.foreign import Stage, leaving, stages
 from millstream.lake.batches import Batches, Shelved
-from millstream.lake.beliefs import plain, stored
+from millstream.lake.bitemporal.beliefs import plain, stored
+from millstream.lake.branches.pulling import pulled
 from millstream.lake.catalog import Catalog, derived_hash, logged, refuse_other_kind, refuse_rewritten, shown
-from millstream.lake.compacting import COMPACTION, as_written, prepare, record_compacted
 from millstream.lake.delta import DeltaLog, Snapshot, file_sha256
-from millstream.lake.extract import Extract
-from millstream.lake.extracts import drawn
+from millstream.lake.derived.maker import Maker
+from millstream.lake.derived.stays import stays
+from millstream.lake.derived.steps import Meanwhile
 from millstream.lake.faults import reach
 from millstream.lake.files import empty
 from millstream.lake.finding import Finding
-from millstream.lake.foreign import Stage, leaving, stages
-from millstream.lake.maker import Maker
-from millstream.lake.pulling import pulled
+from millstream.lake.housekeeping.compacting import COMPACTION, as_written, prepare, record_compacted
+from millstream.lake.ingest import agreed
+from millstream.lake.ingest.extract import Extract
+from millstream.lake.ingest.extracts import drawn
+from millstream.lake.ingest.snapshots import snapshot
+from millstream.lake.ingest.taking import take
+from millstream.lake.ingest.upsert import Delivery, upsert
 from millstream.lake.shape import PIECE, compile_shape
-from millstream.lake.snapshots import snapshot
-from millstream.lake.stays import stays
-from millstream.lake.steps import Meanwhile
 from millstream.lake.strangers import bare
-from millstream.lake.taking import take
-from millstream.lake.upsert import Delivery, upsert
 from millstream.sources import SchemaChanged, refuse_change
 from millstream.state import Transaction, edits, pins, runs, schemas, taken, versions
 from millstream.state.runs import Run

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from millstream.project.decide import brief, next_retrain
-from millstream.project.featured import of_features
+from millstream.project.models.decide import brief, next_retrain
+from millstream.project.models.featured import of_features
+from millstream.project.models.ready import ready
 from millstream.project.people import Person
 from millstream.project.prove import model_stands
-from millstream.project.ready import ready
 from millstream.project.telling import alarms_told
 from millstream.project.timeline import frame
 from millstream.state import alarms, decisions, jobs

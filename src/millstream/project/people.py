@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from millstream.features.plan import FeaturePlan
+    from millstream.lake.derived.sensitive import Tags
     from millstream.lake.masking import Sight
-    from millstream.lake.sensitive import Tags
     from millstream.project.root import Project
 
 ALL = "all"
@@ -112,9 +112,9 @@ class Person:
         Refused
             For a range, or an instant, of a time this person sees masked: answers to many would tell it.
         """
-        from millstream.lake.beliefs import settled
+        from millstream.lake.bitemporal.beliefs import settled
+        from millstream.lake.bitemporal.moment import known_at
         from millstream.lake.masking import filtered, masked
-        from millstream.lake.moment import known_at
 
         sight = self.sight(table)
         self._refuse_times(table, sight, ranged=between is not None, known=at is not None)
@@ -146,9 +146,9 @@ class Person:
         -------
         Rows, versions, the columns read of each table, and the instants that were meant.
         """
-        from millstream.lake.columns import columns_read
+        from millstream.lake.bitemporal.moment import ask
+        from millstream.lake.derived.columns import columns_read
         from millstream.lake.frame import TableFrame
-        from millstream.lake.moment import ask
 
         schemas: dict[str, Mapping[str, Any]] = {}
 
@@ -313,7 +313,7 @@ class Person:
 
     def _told_known(self, table: str) -> set[str]:
         """Name the columns from which follows when rows of a table became known."""
-        from millstream.lake.columns import Columns
+        from millstream.lake.derived.columns import Columns
 
         bases = Columns(self.project.lake.catalog).of(table).times.values()
         return {column for each in bases for _, column in each}
@@ -360,8 +360,8 @@ class Person:
 
 def tags(project: Project, table: str) -> Tags:
     """Return the sensitive columns of a table, with what they are and where that comes from."""
-    from millstream.lake.columns import Columns
-    from millstream.lake.sensitive import Sensitivity
+    from millstream.lake.derived.columns import Columns
+    from millstream.lake.derived.sensitive import Sensitivity
 
     return Sensitivity(project.lake.catalog, Columns(project.lake.catalog)).of(table)
 

@@ -10,17 +10,18 @@ import msgspec
 
 from millstream.errors import IntegrityError
 from millstream.ledger.chain import Anchor
-from millstream.project import anchors, answers, git, parity
-from millstream.project.columns import waits
-from millstream.project.data import step_failure, verify_checks
-from millstream.project.decide import brief
-from millstream.project.habits import lately
+from millstream.project import anchors, git, parity
+from millstream.project.answering import answers
+from millstream.project.answering.serving_state import stands as served_features
 from millstream.project.housekeeping.quota import stands
-from millstream.project.lags import lag
+from millstream.project.models.decide import brief
 from millstream.project.people import Person
-from millstream.project.pins import look
-from millstream.project.serving_state import stands as served_features
-from millstream.project.stopped import away, running
+from millstream.project.tables.columns import waits
+from millstream.project.tables.data import step_failure, verify_checks
+from millstream.project.tables.habits import lately
+from millstream.project.tables.lags import lag
+from millstream.project.tables.pins import look
+from millstream.project.tables.stopped import away, running
 from millstream.project.telling import alarms_told, events_told, results_told
 from millstream.project.timeline import frame, timeline, told
 from millstream.state import (
@@ -227,7 +228,7 @@ def _total(project: Project, model: str, subject: str) -> int:
 
 def audit(project: Project, *, subject: str, actor: str = "somebody") -> dict[str, Any]:
     """Answer the auditor's questions about one version, each from a record."""
-    from millstream.project.ship import release_of
+    from millstream.project.models.ship import release_of
 
     row = release_of(project, subject)
     about = decisions.about(project.state, row.id)

@@ -31,54 +31,54 @@ if TYPE_CHECKING:
     from millstream.features.online import LmdbOnline, Writer
     from millstream.features.online.live import Live
     from millstream.lake import Lake
-    from millstream.project.answers import Marks
+    from millstream.project.answering.answers import Marks
     from millstream.releases import Releases
     from millstream.tracking import Tracking
 
 OWN = "predictions"
 """The table that the lake writes itself, of the answers."""
 COMMANDS = {
-    "ingest": "data:refresh",
-    "refresh": "data:refresh",
-    "check": "data:check",
-    "sql": "data:sql",
-    "quarantine": "quarantining:masked",
-    "let_back": "quarantining:let_back",
-    "suggest": "suggesting:suggest",
-    "missing": "missing:missing",
-    "profile": "profiles:profile",
-    "pin": "pins:pin",
-    "branch": "branches:branch",
-    "branches": "branches:branches",
-    "edit": "branches:edit",
-    "changes": "branch_diff:changes",
-    "rebase": "branches:rebase",
-    "discard": "branches:discard",
-    "release_rows": "branch_release:release_rows",
-    "catalog": "cataloged:catalog",
-    "lineage": "lineage:lineage",
-    "reads": "reads:reads",
-    "views": "learn:views",
-    "train": "learn:train",
-    "register": "logged:register",
-    "backtest": "learn:backtest",
-    "features_audit": "featured:audit",
-    "reproduce": "learn:reproduce",
-    "release": "ship:release",
-    "tried": "ship:tried",
-    "approve": "ship:approve",
-    "reject": "ship:reject",
-    "note": "decide:note",
-    "decision": "decide:decision",
-    "decisions": "decide:decisions_taken",
-    "rollback": "ship:rollback",
-    "score": "answer:score",
-    "why": "answer:why",
+    "ingest": "tables.data:refresh",
+    "refresh": "tables.data:refresh",
+    "check": "tables.data:check",
+    "sql": "tables.data:sql",
+    "quarantine": "tables.quarantining:masked",
+    "let_back": "tables.quarantining:let_back",
+    "suggest": "tables.suggesting:suggest",
+    "missing": "tables.missing:missing",
+    "profile": "tables.profiles:profile",
+    "pin": "tables.pins:pin",
+    "branch": "branches.branches:branch",
+    "branches": "branches.branches:branches",
+    "edit": "branches.branches:edit",
+    "changes": "branches.diff:changes",
+    "rebase": "branches.branches:rebase",
+    "discard": "branches.branches:discard",
+    "release_rows": "branches.release:release_rows",
+    "catalog": "catalog.tables:catalog",
+    "lineage": "catalog.lineage:lineage",
+    "reads": "catalog.reads:reads",
+    "views": "models.learn:views",
+    "train": "models.learn:train",
+    "register": "models.logged:register",
+    "backtest": "models.learn:backtest",
+    "features_audit": "models.featured:audit",
+    "reproduce": "models.learn:reproduce",
+    "release": "models.ship:release",
+    "tried": "models.ship:tried",
+    "approve": "models.ship:approve",
+    "reject": "models.ship:reject",
+    "note": "models.decide:note",
+    "decision": "models.decide:decision",
+    "decisions": "models.decide:decisions_taken",
+    "rollback": "models.ship:rollback",
+    "score": "answering.answer:score",
+    "why": "answering.answer:why",
     "monitor": "watch:monitor",
     "retrain": "wheel:retrain",
     "status": "prove:status",
     "look": "look:look",
-    "ready": "ready:ready",
+    "ready": "models.ready:ready",
     "audit": "prove:audit",
     "verify": "prove:verify",
     "features_parity": "parity:parity",
@@ -87,8 +87,8 @@ COMMANDS = {
     "compact": "housekeeping:compact",
     "usage": "housekeeping:usage",
     "lost": "prove:lost",
-    "mirror": "mirror:mirror",
-    "reconcile": "mirror:reconcile",
+    "mirror": "models.mirror:mirror",
+    "reconcile": "models.mirror:reconcile",
 }
 """Command to the function that carries it out, ``file:function`` of this room."""
 
@@ -187,7 +187,7 @@ class Project(Door):
     @cached_property
     def marks(self) -> Marks:
         """Where the answers of some day begin in segments that are not sealed."""
-        from millstream.project.answers import Marks
+        from millstream.project.answering.answers import Marks
 
         return Marks()
 
@@ -262,7 +262,7 @@ class Project(Door):
     @cached_property
     def _live(self) -> Live:
         from millstream.features.online.live import Live
-        from millstream.project.served_facts import LakeFacts
+        from millstream.project.tables.served_facts import LakeFacts
 
         return Live(self.writer, LakeFacts(self))
 

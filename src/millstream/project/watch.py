@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from millstream.definitions.tasks import Ranking
-from millstream.project.answers import AnswerTail
-from millstream.project.lists import Listed, settled_lists
+from millstream.project.answering.answers import AnswerTail
+from millstream.project.answering.lists import Listed, settled_lists
 from millstream.project.parity import nightly
 from millstream.project.people import Person
 from millstream.project.telling import alarms_told
@@ -78,7 +78,7 @@ class Watch:
 
     def judge(self, model: str | None = None) -> list[Judgement]:
         """Judge every day that has ended and is not judged yet; write observations, alarms and ledger rows."""
-        from millstream.project.ship import live
+        from millstream.project.models.ship import live
 
         self._take_answers()
         names = [model] if model else list(self.project.manifest.models)
@@ -121,7 +121,7 @@ class Watch:
 
     def _meet(self, kept: _Model, model: str, release: Any) -> None:
         """Learn what a release that went live promised."""
-        from millstream.project.reference import reference_of
+        from millstream.project.models.reference import reference_of
 
         kept.plan, kept.reference = reference_of(self.project, release)
         kept.release = release.id
@@ -221,7 +221,7 @@ class Watch:
         import polars as pl
 
         from millstream.features import outcomes_of, spine
-        from millstream.project.learn import static_instant
+        from millstream.project.models.learn import static_instant
 
         start, end = self._span(day)
         begin = (since or start) - _LABELS_BACK - _looks_ahead(plan)
@@ -272,7 +272,7 @@ class Watch:
 
     def _nulls(self, reference: Reference, day: date) -> dict[str, tuple[int, int]]:
         """Count rows and NULLs of the day in the source columns that features read."""
-        from millstream.project.reference import null_counts
+        from millstream.project.models.reference import null_counts
 
         names = {each.partition(".")[0] for each in reference.nulls}
         return {

@@ -11,8 +11,8 @@ import msgspec
 from millstream.loop.durable import Durable
 from millstream.loop.retraining import Retraining
 from millstream.loop.schedule import Schedule
-from millstream.project import ship
-from millstream.project.answers import folders, keep_ended
+from millstream.project.answering.answers import folders, keep_ended
+from millstream.project.models import ship
 from millstream.project.watch import Watch
 from millstream.serving.seal import ended
 from millstream.state import decisions, jobs, pointer

@@ -13,8 +13,8 @@ from starlette.routing import Route
 
 from millstream.console.bodies import read_body
 from millstream.errors import MillstreamError, Refused, UserError
-from millstream.project.posting import catch_up, post
-from millstream.project.serving_state import found_again
+from millstream.project.answering.serving_state import found_again
+from millstream.project.tables.posting import catch_up, post
 
 if TYPE_CHECKING:
     from millstream.project import Project

@@ -136,7 +136,7 @@ def refuse_full(folder: Path) -> None:
 def write(folder: Path, files: dict[str, str], *, model: str, message: str) -> dict[str, Any]:
     """Write the files, take the data in, try the definitions, and commit; nothing is left when that fails."""
     from millstream.project import Project
-    from millstream.project.learn import plan
+    from millstream.project.models.learn import plan
 
     new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)

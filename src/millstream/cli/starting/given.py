@@ -229,7 +229,7 @@ def _delta(folder: Path, path: str, *, name: str, timezone: str) -> Given:
             expected="a CSV or Parquet file, or the folder of a Delta table",
             do="name one of its files",
         )
-    from millstream.lake.peek import peek
+    from millstream.lake.attached.peek import peek
 
     frame = peek(folder, timezone=timezone, at_least=DELTA_SAMPLE)
     if not frame.height:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from millstream.definitions.sources import Delta, Parquet
 from millstream.errors import IntegrityError, NotFound, UserError
 from millstream.lake.catalog import lock
-from millstream.lake.holding import holding
+from millstream.lake.housekeeping.holding import holding
 from millstream.ledger import Ledger
 from millstream.project import git
 from millstream.project.backups.objects import SCRATCH, Backup, Kept, Objects, told

@@ -15,7 +15,7 @@ from millstream.tracking.kept import left_behind
 from millstream.types import parse_duration
 
 if TYPE_CHECKING:
-    from millstream.lake.cleaning import Plan
+    from millstream.lake.housekeeping.cleaning import Plan
     from millstream.project.root import Project
 
 _SHOWN = 5
@@ -49,7 +49,7 @@ def gc(project: Project, *, yes: bool = False, actor: str = "somebody") -> dict[
         When the ledger was changed, so that nobody can say what it named; when a file that is kept is not there
         afterwards, or not as it was registered.
     """
-    from millstream.lake.cleaning import carry_out
+    from millstream.lake.housekeeping.cleaning import carry_out
 
     project.lake.recover()
     checked = project.ledger.verify()
@@ -71,7 +71,7 @@ def gc(project: Project, *, yes: bool = False, actor: str = "somebody") -> dict[
 
 def plan_of(project: Project) -> Plan:
     """Make the plan; nothing is changed."""
-    from millstream.lake.cleaning import plan
+    from millstream.lake.housekeeping.cleaning import plan
 
     said = project.settings.retention
 
@@ -84,7 +84,7 @@ def plan_of(project: Project) -> Plan:
 
 def told(made: Plan) -> dict[str, Any]:
     """Say a plan as plain data."""
-    from millstream.lake.cleaning import ranges
+    from millstream.lake.housekeeping.cleaning import ranges
 
     files = made.files()
     tables = [

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from millstream.errors import MillstreamError, StorageFull
-from millstream.project.table_alarms import Wrong, settle
+from millstream.project.tables.alarms import Wrong, settle
 from millstream.settings import parse_size
 
 if TYPE_CHECKING:

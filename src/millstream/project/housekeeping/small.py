@@ -23,8 +23,8 @@ def compact(project: Project, *, table: str = "", actor: str = "somebody") -> di
     UserError
         For an attached, derived or shared table.
     """
-    from millstream.lake.compact import compact as carry_out
-    from millstream.lake.compacting import MANY, small
+    from millstream.lake.housekeeping.compact import compact as carry_out
+    from millstream.lake.housekeeping.compacting import MANY, small
     from millstream.state import versions
 
     catalog = project.lake.catalog
@@ -53,7 +53,7 @@ def compact(project: Project, *, table: str = "", actor: str = "somebody") -> di
 
 
 def _stored(project: Project) -> list[str]:
-    from millstream.lake.cleaning import STORED
+    from millstream.lake.housekeeping.cleaning import STORED
     from millstream.state import versions
 
     shared, heads = project.lake.shared(), versions.heads(project.state)

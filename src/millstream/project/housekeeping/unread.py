@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from millstream.project.graph import Graph, Node
+from millstream.project.catalog.graph import Graph, Node
 from millstream.project.people import ALL
 from millstream.state import pointer, releases, versions
 
@@ -53,7 +53,7 @@ def unread(project: Project, read: Mapping[str, Iterable[str]]) -> tuple[dict[st
 
 def _wanted(graph: Graph, read: Mapping[str, Iterable[str]], live: list[FeaturePlan]) -> set[Column]:
     """Return the columns that something outside of the tables reads."""
-    from millstream.project.reads import columns_of
+    from millstream.project.catalog.reads import columns_of
 
     manifest = graph.project.manifest
     found: set[Column] = set()

@@ -17,12 +17,12 @@ from millstream.definitions.sources import Csv
 from millstream.definitions.table import Table
 from millstream.definitions.view import FeatureView, Role
 from millstream.errors import NotFound, Refused, UserError, near
+from millstream.project.catalog.reads import columns_of
 from millstream.project.notebook import show
 from millstream.project.notebook.columns import columns, made_of
 from millstream.project.notebook.tables import instant, reading, refuse_strange
 from millstream.project.notebook.why import Why, explained
 from millstream.project.people import Person
-from millstream.project.reads import columns_of
 
 if TYPE_CHECKING:
     from millstream.features.plan import FeaturePlan

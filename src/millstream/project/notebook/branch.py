@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from millstream.errors import UserError
-from millstream.lake import editing
-from millstream.project.branches import begin, edit_record
+from millstream.lake.branches import editing
+from millstream.project.branches.branches import begin, edit_record
 from millstream.project.notebook import show
 from millstream.project.notebook.asked import framed
 from millstream.project.unseen import refuse_edit

@@ -181,7 +181,7 @@ def _by_horizon(tested: Backtest, ours: str, theirs: str) -> pl.DataFrame | None
 def _rows(project: Project, run: Run, *, like: Run) -> TrainingSet:
     """Build the rows of a run at the table versions and the end of another, out of what is kept."""
     from millstream.project.door import as_if
-    from millstream.project.learn import plan
+    from millstream.project.models.learn import plan
     from millstream.project.notebook.rows import keep
 
     then = as_if(project, _with_views(project.manifest, run.manifest, run.model))

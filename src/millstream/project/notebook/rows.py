@@ -12,14 +12,14 @@ import numpy as np
 import polars as pl
 
 from millstream.errors import BadData, NotFound, UserError
-from millstream.project.learn import plan as resolved
-from millstream.project.learn import static_instant, tables_of
+from millstream.project.catalog.reads import columns_of
+from millstream.project.models.learn import plan as resolved
+from millstream.project.models.learn import static_instant, tables_of
 from millstream.project.notebook import show
 from millstream.project.notebook.frames import to_pandas
 from millstream.project.notebook.sets import build
 from millstream.project.notebook.tables import instant, reading, refuse_strange
 from millstream.project.people import Person
-from millstream.project.reads import columns_of
 from millstream.project.telling import unquoted
 
 if TYPE_CHECKING:

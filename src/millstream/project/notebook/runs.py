@@ -11,7 +11,7 @@ from millstream import registry
 from millstream.definitions.manifest import Manifest
 from millstream.definitions.model import Model
 from millstream.errors import NotFound, UserError, near
-from millstream.project import learn, logged, ship
+from millstream.project.models import learn, logged, ship
 from millstream.project.notebook import show
 from millstream.project.notebook.tables import instant
 from millstream.project.telling import unquoted

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from millstream.errors import NotFound, Refused, UserError, near
-from millstream.lake import moment
+from millstream.lake.bitemporal import moment
+from millstream.lake.bitemporal.moment import seen_at
 from millstream.lake.frame import GONE, LEFT, MOVED, SEEN
-from millstream.lake.moment import seen_at
 from millstream.project.notebook import show
 from millstream.project.notebook.frames import to_pandas
 from millstream.project.people import Person

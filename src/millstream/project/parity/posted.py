@@ -30,8 +30,8 @@ def with_posted(project: Project, base: TableFrame, upto: int, arrived: Arrivals
     """
     import polars as pl
 
-    from millstream.lake import posted as lake
-    from millstream.project.posting import put_aside
+    from millstream.lake.ingest import posted as lake
+    from millstream.project.tables.posting import put_aside
 
     after = lake.contained(project.state, base.table, base.version)
     if upto <= after:
@@ -56,7 +56,7 @@ def _raw(project: Project, definition: Table, *, after: int, upto: int) -> pl.Da
     """Return posted rows above one number and up to another, as they came."""
     import polars as pl
 
-    from millstream.lake import posted as lake
+    from millstream.lake.ingest import posted as lake
 
     kinds = lake.kinds_of(project.lake.catalog, definition)
     found: list[pl.DataFrame] = []

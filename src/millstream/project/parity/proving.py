@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from millstream.errors import BadData, MillstreamError
 from millstream.features.online import layout
-from millstream.project import answers as kept_answers
+from millstream.project.answering import answers as kept_answers
 from millstream.project.parity.folded import arrivals, families
 from millstream.project.parity.posted import with_posted
 from millstream.project.parity.proof import SHOWN, Difference, Proof, count
@@ -335,7 +335,7 @@ class Prover:
     def _plans(self) -> list[tuple[str, FeaturePlan]]:
         """Definitions other than a release's own: those in the folder now, and those of the last releases."""
         from millstream.features.plan import FeaturePlan
-        from millstream.project.learn import plan
+        from millstream.project.models.learn import plan
 
         found: list[tuple[str, FeaturePlan]] = []
         with contextlib.suppress(MillstreamError):

@@ -1,0 +1,1 @@
+"""Few large files and none that nothing names: compaction, what may go, and what holds it."""

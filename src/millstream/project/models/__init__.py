@@ -1,0 +1,1 @@
+"""Learn, decide and ship: from training and its proofs to a signed release that a person let live."""
