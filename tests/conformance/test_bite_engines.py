@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
 import pytest
 
-from millstream.features import FeaturePlan, PolarsEngine
+from millstream.features import Changes, FeaturePlan, PolarsEngine, ViewPlan
+from millstream.features.plan import DAY_US
 from millstream.lake.frame import TableFrame
 from millstream.testing import FeatureEngineSuite
 
@@ -37,6 +39,9 @@ class Lying:
         given = {name: self.table(each) for name, each in tables.items()}
         made = TRUE.point_in_time(self.plan(plan), self.spine(spine), given, **words)
         return self.joined(made.with_columns(spine["decided_at"]) if made.height == spine.height else made)
+
+    def changes(self, view: ViewPlan, table: TableFrame, **words: Any) -> Changes:
+        return TRUE.changes(view, table, **words)
 
 
 def windows(plan: FeaturePlan, change: Callable[[Any], Any]) -> FeaturePlan:
@@ -169,6 +174,47 @@ class NowInsteadOfTarget(Lying):
         return msgspec.structs.replace(plan, views=views)
 
 
+def only(made: Changes, kept: Any) -> Changes:
+    """Leave steps out."""
+    target = None if made.target is None else made.target[kept]
+    answers = {name: each.filter(pl.Series(kept)) for name, each in made.answers.items()}
+    return replace(made, entity=made.entity[kept], decided=made.decided[kept], target=target, answers=answers)
+
+
+class ServesNoEnd(Lying):
+    """Makes a step where a fact becomes known, none where it leaves a window."""
+
+    def changes(self, view: ViewPlan, table: TableFrame, **words: Any) -> Changes:
+        made = TRUE.changes(view, table, **words)
+        known = pl.concat([table.frame["k1"], table.frame["k2"]]).to_physical()
+        return only(made, np.isin(made.decided, [words["span"][0], *known]))
+
+
+class ServesWhatWas(Lying):
+    """Leaves out the last step of everybody."""
+
+    def changes(self, view: ViewPlan, table: TableFrame, **words: Any) -> Changes:
+        made = TRUE.changes(view, table, **words)
+        return only(made, np.append(made.entity[1:] == made.entity[:-1], False) | (made.decided == words["span"][0]))
+
+
+class ServesDays(Lying):
+    """Serves how long ago something was, which is wrong a moment later."""
+
+    def changes(self, view: ViewPlan, table: TableFrame, **words: Any) -> Changes:
+        made = TRUE.changes(view, table, **words)
+        aged = {name for name, each in view.features.items() if each.aged}
+        days = {name: (pl.Series(made.decided) - made.answers[name]) / DAY_US for name in aged}
+        return replace(made, answers={**made.answers, **days})
+
+
+class ServesEverything(Lying):
+    """Knows no bound."""
+
+    def changes(self, view: ViewPlan, table: TableFrame, **words: Any) -> Changes:
+        return TRUE.changes(view, table, **words | {"bound_bytes": 1 << 40})
+
+
 @pytest.mark.parametrize(
     ("engine", "law"),
     [
@@ -191,6 +237,11 @@ class NowInsteadOfTarget(Lying):
         (TargetsOfNow, FeatureEngineSuite.test_target_means_cannot_leak),
         (NowInsteadOfTarget, FeatureEngineSuite.test_windows_about_targets),
         (SeesTheFuture, FeatureEngineSuite.test_every_aggregate_is_what_the_words_say),
+        (ServesNoEnd, FeatureEngineSuite.test_what_is_served_is_what_is_asked),
+        (ServesWhatWas, FeatureEngineSuite.test_what_is_served_is_what_is_asked),
+        (ServesWhatWas, FeatureEngineSuite.test_what_is_served_of_targets_is_what_is_asked),
+        (ServesDays, FeatureEngineSuite.test_what_is_served_is_what_is_asked),
+        (ServesEverything, FeatureEngineSuite.test_what_is_served_fits_or_is_refused),
     ],
     ids=lambda each: getattr(each, "__name__", str(each)),
 )

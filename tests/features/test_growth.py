@@ -71,6 +71,23 @@ def quantile(x: pl.Series) -> Any:
     return x.quantile(0.25, "linear")
 
 
+def test_facts_too_old_for_the_first_question_cost_little() -> None:
+    values = {"count": ("x",), "sum": ("x",), "std": ("x",), "quantile": ("x",), "trend": ("x",), "max": ("n",)}
+    plan, table = worlds.plan(values=values, overs=("1h", "2h", "3h")), crowd(40_000, 500)
+    rows, half = asked(400, 500), worlds.START + timedelta(seconds=950_000)
+    late, apart = rows.filter(pl.col("decided_at") > half), pl.col("decided_at")
+
+    def cost(asks: pl.DataFrame) -> float:
+        begun = time.process_time()
+        point_in_time(plan, asks, {"facts": table})
+        return time.process_time() - begun
+
+    early = late.with_columns(
+        pl.when(pl.int_range(pl.len()) == 0).then(worlds.START).otherwise(apart).alias("decided_at")
+    )
+    assert min(cost(late) for _ in range(2)) < 0.6 * min(cost(early) for _ in range(2))
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("entities", [1, 500, 10**6], ids=["giant", "some", "many"])
 def test_eight_times_the_facts_and_rows_cost_little_more_than_eight_times(entities: int) -> None:

@@ -9,14 +9,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millstream.errors import Conflict, Refused, StorageFull, Unavailable
-from millstream.features import FeaturePlan, point_in_time
+from millstream.features import FeatureColumn, FeaturePlan, PolarsEngine, ViewPlan, point_in_time
 from millstream.features.online import LmdbOnline, Lookup, Writer
+from millstream.features.online.reader import ViewReader
 from millstream.features.online.writer import GRACE
 from millstream.lake.frame import TableFrame
 from millstream.types import to_micros
@@ -229,6 +231,42 @@ def test_long_and_odd_entities_have_their_own_places(store: LmdbOnline) -> None:
     place = PLAN.names.index("one.last_x_ever")
     at = to_micros(worlds.instant(30))
     assert [lookup.lookup_one({"p": name, "q": 1}, at)[place] for name in names] == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_views_of_one_entity_are_read_together_as_each_is_read_alone(store: LmdbOnline) -> None:
+    names = ["a" * 600, "u", "never seen", None]
+    facts = [FACT | {"id": place, "a": name, "x": float(place)} for place, name in enumerate(names[:2])]
+    first = worlds.plan(values={**worlds.VALUES, **worlds.LATER_VALUES}, overs=("20s",)).views[0]
+    cut = {name: each for place, (name, each) in enumerate(first.features.items()) if place % 2}
+    views = (first, msgspec.structs.replace(first, name="half", features=cut))
+    columns = tuple(
+        FeatureColumn(f"{view.name}.{name}", w.dtype) for view in views for name, w in view.features.items()
+    )
+    plan = msgspec.structs.replace(PLAN, views=views, columns=columns, combined={}, request_features={})
+    refresh(store, plan, worlds.table(facts), 0)
+    for name in names:
+        row, at = {"p": name, "q": 1}, to_micros(worlds.instant(14))
+        with store.snapshot() as snapshot:
+            alone = [value for view in views for value in ViewReader(view).read(snapshot.get, row, at)]
+        assert repr(Lookup(plan, store).lookup_one(row, at)) == repr(alone)
+        assert repr(Lookup(plan, store).lookup_many([row, row], [at, at])) == repr([alone, alone])
+
+
+class Watched(PolarsEngine):
+    """Notes what it is asked."""
+
+    def changes(self, view: ViewPlan, table: TableFrame, **words: Any) -> Any:
+        asked.append(view.name)
+        return super().changes(view, table, **words)
+
+
+asked: list[str] = []
+
+
+def test_what_is_served_comes_from_the_engine_that_is_given(store: LmdbOnline) -> None:
+    asked.clear()
+    Writer(store, Watched()).refresh([PLAN], reader(worlds.table([FACT])), pins={"facts": 1}, now=worlds.START)
+    assert asked == ["one", "two"]
 
 
 def test_another_process_reads_without_any_dataframe_library(tmp_path: Path) -> None:

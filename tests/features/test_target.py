@@ -16,14 +16,13 @@ from millstream.definitions.sources import Csv
 from millstream.definitions.table import Table
 from millstream.definitions.view import FeatureView
 from millstream.errors import DefinitionError, LeakError
-from millstream.features import compile_plan, point_in_time
-from millstream.features.facts import find_entities
+from millstream.features import PolarsEngine, compile_plan, point_in_time
+from millstream.features.facts import FOREVER, find_entities
 from millstream.features.proof import Recomputed
 from millstream.features.proof.cells import equal
 from millstream.features.proof.facts import plain
 from millstream.features.steps import steps
 from millstream.features.targets import fold_of
-from millstream.features.views import ViewFacts
 from millstream.lake.frame import TableFrame
 from millstream.types import to_micros
 
@@ -67,9 +66,9 @@ def test_the_join_the_slow_way_and_the_served_steps_agree(facts, asked, smooth, 
         assert equal(slow.row(row)["one.t"].value, value)
     view = made.views[0]
     since = to_micros(NOON)
-    served = steps(view, frame, since=since, bound_bytes=1 << 20)
-    named = ViewFacts(view, frame).entities
-    codes = find_entities(named, spine.select("p"))
+    said = PolarsEngine().changes(view, frame, span=(since, FOREVER), bound_bytes=1 << 20)
+    served = steps(said)
+    codes = find_entities(said.entities, spine.select("p"))
     for code, at, value in zip(codes, spine["decided_at"].to_list(), joined, strict=True):
         if code < 0:
             assert value is None

@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from millstream.features.changes import Changes
     from millstream.features.compile import compile_plan
     from millstream.features.engine import FeatureEngine
     from millstream.features.join import PolarsEngine, point_in_time
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from millstream.features.ticks import existing
 
 _DOOR = {
+    "Changes": "changes",
     "FeatureColumn": "plan",
     "FeatureEngine": "engine",
     "FeaturePlan": "plan",
@@ -39,6 +41,7 @@ _DOOR = {
 }
 
 __all__ = [
+    "Changes",
     "FeatureColumn",
     "FeatureEngine",
     "FeaturePlan",

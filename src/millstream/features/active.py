@@ -43,6 +43,14 @@ class Values:
         return self.series.cast(dtype).fill_null(0).to_numpy()
 
     @cached_property
+    def rank(self) -> Indices:
+        """Rank of each fact by its value, then row order: all different, NULL among them as 0."""
+        order = np.argsort(self.numbers, kind="stable")
+        rank = np.empty(len(order), dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        return rank
+
+    @cached_property
     def centre(self) -> float:
         """The whole number next to the middle value, around which squares and slopes are summed."""
         if self.told is not None:

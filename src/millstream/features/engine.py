@@ -1,7 +1,7 @@
 """Who computes features: one protocol, the embedded engine (Polars, in process) the default.
 
-An engine joins by passing ``millstream.testing.FeatureEngineSuite``; training, notebooks and batch scoring ask it
-whatever it is.
+An engine joins by passing ``millstream.testing.FeatureEngineSuite``; training, notebooks, batch scoring, what keeps
+features served and what proves them ask it whatever it is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import polars as pl
 
-    from millstream.features.plan import FeaturePlan
+    from millstream.features.changes import Changes
+    from millstream.features.plan import FeaturePlan, ViewPlan
     from millstream.lake.frame import TableFrame
 
 MEMORY = 512 * 10**6
@@ -20,7 +21,10 @@ MEMORY = 512 * 10**6
 
 
 class FeatureEngine(Protocol):
-    """Joins rows to what was known of their entities when each was decided."""
+    """Joins rows to what was known of their entities when each was decided.
+
+    An engine that inherits from it need write ``point_in_time`` alone.
+    """
 
     def point_in_time(
         self,
@@ -59,3 +63,33 @@ class FeatureEngine(Protocol):
             When a table of the plan is not among ``tables``.
         """
         ...
+
+    def changes(self, view: ViewPlan, table: TableFrame, *, span: tuple[int, int], bound_bytes: int) -> Changes:
+        """Answer a view for everybody at every instant at which an answer may change: what is served.
+
+        Unless an engine has a quicker way, it asks ``point_in_time`` about these instants.
+
+        Parameters
+        ----------
+        view
+            What to compute.
+        table
+            The facts.
+        span
+            From when to before when decisions are made, microseconds; ``facts.FOREVER`` is without end.
+        bound_bytes
+            Most that the answers may take, as doubles with their instants.
+
+        Returns
+        -------
+        Changes
+            Everybody stands at the beginning of the span. Between two instants nothing changes but a time since.
+
+        Raises
+        ------
+        Refused
+            When they would take more than the bound; names the view.
+        """
+        from millstream.features.changes import by_rows
+
+        return by_rows(self, view, table, span=span, bound_bytes=bound_bytes)

@@ -22,6 +22,7 @@ from millstream.types import to_micros as micros
 
 Instants = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 COLUMN: dict[DType, pl.DataType] = {
     "boolean": pl.Boolean(),
@@ -116,15 +117,24 @@ def knowledge(table: TableFrame, view: ViewPlan, window: WindowPlan) -> tuple[st
     return table.known_for((*value, *view.entity, *event))
 
 
-def read_facts(table: TableFrame, entity: Codes, *, waits_for: tuple[str, ...], times: Times | None = None) -> Facts:
+def read_facts(
+    table: TableFrame,
+    entity: Codes,
+    *,
+    waits_for: tuple[str, ...],
+    times: Times | None = None,
+    repeated: Mask | None = None,
+) -> Facts:
     """Work out belief and supersession of a table's rows.
 
-    Cost: linear where keys are unique; rows of repeated keys are sorted.
+    ``times`` and ``repeated`` are found out unless they are told. Cost: linear where keys are unique; rows of repeated
+    keys are sorted.
     """
     frame = table.frame
     event, happened = _instants(frame, (table.event_time,) if table.event_time else ())
     known, knowable = _instants(frame, waits_for)
-    superseded, successor = _supersede(table, known, knowable, waits_for=waits_for)
+    again = knowable & (repeats(table) if repeated is None else repeated)
+    superseded, successor = _supersede(table, known, again, waits_for=waits_for)
     known = np.where(known <= _EVER, ALWAYS, known)
     if table.gone is not None:
         happened = happened & (frame[table.gone] == 0).to_numpy()
@@ -156,7 +166,7 @@ def to_micros(instants: pl.Series) -> Instants:
     return instants.to_numpy().view(np.int64)
 
 
-def _instants(frame: pl.DataFrame, columns: tuple[str, ...]) -> tuple[Instants, npt.NDArray[np.bool_]]:
+def _instants(frame: pl.DataFrame, columns: tuple[str, ...]) -> tuple[Instants, Mask]:
     """Return the latest of some instants per row, and whether all of them are there. Without columns: always."""
     latest = np.full(len(frame), ALWAYS)
     there = np.ones(len(frame), dtype=bool)
@@ -173,7 +183,7 @@ def _instants(frame: pl.DataFrame, columns: tuple[str, ...]) -> tuple[Instants, 
 
 
 def _supersede(
-    table: TableFrame, known: Instants, knowable: npt.NDArray[np.bool_], *, waits_for: tuple[str, ...]
+    table: TableFrame, known: Instants, again: Mask, *, waits_for: tuple[str, ...]
 ) -> tuple[Instants, npt.NDArray[np.int64]]:
     """Find who takes over from each row: the next of its key by (known-at, its parts, known-at of the key, row order).
 
@@ -182,9 +192,10 @@ def _supersede(
     """
     superseded = np.full(len(known), FOREVER)
     successor = np.full(len(known), -1)
-    rows = repeated(table, knowable)
-    if rows is None:
+    if not again.any():
         return superseded, successor
+    rows = table.frame.select(table.key).with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("__position"))
+    rows = rows.filter(pl.Series(again))
     position = rows["__position"].to_numpy()
     tie = _instants(table.frame, table.known_for(()))[0]
     parts = {f"__part_{each}": table.frame[name].to_physical()[position] for each, name in enumerate(waits_for)}
@@ -199,19 +210,21 @@ def _supersede(
     return superseded, successor
 
 
-def repeated(table: TableFrame, knowable: npt.NDArray[np.bool_]) -> pl.DataFrame | None:
-    """Return key and position of the known rows whose key is not theirs alone; None when all keys are unique."""
+def repeats(table: TableFrame) -> Mask:
+    """Say of which rows the key is not theirs alone: they may supersede each other. Not of those without a key."""
+    again = np.zeros(len(table.frame), dtype=bool)
     if not table.key:
-        return None
+        return again
     rows = table.frame.select(table.key)
     # Sorting hashes is several times faster than finding duplicates; two keys of one hash do no harm.
     hashes = rows.hash_rows().to_numpy()
     in_order = np.sort(hashes)
     if not (in_order[1:] == in_order[:-1]).any():
-        return None
+        return again
     order = np.argsort(hashes)
     same = hashes[order[1:]] == hashes[order[:-1]]
-    repeated = np.zeros(len(order), dtype=bool)
-    repeated[order[1:][same]] = repeated[order[:-1][same]] = True
-    rows = rows.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("__position"))
-    return rows.filter(pl.Series(repeated & knowable)).drop_nulls(list(table.key))
+    again[order[1:][same]] = again[order[:-1][same]] = True
+    for each in table.key:
+        if rows[each].null_count():
+            again &= rows[each].is_not_null().to_numpy()
+    return again

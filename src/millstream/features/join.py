@@ -11,13 +11,14 @@ import polars as pl
 
 from millstream.errors import NotFound, near
 from millstream.expressions.polars import compute
+from millstream.features.changes import Changes, of_facts
 from millstream.features.engine import MEMORY
 from millstream.features.facts import Instants, to_micros
 from millstream.features.parts import Sizes, ask_in_parts
 from millstream.features.plan import TARGET, FeaturePlan, ViewPlan
 from millstream.features.planned import PlannedFacts
 from millstream.features.targets import AGGREGATE
-from millstream.features.views import ViewFacts
+from millstream.features.views import Part, ViewFacts
 from millstream.lake.frame import TableFrame
 
 
@@ -59,6 +60,10 @@ class PolarsEngine:
         found |= combine(plan, spine, found)
         return spine.with_columns(found[name] for name in plan.names)
 
+    def changes(self, view: ViewPlan, table: TableFrame, *, span: tuple[int, int], bound_bytes: int) -> Changes:
+        """Answer as ``FeatureEngine`` says, from one reading of the facts; the bound is the caller's."""
+        return of_facts(view, table, span=span, bound_bytes=bound_bytes)
+
     def _answers(self, view: ViewPlan, spine: pl.DataFrame, table: TableFrame, *, learns: bool) -> Iterable[pl.Series]:
         """Answer one view for every row."""
         if Sizes.of(view).of_all(len(table.frame), len(spine)) <= self.memory:
@@ -99,9 +104,11 @@ def combine(plan: FeaturePlan, rows: pl.DataFrame, found: Mapping[str, pl.Series
 
 
 def _at_once(view: ViewPlan, spine: pl.DataFrame, table: TableFrame, *, learns: bool) -> dict[str, pl.Series]:
-    facts = PlannedFacts(view, table) if view.at == TARGET else ViewFacts(view, table)
+    when = _instants(view, spine)
+    part = Part.whole(view, table).asked_from(when[0])
+    facts = PlannedFacts(view, table, part) if view.at == TARGET else ViewFacts(view, table, part)
     entity = facts.find(_keys(view, spine))
-    answers = facts.ask(entity, *_instants(view, spine))
+    answers = facts.ask(entity, *when)
     if learns and isinstance(facts, ViewFacts) and table.event_time is None and not table.known:
         answers |= facts.ask_out_of_fold(entity, spine.select(table.key))
     return answers

@@ -21,10 +21,11 @@ from millstream.features.facts import (
     NOBODY,
     Codes,
     Instants,
+    Mask,
     Times,
     encode_entities,
     find_entities,
-    repeated,
+    repeats,
     to_micros,
 )
 from millstream.features.plan import TARGET, ViewPlan
@@ -53,7 +54,7 @@ class Sizes:
         windows = view.features.values()
         spans = len({each.span for each in windows})
         values = len({each.value.text for each in windows if each.value is not None})
-        return cls(fact=180 + 80 * spans + 16 * values, row=130 + 40 * spans)
+        return cls(fact=180 + 80 * spans + 24 * values, row=130 + 40 * spans)
 
     def of_all(self, facts: int, rows: int) -> int:
         """Return the bytes of so many facts and rows asked at once."""
@@ -106,12 +107,15 @@ def _in_place(parts: list[pl.Series], places: list[Places], back: dict[tuple[int
         inverse = np.empty(len(asked), dtype=np.uint32 if len(asked) < _WIDE else np.int64)
         inverse[asked] = np.arange(len(asked))
         back[order] = pl.Series(inverse)
-    return pl.concat(parts).gather(back[order])
+    whole = pl.concat(parts, rechunk=True)  # a gather from chunks takes three times as long
+    parts.clear()  # beside it there is no room for them and the answers
+    return whole.gather(back[order])
 
 
 def _pieces(view: ViewPlan, whole: _Asked, when: Instants, *, limit: int) -> Iterator[_Piece]:
     """Divide a part that is larger than it should be, because one entity is: by time, where windows have a length."""
     rows, table, part = whole
+    part = part.asked_from(when[rows])
     lasting = {name: each for name, each in view.features.items() if each.over_us is not None}
     if len(part.codes) <= 2 * limit or not lasting or table.event_time is None or view.at == TARGET:
         yield view, rows, table, part
@@ -119,8 +123,11 @@ def _pieces(view: ViewPlan, whole: _Asked, when: Instants, *, limit: int) -> Ite
     others = {name: each for name, each in view.features.items() if name not in lasting}
     some = msgspec.structs.replace(view, features=lasting)
     told = replace(part, since=first_seen(some, table, part))
-    for held, chosen in spans(some, table, rows[np.argsort(when[rows], kind="stable")], when, limit=limit):
-        yield some, chosen, replace(table, frame=table.frame[held]), replace(told, codes=part.codes[held])
+    revisions, in_order = Revisions(table, part.repeated), rows[np.argsort(when[rows])]
+    for held, chosen in spans(some, table, in_order, when, limit=limit):
+        its = revisions.beside(held)
+        seen = replace(told, codes=part.codes[its], repeated=part.repeated[its]).asked_from(when[chosen])
+        yield some, chosen, replace(table, frame=table.frame[its]), seen
     if others:
         yield msgspec.structs.replace(view, features=others), rows, table, part
 
@@ -139,7 +146,7 @@ def spans(
     instants = events.to_physical().to_numpy()[happened] if len(happened) < len(events) else to_micros(events)
     by_event = np.argsort(instants, kind="stable")
     instants, by_event = instants[by_event], happened[by_event]
-    revisions, asked = Revisions(table), when[rows]
+    asked = when[rows]
     place = 0
     while place < len(rows) or not place:
         begin = int(asked[place]) if len(rows) else 0
@@ -148,7 +155,7 @@ def spans(
         until = int(instants[last]) - 1 if last < len(instants) else FOREVER
         high = int(np.searchsorted(instants, max(begin, until), side="right"))
         stop = max(place + 1, int(np.searchsorted(asked, max(begin, until), side="right")))
-        yield revisions.beside(np.sort(by_event[low:high])), rows[place:stop]
+        yield np.sort(by_event[low:high]), rows[place:stop]
         place = stop
 
 
@@ -200,7 +207,8 @@ def _parts(view: ViewPlan, table: TableFrame, split: Split, coded: tuple[pl.Data
     """Yield the rows, the facts and what else is to be known of each part."""
     entities, codes = coded
     of_fact = split.of_entity[codes]
-    revisions = Revisions(table)
+    shared = repeats(table)
+    revisions = Revisions(table, shared)
     centres, times = _centres(view, table), Times.of(table)
     order = np.argsort(of_fact, kind="stable")
     bounds = np.searchsorted(of_fact[order], np.arange(split.count + 1))
@@ -212,19 +220,20 @@ def _parts(view: ViewPlan, table: TableFrame, split: Split, coded: tuple[pl.Data
         held = revisions.beside(order[bounds[number] : bounds[number + 1]])
         own = np.where(of_fact[held] == number, split.within(codes[held]), NOBODY)
         named = entities[split.entities_of(number)]
-        yield rows, replace(table, frame=frame[held]), Part(named, own, centres, times)
+        its = frame if len(held) == len(frame) else frame[held]
+        yield rows, replace(table, frame=its), Part(named, own, centres, times, shared[held])
 
 
 class Revisions:
     """The revisions of facts of a table, found by each other: one may name another entity, or another time."""
 
-    def __init__(self, table: TableFrame) -> None:
-        found = repeated(table, np.ones(len(table.frame), dtype=bool))
-        self._some = found is not None and len(found) > 0
-        if found is None:
+    def __init__(self, table: TableFrame, repeated: Mask) -> None:
+        self._positions = np.flatnonzero(repeated)
+        self._some = len(self._positions) > 0
+        if not self._some:
             return
-        self._positions = found["__position"].to_numpy()  # ascending
-        self._keys = found.select(table.key).hash_rows().to_numpy()  # two keys of one hash do no harm
+        found = table.frame.select(table.key)[self._positions]
+        self._keys = found.hash_rows().to_numpy()  # two keys of one hash do no harm
         self._by_key = np.argsort(self._keys)
         self._in_order = self._keys[self._by_key]
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from millstream.errors import Refused
 from millstream.features.active import Values
 from millstream.features.facts import (
     ALWAYS,
@@ -24,12 +23,9 @@ from millstream.features.facts import (
     Instants,
     find_entities,
     knowledge,
-    read_facts,
 )
 from millstream.features.intervals import Asked, Indices, Line
-from millstream.features.online import layout
 from millstream.features.plan import Span, ViewPlan, WindowPlan
-from millstream.features.steps import Steps, as_floats, parts
 from millstream.features.views import Part, read_values
 from millstream.features.windows import Windows, answer, days_since
 from millstream.lake.frame import TableFrame
@@ -73,11 +69,11 @@ class PlannedFacts:
     def __init__(self, view: ViewPlan, table: TableFrame, part: Part | None = None) -> None:
         self.view = view
         part = part or Part.whole(view, table)
-        self.entities, codes = part.entities, part.codes
+        self.entities = part.entities
         self._waits_for = {name: knowledge(table, view, each) for name, each in view.features.items()}
         self._known: dict[tuple[str, ...], _Known] = {}
         for each in dict.fromkeys(self._waits_for.values()):
-            facts = read_facts(table, codes, waits_for=each, times=part.times)
+            facts = part.facts(table, waits_for=each)
             self._known[each] = _Known(facts, np.argsort(facts.event, kind="stable"))
         self._values = read_values(view, table.frame, part.centres)
 
@@ -148,45 +144,6 @@ class PlannedFacts:
                 entity.append(facts.entity[inside])
                 instant.append(when[inside])
         return _distinct(np.concatenate(entity), np.concatenate(instant))
-
-
-def planned_steps(
-    view: ViewPlan, table: TableFrame, *, since: int, bound_bytes: int, until: int = FOREVER
-) -> Iterator[tuple[bytes, bytes]]:
-    """Yield key and value of each entity, as served for decisions from ``since`` to ``until``.
-
-    A value holds, for each instant at which what is known changes, the steps over targets that hold from then on.
-
-    Raises
-    ------
-    Refused
-        When they would take more than ``bound_bytes``; names the view.
-    """
-    facts = PlannedFacts(view, table)
-    entity, decided = facts.epochs(since, until)
-    of_target, targets = facts.changes(since)
-    first = np.searchsorted(of_target, np.arange(len(facts.entities) + 1))
-    many = np.diff(first)[entity]
-    if (size := int(many.sum()) * 8 * (len(view.features) + 1)) > bound_bytes:
-        raise Refused(
-            f"feature view {view.name!r} would keep {size / 1e6:,.0f} MB online: {len(facts.entities):,} entities,"
-            f" {len(entity):,} instants at which plans change",
-            expected=f"at most {bound_bytes / 1e6:,.0f} MB a view",
-            do="shorten its windows, split it by need, or raise the bound",
-        )
-    epoch = np.repeat(np.arange(len(entity)), many)
-    nth = np.arange(len(epoch)) - np.repeat(np.cumsum(many) - many, many)
-    target = targets[first[entity[epoch]] + nth]
-    answers = facts.kept(entity[epoch], decided[epoch], target)
-    rows, texts = as_floats(answers, len(epoch))
-    steps = Steps([], np.concatenate([[0], np.cumsum(many)]), target, rows, texts)
-    blobs = list(steps.blobs(view))
-    named = parts(facts.entities)
-    starts = np.searchsorted(entity, np.arange(len(facts.entities) + 1))
-    prefix = layout.view_prefix(view.id)
-    for place, each in enumerate(named):
-        own = slice(int(starts[place]), int(starts[place + 1]))
-        yield layout.key_of(prefix, each), layout.pack_epochs(decided[own].tobytes(), blobs[own])
 
 
 def _bounds(facts: Facts, windows: Iterable[WindowPlan]) -> Iterator[Instants]:

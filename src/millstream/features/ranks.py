@@ -94,9 +94,7 @@ class _Ranked:
         self._ended = prefix(ended.astype(np.int64))[active.ended]
         numbers = values.numbers[held].astype(np.float64, copy=False)
         entity = active.facts.entity[held]
-        by_value = np.empty(len(held), dtype=np.int64)
-        by_value[np.argsort(numbers)] = np.arange(len(held))
-        order = np.argsort(entity * len(held) + by_value)
+        order = np.argsort(entity * len(values.rank) + values.rank[held])
         order = order[there[order]]
         first = np.r_[True, entity[order][1:] != entity[order][:-1]]
         begins = np.flatnonzero(first)

@@ -10,12 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from millstream.errors import Refused
-from millstream.features.facts import FOREVER, Instants
+from millstream.features.changes import Changes
+from millstream.features.facts import Instants
 from millstream.features.online import layout
 from millstream.features.plan import ViewPlan
-from millstream.features.views import ViewFacts
-from millstream.lake.frame import TableFrame
 
 
 @dataclass(frozen=True)
@@ -79,29 +77,33 @@ class Steps:
         return rows.tobytes(), [self.texts[int(each)] for each in used]
 
 
-def steps(view: ViewPlan, table: TableFrame, *, since: int, bound_bytes: int, until: int = FOREVER) -> Steps:
-    """Compute the step functions of every entity from ``since`` to ``until`` (microseconds).
+def steps(made: Changes) -> Steps:
+    """Lay out what a view says of everybody at decisions."""
+    rows, texts = as_floats(made.answers, len(made.decided))
+    offsets = np.searchsorted(made.entity, np.arange(len(made.entities) + 1))
+    return Steps(parts(made.entities), offsets, made.decided, rows, texts)
 
-    Without ``until`` they go on until nothing changes any more.
 
-    Raises
-    ------
-    Refused
-        When they would take more than ``bound_bytes``; names the view.
+def packed(view: ViewPlan, made: Changes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield key and value of each entity, as a view is served.
+
+    A value of a view about targets holds, for each instant at which what is known changes, the steps over targets
+    that hold from then on.
     """
-    facts = ViewFacts(view, table)
-    entity, instants = facts.changes(since, until)
-    size = len(instants) * 8 * (len(view.features) + 1)
-    if size > bound_bytes:
-        raise Refused(
-            f"feature view {view.name!r} would keep {size / 1e6:,.0f} MB online: {len(facts.entities):,} entities,"
-            f" {len(instants):,} changes, {len(view.features)} features",
-            expected=f"at most {bound_bytes / 1e6:,.0f} MB a view",
-            do="shorten its windows, split it by need, or raise the bound",
-        )
-    rows, texts = as_floats(facts.kept(entity, instants), len(instants))
-    offsets = np.searchsorted(entity, np.arange(len(facts.entities) + 1))
-    return Steps(parts(facts.entities), offsets, instants, rows, texts)
+    if made.target is None:
+        yield from steps(made).packed(view)
+        return
+    rows, texts = as_floats(made.answers, len(made.decided))
+    fresh = np.ones(len(made.decided), dtype=bool)
+    fresh[1:] = (made.entity[1:] != made.entity[:-1]) | (made.decided[1:] != made.decided[:-1])
+    begins = np.flatnonzero(fresh)
+    blobs = list(Steps([], np.append(begins, len(fresh)), made.target, rows, texts).blobs(view))
+    entity, decided = made.entity[begins], made.decided[begins]
+    starts = np.searchsorted(entity, np.arange(len(made.entities) + 1))
+    prefix = layout.view_prefix(view.id)
+    for place, each in enumerate(parts(made.entities)):
+        own = slice(int(starts[place]), int(starts[place + 1]))
+        yield layout.key_of(prefix, each), layout.pack_epochs(decided[own].tobytes(), blobs[own])
 
 
 def as_floats(answers: Mapping[str, pl.Series], count: int) -> tuple[npt.NDArray[np.float64], list[str]]:

@@ -7,7 +7,7 @@ at every instant at which an answer changes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -16,17 +16,20 @@ import polars as pl
 from millstream.expressions.polars import compute
 from millstream.features.active import Values
 from millstream.features.facts import (
+    ALWAYS,
     COLUMN,
     FOREVER,
     NOBODY,
     Codes,
     Facts,
     Instants,
+    Mask,
     Times,
     encode_entities,
     find_entities,
     knowledge,
     read_facts,
+    repeats,
 )
 from millstream.features.intervals import Asked, Line
 from millstream.features.plan import Span, ViewPlan, WindowPlan
@@ -49,6 +52,10 @@ class Part:
         Expression to the middle of its values, over all facts; where it is not told it is that of what is seen.
     times
         When all facts happened.
+    repeated
+        Of each row that is seen, whether another has its key.
+    begin
+        Nothing is asked before, microseconds.
     since
         Where facts of the past are left out: knowledge and how long ago windows end to when each entity was seen at
         first, NOBODY in the last place.
@@ -58,12 +65,22 @@ class Part:
     codes: Codes
     centres: Mapping[str, float]
     times: Times
+    repeated: Mask
+    begin: int = ALWAYS
     since: Mapping[tuple[tuple[str, ...], int], Instants] = field(default_factory=dict)
 
     @classmethod
     def whole(cls, view: ViewPlan, table: TableFrame) -> Part:
         """Take all entities of a table."""
-        return cls(*encode_entities(table.frame, view.entity), {}, Times.of(table))
+        return cls(*encode_entities(table.frame, view.entity), {}, Times.of(table), repeats(table))
+
+    def asked_from(self, instants: Instants) -> Part:
+        """Return it for questions of these instants: what is too old by the first need not be looked at."""
+        return replace(self, begin=int(instants.min(initial=FOREVER)))
+
+    def facts(self, table: TableFrame, *, waits_for: tuple[str, ...]) -> Facts:
+        """Read the facts of a table that are seen, under one knowledge."""
+        return read_facts(table, self.codes, waits_for=waits_for, times=self.times, repeated=self.repeated)
 
 
 class ViewFacts:
@@ -88,13 +105,15 @@ class ViewFacts:
         self.view = view
         self._table = table
         part = part or Part.whole(view, table)
-        self.entities, codes = part.entities, part.codes
+        self.entities = part.entities
         self._waits_for = {name: knowledge(table, view, each) for name, each in view.features.items()}
         waits = dict.fromkeys(self._waits_for.values())
-        facts = {each: read_facts(table, codes, waits_for=each, times=part.times) for each in waits}
+        facts = {each: part.facts(table, waits_for=each) for each in waits}
         self._line = Line(self._instants(facts), entities=len(self.entities))
         self._facts = facts
-        self._windows = {each: Windows(found, self._line, _of(each, part.since)) for each, found in facts.items()}
+        self._windows = {
+            each: Windows(found, self._line, _of(each, part.since), part.begin) for each, found in facts.items()
+        }
         self._values = read_values(view, table.frame, part.centres)
         self._everybody = {
             name: Everybody(facts[self._waits_for[name]], self._values[each.value.text])
@@ -181,7 +200,7 @@ def first_seen(view: ViewPlan, table: TableFrame, part: Part) -> dict[tuple[tupl
     sums = [each for each in view.features.values() if each.aggregate == "sum"]
     found = {}
     for waits_for, ago_us in {(knowledge(table, view, each), each.ago_us) for each in sums}:
-        facts = read_facts(table, part.codes, waits_for=waits_for, times=part.times)
+        facts = part.facts(table, waits_for=waits_for)
         begun = facts.start_of(ago_us)
         there = (facts.entity != NOBODY) & (begun < facts.superseded)
         since = np.full(len(part.entities) + 1, FOREVER)

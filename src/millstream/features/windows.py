@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from millstream.features.active import Active, Mask, Values
-from millstream.features.facts import FOREVER, Facts, Instants
+from millstream.features.facts import ALWAYS, FOREVER, NOBODY, Facts, Instants
 from millstream.features.intervals import Asked, Indices, Intervals, Line
 from millstream.features.plan import AGED, DAY_US, Span, WindowPlan
 from millstream.features.ranks import distinct, quantile
@@ -31,11 +31,16 @@ class Windows:
         Where they and the questions are placed.
     since
         How long ago windows end to when each entity was seen at first, where not all facts are here.
+    begin
+        Nothing is asked before, microseconds: what is too old by then is in no window of a length.
     """
 
-    def __init__(self, facts: Facts, line: Line, since: Mapping[int, Instants] | None = None) -> None:
+    def __init__(
+        self, facts: Facts, line: Line, since: Mapping[int, Instants] | None = None, begin: int = ALWAYS
+    ) -> None:
         self.facts = facts
         self._since = since or {}
+        self._begin = begin
         self._line = line
         self._intervals: dict[Span, Intervals] = {}
         self._begun: dict[int, Intervals] = {}
@@ -46,7 +51,10 @@ class Windows:
         if span not in self._intervals:
             facts = self.facts
             start, end = facts.start_of(span.ago_us), facts.end_of(span)
-            self._intervals[span] = Intervals(facts.entity, start, end, self._line)
+            entity = facts.entity
+            if span.over_us is not None and self._begin > ALWAYS:
+                entity = np.where(end > self._begin, entity, NOBODY)
+            self._intervals[span] = Intervals(entity, start, end, self._line)
         return self._intervals[span]
 
     def _begun_of(self, ago_us: int) -> Intervals:
@@ -132,9 +140,7 @@ class Windows:
 
     def extreme(self, values: Values, span: Span, asked: Asked, *, largest: bool) -> Indices:
         """Find a fact with the largest (or smallest) value in the window; -1 for none."""
-        order = np.argsort(values.numbers, kind="stable")
-        rank = np.empty(len(order), dtype=np.int64)
-        rank[order if largest else order[::-1]] = np.arange(len(order))
+        rank = values.rank if largest else len(values.rank) - 1 - values.rank
         return self._highest(rank, values, span, asked)
 
     def _highest(self, rank: Indices, values: Values, span: Span, asked: Asked) -> Indices:

@@ -254,7 +254,7 @@ class Project(Door):
         """What keeps served features current."""
         from millstream.features.online import Writer
 
-        return Writer(self.online)
+        return Writer(self.online, self.engine)
 
     @property
     def live(self) -> Live:

@@ -20,7 +20,8 @@ import msgspec
 from millstream.errors import MillstreamError, Unavailable
 from millstream.expressions.closure import to_closure
 from millstream.features.online import layout
-from millstream.features.online.lookup import Lookup, Value, ViewReader, typed
+from millstream.features.online.lookup import Lookup, typed
+from millstream.features.online.reader import Value, ViewReader
 from millstream.features.online.store import OnlineStore, Snapshot
 from millstream.features.plan import DAY_US, FeaturePlan, ViewPlan
 from millstream.types import Pins

@@ -209,9 +209,9 @@ def agree(
     for row, wanted, found in zip(rows.to_dicts(), truth(plan, facts, rows), joined.to_dicts(), strict=True):
         for view in plan.views:
             for name, window in view.features.items():
-                _same(f"{view.name}.{name}", window, row, (found, wanted))
+                same(f"{view.name}.{name}", window, row, (found, wanted))
         for name in (*plan.request_features, *plan.combined):
-            _same(name, None, row, (found, wanted))
+            same(name, None, row, (found, wanted))
     return joined
 
 
@@ -241,7 +241,8 @@ def truth(plan: FeaturePlan, facts: TableFrame, rows: pl.DataFrame) -> list[dict
     return found
 
 
-def _same(name: str, window: WindowPlan | None, row: Mapping[str, Any], values: tuple[Any, Any]) -> None:
+def same(name: str, window: WindowPlan | None, row: Mapping[str, Any], values: tuple[Any, Any]) -> None:
+    """Fail unless two records hold the same under a name: exactly, or nearly where digits may be lost."""
     found, wanted = (each[name] for each in values)
     if isinstance(found, datetime):
         found = (found - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

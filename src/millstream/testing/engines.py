@@ -19,6 +19,7 @@ from millstream.testing.asked import (
     windows,
 )
 from millstream.testing.bench import refused, require
+from millstream.testing.changing import BEGIN, END, agree_as_served, decisions, served
 
 if TYPE_CHECKING:
     import polars as pl
@@ -185,6 +186,42 @@ class FeatureEngineSuite:
                 luck = Luck(seed)
                 facts = [each for each in luck.facts(14) if not each["gone"]]
                 agree(engine, plan, table(facts), spine(luck.rows(8)))
+
+    def test_what_is_served_is_what_is_asked(self, engine: FeatureEngine) -> None:
+        """As steps of time the answers are those at every instant: facts known and corrected, windows gone by."""
+        from millstream.definitions.features import Window
+
+        asks, of_labels = decisions(), {"mean": Window("target", "flag", "1d", smooth=2.0)}
+        of_now = {name: each for name, each in windows(None).items() if not name.startswith(("trend", "since"))}
+        for seed, plan in (
+            (90, plan_of(windows(None, "3h", "1d"))),
+            (91, plan_of(windows("3h", ago="2h"))),
+            (92, plan_of(of_labels)),
+        ):
+            facts = Luck(seed).facts(16)
+            lasting = [each | {"gone": 0} for each in facts] if seed == 92 else facts
+            agree_as_served(engine, plan, table(lasting), asks)
+        agree_as_served(engine, plan_of(of_now, static=True), table(Luck(95).facts(12), static=True), asks)
+        agree_as_served(engine, plan_of(of_labels), table([]), asks)
+
+    def test_what_is_served_of_targets_is_what_is_asked(self, engine: FeatureEngine) -> None:
+        """For each instant at which plans change stand the steps over targets that hold from then on."""
+        import polars as pl
+
+        asks = decisions(10)
+        ahead = pl.duration(minutes=pl.col("row") * 7 % 4 * 90)
+        plan, facts = about_targets(plan_of(windows("3h"))), table(Luck(96).facts(12))
+        agree_as_served(engine, plan, facts, asks.with_columns(target_at=pl.col("decided_at") + ahead))
+
+    def test_what_is_served_fits_or_is_refused(self, engine: FeatureEngine) -> None:
+        """More than the bound is not computed; the view is named."""
+        plan, facts = plan_of(windows("3h")), table(Luck(97).facts(16))
+        for view in (plan.views[0], about_targets(plan).views[0]):
+            wrong = refused(
+                lambda view=view: engine.changes(view, facts, span=served(BEGIN, END), bound_bytes=100),  # type: ignore[misc]
+                why="it would take more than 100 bytes",
+            )
+            require(view.name in wrong.happened, wrong.happened)
 
     def test_no_facts_and_no_rows(self, engine: FeatureEngine) -> None:
         """Of nothing, columns of the right types; somebody nobody ever saw has counts of 0 and else NULL."""

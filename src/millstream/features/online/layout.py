@@ -40,6 +40,11 @@ SECOND = Struct("<q8xq")
 _LONGEST_KEY = 511
 _encode = msgspec.msgpack.Encoder().encode
 
+coded = _encode
+"""Returns an entity as keys hold it, after the prefix of a view."""
+LONGEST_CODED = _LONGEST_KEY - WORD
+"""Bytes of one that is not hashed."""
+
 
 class Applied(msgspec.Struct, frozen=True):
     """What the steps of a view reflect.

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from operator import itemgetter
-from struct import Struct
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
 from millstream.errors import Unavailable
 from millstream.expressions.closure import to_closure
 from millstream.features.online import layout
+from millstream.features.online.reader import Row, Value, ViewReader, nothing, reading
 from millstream.features.online.store import OnlineStore, Snapshot
-from millstream.features.plan import DAY_US, NULL, TARGET, FeaturePlan, ViewPlan
+from millstream.features.plan import NULL, FeaturePlan
 from millstream.types import DType, Pins, from_micros
-
-Value: TypeAlias = float | str
-Row: TypeAlias = Mapping[str, Any]
-Get: TypeAlias = Callable[[bytes], memoryview | bytes | None]
-Read: TypeAlias = Callable[[Get, Row, int], Iterable[Value]]
 
 _applied_decoder = msgspec.json.Decoder(dict[str, layout.Applied])
 
@@ -43,7 +37,7 @@ class Lookup:
     def __init__(self, plan: FeaturePlan, store: OnlineStore) -> None:
         self.plan = plan
         self._store = store
-        self._first, *self._others = [ViewReader(view).quick() for view in plan.views] or [_nothing]
+        self._first, *self._others = reading(plan.views) or [nothing]
         self._rule = None if plan.seasonal is None else ViewReader(plan.seasonal.view)
         self._request = to_closure(plan.request_features) if plan.request_features else None
         self._combined = to_closure(plan.combined) if plan.combined else None
@@ -94,7 +88,7 @@ class Lookup:
                     raise self._outside(at)
             if self._one_view:
                 get = snapshot.get
-                return [list(first(get, row, at)) for row, at in zip(rows, instants, strict=True)]
+                return [first(get, row, at) for row, at in zip(rows, instants, strict=True)]
             return [read(snapshot, row, at) for row, at in zip(rows, instants, strict=True)]
 
     def refuse_outside(self, snapshot: Snapshot, at_us: int) -> None:
@@ -133,7 +127,7 @@ class Lookup:
 
     def _read(self, snapshot: Snapshot, row: Row, at_us: int) -> list[Value]:
         get = snapshot.get
-        values = list(self._first(get, row, at_us))
+        values = self._first(get, row, at_us)
         for read in self._others:
             values += read(get, row, at_us)
         if self._request is not None:
@@ -190,103 +184,6 @@ class Lookup:
         if order == list(range(len(read))):
             return None
         return itemgetter(*order) if len(order) > 1 else lambda values: (values[order[0]],)
-
-
-class ViewReader:
-    """Reads one view: the bytes of an entity, the step that holds, its row.
-
-    Parameters
-    ----------
-    view
-        Which view.
-    kept
-        Give of a time since the instant it counts from (microseconds), as it is kept, instead of the days.
-    """
-
-    def __init__(self, view: ViewPlan, *, kept: bool = False) -> None:
-        self._prefix = layout.view_prefix(view.id)
-        self._keys = view.keys
-        self._width = len(view.features)
-        self._row = Struct(f"<{self._width}d").unpack_from
-        self._never = tuple(view.never_seen)
-        self._texts = tuple(place for place, each in enumerate(view.features.values()) if each.dtype == "varchar")
-        self._aged = () if kept else view.aged
-        self._planned = view.at == TARGET
-
-    def read(self, get: Get, row: Row, at_us: int) -> Iterable[Value]:
-        """Return the view's features for a row at an instant, in order."""
-        entity: list[Any] = [row.get(key) for key in self._keys]
-        if None in entity:
-            return self._never
-        value = get(layout.key_of(self._prefix, entity))
-        return self._never if value is None else self._of(value, row, at_us)
-
-    def quick(self) -> Read:
-        """Return what reads as ``read`` does, in less time: what it needs is bound, one step is taken as it lies."""
-        if len(self._keys) != 1:
-            return self.read
-        (key,), prefix, never, of, unpack, key_of = (
-            self._keys,
-            self._prefix,
-            self._never,
-            self._of,
-            self._row,
-            layout.key_of,
-        )
-        one_step = 0 if self._texts or self._aged or self._planned else layout.WORD * (2 + self._width)
-
-        def read(get: Get, row: Row, at_us: int) -> Iterable[Value]:
-            part = row.get(key)
-            if part is None:
-                return never
-            value = get(key_of(prefix, (part,)))
-            if value is None:
-                return never
-            if len(value) == one_step:
-                return unpack(value, 2 * layout.WORD)
-            return of(value, row, at_us)
-
-        return read
-
-    def _of(self, value: memoryview | bytes, row: Row, at_us: int) -> Iterable[Value]:
-        """Take the features out of what is kept of an entity."""
-        if self._planned:
-            target = row.get(TARGET)
-            if target is None:
-                return self._never
-            value, at_us = layout.epoch(value, at_us), target
-        count, second = layout.SECOND.unpack_from(value)
-        step = 0
-        if count > 1 and at_us >= second:
-            instants = memoryview(value)[8 : 8 + 8 * count].cast("q")
-            step = bisect_right(instants, at_us) - 1
-        found: Sequence[float] = self._row(value, 8 * (1 + count + step * self._width))
-        if self._aged:
-            found = self._with_ages(found, at_us)
-        return self._with_texts(found, value, count) if self._texts else found
-
-    def _with_ages(self, found: Sequence[float], at_us: int) -> Sequence[float]:
-        """Put days in place of the instants they are counted from."""
-        values = list(found)
-        for place in self._aged:
-            values[place] = (at_us - values[place]) / DAY_US
-        return values
-
-    def _with_texts(self, found: Sequence[float], value: memoryview | bytes, count: int) -> list[Value]:
-        """Put texts in place of their numbers."""
-        values: list[Value] = list(found)
-        texts: list[str] | None = None
-        for place in self._texts:
-            number = found[place]
-            if number == number:  # not NULL
-                texts = texts or msgspec.json.decode(memoryview(value)[8 * (1 + count * (1 + self._width)) :])
-                values[place] = texts[int(number)]
-        return values
-
-
-def _nothing(get: Get, row: Row, at_us: int) -> Iterable[Value]:
-    """Read a plan without views."""
-    return ()
 
 
 def typed(value: Value, dtype: DType) -> Any:

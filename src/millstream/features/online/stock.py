@@ -14,10 +14,11 @@ import numpy as np
 import polars as pl
 
 from millstream.features.choices import known_items, known_since
+from millstream.features.engine import FeatureEngine
 from millstream.features.facts import FOREVER
 from millstream.features.online import layout
 from millstream.features.plan import FeaturePlan
-from millstream.features.steps import parts, steps
+from millstream.features.steps import packed, parts
 from millstream.features.ticks import timeless
 from millstream.lake.frame import TableFrame
 
@@ -63,13 +64,14 @@ class Stock:
         """Nothing of it is ever too old."""
         return None
 
-    def packed(self, rows: TableFrame, *, since: int, until: int, bound_bytes: int) -> Iterator[tuple[bytes, bytes]]:
+    def packed(
+        self, engine: FeatureEngine, rows: TableFrame, *, span: tuple[int, int], bound_bytes: int
+    ) -> Iterator[tuple[bytes, bytes]]:
         """Yield keys and values, from the rows of its table."""
         assert self.plan.ranking is not None
         if self.kind == "item":
             view = self.plan.ranking.item_view
-            made = steps(view, timeless(rows), since=since, until=until, bound_bytes=bound_bytes)
-            yield from made.packed(view)
+            yield from packed(view, engine.changes(view, timeless(rows), span=span, bound_bytes=bound_bytes))
         elif self.kind == "shelf":
             found, known = known_items(rows, self.plan.ranking)
             items = [each for (each,) in parts(found)]

@@ -9,14 +9,15 @@ from operator import itemgetter
 import msgspec
 
 from millstream.errors import Conflict
+from millstream.features.engine import FeatureEngine
 from millstream.features.facts import FOREVER
+from millstream.features.join import PolarsEngine
 from millstream.features.online import layout
 from millstream.features.online.stock import Stock, stocks
 from millstream.features.online.store import Change, Damaged, OnlineStore
 from millstream.features.plan import TARGET, FeaturePlan, ViewPlan
-from millstream.features.planned import planned_steps
 from millstream.features.seasonal import seasonal_steps
-from millstream.features.steps import steps
+from millstream.features.steps import packed
 from millstream.lake.frame import TableFrame
 from millstream.types import Pins, to_micros
 
@@ -55,12 +56,17 @@ class Writer:
     ----------
     store
         Where to write.
+    engine
+        Who computes features; the embedded one unless said.
     bound_bytes
         Most that one view may take; a larger one is refused by name.
     """
 
-    def __init__(self, store: OnlineStore, *, bound_bytes: int = 512 << 20) -> None:
+    def __init__(
+        self, store: OnlineStore, engine: FeatureEngine | None = None, *, bound_bytes: int = 512 << 20
+    ) -> None:
         self._store = store
+        self._engine: FeatureEngine = engine or PolarsEngine()
         self._bound_bytes = bound_bytes
 
     def refresh(
@@ -198,12 +204,10 @@ class Writer:
         since, until = span
         bound, end = self._bound_bytes, FOREVER if until is None else until
         if isinstance(view, Stock):
-            return view.packed(rows, since=since, until=end, bound_bytes=bound)
+            return view.packed(self._engine, rows, span=(since, end), bound_bytes=bound)
         if rule is not None:
             return seasonal_steps(rule, rows, since=since, until=end, bound_bytes=bound)
-        if view.at == TARGET:
-            return planned_steps(view, rows, since=since, until=end, bound_bytes=bound)
-        return steps(view, rows, since=since, until=end, bound_bytes=bound).packed(view)
+        return packed(view, self._engine.changes(view, rows, span=(since, end), bound_bytes=bound))
 
     def _compare(
         self,

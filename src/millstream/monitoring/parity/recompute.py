@@ -19,6 +19,8 @@ from millstream.types import Pins
 if TYPE_CHECKING:
     import polars as pl
 
+    from millstream.features import FeatureEngine
+
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 
@@ -79,12 +81,22 @@ class Recompute:
         Of its model: their order, and the categories of texts.
     read
         How tables are read.
+    engine
+        Who computes features; the embedded one unless said.
     """
 
     def __init__(
-        self, plan: FeaturePlan, features: Sequence[str], categories: Mapping[str, Sequence[str]], read: Read
+        self,
+        plan: FeaturePlan,
+        features: Sequence[str],
+        categories: Mapping[str, Sequence[str]],
+        read: Read,
+        engine: FeatureEngine | None = None,
     ) -> None:
+        from millstream.features import PolarsEngine
+
         self.plan = plan
+        self.engine: FeatureEngine = engine or PolarsEngine()
         self.features = tuple(features)
         self._categories = categories
         self._read = read
@@ -110,7 +122,6 @@ class Recompute:
 
     def _joined(self, plan: FeaturePlan, asked: pl.DataFrame, applied: Pins, how: How) -> pl.DataFrame:
         """Join the features of each view at the version it reflects: nearly always one a table."""
-        from millstream.features import point_in_time
         from millstream.features.join import combine
 
         alike: list[tuple[dict[str, State], list[ViewPlan]]] = []
@@ -136,7 +147,7 @@ class Recompute:
                 columns=tuple(FeatureColumn(name, dtype) for name, dtype in columns.items()),
             )
             tables = {table: self._read(state, how.trusted) for table, state in pinned.items()}
-            asked = point_in_time(part, asked, tables)
+            asked = self.engine.point_in_time(part, asked, tables)
         return asked.with_columns(**combine(plan, asked, {}))
 
     def _encoded(self, plan: FeaturePlan, joined: pl.DataFrame) -> Floats:
@@ -155,7 +166,7 @@ class Recompute:
 
         assert plan.ranking is not None
         tables = {name: self._read(_state("", name, applied), how.trusted) for name in plan.learnt_from}
-        ranker = Ranker(plan, tables)
+        ranker = Ranker(plan, tables, self.engine)
         asked = _moved(_asked(plan, answers, how.decided_us), plan, how.asked_us)
         kind = ranker.choices.items.schema[plan.ranking.item]
         made: list[Floats] = [np.empty((0, len(self.features)))]

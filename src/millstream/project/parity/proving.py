@@ -157,7 +157,7 @@ class Prover:
             opened = self.project.releases.open(row)  # every file as signed, or nothing is proved by it
             plan = FeaturePlan.decode(opened.read("plan.json"))
             file = models.read_model(models.read_from(Path(row.path)))
-            recompute = Recompute(plan, file.features, file.categories, self.read)
+            recompute = Recompute(plan, file.features, file.categories, self.read, self.project.engine)
             known = {name: list(texts) for name, texts in file.categories.items()}
             self._released[release] = Released(row.name, plan, recompute, known)
         return self._released[release]
