@@ -19,6 +19,8 @@ from millstream.errors import StorageFull, Unavailable
 
 LOOK_S = 1.0
 """How often a reader looks whether its file is still the one that lies there."""
+FILLED_S = 2.0
+"""How long a writer may take from what the head says to a file that is as long: the disk syncs the head meanwhile."""
 Change = tuple[bytes, bytes | None]
 """A key and its new value; None deletes."""
 _DAMAGE = (
@@ -110,7 +112,7 @@ class LmdbOnline:
                 lmdb.open(str(path), map_size=size).close()
             found = lmdb.open(str(path), map_size=size, readonly=self._readonly, max_spare_txns=4, readahead=False)
             extent = _Extent(path / "data.mdb", writable=not self._readonly)
-            if short := extent.short(found):
+            if short := extent.short(found, patience_s=FILLED_S if self._readonly else 0.0):
                 found.close()
                 raise lmdb.CorruptedError(short)
             return found, extent
@@ -163,7 +165,7 @@ class LmdbOnline:
         self._look_at = time.monotonic() + LOOK_S
         file = _identity(self.path)
         if file is None or file == self._file:
-            self._extent.short(self._env)
+            self._extent.follow(self._env)
             return
         with contextlib.suppress(Unavailable):
             found, extent = self._opened()
@@ -271,26 +273,48 @@ class _Extent:
         self._descriptor = os.open(file, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._descriptor)
         self._least = _HEAD
+        self._said = _HEAD, time.monotonic()
 
     def cut(self) -> str:
         """Say how the file is shorter than it was; empty while it is not. Half a microsecond: each read asks."""
-        size = os.lseek(self._descriptor, 0, os.SEEK_END)
-        return "" if size >= self._least else f"it ends after {size:,} bytes, and {self._least:,} belong to it"
+        least, size = self._least, self._size()  # in this order: a commit beside makes the file longer first
+        return "" if size >= least else f"it ends after {size:,} bytes, and {least:,} belong to it"
 
-    def short(self, env: lmdb.Environment) -> str:
-        """Learn from the head how long the file must be by now; say how it is shorter, or nothing."""
+    def short(self, env: lmdb.Environment, *, patience_s: float) -> str:
+        """Learn from the head how long the file must be; say how it is shorter, or nothing.
+
+        A writer that commits says first what belongs to the file and makes it as long next (``fill``), which may take
+        a slow disk a while: beside one, that is waited for.
+        """
         if short := self.cut():  # the head itself may be gone
             return short
-        self._least = max(self._least, os.lseek(self._descriptor, 0, os.SEEK_END), _said(env))
+        needed, until = _said(env), time.monotonic() + patience_s
+        while (size := self._size()) < needed and time.monotonic() < until:
+            time.sleep(0.001)
+        self._least = max(self._least, size, needed)
         return self.cut()
+
+    def follow(self, env: lmdb.Environment) -> None:
+        """Learn how long the file must be by now, waiting for nobody: what was said a while ago must be there."""
+        size, now = self._size(), time.monotonic()
+        needed, since = self._said
+        if size < needed:
+            if now - since < FILLED_S:
+                return
+            self._least = max(self._least, needed)
+        self._said = _said(env), now
+        self._least = max(self._least, min(size, self._said[0]))
 
     def fill(self, env: lmdb.Environment) -> None:
         """After a commit, have the file as long as its head says: pages that were freed at its end are not written."""
         needed = _said(env)
-        if os.lseek(self._descriptor, 0, os.SEEK_END) < needed:
+        if self._size() < needed:
             with contextlib.suppress(OSError):  # then it is short, and computed again
                 os.ftruncate(self._descriptor, needed)
         self._least = max(self._least, needed)
+
+    def _size(self) -> int:
+        return os.lseek(self._descriptor, 0, os.SEEK_END)
 
 
 def _said(env: lmdb.Environment) -> int:
