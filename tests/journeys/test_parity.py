@@ -252,6 +252,8 @@ def test_a_planted_skew_is_found_alone_with_its_row_values_and_cause(
     assert {each["id"] for each in told} == {ids[place]} and told[0]["key"] == answers[place].key
     assert {each["cause"] for each in told} == {cause}, told
     assert all(each["served"] != each["recomputed"] and each["feature"] and each["says"] for each in told)
+    assert {each["id"] for each in said["today"]["examples"]}.isdisjoint(ids[place : place + 1]), "its cause is told"
+    assert said["today"]["compared"] == len(answers) - 1
 
 
 def test_a_key_that_was_left_behind_online_is_found_in_what_it_served(house: House) -> None:

@@ -26,6 +26,7 @@ _EXAMPLES = 5
 def look_back(prover: Prover, proof: Proof, released: Released, logged: Sequence[Logged]) -> None:
     """Compare answers with what the newest versions give, and say of those that differ whether a fact came late.
 
+    Answers that the proof has found to differ are left out: they were served wrong, and their cause is told.
     A fact that the lake had when the answer was given, but what is served had not, is ``not yet seen``; one that the
     lake got later, though by its own clock it was known, is a ``late fact``.
     """
@@ -33,7 +34,10 @@ def look_back(prover: Prover, proof: Proof, released: Released, logged: Sequence
     from millstream.monitoring.parity.causes import LATE, NOT_SEEN
     from millstream.monitoring.parity.recompute import served
 
+    logged = [each for each in logged if each.prediction is not None and each.id not in prover.told]
     said = [each.prediction for each in logged if each.prediction is not None]
+    if not said:
+        return
     features, tables = released.recompute.features, _tables(released)
     try:
         heads = {name: prover.project.lake.head(name).version for name in tables}

@@ -48,7 +48,8 @@ class Today(msgspec.Struct, kw_only=True):
     Parameters
     ----------
     compared, equal
-        Answers that were computed again so, and those that read the same.
+        Answers that were computed again so (those that were served wrong are told already), and those that read the
+        same.
     late
         Answers some fact of which was known, by its own clock, but came into the lake only after them.
     unseen
