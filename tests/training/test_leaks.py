@@ -1,5 +1,6 @@
 """Planted leaks of each kind are found, named with their reason, refused or said; honest features are left alone."""
 
+import re
 from datetime import timedelta
 
 import numpy as np
@@ -85,6 +86,38 @@ def test_two_parts_of_a_number_are_found(sign, other):
     _, found = looked(frame, label="double", more=[("form.one", "double"), ("form.two", "double")])
     assert [(each.kind, each.features, each.refused) for each in found] == [("parts", ("form.one", "form.two"), True)]
     assert f"form.one {sign} form.two is the label" in found[0].says
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        (lambda y, a: np.round(y - a), "a sum of the two"),  # each part rounded by itself
+        (lambda y, a: (y - a) / 60, "a sum of the two"),  # one in hours, one in minutes
+        (lambda y, a: np.round(y / a, 2), r"form\.one \* form\.two"),
+    ],
+)
+def test_two_parts_that_were_rounded_or_are_in_other_units_are_said(other, says):
+    frame = made.frame(number=True)
+    part = np.random.default_rng(2).uniform(50, 90, frame.height)
+    frame = frame.with_columns(pl.col("label") * 40)
+    two = other(frame["label"].to_numpy(), part)
+    two[::7] = np.nan
+    frame = frame.with_columns(pl.Series("form.one", part), pl.Series("form.two", two).fill_nan(None))
+    _, found = looked(frame, label="double", more=[("form.one", "double"), ("form.two", "double")])
+    assert [(each.kind, each.features, each.refused) for each in found] == [("parts", ("form.one", "form.two"), False)]
+    assert re.search(rf"{says}.* explains [0-9.]+ % of the label, and neither does alone", found[0].says), found
+
+
+def test_what_the_last_value_foretells_is_no_sum_of_parts():
+    frame = made.frame(number=True)
+    rng = np.random.default_rng(5)
+    level = frame["label"].to_numpy()
+    last = level + rng.normal(scale=0.04 * np.nanstd(level), size=frame.height)
+    trend = level - last + rng.normal(scale=0.02 * np.nanstd(level), size=frame.height)  # helps, and is not the rest
+    frame = frame.with_columns(pl.Series("form.last", last), pl.Series("form.trend", trend)).fill_nan(None)
+    frame = frame.with_columns(pl.lit(None, dtype=pl.Float64).alias("form.never"))
+    more = [("form.last", "double"), ("form.trend", "double"), ("form.never", "double")]
+    assert looked(frame, label="double", more=more)[1] == ()
 
 
 def test_two_parts_of_what_a_yes_is_made_of_are_found():

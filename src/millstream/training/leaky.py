@@ -30,26 +30,32 @@ def parts(training: TrainingSet, *, without: Iterable[str] = ()) -> tuple[str, s
     tuple of str, or None
         Both features, and what was seen.
     """
-    names = [each.name for each in training.plan.columns if each.dtype in _NUMBERS and each.name not in set(without)]
     binary, number = training.label_dtype == "boolean", training.label_dtype in ("bigint", "double")
-    if len(names) < 2 or not (binary or number):
+    if not (binary or number):
         return None
-    rows = _some(training, binary=binary)
-    label = training.label[rows]
-    values = np.column_stack([_floats(training.frame[name][rows]) for name in names])
-    if number and not np.isfinite(label).all():
+    names, values, label = numbers(training, without=without)
+    if len(names) < 2 or (number and not np.isfinite(label).all()):
         return None
     tells = _separates if binary else _equals
     alone = [tells(values[:, place], label) for place in range(len(names))]
     for one in range(len(names)):
-        for sign, joined in _joined(values[:, one], values[:, one + 1 :]):
-            for found in np.flatnonzero(_promising(joined, label, binary=binary)):
+        for sign, both in joined(values[:, one], values[:, one + 1 :]):
+            for found in np.flatnonzero(_promising(both, label, binary=binary)):
                 other = one + 1 + int(found)
-                if not (alone[one] or alone[other]) and tells(joined[:, found], label):
+                if not (alone[one] or alone[other]) and tells(both[:, found], label):
                     says = "is the label" if number else "tells the label without any mistake"
                     said = f"features {names[one]} and {names[other]}: {names[one]} {sign} {names[other]} {says}"
                     return names[one], names[other], f"{said} in all of {label.size:,} sampled rows"
     return None
+
+
+def numbers(training: TrainingSet, *, without: Iterable[str] = ()) -> tuple[list[str], Array, Array]:
+    """Return names, values (rows, names) and labels (rows) of a sample of labelled rows; NULL is NaN."""
+    left_out = set(without)
+    names = [each.name for each in training.plan.columns if each.dtype in _NUMBERS and each.name not in left_out]
+    rows = _some(training, binary=training.label_dtype == "boolean")
+    values = [_floats(training.frame[name][rows]) for name in names]
+    return names, np.column_stack(values) if names else np.empty((rows.size, 0)), training.label[rows]
 
 
 def _some(training: TrainingSet, *, binary: bool) -> npt.NDArray[np.intp]:
@@ -65,7 +71,8 @@ def _some(training: TrainingSet, *, binary: bool) -> npt.NDArray[np.intp]:
     return np.sort(np.concatenate(picked))
 
 
-def _joined(one: Array, others: Array) -> Iterator[tuple[str, Array]]:
+def joined(one: Array, others: Array) -> Iterator[tuple[str, Array]]:
+    """Yield the sum, difference, product and quotient (NaN by zero) of a column (rows) and each of others (rows, n)."""
     column = one[:, None]
     with np.errstate(all="ignore"):
         yield from (("+", column + others), ("-", column - others), ("*", column * others))
