@@ -72,10 +72,16 @@ odd = FeatureView("odd", of=f.Request(usual, form), features=dict(n="usual.dear 
 
 late = Model("""
     code = shop.CODE.replace("late = Model(", usual).replace("features=[form", "features=[usual, odd, form")
+    code = code.replace('visits_1h=f.count(over="1h")', 'visits_1h=f.count(over="60m")')
+    code = code.replace("unseen.low, 0) + unseen.notes", "unseen.low, 1) + unseen.notes")
+    code = code.replace('over="50h"', 'over="51h"')
     (root / "shop.py").write_text(code)
     with Project(root, lock=True) as project:
         project.run("train", {"model": "late", "actor": "tina"})
-        project.run("release", {"model": "late", "actor": "tina", "dirty": True})
+        released = project.run("release", {"model": "late", "actor": "tina", "dirty": True})
+        assert sorted(released["serving"]) == [
+            "computes unseen: its definition changed", "computes usual: it is not served yet"
+        ], "said before anybody approves"  # fmt: skip
         project.run("approve", {"actor": "ada", "reason": "better"})
         kept = answer(project, "a", "b")
         for number in range(4):

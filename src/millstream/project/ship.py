@@ -126,6 +126,7 @@ def release(
         "rehearsal_ms": round(rehearsal.rollback_ms, 1),
         "decision": asked.id,
         "verdict": verdict,
+        "serving": _rebuilt(project, built.id),
         "by": actor,
     }
 
@@ -272,10 +273,23 @@ def _followed(swapped: Swap, wait_s: float = WAIT_S) -> str:
 
 def keep_served_for(project: Project, row: ReleaseRow) -> None:
     """Fill the served features a release reads before it goes live, so that its first answer has them."""
-    from millstream.features.plan import FeaturePlan
     from millstream.project.data import serve_plans
 
-    serve_plans(project, [*live_plans(project), FeaturePlan.decode((Path(row.path) / "plan.json").read_bytes())])
+    serve_plans(project, _plans_with(project, row))
+
+
+def _rebuilt(project: Project, release_id: str) -> list[str]:
+    """Say which served features are computed before a release goes live, because it defines them anew."""
+    from millstream.project.serving_state import rebuilt
+
+    return rebuilt(project, _plans_with(project, rows.get(project.state, release_id)), project.lake.heads(), new=True)
+
+
+def _plans_with(project: Project, row: ReleaseRow) -> list[FeaturePlan]:
+    """Return the feature plans of what may answer now, and of a release beside them."""
+    from millstream.features.plan import FeaturePlan
+
+    return [*live_plans(project), FeaturePlan.decode((Path(row.path) / "plan.json").read_bytes())]
 
 
 def reject(

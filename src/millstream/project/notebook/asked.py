@@ -96,6 +96,12 @@ def asked(
     roles = _roles(project, features)
     spine = _decided(project, given, at).with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_NUMBER))
     manifest, plan = _plan(project, roles, door.schema(spine))
+    if twice := [name for name in plan.names if name in spine.columns]:
+        raise UserError(
+            f"rows has {', '.join(twice)} already",
+            expected="columns of other names than the features that are asked for",
+            do=f"rows.drop({twice!r}), or leave the view out",
+        )
     reader = Person(project, project.actor)
     masks = reader.masks_of_plan(plan, keys=True)
     read = dict(pins or {})
@@ -106,12 +112,14 @@ def asked(
         project, plan, spine, read, read=lambda name: project.lake.read(name, version=read[name]), learning=False
     )
     made = made_of(project, plan, spine, found).select(plan.names)
-    reading(reader, read, columns_of(plan, rows=False), {"features": list(plan.names), "rows": spine.height})
     kept = spine.drop(_NUMBER)
+    reading(reader, read, columns_of(plan, rows=False), {"features": list(plan.names), "rows": spine.height})
     shown = kept.hstack(reader.hide(made, masks).get_columns())
     title = f"{len(plan.names)} features, as known then"
     if timeless := kept[_DECIDED].null_count():
         title += f"; {timeless} of {kept.height} rows have no instant, so nothing is known of them"
+    if ahead := int((kept[_DECIDED] > project.clock.now()).sum()):
+        title += f"; {ahead} of {kept.height} rows are ahead of now: what becomes known until then is not in them"
 
     def explain(column: str, row: int) -> Why:
         from millstream.project.door import as_if
@@ -128,6 +136,8 @@ def framed(rows: Any) -> pl.DataFrame:
     """Take rows in Polars, or in pandas by way of numpy."""
     if isinstance(rows, show.Answer):
         rows = rows.frame
+    if isinstance(rows, pl.LazyFrame):
+        raise UserError("rows is a LazyFrame", expected="its rows", do="rows.collect()")
     if not isinstance(rows, pl.DataFrame):
         columns = getattr(rows, "columns", None)
         if columns is None or not hasattr(rows, "to_dict"):
@@ -167,8 +177,18 @@ def _decided(project: Project, given: pl.DataFrame, at: str | datetime | None) -
     """Add when each row is decided."""
     if isinstance(at, str) and at in given.columns:
         if not isinstance(given[at].dtype, pl.Datetime):
-            raise UserError(f"the column {at!r} of rows is {given[at].dtype}", expected="a column of instants")
+            raise UserError(
+                f"the column {at!r} of rows is {given[at].dtype}",
+                expected="a column of instants",
+                do=f"pl.col({at!r}).str.to_datetime(time_zone='UTC') for text, .cast(pl.Datetime) for days",
+            )
         return given.with_columns(pl.col(at).alias(_DECIDED))
+    if at is None and _DECIDED in given.columns:
+        raise UserError(
+            f"rows has a column {_DECIDED!r}, and at= says nothing: features of now may not be what is wanted",
+            expected=f"at={_DECIDED!r} for each row at its own instant, or at='2013-01-20 06:00' for all at one",
+            do=f"rows.drop({_DECIDED!r}) for features of now",
+        )
     try:
         moment = instant(at) or project.clock.now()
     except UserError:
