@@ -115,8 +115,11 @@ def test_what_the_last_value_foretells_is_no_sum_of_parts():
     last = level + rng.normal(scale=0.04 * np.nanstd(level), size=frame.height)
     trend = level - last + rng.normal(scale=0.02 * np.nanstd(level), size=frame.height)  # helps, and is not the rest
     frame = frame.with_columns(pl.Series("form.last", last), pl.Series("form.trend", trend)).fill_nan(None)
-    frame = frame.with_columns(pl.lit(None, dtype=pl.Float64).alias("form.never"))
-    more = [("form.last", "double"), ("form.trend", "double"), ("form.never", "double")]
+    frame = frame.with_columns(
+        pl.lit(None, dtype=pl.Float64).alias("form.never"),
+        pl.Series("form.huge", rng.choice([1e300, -1e300, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], frame.height)),
+    )
+    more = [(f"form.{name}", "double") for name in ("last", "trend", "never", "huge")]
     assert looked(frame, label="double", more=more)[1] == ()
 
 

@@ -146,8 +146,9 @@ def _away(value: Array, mean: Array, std: Array, rows: Array) -> float | None:
     error = std / np.sqrt(rows)
     weight = 1.0 / error**2
     middle = np.average(value, weights=weight)
-    wide = np.average((value - middle) ** 2, weights=weight)
-    if wide <= 0 or np.sqrt(np.average((mean - np.average(mean, weights=weight)) ** 2 * weight)) < 1.0:
+    with np.errstate(over="ignore"):
+        wide = np.average((value - middle) ** 2, weights=weight)
+    if not 0 < wide < np.inf or np.sqrt(np.average((mean - np.average(mean, weights=weight)) ** 2 * weight)) < 1.0:
         return None
     slope = np.average((value - middle) * (mean - np.average(mean, weights=weight)), weights=weight) / wide
     residual = mean - np.average(mean, weights=weight) - slope * (value - middle)

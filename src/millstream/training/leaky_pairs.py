@@ -56,10 +56,10 @@ def _lines(values: Array, label: Array) -> Iterator[tuple[int, int, str, float]]
     there = np.isfinite(values)
     middle = np.where(there, values, 0.0).sum(axis=0) / np.maximum(there.sum(axis=0), 1)
     x = np.where(there, values - middle, 0.0)
-    x /= np.maximum(np.abs(x).max(axis=0), np.finfo(float).tiny)
-    y = label - label.mean()
     kept = there.astype(np.float64)
     with np.errstate(all="ignore"):
+        x /= np.maximum(np.abs(x).max(axis=0, initial=0.0), np.finfo(float).tiny)
+        y = label - label.mean()
         rows = kept.T @ kept
         mean_x, mean_y = (x.T @ kept) / rows, ((kept * y[:, None]).T @ kept) / rows
         xx = ((x * x).T @ kept) / rows - mean_x**2  # of the first of a pair, over the rows that have both
@@ -111,7 +111,9 @@ def _open_alone(values: Array, label: Array) -> npt.NDArray[np.float64]:
         there = np.isfinite(values[:, place])
         x, y = values[there, place], label[there]
         if there.sum() >= _FEWEST and np.ptp(x) > 0 and np.ptp(y) > 0:
-            left[place] = 1 - np.corrcoef(x, y)[0, 1] ** 2
+            with np.errstate(all="ignore"):  # numbers so large that their squares are beyond the doubles tell nothing
+                share = 1 - np.corrcoef(x / np.abs(x).max(), y)[0, 1] ** 2
+            left[place] = share if np.isfinite(share) else 1.0
     return left
 
 
