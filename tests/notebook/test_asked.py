@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -69,6 +70,31 @@ def test_a_wrong_question_is_answered_in_words(p, features, rows, at, error, say
         p.features(["carrier_form"], rows=[1])
     with pytest.raises(UserError, match=r"rows\.collect\(\)"):
         p.features(["carrier_form"], rows=pl.LazyFrame({"carrier": ["UA"]}))
+
+
+@pytest.mark.parametrize(
+    ("when", "says"),
+    [
+        ([NOON, NOON.replace(tzinfo=None)], "times with a zone, times without a zone"),
+        (["UA", 5], "int, str"),
+        ([True, 5], "bool, int"),
+    ],
+)
+def test_a_column_of_pandas_that_mixes_types_is_refused_and_not_guessed(p, when, says):
+    rows = pd.DataFrame({"carrier": ["UA", "B6"], "when": pd.Series(when, dtype=object)})
+    with pytest.raises(UserError, match=f"the column 'when' of rows holds values that are no column together: {says}"):
+        p.features(["carrier_form"], rows=rows, at="when")
+
+
+def test_what_pandas_holds_apart_from_that_is_taken(p):
+    precise = pd.DataFrame(
+        {"carrier": ["UA", None], "when": [pd.Timestamp(NOON).as_unit("ns") + pd.Timedelta(1), pd.NaT]}
+    )
+    precise["n"] = pd.Series([1, 2.5], dtype=object)
+    found = p.features(["carrier_form"], rows=precise, at="when").frame
+    assert found["decided_at"].to_list() == [NOON, None] and found["n"].to_list() == [1.0, 2.5]
+    with pytest.raises(UserError, match="two columns called 'carrier'"):
+        p.features(["carrier_form"], rows=pd.DataFrame([["UA", "UA"]], columns=["carrier", "carrier"]))
 
 
 def test_why_shows_the_facts_of_a_filtered_window_alone(p):

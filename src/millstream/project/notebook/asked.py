@@ -142,19 +142,46 @@ def framed(rows: Any) -> pl.DataFrame:
         columns = getattr(rows, "columns", None)
         if columns is None or not hasattr(rows, "to_dict"):
             raise UserError(f"rows is a {type(rows).__name__}", expected="a frame of Polars or pandas, a row an entity")
-        made = {str(name): [_plain(each) for each in rows[name].tolist()] for name in columns}
-        rows = pl.DataFrame(made, strict=False)
+        names = [str(each) for each in columns]
+        if twice := sorted({each for each in names if names.count(each) > 1}):
+            raise UserError(f"rows has two columns called {twice[0]!r}", expected="columns of different names")
+        rows = pl.DataFrame([_column(str(name), [_plain(each) for each in rows[name].tolist()]) for name in columns])
     taken: pl.DataFrame = rows
     if not taken.height:
         raise UserError("rows is empty", expected="a frame with a row an entity")
     return taken
 
 
+def _column(name: str, values: list[Any]) -> pl.Series:
+    """Make a column of values of one type, or of numbers; refuse a mixture, which would have to be guessed."""
+    try:
+        made = pl.Series(name, values)
+        zones = {each.tzinfo is None for each in values if isinstance(each, datetime)}  # it would take all for UTC
+        if made.dtype != pl.Object and len(zones) < 2:
+            return made
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        pass
+    kinds = sorted({_kind(each) for each in values if each is not None})
+    if set(kinds) <= {"float", "int"}:
+        return pl.Series(name, values, dtype=pl.Float64, strict=False)
+    raise UserError(
+        f"the column {name!r} of rows holds values that are no column together: {', '.join(kinds)}",
+        expected="values of one type that the row language has",
+        do=f"bring rows[{name!r}] to one type before asking",
+    )
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, datetime):
+        return f"times with{'' if value.tzinfo else 'out'} a zone"
+    return type(value).__name__
+
+
 def _plain(value: Any) -> Any:
     """Turn pandas' words for nothing into None."""
     if value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value):
         return None
-    return value.to_pydatetime() if hasattr(value, "to_pydatetime") else value
+    return value.to_pydatetime(warn=False) if hasattr(value, "to_pydatetime") else value  # microseconds, as all times
 
 
 def _roles(project: Project, features: Iterable[FeatureView | Role | str]) -> list[Role]:
