@@ -137,3 +137,16 @@ def test_answers_that_overtook_each_other_are_computed_alone() -> None:
     found, apart = arrivals(family)
     assert found == {"orders": ((0, 1), (1, 2), (2, 3), (3, 6))}
     assert apart == {1, 4}
+
+
+def test_a_posted_row_that_came_before_the_answer_was_not_yet_seen_and_is_no_late_fact(project: Project) -> None:
+    visit = {"id": 1, "shop": "a", "at": shop.now().isoformat()}
+    post(project, table="visits", rows=[visit])
+    keep(project, answer(project, "a", "b"))  # in the journal, and not in what is served yet
+    catch_up(project)
+    keep(project, answer(project, "a", "b"))
+    said = proved(project)
+    assert (said["compared"], said["different"]) == (4, 0), said["differences"]
+    today = said["today"]
+    assert (today["unseen"], today["late"], today["equal"]) == (1, 0, 3), today
+    assert {each["cause"] for each in today["examples"]} == {NOT_SEEN}
