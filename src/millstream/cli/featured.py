@@ -112,7 +112,8 @@ def _parity(record: dict[str, Any]) -> None:
     if moved := today["late"] + today["unseen"]:
         say(
             f"{moved:,} would read otherwise in training today: {today['late']:,} for a late fact,"
-            f" {today['unseen']:,} for one not yet seen; lag= of the table says how late facts come"
+            f" {today['unseen']:,} for one not yet seen"
+            f"{'; lag= of the table says how late facts come' if today['late'] else ''}"
         )
     span = f"{record['since'][:16]} to {record['until'][:16]}"
     console.print(f"    [dim]{record['answers']:,} answers, {span}, {record['seconds']:.1f} s[/]")
