@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from millstream.errors import Refused
 from millstream.features.online import layout
 from millstream.monitoring.parity import How
 from millstream.monitoring.parity.causes import NOT_SEEN, STALE
@@ -18,6 +19,7 @@ from millstream.project.parity.folded import arrivals
 from millstream.project.parity.proving import Prover
 from millstream.project.posting import catch_up, forget, post
 from millstream.serving.records import Logged, Prediction
+from millstream.state import decisions
 from millstream.types import to_micros
 from tests.served import keep, serve, signed
 
@@ -82,7 +84,16 @@ late = Model("""
         assert sorted(released["serving"]) == [
             "computes unseen: its definition changed", "computes usual: it is not served yet"
         ], "said before anybody approves"  # fmt: skip
-        project.run("approve", {"actor": "ada", "reason": "better"})
+        bound, project.writer._bound_bytes = project.writer._bound_bytes, 1
+        with pytest.raises(Refused, match="would keep 0 MB online"):
+            project.run("approve", {"actor": "ada", "reason": "better"})
+        project.writer._bound_bytes = bound
+        assert decisions.get(project.state, released["decision"]).status == "waiting", "nothing was approved"
+        project.releases.decide(released["decision"], True, by="ada", reason="better")  # and the process ends here
+        again = project.run("release", {"model": "late", "actor": "tina", "dirty": True})
+        assert (released["status"], again["status"]) == ("waiting", "approved")
+        gone = project.run("approve", {"decision": again["decision"], "actor": "ada", "reason": "better"})
+        assert "is live" in gone["says"]
         kept = answer(project, "a", "b")
         for number in range(4):
             post(project, table="orders", rows=[order(1000 + number, minutes=5 - number, amount=90.0)])

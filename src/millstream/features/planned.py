@@ -172,7 +172,7 @@ def planned_steps(
             f"feature view {view.name!r} would keep {size / 1e6:,.0f} MB online: {len(facts.entities):,} entities,"
             f" {len(entity):,} instants at which plans change",
             expected=f"at most {bound_bytes / 1e6:,.0f} MB a view",
-            do="shorten its windows, split it by need, or raise the bound",
+            do="shorten its windows, or split it into views of fewer features",
         )
     epoch = np.repeat(np.arange(len(entity)), many)
     nth = np.arange(len(epoch)) - np.repeat(np.cumsum(many) - many, many)

@@ -97,7 +97,7 @@ def steps(view: ViewPlan, table: TableFrame, *, since: int, bound_bytes: int, un
             f"feature view {view.name!r} would keep {size / 1e6:,.0f} MB online: {len(facts.entities):,} entities,"
             f" {len(instants):,} changes, {len(view.features)} features",
             expected=f"at most {bound_bytes / 1e6:,.0f} MB a view",
-            do="shorten its windows, split it by need, or raise the bound",
+            do="shorten its windows, or split it into views of fewer features",
         )
     rows, texts = as_floats(facts.kept(entity, instants), len(instants))
     offsets = np.searchsorted(entity, np.arange(len(facts.entities) + 1))

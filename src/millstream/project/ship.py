@@ -125,6 +125,7 @@ def release(
         "rehearsal": rehearsal.says,
         "rehearsal_ms": round(rehearsal.rollback_ms, 1),
         "decision": asked.id,
+        "status": asked.status,
         "verdict": verdict,
         "serving": _rebuilt(project, built.id),
         "by": actor,
@@ -223,10 +224,18 @@ def approve(
     simulated: bool = False,
     actor: str = "somebody",
 ) -> dict[str, Any]:
-    """Approve a waiting release and put it live."""
+    """Approve a waiting release and put it live; one that was approved and never went live goes live now.
+
+    The features it reads are filled before it is approved, so that where they cannot be, the question stays open.
+    """
     asked = waiting_one(project, decision)
     with _moving:
-        decided = project.releases.decide(asked.id, True, by=actor, reason=reason, simulated=simulated)
+        decided = asked
+        if asked.status != "approved" or rows.get(project.state, asked.release).status != "approved":
+            decided = project.releases.decide(
+                asked.id, True, by=actor, reason=reason, simulated=simulated,
+                before=lambda row: keep_served_for(project, row),
+            )  # fmt: skip
         return {
             "status": decided.status,
             "decision": decided.id,
