@@ -128,6 +128,7 @@ def test_answers_without_looked_up_features_are_counted_apart(house: House, answ
     assert (said["answers"], said["compared"], said["equal"], said["different"]) == (4, 1, 1, 0)
     assert said["apart"] == {"the simple rule answered": 1, "the caller sent the features": 1}
     assert sum(said["unproved"].values()) == 1 and "flights" in next(iter(said["unproved"]))
+    assert said["says"] == "1 of 1 served vectors equal a point-in-time read; 1 more could not be proved"
     assert said["answered_by"] == {"baseline": 1, "champion": 3} and said["digests"] == {"none": 1}
 
 

@@ -85,7 +85,8 @@ def _parity(record: dict[str, Any]) -> None:
     from millstream.cli.drawing import console, number, say, table
 
     wrong = record["different"]
-    say(escape(record["says"]), tone="bad" if wrong else "good" if record["compared"] else "warn")
+    whole = record["compared"] and not record["unproved"]
+    say(escape(record["says"]), tone="bad" if wrong else "good" if whole else "warn")
     table(
         "answer", "row", "feature", "served", "recomputed", "cause",
         rows=[
