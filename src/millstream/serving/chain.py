@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeAlias
 
 from millstream.definitions.traffic import Champion
-from millstream.errors import MillstreamError, Unavailable
+from millstream.errors import BadData, MillstreamError, Unavailable
 from millstream.serving.scorer import Scored, Scorer
 from millstream.serving.shape import NOTHING, Said
 
@@ -134,6 +134,12 @@ class Chain:
         if not reason:
             share = self._share(until)
             scored, reason = await _run(champion, lambda: _score(champion, rows, at_us, share), until)
+        if scored is None and isinstance(reason, _OfARow) and len(raws) > 1:  # it costs none of the others their answer
+            each_alone = [
+                await self.answer_soon([raw], [at], until=until, stopped=stopped)
+                for raw, at in zip(raws, at_us, strict=True)
+            ]
+            return [answer for answers in each_alone for answer in answers]
         if scored is None:
             return await self._stand_in(raws, at_us, until=until, reason=reason)
         return [
@@ -206,6 +212,10 @@ class Chain:
         return [Answer(value, self.champion, "baseline", reason, _NO_FEATURES, {}, said)] * rows
 
 
+class _OfARow(str):
+    """Why rows could not be answered, where it is the values of one of them."""
+
+
 Asked: TypeAlias = tuple[Sequence[Mapping[str, Any]], Sequence[int]]
 """Rows as JSON gave them, and their instants."""
 
@@ -241,6 +251,8 @@ async def _run(scorer: Scorer, score: Callable[[], _Scoring], until: float) -> t
     try:
         found = score()
         return (found if isinstance(found, list) else await found), ""
+    except BadData as wrong:
+        return None, _OfARow(wrong.happened)
     except MillstreamError as wrong:
         return None, wrong.happened
     except Exception as wrong:  # noqa: BLE001 - a border: the request; logged, and answered for
