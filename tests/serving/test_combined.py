@@ -83,5 +83,6 @@ def test_a_row_that_cannot_be_computed_costs_the_others_nothing(release):
     rows = [mill.ROW, mill.ROW | {"distance": 1e300}, mill.ROW]
     found = chain.answer(rows, [0] * 3, until=float("inf"))
     assert [each.answered_by for each in found] == ["champion", "baseline", "champion"]
-    assert "cannot be cast to bigint" in found[1].reason and not found[0].reason
+    assert found[1].reason == "1e+300 cannot be cast to bigint" and not found[0].reason
+    assert msgspec.json.encode([each.reason for each in found]), "the log can hold it"
     assert found[0].features == found[2].features == chain.answer(rows[:1], [0], until=float("inf"))[0].features
