@@ -107,6 +107,9 @@ def test_the_flights_example_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
     ("made", "error", "says"),
     [
         (lambda: compiled(view(x=f.mean("amuont"))), ExpressionError, "amount"),
+        (lambda: compiled(view(x=f.count(where="amount"))), DefinitionError, r"v\.x: where: 'amount' is double"),
+        (lambda: compiled(view(x=f.count(where="amuont > 5"))), ExpressionError, r"\n    amuont > 5\n    \^{6}\n"),
+        (lambda: compiled(view(x=f.count(where="late) or (late"))), ExpressionError, r"v\.x: where: this is not"),
         (lambda: compiled(view("shpo", x=f.count())), DefinitionError, "did you mean 'shop'"),
         (lambda: compiled(SHOP, names=[SHOP.on({"shop": "neer"}, name="n")]), DefinitionError, "did you mean 'near'"),
         (lambda: compiled(SHOP, names=[SHOP.on({"shpo": "near"}, name="n")]), DefinitionError, "did you mean 'shop'"),

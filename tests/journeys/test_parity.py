@@ -128,6 +128,7 @@ def test_answers_without_looked_up_features_are_counted_apart(house: House, answ
     assert (said["answers"], said["compared"], said["equal"], said["different"]) == (4, 1, 1, 0)
     assert said["apart"] == {"the simple rule answered": 1, "the caller sent the features": 1}
     assert sum(said["unproved"].values()) == 1 and "flights" in next(iter(said["unproved"]))
+    assert said["says"] == "1 of 1 served vectors equal a point-in-time read; 1 more could not be proved"
     assert said["answered_by"] == {"baseline": 1, "champion": 3} and said["digests"] == {"none": 1}
 
 
@@ -252,6 +253,8 @@ def test_a_planted_skew_is_found_alone_with_its_row_values_and_cause(
     assert {each["id"] for each in told} == {ids[place]} and told[0]["key"] == answers[place].key
     assert {each["cause"] for each in told} == {cause}, told
     assert all(each["served"] != each["recomputed"] and each["feature"] and each["says"] for each in told)
+    assert {each["id"] for each in said["today"]["examples"]}.isdisjoint(ids[place : place + 1]), "its cause is told"
+    assert said["today"]["compared"] == len(answers) - 1
 
 
 def test_a_key_that_was_left_behind_online_is_found_in_what_it_served(house: House) -> None:

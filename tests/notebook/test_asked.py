@@ -1,13 +1,16 @@
 """Features of rows somebody has at hand, and why a filtered window is what it is."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+import pandas as pd
 import polars as pl
 import pytest
 
 from millstream import FeatureView
 from millstream import features as f
 from millstream.errors import MillstreamError, NotFound, UserError
+
+NOON = datetime(2013, 1, 20, 12, tzinfo=UTC)
 
 
 def test_they_are_those_of_a_training_set_at_the_same_instants(p):
@@ -37,7 +40,10 @@ def test_rows_without_an_instant_are_said(p):
     assert "1 of 2 rows have no instant, so nothing is known of them" in repr(
         p.features(["carrier_form"], rows=rows, at="when")
     )
-    assert "no instant" not in repr(p.features(["carrier_form"], rows=rows.head(1), at="when"))
+    now = repr(p.features(["carrier_form"], rows=rows.head(1), at="when"))
+    assert "no instant" not in now and "ahead of now" not in now
+    then = p.features(["carrier_form"], rows=rows.head(1).select("carrier"), at="2113-01-01")
+    assert "1 of 1 rows are ahead of now: what becomes known until then is not in them" in repr(then)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +58,8 @@ def test_rows_without_an_instant_are_said(p):
         (["carrier_form"], {"carrier": []}, None, UserError, "rows is empty"),
         ([], {"carrier": ["UA"]}, None, UserError, "no feature view was named"),
         ([3], {"carrier": ["UA"]}, None, UserError, "3 is no feature view"),
+        (["carrier_form"], {"carrier": ["UA"], "carrier_form.late_share_7d": [1]}, None, UserError, "7d already"),
+        (["carrier_form"], {"carrier": ["UA"], "decided_at": [NOON]}, None, UserError, "at= says nothing"),
     ],
 )  # fmt: skip
 def test_a_wrong_question_is_answered_in_words(p, features, rows, at, error, says):
@@ -60,6 +68,33 @@ def test_a_wrong_question_is_answered_in_words(p, features, rows, at, error, say
     assert says in str(wrong.value) and "__row" not in str(wrong.value) and "rows_at_hand" not in str(wrong.value)
     with pytest.raises(UserError, match="a frame of Polars or pandas"):
         p.features(["carrier_form"], rows=[1])
+    with pytest.raises(UserError, match=r"rows\.collect\(\)"):
+        p.features(["carrier_form"], rows=pl.LazyFrame({"carrier": ["UA"]}))
+
+
+@pytest.mark.parametrize(
+    ("when", "says"),
+    [
+        ([NOON, NOON.replace(tzinfo=None)], "times with a zone, times without a zone"),
+        (["UA", 5], "int, str"),
+        ([True, 5], "bool, int"),
+    ],
+)
+def test_a_column_of_pandas_that_mixes_types_is_refused_and_not_guessed(p, when, says):
+    rows = pd.DataFrame({"carrier": ["UA", "B6"], "when": pd.Series(when, dtype=object)})
+    with pytest.raises(UserError, match=f"the column 'when' of rows holds values that are no column together: {says}"):
+        p.features(["carrier_form"], rows=rows, at="when")
+
+
+def test_what_pandas_holds_apart_from_that_is_taken(p):
+    precise = pd.DataFrame(
+        {"carrier": ["UA", None], "when": [pd.Timestamp(NOON).as_unit("ns") + pd.Timedelta(1), pd.NaT]}
+    )
+    precise["n"] = pd.Series([1, 2.5], dtype=object)
+    found = p.features(["carrier_form"], rows=precise, at="when").frame
+    assert found["decided_at"].to_list() == [NOON, None] and found["n"].to_list() == [1.0, 2.5]
+    with pytest.raises(UserError, match="two columns called 'carrier'"):
+        p.features(["carrier_form"], rows=pd.DataFrame([["UA", "UA"]], columns=["carrier", "carrier"]))
 
 
 def test_why_shows_the_facts_of_a_filtered_window_alone(p):

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from millstream.errors import Refused
 from millstream.features.online import layout
 from millstream.monitoring.parity import How
 from millstream.monitoring.parity.causes import NOT_SEEN, STALE
@@ -18,6 +19,7 @@ from millstream.project.parity.folded import arrivals
 from millstream.project.parity.proving import Prover
 from millstream.project.tables.posting import catch_up, forget, post
 from millstream.serving.records import Logged, Prediction
+from millstream.state import decisions
 from millstream.types import to_micros
 from tests.served import keep, serve, signed
 
@@ -72,11 +74,26 @@ odd = FeatureView("odd", of=f.Request(usual, form), features=dict(n="usual.dear 
 
 late = Model("""
     code = shop.CODE.replace("late = Model(", usual).replace("features=[form", "features=[usual, odd, form")
+    code = code.replace('visits_1h=f.count(over="1h")', 'visits_1h=f.count(over="60m")')
+    code = code.replace("unseen.low, 0) + unseen.notes", "unseen.low, 1) + unseen.notes")
+    code = code.replace('over="50h"', 'over="51h"')
     (root / "shop.py").write_text(code)
     with Project(root, lock=True) as project:
         project.run("train", {"model": "late", "actor": "tina"})
-        project.run("release", {"model": "late", "actor": "tina", "dirty": True})
-        project.run("approve", {"actor": "ada", "reason": "better"})
+        released = project.run("release", {"model": "late", "actor": "tina", "dirty": True})
+        assert sorted(released["serving"]) == [
+            "computes unseen: its definition changed", "computes usual: it is not served yet"
+        ], "said before anybody approves"  # fmt: skip
+        bound, project.writer._bound_bytes = project.writer._bound_bytes, 1
+        with pytest.raises(Refused, match="would keep 0 MB online"):
+            project.run("approve", {"actor": "ada", "reason": "better"})
+        project.writer._bound_bytes = bound
+        assert decisions.get(project.state, released["decision"]).status == "waiting", "nothing was approved"
+        project.releases.decide(released["decision"], True, by="ada", reason="better")  # and the process ends here
+        again = project.run("release", {"model": "late", "actor": "tina", "dirty": True})
+        assert (released["status"], again["status"]) == ("waiting", "approved")
+        gone = project.run("approve", {"decision": again["decision"], "actor": "ada", "reason": "better"})
+        assert "is live" in gone["says"]
         kept = answer(project, "a", "b")
         for number in range(4):
             post(project, table="orders", rows=[order(1000 + number, minutes=5 - number, amount=90.0)])
@@ -131,3 +148,16 @@ def test_answers_that_overtook_each_other_are_computed_alone() -> None:
     found, apart = arrivals(family)
     assert found == {"orders": ((0, 1), (1, 2), (2, 3), (3, 6))}
     assert apart == {1, 4}
+
+
+def test_a_posted_row_that_came_before_the_answer_was_not_yet_seen_and_is_no_late_fact(project: Project) -> None:
+    visit = {"id": 1, "shop": "a", "at": shop.now().isoformat()}
+    post(project, table="visits", rows=[visit])
+    keep(project, answer(project, "a", "b"))  # in the journal, and not in what is served yet
+    catch_up(project)
+    keep(project, answer(project, "a", "b"))
+    said = proved(project)
+    assert (said["compared"], said["different"]) == (4, 0), said["differences"]
+    today = said["today"]
+    assert (today["unseen"], today["late"], today["equal"]) == (1, 0, 3), today
+    assert {each["cause"] for each in today["examples"]} == {NOT_SEEN}

@@ -134,6 +134,7 @@ def test_bad_rows_are_refused_whole_and_named(project: Project) -> None:
         with pytest.raises(BadData) as told:
             post(project, table="orders", rows=[good, wrong])
         assert "row 1" in told.value.happened and says in told.value.happened
+        assert ("64 bits" in f"{told.value.expected}") == (wrong in ({**good, "id": True}, {**good, "id": 2**63}))
     assert posted.counts(project.state) == {}
     with pytest.raises(UserError, match="0 rows"):
         post(project, table="orders", rows=[])

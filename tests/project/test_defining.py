@@ -4,6 +4,8 @@ import subprocess
 
 import pytest
 
+from millstream import FeatureView
+from millstream import features as f
 from millstream.definitions import load
 from millstream.errors import DefinitionError
 
@@ -49,3 +51,42 @@ def test_what_python_refuses_says_what_to_do(tmp_path, line, says):
     with pytest.raises(DefinitionError, match=r"flights\.py, line \d") as wrong:
         load.run_files(tmp_path)
     assert says in f"{wrong.value.do}"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says", "expected"),
+    [
+        (lambda: f.Request(amount="dubble"), "'amount' of a request is 'dubble'", "did you mean 'double'?"),
+        (lambda: f.Request(amount="int"), "'amount' of a request is 'int'", "write 'bigint'"),
+        (lambda: f.Request(amount=float), "which is no type", "write 'double'"),
+        (lambda: f.Request("form", amount="double"), "given 'form', which is no feature view", "not their names"),
+        (lambda: _view(features={"a": 5}), "feature v.a is 5", "a window such as"),
+        (lambda: _view(features={" ": f.count()}), "a feature called ' '", "a name"),
+        (lambda: _view(features=[f.count()]), "has features=", "features=dict"),
+        (lambda: _view(of=_view()), "is of feature view 'v'", "a view of the request: f.Request(view, ...)"),
+        (lambda: _view(of=3), "is of 3", "a table, its name"),
+        (lambda: _view(entity=["shop", 3]), "about entity 3", "the name of a column"),
+        (lambda: _view(features={"a": f.mean(3)}), "v.a: its value is 3", "as text"),
+        (lambda: _view(features={"a": f.count(where=True)}), "v.a: its where is True", "as text"),
+        (lambda: FeatureView("", of="orders", entity="shop", features={"a": f.count()}), "is called ''", "a name"),
+    ],
+)
+def test_what_is_given_in_the_wrong_place_is_refused_where_it_stands(wrong, says, expected):
+    with pytest.raises(DefinitionError) as told:
+        wrong()
+    assert says in told.value.happened and expected in f"{told.value.expected} {told.value.do}"
+
+
+def _view(**words):
+    return FeatureView("v", **{"of": "orders", "entity": "shop", "features": {"a": f.count()}, **words})
+
+
+def test_a_value_of_another_type_than_its_place_takes_is_told_without_a_traceback(tmp_path):
+    view = 'FeatureView("v", of=flights, entity="id", features={"a": f.quantile("x", "0.9")})'
+    (tmp_path / "flights.py").write_text(f"{TABLE}from millstream import FeatureView, features as f\nv = {view}\n")
+    with pytest.raises(DefinitionError, match="a value of another type than its place takes: Expected `float"):
+        load.run_aside(tmp_path)
+    assert [*FeatureView("v", of="orders", entity=(each for each in "ab"), features={"a": f.count()}).entity] == [
+        "a",
+        "b",
+    ]

@@ -10,6 +10,7 @@ import pytest
 
 from millstream.expressions import parse
 from millstream.features.plan import FeatureColumn
+from millstream.serving.chain import Chain
 from millstream.serving.scorer import Scorer
 from tests.serving import mill
 
@@ -75,3 +76,13 @@ def test_a_scorer_needs_no_library_for_them(release, tmp_path):
     assert not told.returncode, told.stderr
     features, loaded = told.stdout.splitlines()
     assert features == f"[4.8, 1.0, 0.0, {IN_BUCKET}]" and loaded == "[]"
+
+
+def test_a_row_that_cannot_be_computed_costs_the_others_nothing(release):
+    chain = Chain(Scorer.open(release, mill.Memory()))
+    rows = [mill.ROW, mill.ROW | {"distance": 1e300}, mill.ROW]
+    found = chain.answer(rows, [0] * 3, until=float("inf"))
+    assert [each.answered_by for each in found] == ["champion", "baseline", "champion"]
+    assert found[1].reason == "1e+300 cannot be cast to bigint" and not found[0].reason
+    assert msgspec.json.encode([each.reason for each in found]), "the log can hold it"
+    assert found[0].features == found[2].features == chain.answer(rows[:1], [0], until=float("inf"))[0].features

@@ -87,6 +87,34 @@ def test_two_parts_of_a_number_are_found(sign, other):
     assert f"form.one {sign} form.two is the label" in found[0].says
 
 
+def test_two_parts_in_units_of_their_own_are_said():
+    frame = made.frame(number=True)
+    part = np.random.default_rng(2).uniform(50, 90, frame.height)
+    two = np.round((frame["label"].to_numpy() * 40 - part) / 60, 3)  # one in minutes, one in hours
+    two[::7] = np.nan
+    frame = frame.with_columns(
+        pl.col("label") * 40, pl.Series("form.one", part), pl.Series("form.two", two).fill_nan(None)
+    )
+    _, found = looked(frame, label="double", more=[("form.one", "double"), ("form.two", "double")])
+    assert [(each.kind, each.features, each.refused) for each in found] == [("parts", ("form.one", "form.two"), False)]
+    assert "in a unit of its own, explains 99." in found[0].says
+
+
+def test_what_the_last_value_foretells_is_no_sum_of_parts():
+    frame = made.frame(number=True)
+    rng = np.random.default_rng(5)
+    level = frame["label"].to_numpy()
+    last = level + rng.normal(scale=0.04 * np.nanstd(level), size=frame.height)
+    trend = level - last + rng.normal(scale=0.02 * np.nanstd(level), size=frame.height)  # helps, and is not the rest
+    frame = frame.with_columns(pl.Series("form.last", last), pl.Series("form.trend", trend)).fill_nan(None)
+    frame = frame.with_columns(
+        pl.lit(None, dtype=pl.Float64).alias("form.never"),
+        pl.Series("form.huge", rng.choice([1e300, -1e300, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], frame.height)),
+    )
+    more = [(f"form.{name}", "double") for name in ("last", "trend", "never", "huge")]
+    assert looked(frame, label="double", more=more)[1] == ()
+
+
 @pytest.mark.parametrize("digits", [0, 2])
 def test_two_rounded_parts_of_a_number_are_said_and_honest_ones_are_not(digits):
     frame = made.frame(number=True)

@@ -85,7 +85,8 @@ def _parity(record: dict[str, Any]) -> None:
     from millstream.cli.drawing import console, number, say, table
 
     wrong = record["different"]
-    say(escape(record["says"]), tone="bad" if wrong else "good" if record["compared"] else "warn")
+    whole = record["compared"] and not record["unproved"]
+    say(escape(record["says"]), tone="bad" if wrong else "good" if whole else "warn")
     table(
         "answer", "row", "feature", "served", "recomputed", "cause",
         rows=[
@@ -112,7 +113,8 @@ def _parity(record: dict[str, Any]) -> None:
     if moved := today["late"] + today["unseen"]:
         say(
             f"{moved:,} would read otherwise in training today: {today['late']:,} for a late fact,"
-            f" {today['unseen']:,} for one not yet seen; lag= of the table says how late facts come"
+            f" {today['unseen']:,} for one not yet seen"
+            f"{'; lag= of the table says how late facts come' if today['late'] else ''}"
         )
     span = f"{record['since'][:16]} to {record['until'][:16]}"
     console.print(f"    [dim]{record['answers']:,} answers, {span}, {record['seconds']:.1f} s[/]")

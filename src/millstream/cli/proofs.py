@@ -37,7 +37,8 @@ def parity(stands: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
     tone = {"ok": "good", "alarm": "bad"}.get(stands["verdict"], "warn")
     yield f"{stands['day']}: {stands['says']}", tone
     if moved := stands["late"] + stands["unseen"]:
-        yield f"{moved:,} of them would read otherwise in training today: facts came late", ""
+        why = "facts came late" if stands["late"] else "what is served had not seen facts that were there"
+        yield f"{moved:,} of them would read otherwise in training today: {why}", ""
     if unproved := sum(stands["unproved"].values()):
         yield f"{unproved:,} could not be computed again: {'; '.join(stands['unproved'])}", "warn"
 

@@ -140,6 +140,12 @@ def release(record: dict[str, Any]) -> None:
     """Show a release and what it waits for."""
     say(f"release [bold]{record['model']}@{record['version']}[/] signed: {record['release'][:16]}", tone="good")
     say(escape(record["rehearsal"]), tone="good")
+    for each in record["serving"]:
+        say(escape(f"before it goes live, served features: {each}"), indent=2)
+    if record["status"] == "approved":
+        say(f"was approved by decision [bold]{record['decision']}[/], and is not live", tone="warn")
+        console.print(f"\nnext: millstream approve {record['decision']} -m REASON")
+        return
     say(f"waits for approval: decision [bold]{record['decision']}[/] (asked by {escape(record['by'])})", tone="warn")
     console.print(f"\nnext: MILLSTREAM_USER=somebody-else millstream approve {record['decision']} -m REASON")
 

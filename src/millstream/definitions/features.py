@@ -95,6 +95,16 @@ class Window(msgspec.Struct, frozen=True):
     smooth: float | None = None
 
 
+_MEANT = {
+    **dict.fromkeys(("int", "integer", "int64", "int32", "smallint", "long", "<class 'int'>"), "write 'bigint'"),
+    **dict.fromkeys(("float", "float64", "real", "number", "decimal", "<class 'float'>"), "write 'double'"),
+    **dict.fromkeys(("str", "string", "text", "object", "<class 'str'>"), "write 'varchar'"),
+    **dict.fromkeys(("bool", "<class 'bool'>"), "write 'boolean'"),
+    **dict.fromkeys(("datetime", "time"), "write 'timestamptz'"),
+}
+"""Names that other houses give to types, and what to write instead."""
+
+
 @dataclass(frozen=True, init=False)
 class Request:
     """What is there when a prediction is asked for: fields that come with it, and features of other views.
@@ -107,6 +117,11 @@ class Request:
     fields
         Name to type of the row language.
 
+    Raises
+    ------
+    DefinitionError
+        For what is no view, and for a type the row language has not.
+
     >>> Request(distance="double").fields
     {'distance': 'double'}
     """
@@ -115,6 +130,19 @@ class Request:
     roles: tuple[Role, ...] = ()
 
     def __init__(self, /, *views: FeatureView | Role, **fields: DType) -> None:
+        for each in views:
+            if not isinstance(each, Role) and not hasattr(each, "on"):
+                raise DefinitionError(
+                    f"f.Request was given {each!r}, which is no feature view",
+                    expected="views themselves, not their names: f.Request(view, ...), and fields as field='double'",
+                )
+        for name, dtype in fields.items():
+            if dtype not in get_args(DType):
+                raise DefinitionError(
+                    f"field {name!r} of a request is {dtype!r}, which is no type",
+                    expected=", ".join(get_args(DType)),
+                    do=_MEANT.get(str(dtype).lower(), near(str(dtype), get_args(DType))),
+                )
         roles = tuple(each if isinstance(each, Role) else each.on({}, name=each.name) for each in views)
         object.__setattr__(self, "fields", fields)
         object.__setattr__(self, "roles", roles)

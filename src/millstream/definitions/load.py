@@ -137,7 +137,14 @@ def run_aside(folder: Path, *, timeout_s: float = 120.0) -> Manifest:
         )
     if "error" in answer:
         raise DefinitionError(answer["error"], expected=answer["expected"], do=answer["do"])
-    return msgspec.convert(answer["manifest"], Manifest)
+    try:
+        return msgspec.convert(answer["manifest"], Manifest)
+    except msgspec.ValidationError as wrong:
+        raise DefinitionError(
+            f"the definitions hold a value of another type than its place takes: {wrong}",
+            expected="values of the types that the page of each word names (docs/)",
+            do="look for the value, or the place, in the definition files",
+        ) from None
 
 
 def _code_is_as_it_lies(folder: Path, manifest: Manifest) -> bool:

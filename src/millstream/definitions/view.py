@@ -47,9 +47,11 @@ class FeatureView:
         entity: str | Iterable[str] = (),
         ttl: str | None = None,
     ) -> None:
+        columns = (entity,) if isinstance(entity, str) or not isinstance(entity, Iterable) else tuple(entity)
+        _refuse_types(name, of, features, columns)
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "of", of.name if isinstance(of, Table) else of)
-        object.__setattr__(self, "entity", (entity,) if isinstance(entity, str) else tuple(entity))
+        object.__setattr__(self, "entity", columns)
         object.__setattr__(self, "features", dict(features))
         object.__setattr__(self, "ttl", ttl)
         self._refuse_contradictions()
@@ -73,10 +75,15 @@ class FeatureView:
         if not self.features:
             raise DefinitionError(f"feature view {self.name!r} has no features", expected="features=dict(name=...)")
         for feature, said in self.features.items():
-            if isinstance(self.of, Request) != isinstance(said, str):
+            if not isinstance(feature, str) or not feature.strip():
+                raise DefinitionError(
+                    f"feature view {self.name!r} has a feature called {feature!r}", expected="a name that is a text"
+                )
+            if not isinstance(said, str if isinstance(self.of, Request) else Window):
                 expected = "an expression (text)" if isinstance(self.of, Request) else "a window such as f.mean(...)"
-                shown = repr(said) if isinstance(said, str) else f"f.{getattr(said, 'aggregate', said)}(...)"
+                shown = f"f.{said.aggregate}(...)" if isinstance(said, Window) else repr(said)
                 raise DefinitionError(f"feature {self.name}.{feature} is {shown}", expected=expected)
+            _refuse_words(f"feature {self.name}.{feature}", said)
             for length in () if isinstance(said, str) else (said.over, said.ago, self.ttl):
                 try:
                     parse_duration("1d" if length is None else length)
@@ -92,3 +99,37 @@ class FeatureView:
                 f"feature view {self.name!r} has {'an entity' if self.entity else 'no entity'}",
                 expected="entity=... for a view of a table, none for a view of the request",
             )
+
+
+def _refuse_types(name: object, of: object, features: object, entity: Iterable[object]) -> None:
+    """Refuse what is given in a place that takes something else."""
+    if not isinstance(name, str) or not name.strip():
+        raise DefinitionError(f"a feature view is called {name!r}", expected="a name that is a text")
+    if not isinstance(of, Table | Request | str):
+        shown = f"feature view {of.name!r}" if isinstance(of, FeatureView) else repr(of)
+        raise DefinitionError(
+            f"feature view {name!r} is of {shown}",
+            expected="a table, its name, or f.Request(...)",
+            do="features made of features are a view of the request: f.Request(view, ...)",
+        )
+    if not isinstance(features, Mapping):
+        raise DefinitionError(
+            f"feature view {name!r} has features={features!r}", expected="names with windows: features=dict(name=...)"
+        )
+    for each in entity:
+        if not isinstance(each, str):
+            raise DefinitionError(
+                f"feature view {name!r} is about entity {each!r}",
+                expected="the name of a column, or several: entity=('store', 'item')",
+            )
+
+
+def _refuse_words(where: str, said: Window | str) -> None:
+    """Refuse a value or a condition that is no text."""
+    if isinstance(said, Window):
+        for word, given in (("value", said.value), ("where", said.where)):
+            if not isinstance(given, str | None):
+                raise DefinitionError(
+                    f"{where}: its {word} is {given!r}",
+                    expected="an expression over one row of the table, as text: 'amount', 'amount > 50'",
+                )

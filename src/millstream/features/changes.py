@@ -119,5 +119,5 @@ def _bound(facts: ViewFacts | PlannedFacts, answers: int, what: str, bound_bytes
             f"feature view {facts.view.name!r} would keep {size / 1e6:,.0f} MB online: {len(facts.entities):,}"
             f" entities, {what}",
             expected=f"at most {bound_bytes / 1e6:,.0f} MB a view",
-            do="shorten its windows, split it by need, or raise the bound",
+            do="shorten its windows, or split it into views of fewer features",
         )

@@ -205,6 +205,9 @@ def _window(said: Window, schema: Schema, *, where: str, ttl: str | None, static
             raise DefinitionError(f"{where} has no value", expected=f"f.{said.aggregate}('column', ...)")
         if said.where is None:
             return WindowPlan(said.aggregate, None, span.over_us, answer_type(said.aggregate, "bigint"), span.ago_us)
+    if said.where is not None:  # each alone first: what is wrong is told in the words that were written
+        parse(said.value or "true", schema, where=where)
+        refuse_type(f"{where}: where", parse(said.where, schema, where=f"{where}: where"), ("boolean",))
     value = parse(filtered(said.value or "true", said.where), schema, where=where)
     if said.aggregate not in VALUELESS:
         refuse_type(f"{where}: {said.aggregate}", value, ACCEPTED[said.aggregate])

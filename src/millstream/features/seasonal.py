@@ -154,7 +154,7 @@ def seasonal_steps(
             f"the seasonal naive rule of model {plan.model!r} would keep {size / 1e6:,.0f} MB online: {people:,}"
             f" entities, {ahead} targets",
             expected=f"at most {bound_bytes / 1e6:,.0f} MB a view",
-            do="shorten the horizon, or raise the bound",
+            do="shorten the horizon",
         )
     entity = np.repeat(np.arange(people), epochs * ahead)
     view, named = plan.seasonal.view, parts(rule.entities)

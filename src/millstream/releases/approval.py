@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from millstream.errors import IntegrityError, Refused, UserError
@@ -52,8 +52,9 @@ def ask(desk: Desk, release: Release | ReleaseRow | str, verdict: Mapping[str, A
 
 
 def decide(
-    desk: Desk, decision_id: int | str, approve: bool, *, by: str, reason: str, simulated: bool = False
-) -> Decision:
+    desk: Desk, decision_id: int | str, approve: bool, *, by: str, reason: str, simulated: bool = False,
+    before: Callable[[ReleaseRow], object] | None = None,
+) -> Decision:  # fmt: skip
     """Answer a question; the release becomes approved or rejected, nothing goes live by it.
 
     Parameters
@@ -66,6 +67,8 @@ def decide(
         Who answers, as asserted, and why; both are kept.
     simulated
         No person answers, as in a demonstration; kept and shown.
+    before
+        Called with a release that may be approved, before it is: what it raises leaves the question open.
 
     Raises
     ------
@@ -82,6 +85,8 @@ def decide(
     if asked.status == "waiting" and approve:
         _refuse_own(desk, row, asked, by=by, simulated=simulated)
         _refuse_changed(desk, row, asked, by=by)
+        if before is not None:
+            before(row)
     status: decisions.Status = "approved" if approve else "rejected"
     with desk.state.transact() as tx:
         decisions.answer(tx, asked.id, status, by=by, at=desk.now(), reason=reason, simulated=simulated)

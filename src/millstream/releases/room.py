@@ -94,10 +94,13 @@ class Releases:
         return approval.ask(self._desk, release, verdict, actor=actor)
 
     def decide(
-        self, decision_id: int | str, approve: bool, *, by: str, reason: str, simulated: bool = False
-    ) -> Decision:
+        self, decision_id: int | str, approve: bool, *, by: str, reason: str, simulated: bool = False,
+        before: Callable[[ReleaseRow], object] | None = None,
+    ) -> Decision:  # fmt: skip
         """Answer a question about a release; see ``approval.decide``."""
-        return approval.decide(self._desk, decision_id, approve, by=by, reason=reason, simulated=simulated)
+        return approval.decide(
+            self._desk, decision_id, approve, by=by, reason=reason, simulated=simulated, before=before
+        )
 
     def note(self, decision: int, text: str, *, by: str) -> Note:
         """Keep a note with a decision; see ``notes.add_note``."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeAlias
 
 from millstream.definitions.traffic import Champion
-from millstream.errors import MillstreamError, Unavailable
+from millstream.errors import BadData, MillstreamError, Unavailable
 from millstream.serving.scorer import Scored, Scorer
 from millstream.serving.shape import NOTHING, Said
 
@@ -130,10 +130,16 @@ class Chain:
         if self.traffic.strict:
             champion.gate.refuse(raws)
         champion.refuse_targets(rows, at_us)
-        scored, reason = None, stopped or self.refused
+        scored, reason, of_a_row = None, stopped or self.refused, False
         if not reason:
             share = self._share(until)
-            scored, reason = await _run(champion, lambda: _score(champion, rows, at_us, share), until)
+            scored, reason, of_a_row = await _run(champion, lambda: _score(champion, rows, at_us, share), until)
+        if of_a_row and len(raws) > 1:  # it costs none of the others their answer
+            each_alone = [
+                await self.answer_soon([raw], [at], until=until, stopped=stopped)
+                for raw, at in zip(raws, at_us, strict=True)
+            ]
+            return [answer for answers in each_alone for answer in answers]
         if scored is None:
             return await self._stand_in(raws, at_us, until=until, reason=reason)
         return [
@@ -159,7 +165,7 @@ class Chain:
         champion = self.champion
         scored, reason = None, stopped or self.refused
         if not reason:
-            scored, reason = await _run(champion, lambda: _score_features(champion, rows, until), until)
+            scored, reason, _ = await _run(champion, lambda: _score_features(champion, rows, until), until)
         if scored is None:
             return self._baseline(len(rows), reason)
         return self._finite(champion, "champion", scored, "")
@@ -170,7 +176,7 @@ class Chain:
         previous = self.previous
         if previous is None or "previous" not in self.traffic.fallback:
             return self._simple(raws, at_us, reason)
-        scored, _ = await _run(previous, lambda: _score(previous, previous.check_many(raws), at_us, until), until)
+        scored, *_ = await _run(previous, lambda: _score(previous, previous.check_many(raws), at_us, until), until)
         if scored is None:
             return self._simple(raws, at_us, reason)
         return self._finite(previous, "previous", scored, reason, asked=(raws, at_us))
@@ -234,15 +240,18 @@ def _at_once(answering: Coroutine[Any, Any, list[Answer]]) -> list[Answer]:
     raise Unavailable("this model answers from a worker", expected="a caller that waits: await chain.answer_soon(...)")
 
 
-async def _run(scorer: Scorer, score: Callable[[], _Scoring], until: float) -> tuple[list[Scored] | None, str]:
-    """Run a model; whatever it raises becomes a reason, because the caller gets an answer from the next in line."""
+async def _run(scorer: Scorer, score: Callable[[], _Scoring], until: float) -> tuple[list[Scored] | None, str, bool]:
+    """Run a model; whatever it raises becomes a reason, because the caller gets an answer from the next in line.
+
+    The third says whether it is the values of a row that cannot be computed.
+    """
     if time.monotonic() >= until:
-        return None, "the deadline had passed"
+        return None, "the deadline had passed", False
     try:
         found = score()
-        return (found if isinstance(found, list) else await found), ""
+        return (found if isinstance(found, list) else await found), "", False
     except MillstreamError as wrong:
-        return None, wrong.happened
+        return None, wrong.happened, isinstance(wrong, BadData)
     except Exception as wrong:  # noqa: BLE001 - a border: the request; logged, and answered for
         _log.warning("%s@%s failed", scorer.model, scorer.version, exc_info=True)
-        return None, f"{type(wrong).__name__}: {wrong}"
+        return None, f"{type(wrong).__name__}: {wrong}", False

@@ -48,9 +48,7 @@ class Live:
         """
         found = self.chains.get(model)
         if found is None:
-            raise NotFound(
-                f"no model {model!r} is live here",
-                expected=near(model, self.chains),
-                do=self.problems.get(model, f"millstream release {model}"),
-            )
+            close = near(model, self.chains)
+            next_ = "GET /health says what is live" if close.startswith("did you") else f"millstream release {model}"
+            raise NotFound(f"no model {model!r} is live here", expected=close, do=self.problems.get(model, next_))
         return found

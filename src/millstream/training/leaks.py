@@ -49,7 +49,7 @@ def find_leaks(model: Model, training: TrainingSet, split: Split) -> tuple[Leak,
     -----
     Looks at a sample of rows; takes well under a second for a hundred features.
     """
-    from millstream.training import leaky
+    from millstream.training import leaky, leaky_pairs
 
     for each in model.vouched:
         if each not in training.plan.names:
@@ -65,6 +65,8 @@ def find_leaks(model: Model, training: TrainingSet, split: Split) -> tuple[Leak,
     parts = leaky.parts(training, without=told)
     if parts is not None:
         found.append(Leak("parts", *parts))
+    elif nearly := leaky_pairs.near_parts(training, without={name for each in found for name in each.features}):
+        found.append(Leak("parts", nearly[:2], False, nearly[2]))
     told |= {name for each in found if each.refused for name in each.features}
     for name, sure, says in leaky.group_means(training, without=told):
         found.append(Leak("group", (name,), sure, says))

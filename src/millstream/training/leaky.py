@@ -20,6 +20,8 @@ _GROUP, _GROUPS = 10, 8
 _SURE, _LIKELY = 0.1, 0.3
 """How far, in standard errors, means of labels lie from a feature that is their mean, at most; by chance it is 1."""
 _TEST_ROWS, _FIT_ROWS = 5_000, 50_000
+MORE = 10.0
+"""How many times less two numbers leave open than either of them alone, or the other would say it already."""
 _TWINS = 5
 _NUMBERS = ("bigint", "double", "boolean")
 
@@ -33,31 +35,38 @@ def parts(training: TrainingSet, *, without: Iterable[str] = ()) -> tuple[tuple[
         Both features, whether it is certain (not where a number is only nearly met, as by rounded parts), and what
         was seen.
     """
-    names = [each.name for each in training.plan.columns if each.dtype in _NUMBERS and each.name not in set(without)]
     binary, number = training.label_dtype == "boolean", training.label_dtype in ("bigint", "double")
-    if len(names) < 2 or not (binary or number):
+    if not (binary or number):
         return None
-    rows = _some(training, binary=binary)
-    label = training.label[rows]
-    values = np.column_stack([_floats(training.frame[name][rows]) for name in names])
-    if number and not np.isfinite(label).all():
+    names, values, label = numbers(training, without=without)
+    if len(names) < 2 or (number and not np.isfinite(label).all()):
         return None
     tells = _separates if binary else _equals
     alone = [tells(values[:, place], label) for place in range(len(names))]
-    near, score = None, np.append(_LIKELY_SHARE, _explained(values, label) if number else []).max()
+    best = float(np.append(0.0, _explained(values, label) if number else []).max())
+    near, score = None, max(_LIKELY_SHARE, 1 - (1 - best) / MORE)  # what moves slowly is foretold by its last value
     for one in range(len(names)):
-        for sign, joined in _joined(values[:, one], values[:, one + 1 :]):
-            for found in np.flatnonzero(_promising(joined, label, binary=binary)):
+        for sign, both in joined(values[:, one], values[:, one + 1 :]):
+            for found in np.flatnonzero(_promising(both, label, binary=binary)):
                 other = one + 1 + int(found)
                 pair = (names[one], names[other])
                 said = f"features {pair[0]} and {pair[1]}: {pair[0]} {sign} {pair[1]}"
-                if not (alone[one] or alone[other]) and tells(joined[:, found], label):
+                if not (alone[one] or alone[other]) and tells(both[:, found], label):
                     says = "is the label" if number else "tells the label without any mistake"
                     return pair, True, f"{said} {says} in all of {label.size:,} sampled rows"
-                share = float(_explained(joined[:, [found]], label)[0]) if number else 0.0
+                share = float(_explained(both[:, [found]], label)[0]) if number else 0.0
                 if share > score:
                     near, score = (pair, False, f"{said} explains {_percent(share)} of the label"), share
     return near
+
+
+def numbers(training: TrainingSet, *, without: Iterable[str] = ()) -> tuple[list[str], Array, Array]:
+    """Return names, values (rows, names) and labels (rows) of a sample of labelled rows; NULL is NaN."""
+    left_out = set(without)
+    names = [each.name for each in training.plan.columns if each.dtype in _NUMBERS and each.name not in left_out]
+    rows = _some(training, binary=training.label_dtype == "boolean")
+    values = [_floats(training.frame[name][rows]) for name in names]
+    return names, np.column_stack(values) if names else np.empty((rows.size, 0)), training.label[rows]
 
 
 def _some(training: TrainingSet, *, binary: bool) -> npt.NDArray[np.intp]:
@@ -73,7 +82,8 @@ def _some(training: TrainingSet, *, binary: bool) -> npt.NDArray[np.intp]:
     return np.sort(np.concatenate(picked))
 
 
-def _joined(one: Array, others: Array) -> Iterator[tuple[str, Array]]:
+def joined(one: Array, others: Array) -> Iterator[tuple[str, Array]]:
+    """Yield the sum, difference, product and quotient (NaN by zero) of a column (rows) and each of others (rows, n)."""
     column = one[:, None]
     with np.errstate(all="ignore"):
         yield from (("+", column + others), ("-", column - others), ("*", column * others))
@@ -164,8 +174,9 @@ def _away(value: Array, mean: Array, std: Array, rows: Array) -> float | None:
     error = std / np.sqrt(rows)
     weight = 1.0 / error**2
     middle = np.average(value, weights=weight)
-    wide = np.average((value - middle) ** 2, weights=weight)
-    if wide <= 0 or np.sqrt(np.average((mean - np.average(mean, weights=weight)) ** 2 * weight)) < 1.0:
+    with np.errstate(over="ignore"):
+        wide = np.average((value - middle) ** 2, weights=weight)
+    if not 0 < wide < np.inf or np.sqrt(np.average((mean - np.average(mean, weights=weight)) ** 2 * weight)) < 1.0:
         return None
     slope = np.average((value - middle) * (mean - np.average(mean, weights=weight)), weights=weight) / wide
     residual = mean - np.average(mean, weights=weight) - slope * (value - middle)

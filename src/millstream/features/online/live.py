@@ -181,9 +181,7 @@ class Live:
         applied = self._writer.applied()
         views = [each for some in by_table(wanted).values() for each in some if each.id in applied]
         same = {each.id for each in views if self._facts.same(each.table, applied[each.id], pins[each.table])}
-        said = self._writer.plan(wanted, pins=pins, again={each.id for each in views} - same)
-        kept = {each.name for each in views if each.id in same}
-        return [each for each in said if each[1] == "remove" or each[0] not in kept]
+        return self._writer.plan(wanted, pins=pins, again={each.id for each in views} - same, same=same)
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Return, by table, how many facts are held and their bytes."""

@@ -229,7 +229,7 @@ class LmdbOnline:
             raise StorageFull(
                 f"the online store {self.path} could not take a refresh: {full}",
                 expected="room for the served features of every view",
-                do="free disk space, shorten windows, or raise the bound; then millstream refresh",
+                do="free disk space, or shorten windows; then millstream refresh",
             ) from None
         except _DAMAGE as wrong:
             raise self.damaged(wrong) from None

@@ -154,9 +154,14 @@ class Writer:
         )
 
     def plan(
-        self, plans: Iterable[FeaturePlan], *, pins: Pins, again: Collection[str] = ()
+        self, plans: Iterable[FeaturePlan], *, pins: Pins, again: Collection[str] = (), same: Collection[str] = ()
     ) -> list[tuple[str, str, str]]:
         """Say of each view what a refresh would do and why, without doing it.
+
+        Parameters
+        ----------
+        again, same
+            Ids of the views that are computed whatever version they reflect, and of those that are not.
 
         Returns
         -------
@@ -171,7 +176,9 @@ class Writer:
             if was is None:
                 had = any(each.name == view.name for each in applied.values())
                 said.append((view.name, "compute", "its definition changed" if had else "it is not served yet"))
-            elif view.id in again or was.stopped or was.versions != {view.table: pins[view.table]}:
+            elif view.id not in same and (
+                view.id in again or was.stopped or was.versions != {view.table: pins[view.table]}
+            ):
                 since = ", ".join(f"{table}@{version}" for table, version in was.versions.items())
                 said.append((view.name, "compute", f"{view.table}@{pins[view.table]} came after {since}"))
         current = {view.id for view in views}

@@ -37,7 +37,12 @@ Kinds = Mapping[str, pl.DataType]
 _NAME = re.compile(r"\d{12}-\d{12}\.parquet")
 _LARGEST = 1.7976931348623157e308
 _NAMED = 5
-_WORDS = {"Int64": "a whole number", "Float64": "a number", "String": "a text", "Boolean": "true or false"}
+_WORDS = {
+    "Int64": "a whole number of at most 64 bits",
+    "Float64": "a number",
+    "String": "a text",
+    "Boolean": "true or false",
+}
 
 
 class PostedFiles:

@@ -63,12 +63,26 @@ def planned(project: Project, plans: Iterable[FeaturePlan], pins: Pins) -> list[
 
 def announce(project: Project, plans: Iterable[FeaturePlan], pins: Pins) -> None:
     """Say what is rebuilt before it is; silent where nothing was served, or only versions moved."""
+    for each in rebuilt(project, plans, pins):
+        project.said(f"served features: {each}")
+
+
+def rebuilt(project: Project, plans: Iterable[FeaturePlan], pins: Pins, *, new: bool = False) -> list[str]:
+    """Say what would be computed again or removed because definitions changed; with ``new`` what is served first too.
+
+    Nothing where nothing was served, nor where what is served cannot be read: then all of it is computed.
+    """
     if not project.served:
-        return
-    for each in planned(project, plans, pins):
-        if each["does"] == "remove" or "definition" in each["why"]:
-            word = "computes" if each["does"] == "compute" else "removes"
-            project.said(f"served features: {word} {each['view']}: {each['why']}")
+        return []
+    try:
+        found = planned(project, plans, pins)
+    except Unavailable:
+        return []
+    return [
+        f"{'computes' if each['does'] == 'compute' else 'removes'} {each['view']}: {each['why']}"
+        for each in found
+        if each["does"] == "remove" or "definition" in each["why"] or (new and "not served yet" in each["why"])
+    ]
 
 
 def found_again(project: Project) -> None:

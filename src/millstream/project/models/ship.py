@@ -125,7 +125,9 @@ def release(
         "rehearsal": rehearsal.says,
         "rehearsal_ms": round(rehearsal.rollback_ms, 1),
         "decision": asked.id,
+        "status": asked.status,
         "verdict": verdict,
+        "serving": _rebuilt(project, built.id),
         "by": actor,
     }
 
@@ -222,10 +224,18 @@ def approve(
     simulated: bool = False,
     actor: str = "somebody",
 ) -> dict[str, Any]:
-    """Approve a waiting release and put it live."""
+    """Approve a waiting release and put it live; one that was approved and never went live goes live now.
+
+    The features it reads are filled before it is approved, so that where they cannot be, the question stays open.
+    """
     asked = waiting_one(project, decision)
     with _moving:
-        decided = project.releases.decide(asked.id, True, by=actor, reason=reason, simulated=simulated)
+        decided = asked
+        if asked.status != "approved" or rows.get(project.state, asked.release).status != "approved":
+            decided = project.releases.decide(
+                asked.id, True, by=actor, reason=reason, simulated=simulated,
+                before=lambda row: keep_served_for(project, row),
+            )  # fmt: skip
         return {
             "status": decided.status,
             "decision": decided.id,
@@ -272,10 +282,23 @@ def _followed(swapped: Swap, wait_s: float = WAIT_S) -> str:
 
 def keep_served_for(project: Project, row: ReleaseRow) -> None:
     """Fill the served features a release reads before it goes live, so that its first answer has them."""
-    from millstream.features.plan import FeaturePlan
     from millstream.project.tables.data import serve_plans
 
-    serve_plans(project, [*live_plans(project), FeaturePlan.decode((Path(row.path) / "plan.json").read_bytes())])
+    serve_plans(project, _plans_with(project, row))
+
+
+def _rebuilt(project: Project, release_id: str) -> list[str]:
+    """Say which served features are computed before a release goes live, because it defines them anew."""
+    from millstream.project.answering.serving_state import rebuilt
+
+    return rebuilt(project, _plans_with(project, rows.get(project.state, release_id)), project.lake.heads(), new=True)
+
+
+def _plans_with(project: Project, row: ReleaseRow) -> list[FeaturePlan]:
+    """Return the feature plans of what may answer now, and of a release beside them."""
+    from millstream.features.plan import FeaturePlan
+
+    return [*live_plans(project), FeaturePlan.decode((Path(row.path) / "plan.json").read_bytes())]
 
 
 def reject(

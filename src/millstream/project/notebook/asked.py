@@ -99,6 +99,12 @@ def asked(
     roles = _roles(project, features)
     spine = _decided(project, given, at).with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_NUMBER))
     manifest, plan = _plan(project, roles, door.schema(spine))
+    if twice := [name for name in plan.names if name in spine.columns]:
+        raise UserError(
+            f"rows has {', '.join(twice)} already",
+            expected="columns of other names than the features that are asked for",
+            do=f"rows.drop({twice!r}), or leave the view out",
+        )
     reader = Person(project, project.actor)
     masks = reader.masks_of_plan(plan, keys=True)
     read = dict(pins or {})
@@ -112,10 +118,13 @@ def asked(
     detail = {"features": list(plan.names), "rows": spine.height, "prep": asdict(work.prep(began))}
     reading(reader, read, columns_of(plan, rows=False), detail)
     kept = spine.drop(_NUMBER)
+    reading(reader, read, columns_of(plan, rows=False), {"features": list(plan.names), "rows": spine.height})
     shown = kept.hstack(reader.hide(made, masks).get_columns())
     title = f"{len(plan.names)} features, as known then"
     if timeless := kept[_DECIDED].null_count():
         title += f"; {timeless} of {kept.height} rows have no instant, so nothing is known of them"
+    if ahead := int((kept[_DECIDED] > project.clock.now()).sum()):
+        title += f"; {ahead} of {kept.height} rows are ahead of now: what becomes known until then is not in them"
 
     def explain(column: str, row: int) -> Why:
         from millstream.project.door import as_if
@@ -132,23 +141,52 @@ def framed(rows: Any) -> pl.DataFrame:
     """Take rows in Polars, or in pandas by way of numpy."""
     if isinstance(rows, show.Answer):
         rows = rows.frame
+    if isinstance(rows, pl.LazyFrame):
+        raise UserError("rows is a LazyFrame", expected="its rows", do="rows.collect()")
     if not isinstance(rows, pl.DataFrame):
         columns = getattr(rows, "columns", None)
         if columns is None or not hasattr(rows, "to_dict"):
             raise UserError(f"rows is a {type(rows).__name__}", expected="a frame of Polars or pandas, a row an entity")
-        made = {str(name): [_plain(each) for each in rows[name].tolist()] for name in columns}
-        rows = pl.DataFrame(made, strict=False)
+        names = [str(each) for each in columns]
+        if twice := sorted({each for each in names if names.count(each) > 1}):
+            raise UserError(f"rows has two columns called {twice[0]!r}", expected="columns of different names")
+        rows = pl.DataFrame([_column(str(name), [_plain(each) for each in rows[name].tolist()]) for name in columns])
     taken: pl.DataFrame = rows
     if not taken.height:
         raise UserError("rows is empty", expected="a frame with a row an entity")
     return taken
 
 
+def _column(name: str, values: list[Any]) -> pl.Series:
+    """Make a column of values of one type, or of numbers; refuse a mixture, which would have to be guessed."""
+    try:
+        made = pl.Series(name, values)
+        zones = {each.tzinfo is None for each in values if isinstance(each, datetime)}  # it would take all for UTC
+        if made.dtype != pl.Object and len(zones) < 2:
+            return made
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        pass
+    kinds = sorted({_kind(each) for each in values if each is not None})
+    if set(kinds) <= {"float", "int"}:
+        return pl.Series(name, values, dtype=pl.Float64, strict=False)
+    raise UserError(
+        f"the column {name!r} of rows holds values that are no column together: {', '.join(kinds)}",
+        expected="values of one type that the row language has",
+        do=f"bring rows[{name!r}] to one type before asking",
+    )
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, datetime):
+        return f"times with{'' if value.tzinfo else 'out'} a zone"
+    return type(value).__name__
+
+
 def _plain(value: Any) -> Any:
     """Turn pandas' words for nothing into None."""
     if value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value):
         return None
-    return value.to_pydatetime() if hasattr(value, "to_pydatetime") else value
+    return value.to_pydatetime(warn=False) if hasattr(value, "to_pydatetime") else value  # microseconds, as all times
 
 
 def _roles(project: Project, features: Iterable[FeatureView | Role | str]) -> list[Role]:
@@ -171,8 +209,18 @@ def _decided(project: Project, given: pl.DataFrame, at: str | datetime | None) -
     """Add when each row is decided."""
     if isinstance(at, str) and at in given.columns:
         if not isinstance(given[at].dtype, pl.Datetime):
-            raise UserError(f"the column {at!r} of rows is {given[at].dtype}", expected="a column of instants")
+            raise UserError(
+                f"the column {at!r} of rows is {given[at].dtype}",
+                expected="a column of instants",
+                do=f"pl.col({at!r}).str.to_datetime(time_zone='UTC') for text, .cast(pl.Datetime) for days",
+            )
         return given.with_columns(pl.col(at).alias(_DECIDED))
+    if at is None and _DECIDED in given.columns:
+        raise UserError(
+            f"rows has a column {_DECIDED!r}, and at= says nothing: features of now may not be what is wanted",
+            expected=f"at={_DECIDED!r} for each row at its own instant, or at='2013-01-20 06:00' for all at one",
+            do=f"rows.drop({_DECIDED!r}) for features of now",
+        )
     try:
         moment = instant(at) or project.clock.now()
     except UserError:

@@ -69,7 +69,7 @@ def _finding(proof: Proof, model: str, day: date) -> Any:
         model=model,
         kind="parity",
         subject="served",
-        verdict="unknown" if share is None else "alarm" if proof.different else "ok",
+        verdict="alarm" if proof.different else "unknown" if share is None or proof.unproved else "ok",
         value=share,
         threshold=1.0,
         says=f"{proof.says}; first {', '.join(shown)}" if shown else proof.says,

@@ -48,7 +48,8 @@ class Today(msgspec.Struct, kw_only=True):
     Parameters
     ----------
     compared, equal
-        Answers that were computed again so, and those that read the same.
+        Answers that were computed again so (those that were served wrong are told already), and those that read the
+        same.
     late
         Answers some fact of which was known, by its own clock, but came into the lake only after them.
     unseen
@@ -124,10 +125,12 @@ class Proof(msgspec.Struct, kw_only=True):
         if not self.compared:
             return f"none of {self.answers:,} answers has features that can be proved"
         told = f"{self.equal:,} of {self.compared:,} served vectors equal a point-in-time read"
-        if not self.different:
-            return told
-        causes = ", ".join(f"{count:,} {cause}" for cause, count in sorted(self.causes.items()))
-        return f"{told}; {self.different:,} {'does' if self.different == 1 else 'do'} not ({causes})"
+        if self.different:
+            causes = ", ".join(f"{count:,} {cause}" for cause, count in sorted(self.causes.items()))
+            told += f"; {self.different:,} {'does' if self.different == 1 else 'do'} not ({causes})"
+        if unproved := sum(self.unproved.values()):
+            told += f"; {unproved:,} more could not be proved"
+        return told
 
 
 def count(counts: dict[str, int], name: str, by: int = 1) -> None:

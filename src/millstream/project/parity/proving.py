@@ -68,6 +68,8 @@ class Prover:
         self._unread: dict[str, int] = {}
         self._tables: OrderedDict[tuple[State, bool], TableFrame] = OrderedDict()
         self._versions: dict[str, list[tuple[int, datetime]]] = {}
+        self.told: set[str] = set()
+        """Ids of the answers that were found to differ: their cause is told, and no other is to be guessed."""
 
     def batches(self, since: datetime, until: datetime) -> Iterator[list[Logged]]:
         """Yield the model's answers of a half-open span, a bounded number at a time."""
@@ -252,6 +254,7 @@ class Prover:
         proof.compared += len(said)
         proof.rounded += len(rounded - altered)
         wrong_ones = sorted({*bad, *altered})
+        self.told.update(logged[place].id for place in wrong_ones)
         proof.different += len(wrong_ones)
         proof.equal += len(said) - len(wrong_ones)
         if wrong_ones:
