@@ -159,8 +159,8 @@ def test_a_join_that_ignores_when_facts_were_known_is_caught(house: House, monke
     """Facts of the future and late corrections reach a training; the audit names the cell and the fact behind it."""
     honest = facts_module.read_facts
 
-    def careless(table: Any, entity: Any, *, waits_for: tuple[str, ...], times: Any = None) -> Any:
-        return honest(table, entity, waits_for=waits_for[:0] if table.table == "scans" else waits_for, times=times)
+    def careless(table: Any, entity: Any, *, waits_for: tuple[str, ...], **words: Any) -> Any:
+        return honest(table, entity, waits_for=waits_for[:0] if table.table == "scans" else waits_for, **words)
 
     monkeypatch.setattr(views_module, "read_facts", careless)
     trained = house.run("train", model="late")
