@@ -29,6 +29,9 @@ mask = { personal = "redact", identity = "hash", money = "bucket:10" }
 people = ["eva"]
 mask = { "*" = "show" }
 rows = { orders = "region_of = 'EU'", wide = "region = 'EU'" }
+[roles.stranger]
+people = ["nils"]
+mask = { identity = "null", money = "show" }
 [roles.owner]
 people = ["ann"]
 mask = { "*" = "show" }

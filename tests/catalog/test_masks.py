@@ -109,6 +109,14 @@ def test_a_training_set_is_shown_masked_and_trained_whole(opened):
     assert "since you see masked what it asks" in big.says and "since you see" not in every.says
 
 
+def test_whoever_may_not_tell_entities_apart_is_not_told_which_facts_are_of_one(opened):
+    nils, tina = opened("nils").training_set("buys"), opened("tina").training_set("buys")
+    assert nils.frame["customer"].null_count() == len(nils)
+    with pytest.raises(Refused, match="customer of orders is masked for you"):
+        nils.why("spend.orders", row=-1)
+    assert tina.why("spend.orders", row=-1).facts.height > 0  # of hashes they see who is alike anyway
+
+
 def test_features_asked_by_a_key_one_may_not_see_are_hidden(opened):
     import polars as pl
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from millstream.definitions.features import Window
-from millstream.errors import NotFound, near
+from millstream.errors import NotFound, Refused, near
 from millstream.project.notebook import beside, show
 from millstream.project.notebook.beside import length
 from millstream.project.notebook.facts_of import happened_at, known_at, mine_of, shown_facts
@@ -180,6 +180,12 @@ def _window(
 
     project = reader.project
     window, column, decided = view.features[feature], f"{view.name}.{feature}", at["decided_at"]
+    if reader.mask_of(view.table, view.entity) in ("null", "redact"):
+        raise Refused(
+            f"{', '.join(view.entity)} of {view.table} is masked for you, and which facts belong together"
+            " would tell who is alike",
+            expected="a role that sees whom the facts are about, or hashes of them",
+        )
     table = project.lake.read(view.table, version=found.pins[view.table])
     asked = {name: at[key] for name, key in zip(view.entity, view.keys, strict=True)}
     mine, codes = mine_of(table, view.entity, asked)
