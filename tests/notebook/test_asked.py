@@ -25,6 +25,9 @@ def test_they_are_those_of_a_training_set_at_the_same_instants(p):
     again = p.features(["carrier_form", "at_request"], rows=found.to_pandas()[rows.columns], at="when")
     assert again.frame.select(names).equals(found.frame.select(names))
     assert not said, "the training set computed them, of the same entities and instants"
+    last, before = p.ledger.rows(act="table.read", limit=2)
+    assert last.detail["prep"]["kept"] == before.detail["prep"]["kept"] > 0, "each was one read"
+    assert last.detail["prep"]["computed"] == 0
 
 
 def test_at_one_instant_and_now_and_by_a_role(p):

@@ -118,7 +118,6 @@ def asked(
     detail = {"features": list(plan.names), "rows": spine.height, "prep": asdict(work.prep(began))}
     reading(reader, read, columns_of(plan, rows=False), detail)
     kept = spine.drop(_NUMBER)
-    reading(reader, read, columns_of(plan, rows=False), {"features": list(plan.names), "rows": spine.height})
     shown = kept.hstack(reader.hide(made, masks).get_columns())
     title = f"{len(plan.names)} features, as known then"
     if timeless := kept[_DECIDED].null_count():
