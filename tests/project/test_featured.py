@@ -214,7 +214,10 @@ def test_a_known_at_that_lies_is_caught_by_the_versions_of_that_time(house: Hous
     assert found["equal"] == found["all"]
     assert not found["ok"] and found["exit_code"] == 8
     assert found["seen"]["later"] > 0
-    assert f"late@3: {found['seen']['later']} values were not known when their known-at says" in found["says"]
+    assert (
+        f"late@{found['version']}: {found['seen']['later']} values were not known when their known-at says"
+        in found["says"]
+    )
     says = [each["says"] for each in found["seen"]["findings"] if each["feature"].startswith("seen.")]
     assert "of scans says it was known" in says[0] and "came later than version" in says[0]
     roles = '[roles.analyst]\npeople = ["tina"]\nmask = { personal = "redact" }\n[roles.owner]\npeople = ["ann"]\n'

@@ -20,6 +20,8 @@ _FLOW = frozenset({"ingest", "refresh", "check", "monitor", "sql", "score", "fea
 """Commands that read or move tables: one at a time."""
 
 TICK_S = 60.0
+START_S = 30.0
+"""How long who needs the loop waits for it to begin: it answers for others meanwhile."""
 
 
 class Conductor:
@@ -35,7 +37,8 @@ class Conductor:
         self.project = project
         self._flow = threading.Lock()
         self._flows = 0
-        self._stopping = threading.Event()
+        self._stopping, self._begun = threading.Event(), threading.Event()
+        self._moving = threading.Lock()
         self._turning: threading.Thread | None = None
         self.worker = Worker(project.root, log=project.places.run / "worker.log")
         self._teller = ThreadPoolExecutor(max_workers=1, thread_name_prefix="teller")
@@ -56,6 +59,7 @@ class Conductor:
         if name in IN_WORKER:
             return self.worker.run(name, arguments)
         if name == "retrain":
+            self._await_the_loop()
             return self.wheel.retrain(**checked(name, self.wheel.retrain, arguments))
         if name in _FLOW:
             with self._flowing():
@@ -67,6 +71,7 @@ class Conductor:
         parts = {"all": self.wheel.turn, "take-in": self.wheel.take_in, "look": self.wheel.look}
         if part not in parts:
             raise NotFound(f"a turn has no part {part!r}", do=near(part, parts))
+        self._await_the_loop()
         with self._flowing():
             return parts[part]()
 
@@ -98,7 +103,8 @@ class Conductor:
         """Stop turning and end the worker."""
         self._stopping.set()
         self.applier.stop()
-        self.wheel.stop()
+        with self._moving:  # not while it begins
+            self.wheel.stop()
         self._teller.shutdown(wait=False, cancel_futures=True)
         self.worker.stop()
 
@@ -114,8 +120,24 @@ class Conductor:
         with contextlib.suppress(MillstreamError):
             self.worker.run(command, {"actor": ACTOR})
 
+    def _await_the_loop(self) -> None:
+        """Wait for the loop that was started to have begun; without one what needs it says so."""
+        if self._turning is not None:
+            self._begun.wait(START_S)
+
+    def _begin(self) -> None:
+        """Begin the loop, unless it is to stop already."""
+        try:
+            with self._moving:
+                if not self._stopping.is_set():
+                    self.wheel.start()
+        finally:
+            self._begun.set()
+
     def _turn(self) -> None:
-        self.wheel.start()
+        self._begin()
+        if self._stopping.is_set():
+            return
         for each in ("mirror", "reconcile"):  # what a stop left untold, and what somebody else moved meanwhile
             self._teller.submit(self._aside, each)
         if self.project.settings.replay is not None:

@@ -33,15 +33,25 @@ class Worker:
     def __init__(self, root: Path, *, log: Path) -> None:
         self._root = root
         self._log = log
-        self._busy = threading.Lock()
+        self._busy, self._moving = threading.Lock(), threading.Lock()
+        self._stopped = False
         self._process: subprocess.Popen[bytes] | None = None
         # The kernel ends a child with the thread that started it: this thread lives as long as the control plane.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker-starter")
         self.start()
 
     def start(self) -> None:
-        """Start the process; it warms up while nobody waits for it."""
-        self._starter.submit(self._start).result()
+        """Start the process; it warms up while nobody waits for it.
+
+        Raises
+        ------
+        Unavailable
+            When it was stopped for good.
+        """
+        with self._moving:  # a stop that comes meanwhile ends the process that is being started
+            if self._stopped:
+                raise Unavailable("the worker was stopped", do="millstream up")
+            self._starter.submit(self._start).result()
 
     def _start(self) -> None:
         self._let_go()
@@ -91,7 +101,9 @@ class Worker:
             return answer["record"]
 
     def stop(self) -> None:
-        """End the process."""
+        """End the process for good."""
+        with self._moving:
+            self._stopped = True
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:
@@ -99,7 +111,8 @@ class Worker:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        self._let_go()
+        with self._busy:  # whoever waited for its answer has heard that it ended
+            self._let_go()
         self._starter.shutdown()
 
     def _let_go(self) -> None:
