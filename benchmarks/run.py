@@ -73,6 +73,10 @@ def show(records: list[Record]) -> None:
             size = "" if most is None else f"{most:g}"
             table.add_row(f"  {peer}", each["size"], f"{seconds:g} {each['unit']}", "", times, size)
         for point in each.get("curve", ()):
+            if "ours" not in point:  # a work whose curve says other things
+                told = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in point.items())
+                table.add_row(f"  {each['work']}", told, "", "", "", "")
+                continue
             numbers = (f"{point['ours']:g}", f"{point['limit']:g}", f"{point['ours'] / point['limit']:.2f}")
             table.add_row(f"  {each['work']}", f"{point['rows']:,.0f} rows", *numbers, f"{point['peak_mb']:g}")
     wide = console if console.is_terminal else Console(width=120)
