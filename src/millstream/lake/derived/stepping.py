@@ -116,6 +116,7 @@ def _command(task: Task) -> int:
 
 
 def _function(task: Task) -> int:
+    sys.dont_write_bytecode = True  # of code that changes twice in a second Python would run what it compiled first
     sys.path.insert(0, task.root)
     try:
         function = _imported(task)
